@@ -1,0 +1,105 @@
+"""What one trial is: every choice that shapes a detector, frozen, with the paper's values as defaults."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SAMPLE_RATE = 16_000  # Hz: every clip is brought to it; the rate of all DCASE Task 2 data
+TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
+
+Labels = Literal["section", "attributes", "both"]
+ScoreName = Literal["cosine", "nll"]
+
+
+class Frozen(BaseModel):
+    """A value: can't be changed after it is made, and refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Spectrogram(Frozen):
+    """The picture a network sees of a chunk of sound (paper Table 2; the defaults are its ToyCar row)."""
+
+    n_fft: int = Field(256, ge=16, le=16_384, description="samples in one Fourier transform")
+    chunk_frames: int = Field(512, ge=16, description="frames in one chunk: the paper's L")
+    n_mels: int | None = Field(256, ge=8, description="mel filters; null keeps the linear bins")
+    db: bool = Field(True, description="10 log10 of the power; false keeps the power itself")
+
+    @model_validator(mode="after")
+    def _even_window(self) -> "Spectrogram":
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft must be even, got {self.n_fft}")
+        return self
+
+    @property
+    def hop(self) -> int:
+        """Samples between two frames: half a window, so that a mel row of Table 2 spans 4.096 s."""
+        return self.n_fft // 2
+
+    @property
+    def bins(self) -> int:
+        """Rows of the picture: the paper's F."""
+        return self.n_mels or self.n_fft // 2 + 1
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples that the frames of one chunk touch."""
+        return (self.chunk_frames - 1) * self.hop + self.n_fft
+
+    def frames(self, samples: int) -> int:
+        """Frames of a clip's centred spectrogram: the paper's T."""
+        return 1 + samples // self.hop
+
+
+class Backbone(Frozen):
+    """The network between picture and embedding (paper Table 1)."""
+
+    width: float = Field(1.0, gt=0, le=4, description="scales the channels; 1 is the paper's network")
+    activation: Literal["relu", "prelu", "leaky_relu"] = "relu"
+    embedding: int = Field(128, ge=2, description="length of an embedding: the paper's k")
+
+
+class VariationalHead(Frozen):
+    """Embeddings drawn towards N(μ_class, σ² I), class means orthogonal and of length mu (paper §3.3)."""
+
+    kind: Literal["variational"] = "variational"
+    mu: float = Field(5.0, gt=0, description="length of a class mean: μ")
+    sigma2: float = Field(0.02, gt=0, description="variance of a class: σ²")
+    beta_class: float = Field(1.0, ge=0, description="weight of the cross-entropy: β_class")
+
+
+class Training(Frozen):
+    """How a network is fitted (paper §4.1)."""
+
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(64, ge=2, description="chunks a step")
+    chunks_per_clip: int = Field(5, ge=1, description="times an epoch visits a clip, each at a random start")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: float = Field(0.2, ge=0, lt=1, description="share of the epochs in which the rate rises")
+    milestones: tuple[float, ...] = Field((0.5, 0.8), description="shares of the epochs at which it decays")
+    decay: float = Field(0.2, gt=0, le=1)
+    mixup: float = Field(0.8, ge=0, description="α of the Beta distribution; 0 turns mixup off")
+    mask_time: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the frames")
+    mask_frequency: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the bins")
+
+
+class TrialConfig(Frozen):
+    """One detector to be: what it hears, what it learns, and from which seed."""
+
+    spectrogram: Spectrogram = Spectrogram()
+    backbone: Backbone = Backbone()
+    head: Annotated[VariationalHead, Field(description="what the embeddings are trained towards")] = (
+        VariationalHead()
+    )
+    training: Training = Training()
+    labels: Labels = "section"
+    scores: tuple[ScoreName, ...] = Field(("cosine", "nll"), min_length=1)
+    seed: int = 0
+
+
+def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set `tree["a"]["b"]` by the dotted path "a.b", making the branches that are missing."""
+    *branches, leaf = path.split(".")
+    for branch in branches:
+        tree = tree.setdefault(branch, {})
+    tree[leaf] = value

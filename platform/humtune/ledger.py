@@ -1,0 +1,179 @@
+"""The ledger: the record of every trial of a search, and the only truth about it.
+
+    <storage>/<search>/plan.json                     what was asked for
+    <storage>/<search>/clips/<machine>.json          the clips that are scored, and their labels
+    <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
+    <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
+    <storage>/<search>/trials/<id>/…                 checkpoint, detector
+
+Every file is written whole or not at all, so a search may be killed at any moment.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from humtune.config import Frozen, TrialConfig
+from humtune.errors import UsageError
+from humtune.sounds.clips import ClipTable
+from humtune.storage import Storage
+
+ParamValue = str | int | float | bool | None
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; only a COMPLETE one ran its whole budget and can be best."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+class Epoch(Frozen):
+    """What one epoch of training gave; `omega` (official, selecting clips) where it was measured."""
+
+    epoch: int = Field(ge=1)
+    ended: float  # seconds since 1970
+    seconds: float
+    metrics: dict[str, float]  # loss, accuracy, learning_rate; omega at rungs and at the end
+
+
+class TrialRecord(Frozen):
+    """One trial, as far as it has come."""
+
+    id: str  # "<machine>-<number>", the folder below trials/
+    machine: str
+    number: int  # counts within the machine, from 0
+    origin: Literal["first", "sampler"]
+    params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
+    config: TrialConfig
+    state: TrialState = TrialState.RUNNING
+    reason: str | None = None  # why it failed or was stopped
+    started: float  # seconds since 1970
+    ended: float | None = None
+    seconds: float = 0.0  # of work, without the time between two sittings
+    epochs: tuple[Epoch, ...] = ()
+    omega: dict[str, float] = Field(default={}, description="score type -> Ω of the selecting clips, 0…1")
+    data_hash: str = ""
+    version: str = ""
+    host: str = ""
+    device: str = ""
+
+    @property
+    def best_score(self) -> str:
+        """The score type with the highest Ω."""
+        return max(self.omega, key=lambda name: self.omega[name])
+
+    @property
+    def objective(self) -> float:
+        """The Ω that the trial is judged by: its best score type's."""
+        return self.omega[self.best_score]
+
+
+class Plan(Frozen):
+    """What a search was asked to do; written once, before anything starts."""
+
+    name: str
+    space: dict[str, Any]  # the space as it was read, validated by search.space.Space
+    data: str  # the folder of recordings
+    machines: tuple[str, ...]
+    trials: int = Field(ge=1, description="per machine")
+    banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
+    data_hash: dict[str, str]  # machine -> content hash of its bank
+    device: str = "cpu"
+    cpus: float = 1.0  # per trial
+    gpus: float = 0.0  # per trial
+    created: float
+    version: str
+
+
+class Ledger:
+    """Reads and writes one search's record."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage = storage
+        self.name = name
+
+    @classmethod
+    def open(cls, storage: Storage, name: str) -> "Ledger":
+        """The ledger of a search that exists; a UsageError that lists the searches where it doesn't."""
+        ledger = cls(storage, name)
+        if not storage.exists(f"{name}/plan.json"):
+            known = ", ".join(searches(storage)) or "none yet"
+            raise UsageError(f"no search named {name!r} in {storage.uri}; there are: {known}")
+        return ledger
+
+    def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
+        """Write the plan and each machine's scored clips; refused where the name is taken."""
+        if self.storage.exists(f"{self.name}/plan.json"):
+            raise UsageError(f"there is a search named {self.name!r} already: humtune resume {self.name}")
+        for machine, table in clips.items():
+            self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
+        self.write_plan(plan)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan (again, where a resumed search wants more trials)."""
+        self.storage.write(f"{self.name}/plan.json", plan.model_dump_json(indent=1).encode())
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return Plan.model_validate_json(self.storage.read(f"{self.name}/plan.json"))
+
+    def clips(self, machine: str) -> ClipTable:
+        """The machine's scored clips (held out, select, report); the order of every score vector."""
+        return ClipTable.from_json(self.storage.read(f"{self.name}/clips/{machine}.json"))
+
+    def file(self, trial: str, name: str) -> str:
+        """The storage's name of a trial's file."""
+        return f"{self.name}/trials/{trial}/{name}"
+
+    def write(self, record: TrialRecord) -> None:
+        """Write one trial's record over the one before."""
+        self.storage.write(self.file(record.id, "record.json"), record.model_dump_json().encode())
+
+    def read(self, trial: str) -> TrialRecord:
+        """One trial's record; a UsageError where there is no such trial or its record is torn."""
+        try:
+            return TrialRecord.model_validate_json(self.storage.read(self.file(trial, "record.json")))
+        except FileNotFoundError:
+            raise UsageError(f"search {self.name!r} has no trial {trial!r}") from None
+
+    def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
+        """Every trial's record in the order of machine and number, or those of one machine."""
+        for trial in self.storage.list(f"{self.name}/trials"):
+            if machine is None or trial.rpartition("-")[0] == machine:
+                yield self.read(trial)
+
+    def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
+        """Write a trial's score vectors, a file per score type."""
+        for name, vector in scores.items():
+            self.storage.write(self.file(trial, f"scores/{name}.npy"), npy_bytes(vector))
+
+    def scores(self, trial: str, score_type: str) -> NDArray[np.float64]:
+        """Scores of the machine's scored clips, float64 [N], higher is more anomalous."""
+        data = self.storage.read(self.file(trial, f"scores/{score_type}.npy"))
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
+
+
+def trial_id(machine: str, number: int) -> str:
+    """The trial's name and folder."""
+    return f"{machine}-{number:05d}"
+
+
+def searches(storage: Storage) -> list[str]:
+    """Names of the searches in a storage."""
+    return [name for name in storage.list() if storage.exists(f"{name}/plan.json")]
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the bytes of a .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()

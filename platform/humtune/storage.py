@@ -1,0 +1,75 @@
+"""One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
+
+import os
+import uuid
+from pathlib import Path
+
+from pyarrow import fs
+
+from humtune.errors import UsageError
+
+
+class Storage:
+    """Small files under one root, each written whole or not at all.
+
+    A local write goes to a temporary file beside its place and is renamed over it; object stores make a file
+    visible only when it is complete. Names are relative to the root, with forward slashes.
+    """
+
+    def __init__(self, uri: str | Path) -> None:
+        self.uri = str(uri)
+        self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+        if self.is_local:
+            self.uri = str(Path(self.uri.removeprefix("file://")).expanduser().resolve())
+        try:
+            self._fs, self._root = fs.FileSystem.from_uri(self.uri)
+        except (ValueError, OSError) as error:
+            raise UsageError(f"storage {self.uri!r}: {error}") from error
+
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
+        return Storage, (self.uri,)
+
+    def path(self, name: str) -> Path:
+        """The local path of a file; only where the storage is a local (or mounted) folder."""
+        if not self.is_local:
+            raise UsageError(f"storage {self.uri} is not a local folder")
+        return Path(self._root) / name
+
+    def read(self, name: str) -> bytes:
+        """The whole file; FileNotFoundError where there is none."""
+        with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write the whole file, atomically, making its folder."""
+        if self.is_local:
+            target = self.path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".draft-{uuid.uuid4().hex}")
+            try:
+                with draft.open("wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                draft.replace(target)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+        else:
+            with self._fs.open_output_stream(f"{self._root}/{name}") as stream:
+                stream.write(data)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file or folder."""
+        info = self._fs.get_file_info(f"{self._root}/{name}")
+        return bool(info.type != fs.FileType.NotFound)
+
+    def list(self, folder: str = "") -> list[str]:
+        """Names right below a folder, sorted, drafts left out; none where the folder is missing."""
+        selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
+        return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
+
+    def delete(self, name: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+        if self.exists(name):
+            self._fs.delete_file(f"{self._root}/{name}")

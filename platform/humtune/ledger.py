@@ -20,7 +20,7 @@ from pydantic import Field
 
 from humtune.config import Frozen, TrialConfig
 from humtune.errors import UsageError
-from humtune.sounds.clips import ClipTable
+from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
 ParamValue = str | int | float | bool | None

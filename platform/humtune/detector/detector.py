@@ -1,0 +1,129 @@
+"""Detector: the trained whole. It hears clips and says how anomalous each one is."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from humtune.config import SAMPLE_RATE, TEST_CHUNKS, TrialConfig
+from humtune.detector.backbone import MobileFaceNet
+from humtune.detector.frontend import Frontend, cut, equispaced_starts
+from humtune.detector.head import Embeddings, Variational
+from humtune.detector.scores import SCORES
+from humtune.errors import HumtuneError
+from humtune.sounds.bank import ClipBank
+
+EMBED_BATCH = 64  # chunks; larger ones gain nothing on a processor and little on a GPU
+
+
+class Detector(nn.Module):
+    """Front end, backbone and head of one machine, and the reference embeddings that scores start from."""
+
+    def __init__(self, config: TrialConfig, *, machine: str, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.config = config
+        self.machine = machine
+        self.classes = classes
+        spectrogram, embedding = config.spectrogram, config.backbone.embedding
+        with torch.random.fork_rng(devices=[]):  # PyTorch's initialisers know no other generator
+            torch.manual_seed(config.seed)
+            self.frontend = Frontend(spectrogram, SAMPLE_RATE)
+            self.backbone = MobileFaceNet(config.backbone, spectrogram.bins, spectrogram.chunk_frames)
+            generator = torch.Generator().manual_seed(config.seed)
+            self.head = Variational(config.head, embedding, len(classes), generator)
+        self.backbone.to(memory_format=torch.channels_last)
+        self.reference: Embeddings | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the detector computes."""
+        return self.frontend.window.device
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Backbone features [B, k] of chunks [B, chunk_samples]."""
+        picture = self.frontend(samples).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.backbone(picture)
+        return features.float()
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Embedding means and log-variances [B, k] of chunks [B, chunk_samples]."""
+        return self.head.embed(self.features(samples))
+
+    @torch.inference_mode()
+    def embed(self, bank: ClipBank, clips: NDArray[np.intp]) -> Embeddings:
+        """Embeddings of five equispaced chunks of each clip, clip after clip."""
+        self.eval()
+        parts = [
+            self(samples.to(self.device)) for samples in scoring_chunks(bank, clips, self.config, EMBED_BATCH)
+        ]
+        variances = [v for _, v in parts if v is not None]
+        return Embeddings(
+            mean=torch.cat([m for m, _ in parts]),
+            log_variance=torch.cat(variances) if variances else None,
+            clip=torch.from_numpy(clips.astype(np.int64)).repeat_interleave(TEST_CHUNKS).to(self.device),
+        )
+
+    def score(self, embeddings: Embeddings, *, mask_own: bool = False) -> dict[str, NDArray[np.float64]]:
+        """Each score type's anomaly score of each clip, the mean over its chunks; higher is more anomalous.
+
+        `mask_own` leaves a clip's own chunks out of the reference: for scoring training clips.
+        """
+        if self.reference is None:
+            raise HumtuneError(f"the detector of {self.machine} has no reference embeddings to score against")
+        scores = {}
+        for name in self.config.scores:
+            chunks = SCORES[name](self.reference)(embeddings.mean, embeddings.clip if mask_own else None)
+            scores[name] = chunks.view(-1, TEST_CHUNKS).mean(dim=1).cpu().numpy()
+        return scores
+
+    def to_bytes(self) -> bytes:
+        """The detector as a file: plain tensors and strings, loaded without running any code."""
+        content = {
+            "config": self.config.model_dump_json(),
+            "machine": self.machine,
+            "classes": list(self.classes),
+            "weights": self.state_dict(),
+            "reference": asdict(self.reference) if self.reference else None,
+        }
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, device: str = "cpu") -> "Detector":
+        """The detector that `to_bytes` wrote."""
+        content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        config = TrialConfig.model_validate_json(content["config"])
+        detector = cls(config, machine=content["machine"], classes=tuple(content["classes"]))
+        detector.to(device).load_state_dict(content["weights"])
+        if content["reference"]:
+            detector.reference = Embeddings(**content["reference"])
+        return detector
+
+    def without_reference(self) -> "Detector":
+        """Set the reference aside: the weights alone make a small file, and `embed` makes it again."""
+        self.reference = None
+        return self
+
+
+def scoring_chunks(
+    bank: ClipBank, clips: NDArray[np.intp], config: TrialConfig, batch: int
+) -> Iterator[Tensor]:
+    """Samples [B, chunk_samples] of the clips' five equispaced chunks, in order."""
+    spectrogram = config.spectrogram
+    chunks: list[NDArray[np.int16]] = []
+    for index in clips:
+        clip = bank.clip(int(index))
+        frames = spectrogram.frames(len(clip))
+        starts = equispaced_starts(frames, spectrogram.chunk_frames, TEST_CHUNKS)
+        chunks += [cut(clip, start, spectrogram) for start in starts]
+        while len(chunks) >= batch:
+            yield torch.from_numpy(np.stack(chunks[:batch]))
+            del chunks[:batch]
+    if chunks:
+        yield torch.from_numpy(np.stack(chunks))

@@ -1,0 +1,89 @@
+"""Heads: what the features are trained towards. A head turns features into embeddings and a loss."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from humtune import config
+
+LOG_VARIANCE_LIMIT = 10.0  # e^±10 holds every variance of the paper with room to spare
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of N chunks: their means [N, k] and, where the head has one, log-variances [N, k].
+
+    `clip` [N] says which clip each chunk was cut from.
+    """
+
+    mean: Tensor
+    log_variance: Tensor | None
+    clip: Tensor
+
+
+class Head(Protocol):
+    """The contract of every head."""
+
+    def embed(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features [B, k] to embedding means [B, k] and log-variances [B, k] or None, as in a test."""
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Embeddings [B, k] to class logits [B, C]."""
+
+    def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The loss of features [B, k] against class weights [B, C] (rows sum to 1), and the logits [B, C]."""
+
+
+class Variational(nn.Module):
+    """The variational classifier's head: h_μ, h_σ and g_φ of the paper (eqs. 6 to 11).
+
+    A class mean is a row of a random orthogonal matrix, stretched to length μ. Mixing two classes' labels
+    with λ mixes their means with the same λ (eq. 12): the target mean is the label weights times the means.
+    """
+
+    class_means: Tensor
+
+    def __init__(
+        self, head: config.VariationalHead, embedding: int, classes: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        if classes > embedding:
+            raise ValueError(
+                f"{classes} classes need {classes} orthogonal means, but the embedding has k = {embedding}"
+            )
+        self.sigma2 = head.sigma2
+        self.beta_class = head.beta_class
+        self.to_mean = nn.Linear(embedding, embedding)
+        self.to_log_variance = nn.Linear(embedding, embedding)
+        self.to_class = nn.Linear(embedding, classes)
+        rows, _ = torch.linalg.qr(torch.randn(embedding, embedding, generator=generator))
+        self.register_buffer("class_means", head.mu * rows[:classes].contiguous())
+
+    def embed(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The distribution N(mean, diag exp(log_variance)) of each chunk's embedding."""
+        log_variance = self.to_log_variance(features).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+        return self.to_mean(features), log_variance
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Class logits."""
+        logits: Tensor = self.to_class(embedding)
+        return logits
+
+    def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """β_class · CE + KL / k, with one reparameterised sample per chunk (eqs. 8 to 10)."""
+        mean, log_variance = self.embed(features)
+        normal = torch.randn(mean.shape, generator=noise, device=mean.device, dtype=mean.dtype)
+        logits = self.classify(mean + normal * (log_variance / 2).exp())
+        divergence = kl_divergence(mean, log_variance, target @ self.class_means, self.sigma2)
+        loss = self.beta_class * F.cross_entropy(logits, target) + divergence.mean() / mean.shape[1]
+        return loss, logits
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor, class_mean: Tensor, sigma2: float) -> Tensor:
+    """KL( N(mean, diag exp(log_variance)) ‖ N(class_mean, σ² I) ) of each row [B] (eq. 11)."""
+    log_ratio = log_variance - torch.tensor(sigma2).log().item()
+    distance = (mean - class_mean).square() / sigma2
+    return (log_ratio.exp() - log_ratio - 1 + distance).sum(dim=1) / 2

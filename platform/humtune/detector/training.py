@@ -1,0 +1,165 @@
+"""TrainingRun: fits a detector to one machine's healthy sound, an epoch at a time."""
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humtune.config import Training, TrialConfig
+from humtune.detector.detector import Detector, scoring_chunks
+from humtune.detector.frontend import cut, random_starts
+from humtune.errors import HumtuneError
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import class_labels
+from humtune.sounds.table import Role
+
+STANDARD_CLIPS = 256  # enough for the mean and deviation of a row; all of them would cost an epoch
+
+
+class TrainingRun:
+    """One detector in the making. `state` and `restore` let it stop and go on as if it never had.
+
+    All randomness comes from two generators of its own, seeded by the configuration: numpy's for the order,
+    the chunks and the augmentation, PyTorch's on the device for the embeddings' noise.
+    """
+
+    def __init__(self, config: TrialConfig, bank: ClipBank, *, device: str = "cpu") -> None:
+        self.config = config
+        self.bank = bank
+        self.device = torch.device(device)
+        self.clips = bank.table.having(Role.TRAIN)
+        names, labels = class_labels(bank.table, config.labels)
+        self.labels = torch.from_numpy(labels)
+        self.detector = Detector(config, machine=bank.table.machine, classes=names).to(self.device)
+        self.optimiser = torch.optim.Adam(self.detector.parameters(), lr=config.training.learning_rate)
+        self.rng = np.random.default_rng(config.seed)
+        self.noise = torch.Generator(self.device).manual_seed(config.seed)
+        self.epochs_done = 0
+        self._standardise()
+
+    def _standardise(self) -> None:
+        few = self.clips[np.linspace(0, len(self.clips) - 1, STANDARD_CLIPS).astype(np.intp)]
+        batches = scoring_chunks(self.bank, np.unique(few), self.config, 64)
+        self.detector.frontend.fit(samples.to(self.device) for samples in batches)
+
+    def epoch(self) -> dict[str, float]:
+        """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.
+
+        Accuracy is that of the louder of two mixed chunks, in training mode.
+        """
+        training = self.config.training
+        rate = learning_rate(training, self.epochs_done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.detector.train()
+        visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
+        total = torch.zeros(2, device=self.device)  # loss and correct chunks; read once, at the end
+        seen = 0
+        for first in range(0, len(visits), training.batch_size):
+            batch = visits[first : first + training.batch_size]
+            if len(batch) < 2:  # batch norm has no variance of one chunk
+                continue
+            total += self._step(batch)
+            seen += len(batch)
+        self.epochs_done += 1
+        loss, accuracy = (total / seen).tolist()
+        if not math.isfinite(loss):
+            raise HumtuneError(f"the loss became {loss} in epoch {self.epochs_done}")
+        return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
+
+    def _step(self, clips: NDArray[np.intp]) -> Tensor:
+        """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
+        samples, target = self._samples(clips).to(self.device), self._targets(clips).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            picture = self.detector.frontend(samples)
+            picture, target = self._mix(picture, target)
+            picture = self._mask(picture).contiguous(memory_format=torch.channels_last)
+            features = self.detector.backbone(picture)
+        loss, logits = self.detector.head.loss(features.float(), target, self.noise)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        correct = (logits.argmax(dim=1) == target.argmax(dim=1)).sum()
+        return torch.stack([loss.detach() * len(clips), correct])
+
+    def _samples(self, clips: NDArray[np.intp]) -> Tensor:
+        spectrogram = self.config.spectrogram
+        cuts = [self.bank.clip(int(i)) for i in clips]
+        frames = np.array([spectrogram.frames(len(clip)) for clip in cuts], dtype=np.int64)
+        starts = random_starts(frames, spectrogram.chunk_frames, self.rng)
+        chunks = [cut(clip, int(start), spectrogram) for clip, start in zip(cuts, starts, strict=True)]
+        return torch.from_numpy(np.stack(chunks))
+
+    def _targets(self, clips: NDArray[np.intp]) -> Tensor:
+        labels = self.labels[torch.from_numpy(clips)]
+        return torch.nn.functional.one_hot(labels, len(self.detector.classes)).float()
+
+    def _mix(self, picture: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixup: pictures and class weights, and by them the class means, with the same λ (eq. 12)."""
+        alpha = self.config.training.mixup
+        if alpha == 0:
+            return picture, target
+        part = float(self.rng.beta(alpha, alpha))
+        other = torch.from_numpy(self.rng.permutation(len(picture))).to(self.device)
+        return part * picture + (1 - part) * picture[other], part * target + (1 - part) * target[other]
+
+    def _mask(self, picture: Tensor) -> Tensor:
+        """SpecAugment: one band of rows and one of frames set to the mean, of random place and width."""
+        training = self.config.training
+        for axis, share in ((2, training.mask_frequency), (3, training.mask_time)):
+            size = picture.shape[axis]
+            width = self.rng.uniform(0, share, len(picture)) * size
+            start = self.rng.uniform(0, 1, len(picture)) * (size - width)
+            at = torch.arange(size, device=self.device)
+            first, last = (torch.from_numpy(v).to(self.device)[:, None] for v in (start, start + width))
+            hidden = (at >= first) & (at < last)
+            picture = picture.masked_fill(hidden.view(len(picture), 1, *_axis_shape(axis, size)), 0.0)
+        return picture
+
+    def fit(self) -> Detector:
+        """Run the epochs that are left and take the reference embeddings."""
+        while self.epochs_done < self.config.training.epochs:
+            self.epoch()
+        return self.finish()
+
+    def finish(self) -> Detector:
+        """Take the training clips' embeddings as the reference; the detector can score now."""
+        self.detector.reference = self.detector.embed(self.bank, self.clips)
+        return self.detector
+
+    def state(self) -> bytes:
+        """Everything that the next epoch depends on, as plain tensors and numbers."""
+        content = {
+            "epochs_done": self.epochs_done,
+            "detector": self.detector.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "noise": self.noise.get_state(),
+        }
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        return stream.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Go on where `state` was taken."""
+        content: dict[str, Any] = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        self.epochs_done = content["epochs_done"]
+        self.detector.load_state_dict(content["detector"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.rng.bit_generator.state = content["rng"]
+        self.noise.set_state(content["noise"])
+
+
+def _axis_shape(axis: int, size: int) -> tuple[int, int]:
+    return (size, 1) if axis == 2 else (1, size)
+
+
+def learning_rate(training: Training, epoch: int) -> float:
+    """The rate in epoch 0, 1, …: a straight warm-up, then a step down at each milestone (paper §4.1)."""
+    rise = min(1.0, (epoch + 1) / max(1.0, training.warmup * training.epochs))
+    falls = sum(epoch >= share * training.epochs for share in training.milestones)
+    return float(training.learning_rate * rise * training.decay**falls)

@@ -75,7 +75,7 @@ class Detector(nn.Module):
         """
         if self.reference is None:
             raise HumtuneError(f"the detector of {self.machine} has no reference embeddings to score against")
-        scores = {}
+        scores: dict[str, NDArray[np.float64]] = {}
         for name in self.config.scores:
             chunks = SCORES[name](self.reference)(embeddings.mean, embeddings.clip if mask_own else None)
             scores[name] = chunks.view(-1, TEST_CHUNKS).mean(dim=1).cpu().numpy()

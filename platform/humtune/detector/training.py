@@ -81,7 +81,7 @@ class TrainingRun:
             features = self.detector.backbone(picture)
         loss, logits = self.detector.head.loss(features.float(), target, self.noise)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         correct = (logits.argmax(dim=1) == target.argmax(dim=1)).sum()
         return torch.stack([loss.detach() * len(clips), correct])

@@ -1,0 +1,146 @@
+"""AUC, pAUC and Ω: how well anomaly scores tell anomalies from normal clips.
+
+Every function works on the last axis and keeps the axes before it, so that thousands of candidates are
+measured at once. Figures are fractions, 0…1.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from humtune.evaluation.cells import Array, Cell
+from humtune.evaluation.cells import Cells as Cells
+from humtune.sounds.table import TARGET
+
+Kind = Literal["official", "paper"]
+
+MAX_FPR = 0.1  # the p of pAUC in every DCASE Task 2 challenge
+EPSILON = float(np.finfo(np.float64).eps)  # what the official evaluator puts in the place of a zero
+
+
+def auc(positive: ArrayLike, negative: ArrayLike) -> Array:
+    """Area under the ROC curve: how often a positive outscores a negative, a tie counting half.
+
+    Scores [..., P] and [..., N] with equal leading axes and P, N ≥ 1; returns [...].
+    """
+    positive, negative = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    p, n = positive.shape[-1], negative.shape[-1]
+    ranks = rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)[..., :p]
+    return np.asarray((ranks.sum(axis=-1) - p * (p + 1) / 2) / (p * n))
+
+
+def pauc(positive: ArrayLike, negative: ArrayLike, *, max_fpr: float = MAX_FPR) -> Array:
+    """Area under the ROC curve up to a false positive rate, McClish-standardised: chance 0.5, perfect 1.
+
+    Scores [..., P] and [..., N]; returns [...], equal to scikit-learn's `roc_auc_score(max_fpr=…)`. Only the
+    negatives left of the cut matter; where the cut falls into a group of ties, the curve is a straight line
+    through the group and its area there is a trapezium's.
+    """
+    positive, negative = np.asarray(positive, np.float64), np.sort(np.asarray(negative, np.float64), axis=-1)
+    p, n = positive.shape[-1], negative.shape[-1]
+    cut = max_fpr * n  # negatives left of the cut, as a real number
+    top = math.ceil(cut)
+    edge = negative[..., n - top, None]  # the negative that the cut goes through
+    area = np.zeros(positive.shape[:-1])  # in pairs of clips
+    for i in range(n - top + 1, n):
+        value = negative[..., i, None]
+        won = np.sum(positive > value, axis=-1) + np.sum(positive == value, axis=-1) / 2
+        area += won * (value > edge)[..., 0]
+    inside = cut - np.sum(negative > edge, axis=-1)
+    slope = np.sum(positive == edge, axis=-1) / np.sum(negative == edge, axis=-1)
+    area += inside * (np.sum(positive > edge, axis=-1) + inside * slope / 2)
+    least, most = max_fpr**2 / 2, max_fpr
+    return np.asarray((1 + (area / (p * n) - least) / (most - least)) / 2)
+
+
+def harmonic_mean(values: ArrayLike, axis: int = -1) -> Array:
+    """Harmonic mean along an axis, with zeros floored at machine epsilon as the official evaluator does."""
+    return np.asarray(1 / np.mean(1 / np.maximum(values, EPSILON), axis=axis))
+
+
+@dataclass(frozen=True, eq=False)
+class SectionFigures:
+    """One section's figures, each [...]."""
+
+    machine: str
+    section: int
+    auc: Mapping[int, Array]  # domain -> its normals against the anomalies of all domains
+    pauc: Array  # all clips of the section
+    domain_pauc: Mapping[int, Array]  # the paper's: as `auc`
+
+    def values(self, kind: Kind) -> list[Array]:
+        """The values that Ω averages: official AUC per domain and one pAUC; the paper's a pAUC per domain."""
+        return [*self.auc.values(), *([self.pauc] if kind == "official" else self.domain_pauc.values())]
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Harmonic means over sections, each [...]; NaN where no clip is of that domain."""
+
+    omega_official: Array  # {AUC source, AUC target, pAUC} × sections
+    omega_paper: Array  # eq. (1): a pAUC per domain
+    auc_source: Array  # of all normals, where the data set names no domains
+    auc_target: Array
+    pauc: Array
+    sections: tuple[SectionFigures, ...]
+
+    @classmethod
+    def of(cls, sections: Iterable[SectionFigures]) -> "Figures":
+        """Figures over any sections: one machine's, or all machines' as in the challenge's ranking."""
+        sections = tuple(sections)
+
+        def mean(values: Iterable[Array]) -> Array:
+            values = list(values)
+            return harmonic_mean(values, axis=0) if values else np.full_like(sections[0].pauc, np.nan)
+
+        return cls(
+            omega_official=mean(v for s in sections for v in s.values("official")),
+            omega_paper=mean(v for s in sections for v in s.values("paper")),
+            auc_source=mean(v for s in sections for d, v in s.auc.items() if d != TARGET),
+            auc_target=mean(v for s in sections for d, v in s.auc.items() if d == TARGET),
+            pauc=mean(s.pauc for s in sections),
+            sections=sections,
+        )
+
+
+def evaluate(scores: ArrayLike, cells: Cells) -> Figures:
+    """All figures of one machine's scores [..., N], higher meaning more anomalous.
+
+    An AUC sets the normals of a domain against the anomalies of both (DCASE 2022 Task 2, evaluation metrics).
+    """
+    return _evaluate(cells.check_scores(scores), cells)
+
+
+def omega(scores: ArrayLike, cells: Cells, *, kind: Kind = "official") -> Array:
+    """Ω of one machine's scores [..., N]: the challenge's, or the paper's with a pAUC per domain (eq. 1)."""
+    figures = evaluate(scores, cells)
+    return figures.omega_official if kind == "official" else figures.omega_paper
+
+
+def pool(figures: Iterable[Figures]) -> Figures:
+    """Figures over all sections of several machines: the harmonic mean of all their values."""
+    return Figures.of(s for f in figures for s in f.sections)
+
+
+def _evaluate(scores: Array, cells: Cells) -> Figures:
+    return Figures.of(_section(scores, cells.machine, *section) for section in cells.sections())
+
+
+def _section(scores: Array, machine: str, section: int, cells: list[Cell]) -> SectionFigures:
+    def pick(clips: list[NDArray[np.intp]]) -> Array:
+        return scores[..., np.concatenate(clips)]
+
+    anomalies = pick([c.anomaly for c in cells])
+    normals = {c.domain: pick([c.normal]) for c in cells}
+    return SectionFigures(
+        machine=machine,
+        section=section,
+        auc={domain: auc(anomalies, normal) for domain, normal in normals.items()},
+        pauc=pauc(anomalies, pick([c.normal for c in cells])),
+        domain_pauc={domain: pauc(anomalies, normal) for domain, normal in normals.items()},
+    )

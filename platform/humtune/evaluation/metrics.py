@@ -113,7 +113,8 @@ def evaluate(scores: ArrayLike, cells: Cells) -> Figures:
 
     An AUC sets the normals of a domain against the anomalies of both (DCASE 2022 Task 2, evaluation metrics).
     """
-    return _evaluate(cells.check_scores(scores), cells)
+    scores = cells.check_scores(scores)
+    return Figures.of(_section(scores, cells.machine, *section) for section in cells.sections())
 
 
 def omega(scores: ArrayLike, cells: Cells, *, kind: Kind = "official") -> Array:
@@ -125,10 +126,6 @@ def omega(scores: ArrayLike, cells: Cells, *, kind: Kind = "official") -> Array:
 def pool(figures: Iterable[Figures]) -> Figures:
     """Figures over all sections of several machines: the harmonic mean of all their values."""
     return Figures.of(s for f in figures for s in f.sections)
-
-
-def _evaluate(scores: Array, cells: Cells) -> Figures:
-    return Figures.of(_section(scores, cells.machine, *section) for section in cells.sections())
 
 
 def _section(scores: Array, machine: str, section: int, cells: list[Cell]) -> SectionFigures:

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from humtune.errors import UsageError
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.selection import cross_fit, cross_fit_machines, halves
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
+
+
+def table(counts):
+    """A clip table with so many clips per (section, domain, label)."""
+    rows = [cell for cell, count in counts.items() for _ in range(count)]
+    columns = {"part": "dev", "split": "test", "attributes": "", "role": "select"}
+    return ClipTable.from_columns(
+        machine="fan",
+        name=[f"clip_{i:03d}.wav" for i in range(len(rows))],
+        section=[s for s, _, _ in rows],
+        domain=[d for _, d, _ in rows],
+        label=[y for _, _, y in rows],
+        **{name: [value] * len(rows) for name, value in columns.items()},
+    )
+
+
+def even(clips, sections=(0, 1)):
+    return {(s, d, y): clips for s in sections for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)}
+
+
+def test_a_single_clip_cannot_be_split():
+    counts = even(4) | {(1, TARGET, NORMAL): 1}
+    cells = Cells.of(table(counts))
+    with pytest.raises(
+        UsageError, match="fan section 01 target has a single normal clip; cross-fitting needs"
+    ):
+        cross_fit(np.zeros((2, sum(counts.values()))), cells)
+
+
+def test_halves_share_every_cell_and_no_clip():
+    counts = even(5) | {(0, SOURCE, NORMAL): 4}
+    cells = Cells.of(table(counts))
+    first, second = halves(cells, np.random.default_rng(0))
+    sizes = []
+    for whole, a, b in zip(cells.cells, first.cells, second.cells, strict=True):
+        for clips, x, y in ((whole.normal, a.normal, b.normal), (whole.anomaly, a.anomaly, b.anomaly)):
+            np.testing.assert_array_equal(np.sort(np.concatenate([x, y])), clips)
+            assert abs(len(x) - len(y)) <= 1
+            sizes.append(len(x) - len(y))
+    assert sizes.count(0) == 1
+    assert abs(sum(sizes)) <= 1  # odd clips in turn: neither half is the larger one
+
+
+def test_two_clips_a_cell_are_enough():
+    t = table(even(2))
+    result = cross_fit((t.label == ANOMALY).astype(float), Cells.of(t))
+    assert result.mean == pytest.approx(1)
+    assert result.spread == pytest.approx(0)
+
+
+def test_the_best_of_equal_noise_is_not_believed():
+    t = table(even(25, sections=(0, 1, 2)))
+    cells = Cells.of(t)
+    rng = np.random.default_rng(5)
+    fitted, naive, noise = [], [], []
+    for _ in range(4):
+        scores = rng.normal(size=(200, len(t)))
+        fitted.append(cross_fit(scores, cells, splits=10).mean)
+        naive.append(omega(scores, cells).max())
+        first, _ = halves(cells, rng)
+        noise.append(omega(scores, first).mean())
+    assert np.mean(fitted) == pytest.approx(np.mean(noise), abs=0.012)
+    assert np.mean(naive) > np.mean(noise) + 0.04
+
+
+def test_a_candidate_that_is_better_is_found_and_read():
+    t = table(even(20))
+    scores = np.random.default_rng(1).normal(size=(30, len(t)))
+    scores[17] += 2 * (t.label == ANOMALY)
+    result = cross_fit(scores, Cells.of(t))
+    assert result.chosen.sum() == 40
+    assert result.chosen.argmax() == 17
+    assert result.chosen[17] > 36
+    assert result.mean == pytest.approx(float(omega(scores[17], Cells.of(t))), abs=0.03)
+    assert 0 < result.spread < 0.05
+
+
+def test_equal_candidates_and_equal_seeds_give_equal_answers():
+    t = table(even(6))
+    one = np.random.default_rng(2).normal(size=len(t))
+    result = cross_fit(np.stack([one, one]), Cells.of(t), seed=3)
+    assert result.chosen.tolist() == [40, 0]
+    np.testing.assert_array_equal(result.splits, cross_fit(one, Cells.of(t), seed=3).splits)
+    assert not np.array_equal(result.splits, cross_fit(one, Cells.of(t), seed=4).splits)
+
+
+def test_machines_meet_in_the_harmonic_mean_of_each_split():
+    t = table(even(6))
+    rng = np.random.default_rng(2)
+    machines = [cross_fit(rng.normal(size=(3, len(t))), Cells.of(t)) for _ in range(2)]
+    both = cross_fit_machines(machines)
+    a, b = (m.splits for m in machines)
+    np.testing.assert_allclose(both.splits, 2 * a * b / (a + b))
+    assert both.mean == pytest.approx(both.splits.mean())

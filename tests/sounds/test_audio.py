@@ -1,0 +1,115 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from humtune.errors import UsageError
+from humtune.sounds.audio import read_audio, read_recording, read_waveform, to_waveform
+
+
+def tone(rate: int, seconds: float = 0.5, hertz: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_sixteen_bit_mono_passes_bit_by_bit(tmp_path: Path, suffix: str):
+    samples = np.arange(-32768, 32768).astype(np.int16)
+    path = tmp_path / f"all{suffix}"
+    soundfile.write(path, samples, 16_000, subtype="PCM_16")
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording.samples, samples)
+    assert recording.changes == ()
+    np.testing.assert_array_equal(read_waveform(path), samples / 32768)
+    assert read_waveform(path).dtype == np.float32
+
+
+def test_stereo_is_mixed_down(tmp_path: Path):
+    left = np.array([1000, -32768, 3], dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, [0, -32768, 3]], axis=1).astype(np.int16), 16_000)
+    recording = read_recording(tmp_path / "a.wav")
+    np.testing.assert_array_equal(recording.samples, [500, -32768, 3])
+    assert recording.changes == ("mixed down from 2 channels",)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_other_rates_are_resampled(tmp_path: Path, rate: int):
+    soundfile.write(tmp_path / "a.wav", tone(rate), rate)
+    recording = read_recording(tmp_path / "a.wav")
+    assert recording.changes == (f"resampled from {rate} Hz to 16000 Hz",)
+    assert len(recording.samples) == 8_000
+    error = (to_waveform(recording.samples) - tone(16_000))[400:-400]
+    assert np.abs(error).max() < 2e-3
+
+
+@pytest.mark.parametrize(("subtype", "step"), [("FLOAT", 1), ("DOUBLE", 1), ("PCM_24", 1), ("PCM_U8", 256)])
+def test_other_sample_formats_are_scaled(tmp_path: Path, subtype: str, step: int):
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000, subtype=subtype)
+    error = read_audio(tmp_path / "a.wav") - tone(16_000) * 32768
+    assert np.abs(error).max() <= step
+
+
+def test_loud_floats_are_clipped(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", np.array([2.0, -2.0, 1.0, 0.0]), 16_000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), [32767, -32768, 32767, 0])
+
+
+def test_nothing_is_said_while_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn):
+    soundfile.write(tmp_path / "a.wav", np.stack([tone(44_100)] * 2, axis=1), 44_100)
+    with caplog.at_level(logging.DEBUG):
+        read_audio(tmp_path / "a.wav")
+    assert not caplog.records
+    assert not recwarn.list
+
+
+def broken(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / f"{kind}.{'flac' if kind == 'cut flac' else 'wav'}"
+    good = tone(16_000)
+    if kind == "missing":
+        return path
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "not finite":
+        soundfile.write(path, np.where(good > 0.49, np.nan, good), 16_000, subtype="FLOAT")
+    elif kind == "no samples":
+        soundfile.write(path, good[:0], 16_000)
+    elif kind == "text":
+        path.write_text("this is no sound")
+    elif kind == "empty":
+        path.touch()
+    else:
+        soundfile.write(path, good, 16_000)
+        path.write_bytes(path.read_bytes()[: 30 if kind == "cut header" else 4001])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "can't be opened"),
+        ("folder", "can't be read as sound"),
+        ("not finite", "not finite"),
+        ("no samples", "no samples"),
+        ("text", "can't be read as sound"),
+        ("empty", "empty file"),
+        ("cut wav", "truncated, 3957 of 16000 bytes"),
+        ("cut flac", "can't be read as sound|truncated"),
+        ("cut header", "can't be read as sound|no samples"),
+    ],
+)
+def test_what_is_no_sound_is_told_in_one_sentence(tmp_path: Path, kind: str, reason: str):
+    path = broken(tmp_path, kind)
+    with pytest.raises(UsageError, match=reason) as caught:
+        read_audio(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
+    path = tmp_path / "streamed.wav"
+    soundfile.write(path, tone(16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert len(read_audio(path)) == 8_000

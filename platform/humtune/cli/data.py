@@ -1,0 +1,55 @@
+"""humtune data: make, check and count data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from humtune.sounds.check import CheckReport
+
+app = typer.Typer(help="Make and check data sets of machine sounds.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+) -> None:
+    """Count clips per machine, section, domain and split, and name every bad file.
+
+    Exits with 1 where bad files were found. Example: humtune data check recordings
+    """
+    import json
+
+    from humtune.sounds.check import check_dataset
+    from humtune.sounds.dcase import find_datasets
+
+    reports = [check_dataset(dataset) for dataset in find_datasets(folder)]
+    if as_json:
+        typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
+    else:
+        for report in reports:
+            _print(report)
+    raise typer.Exit(1 if any(report.bad for report in reports) else 0)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+def _print(report: "CheckReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    columns = ("machine", "part", "section", "split", "domain", "label")
+    table = Table(*columns, title=str(report.path), title_justify="left")
+    table.add_column("clips", justify="right")
+    for cell, clips in sorted(report.counts.items()):
+        section = f"{cell.section:02d}"
+        table.add_row(cell.machine, cell.part, section, cell.split, cell.domain, cell.label, str(clips))
+    console.print(table)
+    for line in report.summary():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,6 +1,7 @@
 """One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -68,6 +69,41 @@ class Storage:
         """Names right below a folder, sorted, drafts left out; none where the folder is missing."""
         selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
+
+    def put_folder(self, name: str, folder: Path) -> None:
+        """Bring a flat local folder to its place, whole; it is moved where it can be. What is there stays."""
+        if not self.is_local:
+            for file in sorted(folder.iterdir()):
+                self._copy(str(file), f"{self._root}/{name}/{file.name}", upload=True)
+            return
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
+        shutil.move(folder, draft)
+        try:
+            draft.rename(target)
+        except OSError:
+            shutil.rmtree(draft)
+            if not target.exists():
+                raise
+
+    def fetch_folder(self, name: str, target: Path) -> None:
+        """Copy a flat folder to a local place, which appears when all of its files are there."""
+        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
+        draft.mkdir(parents=True)
+        try:
+            for file in self.list(name):
+                self._copy(f"{self._root}/{name}/{file}", str(draft / file), upload=False)
+            draft.rename(target)
+        except BaseException:
+            shutil.rmtree(draft)
+            raise
+
+    def _copy(self, source: str, target: str, *, upload: bool) -> None:
+        here = fs.LocalFileSystem()
+        read_from, write_to = (here, self._fs) if upload else (self._fs, here)
+        with read_from.open_input_stream(source) as stream, write_to.open_output_stream(target) as sink:
+            shutil.copyfileobj(stream, sink, 1 << 24)
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""

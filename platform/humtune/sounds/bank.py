@@ -1,0 +1,131 @@
+"""ClipBank: one machine's samples and labels, memory-mapped.
+
+<storage>/banks/<hash>/samples.npy   int16 [all samples], clip after clip
+<storage>/banks/<hash>/offsets.npy   int64 [N + 1], where each clip begins
+<storage>/banks/<hash>/clips.json    the ClipTable
+<storage>/banks/sources/<print>      the hash of the bank that these recordings gave last time
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from humtune.config import SAMPLE_RATE
+from humtune.errors import HumtuneError
+from humtune.sounds.bank_writer import FILES, write_bank
+from humtune.sounds.dcase import DataSet, find_dataset
+from humtune.sounds.table import ClipTable
+from humtune.storage import Storage
+
+READER = 1  # counts changes to how files become samples and columns: an older source print is not trusted
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBank:
+    """The clips of one machine: samples of all of them in one array, and what is known of each."""
+
+    table: ClipTable  # N clips
+    samples: NDArray[np.int16]  # [all samples], memory-mapped
+    offsets: NDArray[np.int64]  # [N + 1]
+    hash: str  # of samples, offsets and table
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, relative to the storage."""
+        return bank_folder(self.hash)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Samples in each clip, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def clip(self, i: int) -> NDArray[np.int16]:
+        """The samples of clip i, int16 [samples]: a view, not a copy."""
+        return self.samples[self.offsets[i] : self.offsets[i + 1]]
+
+    @classmethod
+    def open(cls, storage: Storage, folder: str, *, cache: Path | None = None) -> Self:
+        """Map a bank into memory; from a distant storage it is fetched once per computer, into `cache`."""
+        local = storage.path(folder) if storage.is_local else _fetched(storage, folder, cache or bank_cache())
+        try:
+            samples, offsets = (
+                np.load(local / name, mmap_mode="r", allow_pickle=False) for name in FILES[:2]
+            )
+            table = ClipTable.from_json((local / FILES[2]).read_bytes())
+        except (OSError, ValueError) as error:
+            raise HumtuneError(f"{local}: can't open this bank of clips ({error}); delete it") from error
+        if len(table) + 1 != len(offsets) or offsets[-1] != len(samples):
+            raise HumtuneError(f"{local}: this bank of clips is torn; delete it")
+        return cls(table, samples, np.asarray(offsets), local.name)
+
+
+def load_banks(
+    data: Path, storage: Storage, machines: Sequence[str] | None = None, *, cache: Path | None = None
+) -> dict[str, ClipBank]:
+    """The bank of every machine (or of those asked for) in a data set's folder.
+
+    Recordings are read once; as long as their names, sizes and times stay the same, the bank in the storage
+    is opened without a look at them. UsageError for an unknown machine or a recording that can't be read.
+    """
+    dataset = find_dataset(data)
+    return {machine: _load(dataset, machine, storage, cache) for machine in dataset.choose(machines)}
+
+
+def bank_folder(content_hash: str) -> str:
+    """A bank's folder, relative to the storage."""
+    return f"banks/{content_hash}"
+
+
+def bank_cache() -> Path:
+    """Where this computer keeps banks that it fetched from a distant storage, a folder per user."""
+    return Path(tempfile.gettempdir()) / f"humtune-{os.getuid()}" / "banks"
+
+
+def _fetched(storage: Storage, folder: str, cache: Path) -> Path:
+    """The local copy of a distant bank; of many processes one fetches it and the others wait."""
+    target = cache / Path(folder).name
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            storage.fetch_folder(folder, target)
+    return target
+
+
+def _load(dataset: DataSet, machine: str, storage: Storage, cache: Path | None) -> ClipBank:
+    source = f"banks/sources/{_source_print(dataset, machine)}"
+    content = storage.read(source).decode() if storage.exists(source) else ""
+    if not content or not storage.exists(bank_folder(content)):
+        content = _write(dataset, machine, storage, cache or bank_cache())
+        storage.write(source, content.encode())
+    return ClipBank.open(storage, bank_folder(content), cache=cache)
+
+
+def _write(dataset: DataSet, machine: str, storage: Storage, cache: Path) -> str:
+    """Write a machine's bank into the storage, by way of a draft folder; the content hash."""
+    place = storage.path("banks") if storage.is_local else cache
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=place) as around:
+        draft = Path(around) / "bank"
+        draft.mkdir()
+        content = write_bank(dataset, machine, draft)
+        storage.put_folder(bank_folder(content), draft)
+        if not storage.is_local and not (cache / content).exists():
+            draft.rename(cache / content)
+    return content
+
+
+def _source_print(dataset: DataSet, machine: str) -> str:
+    """Stands for a machine's files as they lie there: paths, sizes, times of change."""
+    files = [path for folder in dataset.folders if folder.machine == machine for path in folder.recordings]
+    stats = [(str(path.resolve()), path.stat()) for path in files + dataset.tables(machine)]
+    listing = [READER, SAMPLE_RATE, machine, [(name, s.st_size, s.st_mtime_ns) for name, s in stats]]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]

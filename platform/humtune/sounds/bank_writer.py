@@ -1,0 +1,92 @@
+"""Stream one machine's recordings into the files of a bank."""
+
+import hashlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from humtune.errors import UsageError
+from humtune.sounds.audio import Recording, read_recording
+from humtune.sounds.clip import Clip
+from humtune.sounds.dcase import DataSet
+from humtune.sounds.parallel import map_in_order
+from humtune.sounds.roles import assign_roles
+from humtune.sounds.table import ClipTable
+
+FILES = ("samples.npy", "offsets.npy", "clips.json")
+_NAMED = 3  # bad files that an error names
+
+logger = logging.getLogger(__name__)
+
+
+def write_bank(dataset: DataSet, machine: str, draft: Path) -> str:
+    """Write samples.npy, offsets.npy and clips.json into a folder; the hash of all they hold.
+
+    Only a few clips are in memory at a time. Roles are those of `assign_roles` with its defaults, and are no
+    part of the hash. UsageError where a recording can't be read.
+    """
+    clips = dataset.clips(machine)
+    table = clip_table(machine, clips)
+    digest = hashlib.sha256(table.to_json())
+    lengths: list[int] = []
+    changes: Counter[str] = Counter()
+    failures: list[str] = []
+    with (draft / FILES[0]).open("wb") as stream:
+        _write_header(stream, 0)
+        for result in map_in_order(_read, clips, title=f"{machine}: reading"):
+            if isinstance(result, UsageError):
+                failures.append(str(result))
+            elif not failures:
+                data = result.samples.astype("<i2", copy=False).tobytes()
+                stream.write(data)
+                digest.update(data)
+                lengths.append(len(result.samples))
+                changes.update(result.changes)
+        stream.seek(0)
+        _write_header(stream, sum(lengths))
+        stream.flush()
+        os.fsync(stream.fileno())
+    if failures:
+        raise _unreadable(machine, failures, len(clips), dataset.path)
+    for change, count in changes.items():
+        logger.warning("%s: %d clip%s %s", machine, count, "s" * (count > 1), change)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    digest.update(offsets.tobytes())
+    np.save(draft / FILES[1], offsets, allow_pickle=False)
+    (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
+    return digest.hexdigest()[:32]
+
+
+def clip_table(machine: str, clips: Sequence[Clip]) -> ClipTable:
+    """The columns of a list of clips, roles left empty."""
+    names = ("part", "split", "section", "domain", "label", "attributes")
+    columns = {name: [getattr(clip, name) for clip in clips] for name in names}
+    return ClipTable.from_columns(
+        machine=machine, name=[clip.path.name for clip in clips], role=[""] * len(clips), **columns
+    )
+
+
+def _read(clip: Clip) -> Recording | UsageError:
+    try:
+        return read_recording(clip.path)
+    except UsageError as error:
+        return error
+
+
+def _write_header(stream: BinaryIO, length: int) -> None:
+    """A .npy header; its padding leaves room for any length, so that it can be written again at the end."""
+    header = {"descr": "<i2", "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _unreadable(machine: str, failures: list[str], clips: int, data: Path) -> UsageError:
+    more = "; …" if len(failures) > _NAMED else ""
+    return UsageError(
+        f"{len(failures)} of {clips} clips of {machine} can't be read: {'; '.join(failures[:_NAMED])}{more}; "
+        f"run humtune data check {data}"
+    )

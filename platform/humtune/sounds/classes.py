@@ -1,0 +1,34 @@
+"""What the classifier tells apart."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.config import Labels
+from humtune.errors import UsageError
+from humtune.sounds.table import ClipTable, Role
+
+NO_CLASS = -1  # of a test clip whose class has no training clip
+
+
+def class_labels(table: ClipTable, labels: Labels) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the classes, sorted, and each clip's class as an index into them, int64 [N].
+
+    Classes are those of the TRAIN and HELD_OUT clips; any other clip's is NO_CLASS. UsageError where the
+    clips have no attributes to tell apart, or where there is one class only.
+    """
+    normal = table.having(Role.TRAIN, Role.HELD_OUT)
+    if labels != "section" and not np.any(table.attributes[normal] != ""):
+        raise UsageError(f"{table.machine}: its clips carry no attributes to classify; use labels: section")
+    sections = np.asarray([f"section_{section:02d}" for section in table.section])
+    attributes = np.where(table.attributes == "", "none", table.attributes)
+    both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
+    names = {"section": sections, "attributes": attributes, "both": both}[labels]
+    classes = np.unique(names[normal])
+    if len(classes) < 2:
+        other = "attributes" if labels == "section" else "section or both"
+        found = f"only one class ({classes[0]})" if len(classes) else "no class"
+        raise UsageError(
+            f"{table.machine}: labels: {labels} gives {found}, a classifier needs two; use {other}"
+        )
+    index = np.minimum(np.searchsorted(classes, names), len(classes) - 1)
+    return tuple(classes.tolist()), np.where(classes[index] == names, index, NO_CLASS).astype(np.int64)

@@ -11,15 +11,18 @@ Every file is written whole or not at all, so a search may be killed at any mome
 
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from humtune.config import Frozen, TrialConfig
-from humtune.errors import UsageError
+from humtune.errors import HumtuneError, UsageError
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
@@ -130,6 +133,11 @@ class Ledger:
         """The machine's scored clips (held out, select, report); the order of every score vector."""
         return ClipTable.from_json(self.storage.read(f"{self.name}/clips/{machine}.json"))
 
+    def bank(self, machine: str) -> ClipBank:
+        """The machine's recordings, with the role of each clip; memory-mapped."""
+        bank = ClipBank.open(self.storage, self.plan.banks[machine])
+        return replace(bank, table=assign_roles(bank.table))
+
     def file(self, trial: str, name: str) -> str:
         """The storage's name of a trial's file."""
         return f"{self.name}/trials/{trial}/{name}"
@@ -138,18 +146,30 @@ class Ledger:
         """Write one trial's record over the one before."""
         self.storage.write(self.file(record.id, "record.json"), record.model_dump_json().encode())
 
-    def read(self, trial: str) -> TrialRecord:
-        """One trial's record; a UsageError where there is no such trial or its record is torn."""
+    def find(self, trial: str) -> TrialRecord | None:
+        """One trial's record, where there is one."""
+        name = self.file(trial, "record.json")
         try:
-            return TrialRecord.model_validate_json(self.storage.read(self.file(trial, "record.json")))
+            return TrialRecord.model_validate_json(self.storage.read(name))
         except FileNotFoundError:
-            raise UsageError(f"search {self.name!r} has no trial {trial!r}") from None
+            return None
+        except ValidationError as error:
+            raise HumtuneError(f"{self.storage.uri}/{name} is torn; delete its folder and resume") from error
+
+    def read(self, trial: str) -> TrialRecord:
+        """One trial's record; a UsageError where there is no such trial."""
+        record = self.find(trial)
+        if record is None:
+            raise UsageError(f"search {self.name!r} has no trial {trial!r}")
+        return record
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
         """Every trial's record in the order of machine and number, or those of one machine."""
         for trial in self.storage.list(f"{self.name}/trials"):
-            if machine is None or trial.rpartition("-")[0] == machine:
-                yield self.read(trial)
+            if machine is None or machine_of(trial) == machine:
+                record = self.find(trial)
+                if record is not None:  # a folder without a record: killed before its first write
+                    yield record
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""
@@ -165,6 +185,11 @@ class Ledger:
 def trial_id(machine: str, number: int) -> str:
     """The trial's name and folder."""
     return f"{machine}-{number:05d}"
+
+
+def machine_of(trial: str) -> str:
+    """The machine that a trial's name begins with."""
+    return trial.rpartition("-")[0]
 
 
 def searches(storage: Storage) -> list[str]:

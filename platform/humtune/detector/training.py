@@ -63,7 +63,7 @@ class TrainingRun:
             batch = visits[first : first + training.batch_size]
             if len(batch) < 2:  # batch norm has no variance of one chunk
                 continue
-            total += self._step(batch)
+            total += self.step(batch)
             seen += len(batch)
         self.epochs_done += 1
         loss, accuracy = (total / seen).tolist()
@@ -71,7 +71,7 @@ class TrainingRun:
             raise HumtuneError(f"the loss became {loss} in epoch {self.epochs_done}")
         return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
 
-    def _step(self, clips: NDArray[np.intp]) -> Tensor:
+    def step(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
         samples, target = self._samples(clips).to(self.device), self._targets(clips).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):

@@ -1,0 +1,37 @@
+"""The command `humtune`: every command and its group, and how errors reach a person."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from humtune import __version__
+from humtune.cli import data, search
+from humtune.errors import HumtuneError
+
+app = typer.Typer(
+    help="Searches, per machine, for the detector that best hears it go wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="data", help="Make, check and look at recordings.")
+app.command()(search.search)
+app.command()(search.resume)
+app.command()(search.stop)
+
+
+@app.command()
+def version() -> None:
+    """Print humtune's version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one line, not a traceback."""
+    try:
+        app()
+    except HumtuneError as error:
+        Console(stderr=True).print(f"[bold red]humtune:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)

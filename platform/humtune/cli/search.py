@@ -1,0 +1,148 @@
+"""search, resume, stop: start a search, go on with it, end it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+
+if TYPE_CHECKING:
+    from humtune.ledger import Ledger
+    from humtune.search.run import Resources
+    from humtune.search.space import Space
+    from humtune.storage import Storage
+
+Address = Annotated[str | None, typer.Option(help="A Ray cluster to run on; `auto` on one of its nodes.")]
+Slots = Annotated[int, typer.Option(min=0, help="Trials at a time; 0: as many as fit.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials per machine, instead of the space's.")]
+
+
+def search(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A YAML file, or a name: quick, paper.")],
+    data: Annotated[Path, typer.Option(help="Folder of recordings, in the DCASE layout.")],
+    name: Annotated[str | None, typer.Option(help="What to call the search; the space's name.")] = None,
+    machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    trials: Trials = None,
+    labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
+    slots: Slots = 0,
+    address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Search for each machine's best detector.
+
+    Example: humtune search quick --data recordings --machines fan,bearing --trials 20
+    """
+    from humtune.search.space import override, read_space
+    from humtune.storage import Storage
+
+    space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
+    chosen = override(chosen, trials=trials, labels=labels)
+    from humtune.search import run
+    from humtune.search.fit import silent_rows
+
+    place = Storage(storage)
+    wanted = machines.split(",") if machines else None
+    resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
+    if dry_run:
+        _print_cost(chosen, data, place, wanted, resources)
+        return
+    for line in silent_rows(chosen):
+        Console().print(line, highlight=False)
+    search_name = name or run.free_name(place, space_name)
+    ledger = run.prepare(
+        chosen, name=search_name, data=data, storage=place, machines=wanted, resources=resources
+    )
+    _run(ledger, address, slots)
+
+
+def resume(
+    name: SearchName,
+    trials: Trials = None,
+    slots: Slots = 0,
+    address: Address = None,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Go on with a search that was killed or stopped, or that shall have more trials.
+
+    Example: humtune resume quick --trials 50
+    """
+    from humtune.ledger import Ledger
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)
+    if trials is not None:
+        ledger.write_plan(ledger.plan.model_copy(update={"trials": trials}))
+    _run(ledger, address, slots)
+
+
+def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
+    """End a running search cleanly; it can be resumed.
+
+    Example: humtune stop quick
+    """
+    from humtune.ledger import Ledger
+    from humtune.search.run import request_stop
+    from humtune.storage import Storage
+
+    request_stop(Ledger.open(Storage(storage), name))
+    Console().print(f"{name} ends within seconds; humtune resume {name} goes on with it")
+
+
+def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+    from humtune.search.run import run
+
+    studies = run(ledger, address=address, slots=slots)
+    console = Console()
+    left = sum(m.quota - len(m.ended) for m in studies.machines.values())
+    if left > 0:
+        console.print(f"{left} trials are left: humtune resume {ledger.name}")
+    console.print(f"humtune report {ledger.name}   the table and figures")
+    console.print(f"humtune export {ledger.name} --out models   one model per machine")
+
+
+def _gpus(device: str, gpus: float | None) -> float:
+    if gpus is not None:
+        return gpus
+    return 1.0 if device.startswith("cuda") else 0.0
+
+
+def _print_cost(
+    space: "Space", data: Path, storage: "Storage", machines: list[str] | None, resources: "Resources"
+) -> None:
+    from rich.progress import track
+    from rich.table import Table
+
+    from humtune.search.cost import SIZES, costs
+    from humtune.search.live import duration
+    from humtune.search.run import fitting_banks
+
+    banks = fitting_banks(space, data, storage, machines)
+    table = Table("machine", "size", "ms a chunk", "a trial", f"{space.trials} trials")
+    console, total = Console(), 0.0
+    sizes = len(list(space.corners(*SIZES)))
+    for bank in banks.values():
+        found = list(
+            track(
+                costs(space, bank, device=resources.device, cpus=resources.cpus),
+                bank.table.machine,
+                total=sizes,
+            )
+        )
+        mean = sum(c.trial_seconds for c in found) / len(found)
+        total += mean * space.trials
+        for cost in found:
+            size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
+            table.add_row(
+                cost.machine, size, f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
+            )
+        table.add_row(bank.table.machine, "mean", "", duration(mean), duration(mean * space.trials))
+    console.print(table)
+    slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
+    console.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

@@ -1,0 +1,63 @@
+"""Whether a space fits a machine's recordings: asked before anything starts."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.config import SAMPLE_RATE, TrialConfig
+from humtune.detector.frontend import empty_mels
+from humtune.errors import UsageError
+from humtune.evaluation.cells import Cells
+from humtune.ledger import ParamValue
+from humtune.search.space import Space
+from humtune.sounds.classes import class_labels
+from humtune.sounds.table import ClipTable, Role
+
+
+def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+    """Raise a UsageError that names machine, key, value and bound where no trial of the space can work.
+
+    `lengths` [N] are the clips' samples. Chunks must be no longer than the shortest clip, classes no more
+    than the embedding is long, and the selecting clips must make an Ω.
+    """
+    Cells.of(table, Role.SELECT)
+    shortest = int(lengths.argmin())
+    for params, config in space.corners("spectrogram"):
+        _check_chunk(table.machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
+    for params, config in space.corners("backbone", "labels"):
+        names, _ = class_labels(table, config.labels)
+        if len(names) > config.backbone.embedding:
+            raise UsageError(
+                f"{table.machine}: labels: {config.labels} gives {len(names)} classes, more than "
+                f"backbone.embedding = {config.backbone.embedding}{_chosen(params)}; "
+                f"set it to {len(names)} or more"
+            )
+
+
+def silent_rows(space: Space) -> list[str]:
+    """A line for each spectrogram of the space with mel filters too narrow to hold a Fourier bin."""
+    lines = []
+    for params, config in space.corners("spectrogram"):
+        empty, spectrogram = empty_mels(config.spectrogram, SAMPLE_RATE), config.spectrogram
+        if empty:
+            lines.append(
+                f"{empty} of {spectrogram.n_mels} mel filters hold no bin at n_fft = {spectrogram.n_fft} "
+                f"and stay silent{_chosen(params)}"
+            )
+    return lines
+
+
+def _check_chunk(
+    machine: str, clip: str, samples: int, config: TrialConfig, params: dict[str, ParamValue]
+) -> None:
+    spectrogram = config.spectrogram
+    frames = spectrogram.frames(samples)
+    if spectrogram.chunk_frames > frames:
+        raise UsageError(
+            f"{machine}: spectrogram.chunk_frames = {spectrogram.chunk_frames}{_chosen(params)} is longer "
+            f"than the shortest clip, {clip}: {samples / SAMPLE_RATE:.2f} s are {frames} frames at "
+            f"n_fft = {spectrogram.n_fft}; choose chunk_frames ≤ {frames}"
+        )
+
+
+def _chosen(params: dict[str, ParamValue]) -> str:
+    return f" ({', '.join(f'{k}: {v}' for k, v in params.items())})" if params else ""

@@ -1,0 +1,109 @@
+"""What a person sees while a search runs: a live table on a terminal, log lines anywhere else."""
+
+import threading
+from contextlib import AbstractContextManager
+from time import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from humtune.ledger import TrialRecord, TrialState
+from humtune.search.studies import MachineStudy, Studies
+
+REFRESH_SECONDS = 0.5
+
+
+class LiveTable(AbstractContextManager["LiveTable"]):
+    """Shows where each machine's trials stand, from a thread that only reads the studies."""
+
+    def __init__(self, studies: Studies, *, slots: int, console: Console | None = None) -> None:
+        self.studies = studies
+        self.slots = slots
+        self.console = console or Console()
+        self.began = time()
+        self._told: set[str] = {r for m in studies.machines.values() for r in m.ended}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> "LiveTable":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        if not self.console.is_terminal:
+            while not self._over.wait(REFRESH_SECONDS):
+                self._log()
+            self._log()
+            return
+        with Live(console=self.console, auto_refresh=False) as live:
+            while not self._over.wait(REFRESH_SECONDS):
+                live.update(self.table(), refresh=True)
+            live.update(self.table(), refresh=True)
+
+    def _log(self) -> None:
+        for this in list(self.studies.machines.values()):
+            for record in list(this.ended.values()):
+                if record.id not in self._told:
+                    self._told.add(record.id)
+                    count = f"[{len(this.ended)}/{this.quota}]"
+                    line = f"{record.id} {count} {outcome(record)} ({duration(record.seconds)})"
+                    self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def table(self) -> Table:
+        """The table as it stands now."""
+        left = self.studies.seconds_left(self.slots)
+        times = f"{duration(time() - self.began)} gone, " + (f"{duration(left)} left" if left else "…")
+        table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
+        for name in ("machine", "trials"):
+            table.add_column(name)
+        for name in ("running", "stopped", "failed", "best Ω"):
+            table.add_column(name, justify="right")
+        table.add_column("with", overflow="fold")
+        for this in list(self.studies.machines.values()):
+            table.add_row(*row(this))
+        return table
+
+
+def row(this: MachineStudy) -> list[str]:
+    """A machine's line."""
+    states = [r.state for r in list(this.ended.values())]
+    best = this.best
+    return [
+        this.machine,
+        f"{len(states)}/{this.quota}",
+        str(len(this.running)),
+        str(states.count(TrialState.PRUNED)),
+        str(states.count(TrialState.FAILED)),
+        f"{100 * best.objective:.1f}" if best else "–",
+        f"{settings(best)} {best.best_score}" if best else "",
+    ]
+
+
+def outcome(record: TrialRecord) -> str:
+    """How a trial ended, in a few words."""
+    if record.state == TrialState.COMPLETE:
+        return f"Ω {100 * record.objective:.1f} with {settings(record)} {record.best_score}"
+    return f"{record.state}: {record.reason}"
+
+
+def settings(record: TrialRecord) -> str:
+    """What was searched and chosen, by short names."""
+    values = {name.rpartition(".")[2]: value for name, value in record.params.items()}
+    return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 05 s, 2 h 10 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

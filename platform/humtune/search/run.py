@@ -1,0 +1,194 @@
+"""Start a search, or go on with one: the plan, the checks before anything starts, and the Tune run."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import time
+
+import ray
+from ray import tune
+
+from humtune import __version__
+from humtune.errors import UsageError
+from humtune.ledger import Ledger, Plan, searches
+from humtune.search.fit import check_fits
+from humtune.search.live import LiveTable
+from humtune.search.scheduler import StudyScheduler
+from humtune.search.searcher import MachineSearcher
+from humtune.search.space import Space, check_space
+from humtune.search.studies import Studies
+from humtune.search.trial import DetectorTrial, scored_clips
+from humtune.sounds.bank import ClipBank, load_banks
+from humtune.sounds.roles import assign_roles
+from humtune.storage import Storage
+from humtune.tracking import Mirror
+
+STOP_FILE = "stop"
+RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial computes on, and how many run at a time (0: as many as fit)."""
+
+    device: str = "cpu"
+    cpus: float = 1.0
+    gpus: float = 0.0
+    slots: int = 0
+
+
+DEFAULT = Resources()
+
+
+def prepare(
+    space: Space,
+    *,
+    name: str,
+    data: Path,
+    storage: Storage,
+    machines: Sequence[str] | None = None,
+    resources: Resources = DEFAULT,
+) -> Ledger:
+    """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet."""
+    if not name or "/" in name or name.startswith("."):
+        raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
+    if name in searches(storage):
+        raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
+    banks = fitting_banks(space, data, storage, machines)
+    plan = Plan(
+        name=name,
+        space=space.model_dump(mode="json"),
+        data=str(data.resolve()),
+        machines=tuple(banks),
+        trials=space.trials,
+        banks={m: bank.folder for m, bank in banks.items()},
+        data_hash={m: bank.hash for m, bank in banks.items()},
+        device=resources.device,
+        cpus=resources.cpus,
+        gpus=resources.gpus,
+        created=time(),
+        version=__version__,
+    )
+    ledger = Ledger(storage, name)
+    ledger.create(plan, {m: bank.table.take(scored_clips(bank)) for m, bank in banks.items()})
+    return ledger
+
+
+def fitting_banks(
+    space: Space, data: Path, storage: Storage, machines: Sequence[str] | None
+) -> dict[str, ClipBank]:
+    """The machines' recordings with the roles of their clips, each shown to fit the space."""
+    banks = {
+        machine: replace(bank, table=assign_roles(bank.table))
+        for machine, bank in load_banks(data, storage, machines).items()
+    }
+    for bank in banks.values():
+        check_fits(space, bank.table, bank.lengths)
+    return banks
+
+
+def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studies:
+    """Run what is left of a search: every machine's trials in one Tune run. Returns the studies at its end.
+
+    Whatever was unfinished goes on from its checkpoint, with studies rebuilt from the ledger; Tune's own
+    record is thrown away. Ray is started here unless an address is given or it runs already.
+    """
+    plan = ledger.plan
+    studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
+    if all(m.started >= m.quota for m in studies.machines.values()):
+        return studies
+    ledger.storage.delete(f"{ledger.name}/{STOP_FILE}")
+    started_here = connect(address)
+    try:
+        slots = slots or slots_of(ray.cluster_resources(), plan)
+        with (
+            tempfile.TemporaryDirectory(prefix="humtune-tune-") as folder,
+            Mirror(ledger),
+            LiveTable(studies, slots=slots),
+        ):
+            tuner(studies, plan, slots=slots, folder=folder, stop=Stop(ledger)).fit()
+    finally:
+        if started_here:
+            ray.shutdown()
+    return studies
+
+
+def tuner(studies: Studies, plan: Plan, *, slots: int, folder: str, stop: "Stop") -> tune.Tuner:
+    """The Tune run: our searcher and scheduler, reused actors, and nothing kept by Tune itself."""
+    resources: dict[str, float] = {"cpu": plan.cpus, "gpu": plan.gpus}
+    return tune.Tuner(
+        tune.with_resources(DetectorTrial, {k: v for k, v in resources.items() if v}),
+        tune_config=tune.TuneConfig(
+            search_alg=MachineSearcher(studies, cpus=plan.cpus),
+            scheduler=StudyScheduler(studies),
+            num_samples=-1,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=studies.ledger.name,
+            storage_path=folder,
+            stop=stop,
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+
+
+def connect(address: str | None) -> bool:
+    """Join Ray at an address, or start it on this computer; whether it was started here."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if ray.is_initialized():
+        return False
+    options: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {"include_dashboard": False, "object_store_memory": 200 * 2**20}
+    ray.init(address=address or "local", **options)
+    return True
+
+
+def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
+    """How many trials run at a time; a UsageError where not one can, which Ray would await for ever."""
+    for kind, wanted in (("CPU", plan.cpus), ("GPU", plan.gpus)):
+        if wanted > cluster.get(kind, 0):
+            raise UsageError(f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}")
+    per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
+    return int(min(per_kind))
+
+
+class Stop(tune.Stopper):  # type: ignore[misc]
+    """Ends the run when `humtune stop` has left its mark in the storage."""
+
+    SECONDS = 2.0
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.looked = time()
+
+    def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
+        """No trial is stopped by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the mark is there; looked up every few seconds."""
+        if time() - self.looked < self.SECONDS:
+            return False
+        self.looked = time()
+        return self.ledger.storage.exists(f"{self.ledger.name}/{STOP_FILE}")
+
+
+def request_stop(ledger: Ledger) -> None:
+    """Ask a running search to end cleanly; it can be resumed."""
+    ledger.storage.write(f"{ledger.name}/{STOP_FILE}", b"")
+
+
+def free_name(storage: Storage, wanted: str) -> str:
+    """A search name that is not taken: the wanted one, or it with a number."""
+    taken = set(searches(storage))
+    names = (wanted if i == 1 else f"{wanted}-{i}" for i in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)

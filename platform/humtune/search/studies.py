@@ -1,0 +1,196 @@
+"""Studies: one Optuna study per machine, in memory, rebuilt from the ledger whenever a search starts.
+
+Asks what to try next, says when a trial may be stopped, is told how trials end. Knows no Ray.
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import time
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState as OptunaState
+
+from humtune.ledger import Ledger, TrialRecord, TrialState, machine_of, trial_id
+from humtune.search.space import Space
+
+
+@dataclass
+class Running:
+    """A trial that has been asked for and has not ended."""
+
+    trial: optuna.Trial
+    record: TrialRecord
+    epoch: int = 0
+
+
+@dataclass
+class MachineStudy:
+    """One machine's study and where its trials stand."""
+
+    machine: str
+    study: optuna.Study
+    quota: int
+    running: dict[str, Running] = field(default_factory=dict)
+    ended: dict[str, TrialRecord] = field(default_factory=dict)
+    unfinished: list[TrialRecord] = field(default_factory=list)
+
+    @property
+    def started(self) -> int:
+        """Trials that run or have ended."""
+        return len(self.running) + len(self.ended)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial that ran its whole budget."""
+        complete = [r for r in self.ended.values() if r.state == TrialState.COMPLETE]
+        return max(complete, key=lambda r: (r.objective, -r.number), default=None)
+
+
+class Studies:
+    """All machines' studies of one search."""
+
+    def __init__(self, ledger: Ledger, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        plan = ledger.plan
+        self.ledger = ledger
+        self.space = space
+        self.distributions = space.distributions()
+        self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
+        self.seconds_run = 0.0
+        self.machines = {m: self._study(m, plan.trials, number) for number, m in enumerate(plan.machines)}
+
+    def _study(self, machine: str, quota: int, number: int) -> MachineStudy:
+        records = list(self.ledger.records(machine))
+        study = optuna.create_study(
+            study_name=f"{self.ledger.name}/{machine}",
+            direction="maximize",
+            sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
+            pruner=pruner(self.space),
+        )
+        ended = [r for r in records if r.state != TrialState.RUNNING]
+        self._replay(study, ended)
+        study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
+        this = MachineStudy(machine=machine, study=study, quota=quota)
+        this.ended = {r.id: r for r in ended}
+        this.unfinished = [r for r in records if r.state == TrialState.RUNNING]
+        for record in this.unfinished:
+            study.enqueue_trial(record.params, user_attrs={"origin": record.origin, "number": record.number})
+        tried = sum(r.origin == "first" for r in records)
+        for point in self.space.first_points(machine)[tried:]:
+            study.enqueue_trial(point, user_attrs={"origin": "first"})
+        return this
+
+    def _replay(self, study: optuna.Study, records: Iterable[TrialRecord]) -> None:
+        """Live through the trials again, so that sampler and pruner know what they knew."""
+        for record in records:
+            study.enqueue_trial(record.params)
+            trial = study.ask(self.distributions)
+            for epoch, omega in rungs_of(record).items():
+                trial.report(omega, epoch)
+                trial.should_prune()
+            tell(study, trial, record)
+
+    def ask(self) -> TrialRecord | None:
+        """The next trial, of the machine that is furthest behind; None when every machine has its quota."""
+        waiting = [m for m in self.machines.values() if m.started < m.quota]
+        if not waiting:
+            return None
+        this = min(waiting, key=lambda m: m.started / m.quota)
+        trial = this.study.ask(self.distributions)
+        number = trial.user_attrs.get("number")
+        if number is None:
+            known = [*this.ended.values(), *this.unfinished, *(r.record for r in this.running.values())]
+            number = max((r.number for r in known), default=-1) + 1
+        record = next((r for r in this.unfinished if r.number == number), None)
+        if record is None:
+            record = self._record(this.machine, number, trial)
+        for epoch, omega in rungs_of(record).items():  # of a trial that goes on
+            trial.report(omega, epoch)
+        this.running[record.id] = Running(trial, record, epoch=len(record.epochs))
+        return record
+
+    def _record(self, machine: str, number: int, trial: optuna.Trial) -> TrialRecord:
+        return TrialRecord(
+            id=trial_id(machine, number),
+            machine=machine,
+            number=number,
+            origin=trial.user_attrs.get("origin", "sampler"),
+            params=trial.params,
+            config=self.space.config(trial.params, seed=self.space.seed + number),
+            started=time(),
+        )
+
+    def running(self, trial: str) -> Running:
+        """A trial that runs."""
+        return self.machines[machine_of(trial)].running[trial]
+
+    def report(self, trial: str, epoch: int, seconds: float, omega: float | None) -> bool:
+        """Take an epoch; whether the trial should be stopped. First points run to their end."""
+        running = self.running(trial)
+        running.epoch = epoch
+        self.epochs_run += 1
+        self.seconds_run += seconds
+        if omega is None:
+            return False
+        running.trial.report(omega, epoch)
+        return running.trial.should_prune() and running.record.origin != "first"
+
+    def end(self, record: TrialRecord) -> None:
+        """Take a trial that is complete, was stopped, or failed; a second time changes nothing."""
+        this = self.machines[record.machine]
+        running = this.running.pop(record.id, None)
+        if running is not None:
+            tell(this.study, running.trial, record)
+            this.ended[record.id] = record
+            for epoch in record.epochs[running.epoch :]:
+                self.epochs_run += 1
+                self.seconds_run += epoch.seconds
+
+    def seconds_left(self, slots: int) -> float | None:
+        """Time until the quota is reached, by the epochs of this sitting; None before the first one."""
+        if not self.epochs_run:
+            return None
+        machines = list(self.machines.values())
+        trials = sum(m.quota - len(m.ended) for m in machines)
+        begun = sum(r.epoch for m in machines for r in list(m.running.values()))
+        return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
+    """Tell Optuna how a trial ended: stopped ones as PRUNED, so that no sampler mistakes them for whole."""
+    if record.state == TrialState.COMPLETE:
+        study.tell(trial, record.objective)
+    else:
+        study.tell(trial, state=OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL)
+
+
+def rungs_of(record: TrialRecord) -> dict[int, float]:
+    """Ω by epoch, where it was measured before the end."""
+    last = record.config.training.epochs
+    return {e.epoch: e.metrics["omega"] for e in record.epochs if "omega" in e.metrics and e.epoch < last}
+
+
+def sampler(space: Space, *, seed: int) -> BaseSampler:
+    """The space's sampler. The seed differs from sitting to sitting, so that no draw is repeated."""
+    if space.sampler == "random":
+        return RandomSampler(seed=seed)
+    startup = min(10, max(2, space.trials // 3))
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed)
+
+
+def pruner(space: Space) -> BasePruner:
+    """The space's pruner, with the space's rungs."""
+    first = next(iter(space.rungs), space.epochs)
+    match space.pruner:
+        case "successive_halving":
+            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
+        case "hyperband":
+            return HyperbandPruner(min_resource=first, max_resource=space.epochs, reduction_factor=2)
+        case "median":
+            return MedianPruner(n_startup_trials=4, n_warmup_steps=first - 1)
+        case _:
+            return NopPruner()

@@ -1,0 +1,178 @@
+"""One trial: a TrainingRun that writes itself into the ledger, and the thin coat that Ray Tune drives."""
+
+import io
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache
+from time import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray import tune
+
+from humtune import __version__
+from humtune.detector.training import TrainingRun
+from humtune.errors import HumtuneError
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import Role
+from humtune.storage import Storage
+
+CHECKPOINT_SECONDS = 5.0  # the work that a kill may cost, at most
+
+
+class TrialRun:
+    """Trains one trial's detector an epoch at a time, and keeps its record, checkpoint and results."""
+
+    def __init__(
+        self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, rungs: tuple[int, ...]
+    ) -> None:
+        plan = ledger.plan
+        self.ledger = ledger
+        self.rungs = rungs
+        self.run = TrainingRun(record.config, bank, device=plan.device)
+        self.scored = scored_clips(bank)
+        self.cells = Cells.of(bank.table.take(self.scored), Role.SELECT)
+        self.record = record.model_copy(
+            update={
+                "data_hash": bank.hash,
+                "version": __version__,
+                "host": platform.node(),
+                "device": device_name(plan.device),
+            }
+        )
+        self.checkpointed = time()
+        if ledger.storage.exists(self.checkpoint):
+            self.run.restore(ledger.storage.read(self.checkpoint))
+        self.record = _shortened(self.record, self.run.epochs_done)
+        ledger.write(self.record)
+
+    @property
+    def checkpoint(self) -> str:
+        """The storage's name of the state between two epochs."""
+        return self.ledger.file(self.record.id, "checkpoint.pt")
+
+    def epoch(self) -> TrialRecord:
+        """Train an epoch, measure Ω where it is a rung or the last, and write down how far the trial is."""
+        began = time()
+        metrics = self.run.epoch()
+        done = self.run.epochs_done
+        last = done == self.record.config.training.epochs
+        scores: dict[str, NDArray[np.float64]] = {}
+        update: dict[str, Any] = {}
+        if last or done in self.rungs:
+            scores = self._scores()
+            update["omega"] = {name: float(omega(vector, self.cells)) for name, vector in scores.items()}
+            metrics["omega"] = max(update["omega"].values())
+        ended = time()
+        epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
+        update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
+        if last:
+            self._keep(scores)
+            update |= {"state": TrialState.COMPLETE, "ended": ended}
+        elif ended - self.checkpointed > CHECKPOINT_SECONDS:
+            self.ledger.storage.write(self.checkpoint, self.run.state())
+            self.checkpointed = time()
+        self.record = self.record.model_copy(update=update)
+        self.ledger.write(self.record)
+        if last:
+            self.ledger.storage.delete(self.checkpoint)
+        return self.record
+
+    def fail(self, reason: str) -> TrialRecord:
+        """Write down that the trial can't go on, and why."""
+        self.record = ended(self.record, TrialState.FAILED, reason)
+        self.ledger.write(self.record)
+        return self.record
+
+    def _scores(self) -> dict[str, NDArray[np.float64]]:
+        """Every score type's vector over the scored clips, from one forward pass."""
+        detector = self.run.finish()
+        return detector.score(detector.embed(self.run.bank, self.scored))
+
+    def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
+        ledger, detector, trial = self.ledger, self.run.detector, self.record.id
+        ledger.write_scores(trial, scores)
+        reference = io.BytesIO()
+        torch.save(asdict(detector.reference) if detector.reference else None, reference)
+        ledger.storage.write(ledger.file(trial, "reference.pt"), reference.getvalue())
+        ledger.storage.write(ledger.file(trial, "detector.pt"), detector.without_reference().to_bytes())
+
+
+def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
+    """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
+    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
+
+
+def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
+    """The record of a trial that ends now, before its time."""
+    return record.model_copy(update={"state": state, "reason": reason, "ended": time()})
+
+
+def device_name(device: str) -> str:
+    """What the trial computed on, as a person would name it."""
+    return torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or "cpu"
+
+
+def _shortened(record: TrialRecord, epochs: int) -> TrialRecord:
+    """The record without the epochs that happened after the checkpoint."""
+    kept = tuple(e for e in record.epochs if e.epoch <= epochs)
+    return record.model_copy(update={"epochs": kept, "seconds": sum(e.seconds for e in kept)})
+
+
+@lru_cache(maxsize=4)
+def open_bank(storage: Storage, search: str, machine: str) -> ClipBank:
+    """A machine's bank, mapped once per process: the next trial of a reused actor finds it open."""
+    return Ledger(storage, search).bank(machine)
+
+
+def start_trial(config: dict[str, Any]) -> TrialRun:
+    """The trial that the searcher asked for: from its checkpoint where it has one."""
+    torch.set_num_threads(max(1, int(config["cpus"])))
+    ledger = Ledger(Storage(config["storage"]), config["search"])
+    record = TrialRecord.model_validate_json(config["record"])
+    bank = open_bank(ledger.storage, ledger.name, record.machine)
+    return TrialRun(ledger, record, bank, rungs=tuple(config["rungs"]))
+
+
+class DetectorTrial(tune.Trainable):  # type: ignore[misc]
+    """What Ray Tune sees of a trial: steps of an epoch, in an actor that goes on to the next trial."""
+
+    start: Callable[[dict[str, Any]], TrialRun] = staticmethod(start_trial)
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin a trial in a new actor. What goes wrong is told by the first step."""
+        self.reason: str | None = None
+        self.trial: TrialRun | None = None
+        try:
+            self.trial = self.start(config)
+        except (HumtuneError, ValueError) as error:
+            self.reason = str(error)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this actor: no new process, no new import."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """An epoch. A trial that fails for a reason of its own ends like any other."""
+        if self.trial is None:
+            return {"done": True, "reason": self.reason}
+        try:
+            record = self.trial.epoch()
+        except (HumtuneError, ValueError, RuntimeError, MemoryError) as error:
+            record = self.trial.fail(f"{type(error).__name__}: {error}")
+        if record.state != TrialState.RUNNING:
+            self.trial = None  # frees the memory before the next trial asks for its own
+            return {"done": True, "reason": record.reason}
+        last = record.epochs[-1]
+        omega_now = last.metrics.get("omega")
+        return {"done": False, "epoch": last.epoch, "seconds": last.seconds, "omega": omega_now}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: checkpoints lie in the ledger, under the trial's own name, where any resume finds them."""

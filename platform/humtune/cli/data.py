@@ -12,6 +12,30 @@ app = typer.Typer(help="Make and check data sets of machine sounds.", no_args_is
 
 
 @app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder for the data set")],
+    machines: Annotated[str, typer.Option(help="kinds of machine, with commas between")] = "fan,bearing",
+    sections: Annotated[int, typer.Option(help="units of each kind; the first half are dev_data")] = 6,
+    clips: Annotated[int, typer.Option(help="training clips a section, source domain")] = 60,
+    target_clips: Annotated[int, typer.Option(help="training clips a section, target domain")] = 6,
+    test_per_cell: Annotated[int, typer.Option(help="test clips a section, domain and label")] = 10,
+    seconds: Annotated[float, typer.Option(help="length of a clip")] = 4.0,
+    severity: Annotated[float, typer.Option(help="how bad the faults are: 0.5 is hard, 2 is easy")] = 1.0,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same sounds")] = 0,
+) -> None:
+    """Make a small data set of synthetic machines in the DCASE 2022 layout.
+
+    Example: humtune data synth recordings --machines fan,valve --clips 100
+    """
+    from humtune.sounds.synthetic import Sizes, synthesise
+
+    sizes = Sizes(sections, clips, target_clips, test_per_cell, seconds)
+    names = [name.strip() for name in machines.split(",") if name.strip()]
+    synthesise(folder, machines=names, sizes=sizes, severity=severity, seed=seed)
+    typer.echo(f"{folder}: {', '.join(names)}. Next: humtune search quick --data {folder}")
+
+
+@app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
@@ -32,11 +56,6 @@ def check(
         for report in reports:
             _print(report)
     raise typer.Exit(1 if any(report.bad for report in reports) else 0)
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 def _print(report: "CheckReport") -> None:

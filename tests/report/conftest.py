@@ -1,0 +1,106 @@
+"""Searches made by hand: small ledgers with trials whose scores are noise plus a known skill."""
+
+import numpy as np
+import pytest
+
+from humtune.config import Spectrogram, TrialConfig, VariationalHead
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
+from humtune.storage import Storage
+
+
+def clip_table(machine, *, per_cell=10, held_out=30, sections=(0, 1), report=True, truth=True, domains=True):
+    """Selecting clips, held-out clips and (with or without truth) clips that are only reported."""
+    cells = [(d, y) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)]
+    rows = [("train", 0, SOURCE, NORMAL, Role.HELD_OUT)] * held_out
+    rows += [("test", s, d, y, Role.SELECT) for s in sections for d, y in cells for _ in range(per_cell)]
+    if report:
+        known = [(d, y) if truth else (UNKNOWN, UNKNOWN) for d, y in cells]
+        rows += [
+            ("test", s + 3, d, y, Role.REPORT) for s in sections for d, y in known for _ in range(per_cell)
+        ]
+    split, section, domain, label, role = zip(*rows, strict=True)
+    return ClipTable.from_columns(
+        machine=machine,
+        name=[f"{machine}_{i:04d}.wav" for i in range(len(rows))],
+        part=["eval" if r == Role.REPORT else "dev" for r in role],
+        split=split,
+        section=section,
+        domain=domain if domains else [UNKNOWN] * len(rows),
+        label=label,
+        attributes=[""] * len(rows),
+        role=[str(r) for r in role],
+    )
+
+
+class Bench:
+    """Makes ledgers and fills them with trials."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    def search(self, name="fans", *, clips=None, trials=4, machines=("fan", "valve")) -> Ledger:
+        tables = clips or {machine: clip_table(machine) for machine in machines}
+        ledger = Ledger(self.storage, name)
+        plan = Plan(
+            name=name,
+            space={},
+            data="recordings",
+            machines=tuple(tables),
+            trials=trials,
+            banks=dict.fromkeys(tables, "bank"),
+            data_hash=dict.fromkeys(tables, "0"),
+            created=1.7e9,
+            version="0",
+        )
+        ledger.create(plan, tables)
+        return ledger
+
+    def trial(self, ledger, machine, number, *, skill=0.0, state=TrialState.COMPLETE, epochs=3, **changes):
+        """Write a trial: its scores are noise, and higher by `skill` for anomalies."""
+        table = ledger.clips(machine)
+        rng = np.random.default_rng([number, len(machine)])
+        scores = {
+            name: rng.normal(size=len(table)) + gain * (table.label == ANOMALY)
+            for name, gain in (("cosine", skill), ("nll", skill / 2))
+        }
+        curve = [
+            {"loss": 2 / (i + 1), "accuracy": 0.5 + i / 100, "omega": 0.5 + i / 50} for i in range(epochs)
+        ]
+        record = TrialRecord(
+            id=trial_id(machine, number),
+            machine=machine,
+            number=number,
+            origin="sampler",
+            params={"head.mu": 5.0 + number},
+            config=TrialConfig(
+                spectrogram=Spectrogram(n_fft=512, chunk_frames=128, n_mels=None, db=False),
+                head=VariationalHead(mu=5.0 + number, sigma2=0.5, beta_class=10),
+            ),
+            state=state,
+            started=1.7e9 + 60 * number,
+            ended=None if state == TrialState.RUNNING else 1.7e9 + 60 * number + 50,
+            seconds=50,
+            epochs=[Epoch(epoch=i + 1, ended=1.7e9, seconds=5, metrics=m) for i, m in enumerate(curve)],
+        )
+        if state == TrialState.COMPLETE:
+            cells = Cells.of(table, Role.SELECT)
+            record = record.model_copy(
+                update={"omega": {name: float(omega(vector, cells)) for name, vector in scores.items()}}
+            )
+            ledger.write_scores(record.id, scores)
+        record = record.model_copy(update=changes)
+        ledger.write(record)
+        return record
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    return Bench(Storage(tmp_path / "runs"))
+
+
+@pytest.fixture
+def make_clips():
+    return clip_table

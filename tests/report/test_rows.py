@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy.stats import hmean
+
+from humtune.ledger import TrialState
+from humtune.report.best import measure
+from humtune.report.rows import machine_row, overall_row
+
+
+def filled(bench, **options):
+    ledger = bench.search(**options)
+    for machine in ledger.plan.machines:
+        for number, skill in enumerate((0.3, 1.5)):
+            bench.trial(ledger, machine, number, skill=skill)
+    return ledger
+
+
+def test_a_row_holds_the_best_configuration_and_its_figures(bench):
+    ledger = filled(bench)
+    bench.trial(ledger, "fan", 2, state=TrialState.PRUNED)
+    bench.trial(ledger, "fan", 3, state=TrialState.FAILED)
+    bench.trial(ledger, "fan", 4, state=TrialState.RUNNING)
+    measured = measure(ledger, "fan")
+    row = machine_row(measured)
+    assert (row.trial, row.score) == ("fan-00001", "cosine")
+    assert (row.n_fft, row.chunk_frames, row.n_mels, row.db) == (512, 128, None, False)
+    assert (row.mu, row.sigma2, row.beta_class) == (6, 0.5, 10)
+    assert (row.complete, row.pruned, row.failed, row.seconds) == (2, 1, 1, 250)
+    assert row.omega_select_official == pytest.approx(measured.best.objective)
+    assert row.omega_cross_fitted == measured.cross_fitted.mean
+    assert row.omega_cross_fitted_spread == measured.cross_fitted.spread
+    sections = measured.select.sections
+    assert row.auc_target == pytest.approx(hmean([s.auc[1] for s in sections]))
+    assert row.pauc == pytest.approx(hmean([s.pauc for s in sections]))
+
+
+def test_percent_is_what_users_see(bench):
+    row = machine_row(measure(filled(bench), "fan"))
+    shown = row.to_percent()
+    assert shown["omega_select_official"] == pytest.approx(100 * row.omega_select_official, abs=1e-4)
+    assert shown["false_alarms"] == pytest.approx(100 * row.false_alarms, abs=1e-4)
+    assert (shown["sigma2"], shown["n_mels"], shown["seconds"]) == (0.5, None, 100)
+
+
+def test_the_last_row_averages_all_values_of_all_machines(bench):
+    ledger = filled(bench)
+    machines = [measure(ledger, m) for m in ("fan", "valve")]
+    row = overall_row(machines)
+    values = [v for m in machines for s in m.select.sections for v in s.values("official")]
+    assert row.omega_select_official == pytest.approx(hmean(values))
+    splits = np.stack([m.cross_fitted.splits for m in machines])
+    assert row.omega_cross_fitted == pytest.approx(hmean(splits, axis=0).mean())
+    assert row.omega_cross_fitted_spread == pytest.approx(hmean(splits, axis=0).std())
+    assert (row.complete, row.seconds, row.note) == (4, 200, "")
+
+
+def test_a_machine_without_figures_is_left_out_by_name(bench, make_clips):
+    ledger = bench.search(clips={"fan": make_clips("fan"), "valve": make_clips("valve")})
+    bench.trial(ledger, "fan", 0)
+    bench.trial(ledger, "valve", 0, state=TrialState.FAILED)
+    machines = [measure(ledger, m) for m in ("fan", "valve")]
+    row = machine_row(machines[1])
+    assert (row.trial, row.omega_select_official, row.failed) == (None, None, 1)
+    assert row.note == "valve: no trial has run its whole budget yet"
+    whole = overall_row(machines)
+    assert whole.omega_select_official == pytest.approx(machine_row(machines[0]).omega_select_official)
+    assert "Ω over all is without valve" in whole.note
+
+
+def test_without_any_figure_the_last_row_is_empty(bench):
+    ledger = bench.search()
+    row = overall_row([measure(ledger, m) for m in ("fan", "valve")])
+    assert row.omega_cross_fitted is row.omega_select_official is row.omega_eval_official is None
+
+
+def test_without_domains_there_is_no_target(bench, make_clips):
+    ledger = bench.search(clips={"fan": make_clips("fan", domains=False)})
+    bench.trial(ledger, "fan", 0, skill=1)
+    row = machine_row(measure(ledger, "fan"))
+    assert row.auc_target is None
+    assert row.omega_select_official == row.omega_select_paper
+    assert row.auc_source > 0.5

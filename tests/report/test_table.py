@@ -1,0 +1,99 @@
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from humtune.ledger import TrialState
+from humtune.report.rows import Row
+from humtune.report.table import FIELDS, LEGEND, Report, span, to_terminal, write_report
+
+SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
+
+
+def filled(bench, machines=("fan", "valve")):
+    ledger = bench.search(machines=machines)
+    for machine in machines:
+        for number, skill in enumerate((0.3, 1.5)):
+            bench.trial(ledger, machine, number, skill=skill)
+    return ledger
+
+
+def printed(report, width):
+    console = Console(width=width, file=io.StringIO())
+    for table in to_terminal(report, width=width):
+        console.print(table)
+    return console.file.getvalue()
+
+
+def test_what_is_written_is_what_is_returned(bench):
+    report = write_report(filled(bench))
+    assert set(report.files) == {
+        "fans/report/table.md",
+        "fans/report/table.csv",
+        *(f"fans/report/{m}-{f}.png" for m in ("fan", "valve") for f in ("scores", "roc", "history")),
+    }
+    rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/table.csv").decode())))
+    assert [row["machine"] for row in rows] == ["fan", "valve", "all"]
+    fan = report.rows[0]
+    assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.omega_cross_fitted, abs=1e-4)
+    assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.omega_eval_paper, abs=1e-4)
+    assert (rows[0]["n_mels"], rows[0]["sigma2"], rows[0]["trial"]) == ("", "0.5", "fan-00001")
+    for name in report.files:
+        assert bench.storage.read(name)
+
+
+def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
+    report = write_report(filled(bench))
+    text = bench.storage.read("fans/report/table.md").decode()
+    head, _, first, second, last = [line for line in text.splitlines() if line.startswith("|")]
+    assert head.count("|") == first.count("|") == len(FIELDS) + 2
+    row = report.rows[0]
+    assert f"| **{100 * row.omega_cross_fitted:.1f}±{100 * row.omega_cross_fitted_spread:.1f}** |" in first
+    assert f"| {100 * row.omega_select_official:.1f} | {100 * row.omega_select_paper:.1f} |" in first
+    assert "| 512 | 128 | linear | no | 6 | 0.5 | 10 | cosine |" in first
+    assert second.startswith("| valve |")
+    assert last.startswith("| all | – |")
+    assert all(f"- {line}" in text for line in LEGEND)
+    assert "![roc](fan-roc.png)" in text
+    assert "Notes" not in text
+
+
+def test_a_search_without_any_result_is_a_table_too(bench):
+    ledger = bench.search()
+    bench.trial(ledger, "fan", 0, state=TrialState.FAILED, epochs=0)
+    report = write_report(ledger)
+    text = bench.storage.read("fans/report/table.md").decode()
+    assert "| fan | – | – |" in text
+    assert "- fan: no trial has run its whole budget yet" in text
+    assert "![history](fan-history.png)" in text
+    assert "fan-roc.png" not in text
+    assert "0+0+1" in printed(report, 80)
+
+
+def test_one_machine_needs_no_row_over_all(bench):
+    report = write_report(filled(bench, machines=("fan",)))
+    assert [row.machine for row in report.rows] == ["fan"]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(100, 1), (80, 2), (40, 4), (20, 8)])
+def test_seven_machines_fit_a_screen(width, tables):
+    figures = {"omega_cross_fitted": 0.689, "omega_cross_fitted_spread": 0.0123, "score": "cosine"}
+    report = Report(
+        "fans", tuple(Row(machine=m, complete=60, pruned=35, **figures) for m in (*SEVEN, "all")), ()
+    )
+    text = printed(report, width)
+    assert text.count("beta_class") == tables
+    if width >= 40:
+        assert max(map(len, text.splitlines())) <= width
+        lines = [line for line in text.splitlines() if line.startswith("Ω cross-fitted")]
+        shown = [figure for line in lines for figure in line.split()[2:]]
+        assert shown == ["68.9±1.2"] * 8
+        assert all(machine in text for machine in (*SEVEN, "all"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (12_240, "3.4 h")]
+)
+def test_times_are_short(seconds, text):
+    assert span(seconds) == text

@@ -14,7 +14,7 @@ ScoreName = Literal["cosine", "nll"]
 class Frozen(BaseModel):
     """A value: can't be changed after it is made, and refuses keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Spectrogram(Frozen):

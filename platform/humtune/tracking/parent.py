@@ -1,0 +1,120 @@
+"""One machine's run in MLflow: the parent of its trials, which shows the best of them."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from humtune.ledger import Ledger, Plan, TrialRecord, TrialState
+from humtune.tracking import runs
+from humtune.tracking.child import tag
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class Result(NamedTuple):
+    """What the parent needs to know of a trial that ended."""
+
+    trial: str
+    machine: str
+    number: int
+    ended: int  # milliseconds since 1970
+    objective: float | None  # of a complete trial
+    digest: str
+
+    @classmethod
+    def of(cls, record: TrialRecord) -> Self:
+        """The result of a trial that ended."""
+        objective = record.objective if record.state == TrialState.COMPLETE and record.omega else None
+        return cls(
+            record.id, record.machine, record.number, runs.ended(record), objective, runs.digest(record)
+        )
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What is known of a machine's run."""
+
+    run_id: str
+    status: str
+    ended: int | None = None  # milliseconds since 1970
+    shown: str = ""  # digest of the best trial that it shows
+
+    @classmethod
+    def of(cls, run: "Run") -> Self:
+        """As MLflow tells it."""
+        info = run.info
+        return cls(info.run_id, info.status, info.end_time, run.data.tags.get(runs.DIGEST, ""))
+
+
+def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: str) -> Parent:
+    """Make the run that a machine's trials hang below."""
+    tags = runs.lookup_tags(plan, machine) | {"data_hash": plan.data_hash[machine], "version": plan.version}
+    started = runs.milliseconds(plan.created)
+    return Parent.of(client.create_run(experiment, start_time=started, tags=tags, run_name=machine))
+
+
+def best_of(results: Sequence[Result]) -> Result | None:
+    """The complete trial with the highest objective; of equal ones the first."""
+    complete = [result for result in results if result.objective is not None]
+    return max(complete, key=lambda result: (result.objective, -result.number), default=None)
+
+
+def show(
+    client: "MlflowClient", ledger: Ledger, parent: Parent, *, best: Result, results: Sequence[Result]
+) -> Parent:
+    """Put the best trial's configuration, pictures and Ω on its machine's run; the tags come last.
+
+    A trial without stored scores gives no pictures; it is then shown again by the next sync.
+    """
+    record = ledger.read(best.trial)
+    pictures = _pictures(ledger, record)
+    with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
+        (Path(folder) / "config.json").write_text(record.config.model_dump_json(indent=1))
+        for name, data in pictures.items():
+            (Path(folder) / name).write_bytes(data)
+        client.log_artifacts(parent.run_id, folder, "best")
+    _log_rise(client, parent.run_id, results)
+    shown = best.digest if pictures else ""
+    tag(client, parent.run_id, {"best": record.id, "score_type": record.best_score, runs.DIGEST: shown})
+    return replace(parent, shown=shown)
+
+
+def _pictures(ledger: Ledger, record: TrialRecord) -> dict[str, bytes]:
+    """How a trial's scores tell normal from anomalous, as PNG."""
+    from humtune.report.figures import roc_curves, score_histogram
+
+    try:
+        scores = ledger.scores(record.id, record.best_score)
+    except FileNotFoundError:
+        return {}
+    clips, title = ledger.clips(record.machine), f"{record.id}, {record.best_score}"
+    return {
+        "scores.png": score_histogram(scores, clips, title=title),
+        "roc.png": roc_curves(scores, clips, title=title),
+    }
+
+
+def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result], trials: int) -> Parent:
+    """Close a machine's run when all its trials ended; open it again when more of them are wanted."""
+    if len(results) < trials:
+        if parent.status != "RUNNING":
+            client.update_run(parent.run_id, status="RUNNING")
+        return replace(parent, status="RUNNING")
+    ended = max(result.ended for result in results)
+    if (parent.status, parent.ended) != ("FINISHED", ended):
+        client.set_terminated(parent.run_id, "FINISHED", end_time=ended)
+    return replace(parent, status="FINISHED", ended=ended)
+
+
+def _log_rise(client: "MlflowClient", run_id: str, results: Sequence[Result]) -> None:
+    """Log the best Ω so far, a step each time it rose; what MLflow has already is where it goes on from."""
+    logged = [metric.value for metric in client.get_metric_history(run_id, "omega")]
+    step, top = len(logged), max(logged, default=-1.0)
+    for result in sorted(results, key=lambda result: (result.ended, result.number)):
+        if result.objective is not None and result.objective > top:
+            step, top = step + 1, result.objective
+            client.log_metric(run_id, "omega", top, timestamp=result.ended, step=step, synchronous=True)

@@ -1,0 +1,125 @@
+"""What MLflow should hold of one trial: its record as parameters, tags and metric points."""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from humtune.config import TrialConfig
+from humtune.ledger import Plan, TrialRecord, TrialState
+
+STATUS = {  # in MLflow's words
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+}
+TRIAL = "humtune.trial"
+MACHINE = "humtune.machine"
+SEARCH = "humtune.search"
+CREATED = "humtune.created"  # tells a search from an earlier one of the same name
+DIGEST = "humtune.digest"  # of the record that the run is level with; written last
+BEST = "humtune.best"
+
+_FORMAT = 1  # of what this file makes out of a record: raise it, and every run is brought up to date
+_LONGEST = 5000  # characters of a tag that every MLflow store takes
+
+
+Identity = tuple[str, str, int, int]
+
+
+class Point(NamedTuple):
+    """One value of one metric; `timestamp` in milliseconds since 1970."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+    @property
+    def identity(self) -> Identity:
+        """The point as something that equals itself, NaN included."""
+        return self.key, repr(self.value), self.timestamp, self.step
+
+
+def milliseconds(seconds: float) -> int:
+    """MLflow's unit of time."""
+    return round(seconds * 1000)
+
+
+def ended(record: TrialRecord) -> int:
+    """When a trial that is over ended, in milliseconds since 1970."""
+    return milliseconds(record.started + record.seconds if record.ended is None else record.ended)
+
+
+def digest(record: TrialRecord) -> str:
+    """A short mark of everything that the record says."""
+    return hashlib.sha256(f"{_FORMAT} {record.model_dump_json()}".encode()).hexdigest()[:16]
+
+
+def lookup_tags(plan: Plan, machine: str) -> dict[str, str]:
+    """The tags that a machine's runs are found by."""
+    return {SEARCH: plan.name, CREATED: repr(plan.created), MACHINE: machine}
+
+
+def params(config: TrialConfig) -> dict[str, str]:
+    """Every choice of a configuration by its leaf's name; by its dotted path where two share a name.
+
+    Values as a search space writes them (JSON): 0.02, true, null, ["cosine", "nll"].
+    """
+    leaves = list(_leaves(config.model_dump(mode="json")))
+    shared = Counter(path.rpartition(".")[2] for path, _ in leaves)
+    names = {path: leaf if shared[leaf := path.rpartition(".")[2]] == 1 else path for path, _ in leaves}
+    return {names[path]: _text(value) for path, value in leaves}
+
+
+def tags(record: TrialRecord) -> dict[str, str]:
+    """What is known of a trial beside its configuration; `searched` is what the sampler chose."""
+    return {
+        "searched": ", ".join(f"{name}={_text(value)}" for name, value in record.params.items())[:_LONGEST],
+        "origin": record.origin,
+        "state": record.state.value,
+        "reason": (record.reason or "")[:_LONGEST],
+        "score_type": record.best_score if record.omega else "",
+        "data_hash": record.data_hash,
+        "version": record.version,
+        "host": record.host,
+        "device": record.device,
+    }
+
+
+def points(record: TrialRecord) -> list[Point]:
+    """Every epoch's metrics; of a trial that ended also `omega` (its objective) and one Ω per score type."""
+    found = {
+        (key, epoch.epoch): Point(key, _storable(value), milliseconds(epoch.ended), epoch.epoch)
+        for epoch in record.epochs
+        for key, value in epoch.metrics.items()
+    }
+    if record.omega and record.state != TrialState.RUNNING:
+        when = milliseconds(record.epochs[-1].ended) if record.epochs else ended(record)
+        last = record.epochs[-1].epoch if record.epochs else 0
+        finals = {"omega": record.objective} | {
+            f"omega_{name}": value for name, value in record.omega.items()
+        }
+        for key, value in finals.items():
+            found[key, last] = Point(key, _storable(value), when, last)
+    return list(found.values())
+
+
+def _leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _storable(value: float) -> float:
+    """MLflow's databases know NaN, but keep the largest float for infinity."""
+    return max(-sys.float_info.max, min(sys.float_info.max, value)) if value == value else value

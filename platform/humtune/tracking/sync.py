@@ -1,0 +1,181 @@
+"""Make MLflow equal to a ledger, trial by trial; the same call again changes nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, machine_of
+from humtune.tracking import runs
+from humtune.tracking.child import level_child
+from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show
+from humtune.tracking.place import artifact_place, complaint, connect, exclusive, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Progress = Callable[[Sequence[str]], Iterable[str]]  # passes the trials on, and shows how far they are
+
+_PARENT = "mlflow.parentRunId"
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a sync did to the runs of trials."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class _Child:
+    run_id: str
+    digest: str  # of the record that the run is level with
+    best: bool = False
+
+
+class Tracker:
+    """Brings MLflow level with one ledger, and remembers between calls what needs no look any more."""
+
+    def __init__(self, ledger: Ledger, *, uri: str | None = None) -> None:
+        self.uri = uri or tracking_uri(ledger.storage)
+        self._ledger = ledger
+        self._sent: dict[str, str] = {}  # trial -> digest, as last seen in MLflow
+        self._forget()
+
+    def _forget(self) -> None:
+        self._client: MlflowClient | None = None
+        self._experiment = ""
+        self._parents: dict[str, Parent] = {}
+        self._children: dict[str, _Child] = {}
+        self._ended: dict[str, Result] = {}  # trials that ended and whose runs are level
+
+    def sync(self, progress: Progress = iter) -> Synced:
+        """Bring every run up to date; a HumtuneError says why MLflow refused, and the next call mends it."""
+        with exclusive(self.uri):
+            try:
+                self._client = self._client or connect(self.uri)
+                return self._sync(self._client, progress)
+            except BaseException as error:
+                self._forget()
+                if isinstance(error, Exception) and (said := complaint(self.uri, error)):
+                    raise said from error
+                raise
+
+    def behind(self) -> int:
+        """How many trials MLflow does not know as the ledger does."""
+        return sum(self._sent.get(record.id) != runs.digest(record) for record in self._ledger.records())
+
+    def _sync(self, client: "MlflowClient", progress: Progress) -> Synced:
+        plan = self._ledger.plan
+        trials = self._trials()
+        open_trials = [trial for trial in trials if trial not in self._ended]
+        self._look_up(client, plan, open_trials)
+        done = Counter(unchanged=len(trials) - len(open_trials))
+        for trial in progress(open_trials):
+            if record := self._ledger.find(trial):
+                done[self._level(client, plan, record)] += 1
+        for machine in plan.machines:
+            self._level_parent(client, machine, trials=plan.trials)
+        return Synced(**done)
+
+    def _trials(self) -> list[str]:
+        return self._ledger.storage.list(f"{self._ledger.name}/trials")
+
+    def _look_up(self, client: "MlflowClient", plan: Plan, trials: list[str]) -> None:
+        """Learn which runs there are: all of them at first, later those that a new trial may have already."""
+        if not self._experiment:
+            self._experiment = _find_experiment(client, self.uri, self._ledger)
+            found = self._search(client, plan, since=0)
+        elif strangers := [trial for trial in trials if trial not in self._children]:
+            records = [record for trial in strangers if (record := self._ledger.find(trial))]
+            since = min((runs.milliseconds(record.started) for record in records), default=None)
+            found = [] if since is None else self._search(client, plan, since=since)
+        else:
+            return
+        for run in (run for run in found if runs.TRIAL not in run.data.tags):
+            machine = run.data.tags[runs.MACHINE]
+            if self._parents.setdefault(machine, Parent.of(run)).run_id != run.info.run_id:
+                client.delete_run(run.info.run_id)
+        for machine in (machine for machine in plan.machines if machine not in self._parents):
+            self._parents[machine] = create_parent(client, self._experiment, plan, machine)
+        for run in (run for run in found if runs.TRIAL in run.data.tags):
+            self._adopt(client, run)
+
+    def _search(self, client: "MlflowClient", plan: Plan, *, since: int) -> list["Run"]:
+        wanted = f"tags.`{runs.CREATED}` = '{plan.created!r}' and attributes.start_time >= {since}"
+        page = client.search_runs([self._experiment], wanted, max_results=_PAGE)
+        found = list(page)
+        while page.token:
+            page = client.search_runs([self._experiment], wanted, max_results=_PAGE, page_token=page.token)
+            found.extend(page)
+        return found
+
+    def _adopt(self, client: "MlflowClient", run: "Run") -> None:
+        """Remember a trial's run; of two that two writers made, one stays."""
+        tags = run.data.tags
+        is_below = tags.get(_PARENT) == self._parents[tags[runs.MACHINE]].run_id
+        digest = tags.get(runs.DIGEST, "") if is_below else ""
+        child = _Child(run.info.run_id, digest, best=tags.get(runs.BEST) == "true")
+        known = self._children.get(tags[runs.TRIAL], child)
+        if known.run_id != child.run_id:
+            client.delete_run(child.run_id)
+        else:
+            self._children[tags[runs.TRIAL]] = child
+
+    def _level(self, client: "MlflowClient", plan: Plan, record: TrialRecord) -> str:
+        """Bring one trial's run up to date; says whether it was created, updated or left unchanged."""
+        child, digest = self._children.get(record.id), runs.digest(record)
+        outcome = "created" if child is None else "updated" if child.digest != digest else "unchanged"
+        if outcome != "unchanged":
+            tags = runs.lookup_tags(plan, record.machine) | {
+                runs.TRIAL: record.id,
+                _PARENT: self._parents[record.machine].run_id,
+            }
+            run_id = level_child(
+                client, self._experiment, record, run_id=child.run_id if child else None, tags=tags
+            )
+            is_best = child is not None and child.best and child.run_id == run_id
+            self._children[record.id] = _Child(run_id, digest, best=is_best)
+        self._sent[record.id] = digest
+        if record.state != TrialState.RUNNING:
+            self._ended[record.id] = Result.of(record)
+        return outcome
+
+    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> None:
+        parent = self._parents[machine]
+        results = [result for result in self._ended.values() if result.machine == machine]
+        best = best_of(results)
+        if best and not (best.digest == parent.shown and self._children[best.trial].best):
+            self._crown(client, machine, best.trial)
+            parent = show(client, self._ledger, parent, best=best, results=results)
+        self._parents[machine] = settle(client, parent, results=results, trials=trials)
+
+    def _crown(self, client: "MlflowClient", machine: str, best: str) -> None:
+        """Leave the tag of the best on one run of the machine alone."""
+        for trial, child in self._children.items():
+            if child.best and machine_of(trial) == machine and trial != best:
+                client.delete_tag(child.run_id, runs.BEST)
+                self._children[trial] = replace(child, best=False)
+        child = self._children[best]
+        client.set_tag(child.run_id, runs.BEST, "true")
+        self._children[best] = replace(child, best=True)
+
+
+def sync(ledger: Ledger, *, uri: str | None = None, progress: Progress = iter) -> Synced:
+    """Make MLflow equal to the ledger, wherever it was; `uri` is `tracking_uri` of the ledger's storage."""
+    return Tracker(ledger, uri=uri).sync(progress)
+
+
+def _find_experiment(client: "MlflowClient", uri: str, ledger: Ledger) -> str:
+    """The id of the search's experiment: found, taken out of MLflow's bin, or made."""
+    found = client.get_experiment_by_name(ledger.name)
+    if found is None:
+        place = artifact_place(uri, ledger.storage, ledger.name)
+        return str(client.create_experiment(ledger.name, artifact_location=place))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)

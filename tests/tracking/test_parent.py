@@ -1,0 +1,22 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from humtune.config import TrialConfig
+from humtune.ledger import Ledger
+from humtune.tracking import sync
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_pictures_are_pictures_and_the_configuration_is_the_trials(
+    ledger: Ledger, uri: str, named: Callable[[str], dict[str, Any]]
+) -> None:
+    sync(ledger, uri=uri)
+    folder = Path(named(uri)["fan"]["info"]["artifact_uri"]) / "best"
+    assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "roc.png").read_bytes().startswith(b"\x89PNG")
+    config = TrialConfig.model_validate_json((folder / "config.json").read_bytes())
+    assert config == ledger.read("fan-00000").config

@@ -35,3 +35,7 @@ def main() -> None:
     except HumtuneError as error:
         Console(stderr=True).print(f"[bold red]humtune:[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

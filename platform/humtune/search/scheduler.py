@@ -9,6 +9,8 @@ from humtune.ledger import TrialState
 from humtune.search.studies import Studies
 from humtune.search.trial import ended
 
+KEPT_REFERENCES = 3  # per machine: at full scale 30 MB a trial, and an export can make them again
+
 
 class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     """Reports each rung to the trial's study and stops the trial when the study's pruner says so.
@@ -56,6 +58,9 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             ledger.write(record)
             ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
         self.studies.end(record)
+        fallen = self.studies.machines[record.machine].ranking[KEPT_REFERENCES:]
+        for out in fallen[:1]:  # a trial that ends pushes one out at most: another, or itself
+            ledger.storage.delete(ledger.file(out.id, "reference.pt"))
 
 
 def _last_line(error_file: str | None) -> str:

@@ -43,10 +43,15 @@ class MachineStudy:
         return len(self.running) + len(self.ended)
 
     @property
+    def ranking(self) -> list[TrialRecord]:
+        """The trials that ran their whole budget, best first."""
+        complete = [r for r in list(self.ended.values()) if r.state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda r: (-r.objective, r.number))
+
+    @property
     def best(self) -> TrialRecord | None:
         """The best trial that ran its whole budget."""
-        complete = [r for r in self.ended.values() if r.state == TrialState.COMPLETE]
-        return max(complete, key=lambda r: (r.objective, -r.number), default=None)
+        return next(iter(self.ranking), None)
 
 
 class Studies:

@@ -1,0 +1,43 @@
+# make demo   a first search on synthetic machines, from an empty checkout: install, search, table, models
+# make test   the whole test suite
+# make lint   style, types and the import contract
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "installing into .venv (about two minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --editable .
+	@touch $@
+
+.venv/developed: .venv/installed
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --editable .[dev]
+	@touch $@
+
+demo: .venv/installed
+	@rm -rf $(DEMO)
+	$(BIN)/humtune data synth $(DEMO)/recordings --machines fan,valve
+	$(BIN)/humtune search quick --data $(DEMO)/recordings --name demo --storage $(DEMO)/runs
+	$(BIN)/humtune export demo --out $(DEMO)/models --storage $(DEMO)/runs
+	$(BIN)/humtune report demo --storage $(DEMO)/runs
+	@echo
+	@echo "Next, hear some recordings with the exported model, or browse the runs:"
+	@echo "  $(BIN)/humtune score $(DEMO)/models/fan $(DEMO)/recordings/eval_data/fan/test --out $(DEMO)/scores"
+	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
+
+test: .venv/developed
+	$(BIN)/python -m pytest
+
+lint: .venv/developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv $(DEMO) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

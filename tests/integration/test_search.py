@@ -1,0 +1,207 @@
+"""A real search on Ray: killed in the middle, resumed, stopped early, mirrored to MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.sounds.table import Role
+from humtune.storage import Storage
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+MACHINES = ("fan", "valve")
+TINY = {"n_fft": 256, "chunk_frames": 32, "n_mels": 32, "db": True}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings") / "data"
+    sizes = Sizes(sections=3, train_source=12, train_target=3, test_per_cell=4, seconds=1.0)
+    synthesise(folder, machines=MACHINES, sizes=sizes)
+    return folder
+
+
+def write_space(folder: Path, **changes: object) -> Path:
+    space: dict[str, object] = {
+        "trials": 4,
+        "fixed": {
+            "spectrogram": TINY,
+            "backbone": {"width": 0.125},
+            "training": {"epochs": 3, "batch_size": 16, "chunks_per_clip": 2},
+        },
+        "search": {"head.mu": [5, 10], "head.sigma2": {"low": 0.02, "high": 0.5, "log": True}},
+        "first": [{"head.mu": 10, "head.sigma2": 0.1}],
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(space | changes))
+    return path
+
+
+def humtune(*words: str | Path, storage: Path) -> subprocess.Popen[str]:
+    """The command in a process group of its own, so that a kill takes Ray along."""
+    command = [sys.executable, "-m", "humtune.cli.main", *map(str, words), "--storage", str(storage)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, out
+    return out
+
+
+def records(storage: Path, name: str) -> Iterator[TrialRecord]:
+    yield from Ledger(Storage(storage), name).records()
+
+
+def ended(storage: Path, name: str) -> list[TrialRecord]:
+    return [r for r in records(storage, name) if r.state != TrialState.RUNNING]
+
+
+def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(recordings: Path, tmp_path: Path) -> None:
+    space = write_space(
+        tmp_path,
+        fixed={
+            "spectrogram": TINY,
+            "backbone": {"width": 0.125},
+            "training": {"epochs": 8, "batch_size": 16, "chunks_per_clip": 4},
+        },
+    )
+    process = humtune("search", space, "--data", recordings, "--name", "killed", storage=tmp_path)
+    deadline = time.time() + 300
+    while len(ended(tmp_path, "killed")) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.time() < deadline, "three trials did not end in five minutes"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(3)  # Ray's own processes notice that their driver is gone
+    before = {r.id: r for r in ended(tmp_path, "killed")}
+    assert len(before) < 8
+
+    out = finish(humtune("resume", "killed", storage=tmp_path))
+
+    after = {r.id: r for r in records(tmp_path, "killed")}
+    assert Counter(r.machine for r in after.values()) == dict.fromkeys(MACHINES, 4)
+    assert {r.state for r in after.values()} == {TrialState.COMPLETE}, out
+    assert {k: after[k] for k in before} == before  # to the microsecond: they did not run again
+    for machine in MACHINES:
+        mine = [r for r in after.values() if r.machine == machine]
+        assert [r.number for r in mine] == [0, 1, 2, 3]
+        assert [r.origin for r in mine] == ["first", "sampler", "sampler", "sampler"]
+        assert [e.epoch for r in mine for e in r.epochs] == list(range(1, 9)) * 4
+
+    ledger = Ledger(Storage(tmp_path), "killed")
+    for record in after.values():
+        clips = ledger.clips(record.machine)
+        for name, value in record.omega.items():  # the Ω in the record is that of the stored scores
+            scores = ledger.scores(record.id, name)
+            assert scores.shape == (len(clips),)
+            assert float(omega(scores, Cells.of(clips, Role.SELECT))) == value
+    kept = [p.parent.name for p in tmp_path.glob("killed/trials/*/reference.pt")]
+    assert Counter(k.rpartition("-")[0] for k in kept) == dict.fromkeys(MACHINES, 3)
+    assert not list(tmp_path.glob("killed/trials/*/checkpoint.pt"))
+    assert_mlflow_equals_ledger(ledger)
+
+    again = finish(humtune("resume", "killed", "--trials", "5", storage=tmp_path))
+    more = {r.id: r for r in records(tmp_path, "killed")}
+    assert Counter(r.machine for r in more.values()) == dict.fromkeys(MACHINES, 5), again
+    assert {k: more[k] for k in after} == after
+
+
+def assert_mlflow_equals_ledger(ledger: Ledger) -> None:
+    """Read the runs that the search left behind through MLflow's own client."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{ledger.storage.path('mlflow.db')}")
+    experiment = client.get_experiment_by_name(ledger.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    trials = {r.data.tags["humtune.trial"]: r for r in runs if "humtune.trial" in r.data.tags}
+    truth = {r.id: r for r in ledger.records()}
+    assert trials.keys() == truth.keys()
+    assert len(runs) == len(truth) + len(ledger.plan.machines)
+    for trial, record in truth.items():
+        run = trials[trial]
+        assert run.info.status == "FINISHED"
+        assert float(run.data.params["mu"]) == record.config.head.mu
+        assert float(run.data.params["sigma2"]) == record.config.head.sigma2
+        history = client.get_metric_history(run.info.run_id, "loss")
+        told = sorted((m.step, m.value) for m in history)
+        assert told == [(e.epoch, e.metrics["loss"]) for e in record.epochs]
+
+
+def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(recordings: Path, tmp_path: Path) -> None:
+    space = write_space(
+        tmp_path,
+        trials=8,
+        pruner="successive_halving",
+        search={
+            "head.mu": [5, 10],
+            "training.learning_rate": [0.001, 1e30],  # the second one's loss is not a number for long
+        },
+        first=[
+            {"head.mu": 10, "training.learning_rate": 1e30},
+            {"head.mu": 5, "training.learning_rate": 0.001},
+        ],
+    )
+    out = finish(
+        humtune("search", space, "--data", recordings, "--machines", "fan", "--name", "p", storage=tmp_path)
+    )
+    found = list(records(tmp_path, "p"))
+    assert len(found) == 8
+    assert found[0].state == TrialState.FAILED
+    assert "loss" in (found[0].reason or "")
+    assert found[1].state == TrialState.COMPLETE
+    for record in found:
+        if record.state == TrialState.PRUNED:
+            assert len(record.epochs) < 3
+            assert "successive_halving" in (record.reason or "")
+            assert not (tmp_path / "p" / "trials" / record.id / "detector.pt").exists()
+    assert "failed" in out
+
+
+def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path) -> None:
+    space = write_space(tmp_path, fixed={"spectrogram": TINY | {"chunk_frames": 500}})
+    process = humtune("search", space, "--data", recordings, storage=tmp_path)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "chunk_frames = 500" in out
+    assert "choose chunk_frames ≤ 126" in out
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_stop_ends_cleanly(recordings: Path, tmp_path: Path) -> None:
+    space = write_space(tmp_path, trials=50)
+    process = humtune("search", space, "--data", recordings, "--name", "s", storage=tmp_path)
+    deadline = time.time() + 300
+    while not ended(tmp_path, "s"):
+        assert time.time() < deadline
+        time.sleep(0.2)
+    finish(humtune("stop", "s", storage=tmp_path))
+    out = finish(process)
+    assert "humtune resume s" in out
+    assert 1 <= len(ended(tmp_path, "s")) < 100
+    plan = json.loads((tmp_path / "s" / "plan.json").read_text())
+    assert plan["trials"] == 50
+    assert np.isfinite([r.objective for r in ended(tmp_path, "s")]).all()

@@ -108,18 +108,20 @@ def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studie
             Mirror(ledger),
             LiveTable(studies, slots=slots),
         ):
-            tuner(studies, plan, slots=slots, folder=folder, stop=Stop(ledger)).fit()
+            tuner(studies, plan, slots=slots, folder=folder).fit()
     finally:
         if started_here:
             ray.shutdown()
     return studies
 
 
-def tuner(studies: Studies, plan: Plan, *, slots: int, folder: str, stop: "Stop") -> tune.Tuner:
+def tuner(
+    studies: Studies, plan: Plan, *, slots: int, folder: str, trial: type[DetectorTrial] = DetectorTrial
+) -> tune.Tuner:
     """The Tune run: our searcher and scheduler, reused actors, and nothing kept by Tune itself."""
     resources: dict[str, float] = {"cpu": plan.cpus, "gpu": plan.gpus}
     return tune.Tuner(
-        tune.with_resources(DetectorTrial, {k: v for k, v in resources.items() if v}),
+        tune.with_resources(trial, {k: v for k, v in resources.items() if v}),
         tune_config=tune.TuneConfig(
             search_alg=MachineSearcher(studies, cpus=plan.cpus),
             scheduler=StudyScheduler(studies),
@@ -130,7 +132,7 @@ def tuner(studies: Studies, plan: Plan, *, slots: int, folder: str, stop: "Stop"
         run_config=tune.RunConfig(
             name=studies.ledger.name,
             storage_path=folder,
-            stop=stop,
+            stop=Stop(studies.ledger),
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,

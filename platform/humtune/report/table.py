@@ -36,6 +36,10 @@ LEGEND = (
     "trials: complete + pruned + failed. time: the work of all trials, added up.",
     "all: harmonic means over all values of all machines, as the challenge ranks; cross-fitted per split.",
 )
+SHORT_LEGEND = (
+    "In percent. Ω cross-fitted (official) is read on clips that did not choose, Ω select on those that did.",
+    "trials: complete + pruned + failed. The whole legend is in table.md.",
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""report, runs, show: what searches found."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None:
+    """Print and write the table of a search's best configurations, with figures beside it.
+
+    JSON has Ω, AUC and pAUC in percent. Example: humtune report fans
+    """
+    from rich.console import Console
+
+    from humtune.ledger import Ledger
+    from humtune.report.table import SHORT_LEGEND, to_terminal, write_report
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)
+    written = write_report(ledger)
+    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
+    if as_json:
+        rows = [row.to_percent() for row in written.rows]
+        typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
+        return
+    console = Console(highlight=False)
+    for table in to_terminal(written, width=console.width):
+        console.print(table, "")
+    for line in SHORT_LEGEND:
+        console.print(line, style="dim")
+    for row in written.rows:
+        if row.note:
+            console.print(row.note, markup=False)
+    for file in files[:2]:
+        console.print(f"written: {file}", markup=False, soft_wrap=True)
+
+
+def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None:
+    """List the searches there are: machines, trials by state, best Ω (official, selecting clips).
+
+    Example: humtune runs --storage s3://bucket/humtune
+    """
+    from rich.console import Console
+
+    from humtune.report.searches import summarise, to_terminal
+    from humtune.storage import Storage
+
+    place = Storage(storage)
+    found = summarise(place)
+    if as_json:
+        typer.echo(json.dumps([summary.to_dict() for summary in found], indent=1))
+    elif found:
+        Console(highlight=False).print(to_terminal(found))
+    else:
+        Console().print(f"no searches in {place.uri}", markup=False, soft_wrap=True)
+
+
+def show(
+    name: SearchName,
+    trial: Annotated[str | None, typer.Argument(metavar="TRIAL", help="A trial, such as fan-00012.")] = None,
+    as_json: AsJson = False,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Show one trial: figures per score type, configuration, curves, files. Without TRIAL, list them all.
+
+    JSON is the search's own record, with fractions. Example: humtune show fans fan-00012
+    """
+    from rich.console import Console
+
+    from humtune.ledger import Ledger
+    from humtune.report import trials
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)
+    console = Console(highlight=False)
+    if trial:
+        record = ledger.read(trial)
+        if as_json:
+            typer.echo(json.dumps(trials.trial_dict(ledger, record), indent=1))
+        else:
+            console.print(*trials.show_trial(ledger, record), sep="\n")
+        return
+    records = list(ledger.records())
+    if as_json:
+        typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
+    else:
+        console.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")

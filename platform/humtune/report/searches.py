@@ -1,0 +1,85 @@
+"""The searches of a storage: how far each has come and the best that it found."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from humtune.errors import HumtuneError
+from humtune.evaluation.metrics import harmonic_mean
+from humtune.ledger import Ledger, TrialState, searches
+from humtune.report.best import best_trial
+from humtune.report.table import MISSING, percent
+from humtune.sounds.parallel import tracked
+from humtune.storage import Storage
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """One search in a line; of one that can't be read only the problem."""
+
+    name: str
+    created: float = 0.0  # seconds since 1970
+    machines: tuple[str, ...] = ()
+    planned: int = 0  # trials, of all machines
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    unfinished: int = 0  # running, or left behind by a search that was killed
+    omega_best: float | None = None  # official, selecting clips: harmonic mean of the machines' best trials
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary for a program; Ω in percent, the time as ISO 8601."""
+        omega = None if self.omega_best is None else round(100 * self.omega_best, 4)
+        created = datetime.fromtimestamp(self.created).astimezone().isoformat(timespec="seconds")
+        return asdict(self) | {"omega_best": omega, "created": None if self.problem else created}
+
+
+def summarise(storage: Storage) -> list[SearchSummary]:
+    """Every search of a storage, in the order in which they were made."""
+    names = searches(storage)
+    found = [_summary(Ledger(storage, name)) for name in tracked(names, total=len(names), title="reading")]
+    return sorted(found, key=lambda s: (s.created, s.name))
+
+
+def to_terminal(summaries: list[SearchSummary]) -> Table:
+    """A line a search for a screen: trials as complete + pruned + failed of those planned; Ω in percent."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("search", overflow="fold")
+    table.add_column("created", no_wrap=True)
+    table.add_column("machines", overflow="fold")
+    for name in ("trials", "unfinished", "best Ω"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for s in summaries:
+        if s.problem:
+            table.add_row(s.name, MISSING, s.problem)
+            continue
+        when = datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")
+        trials = f"{s.complete}+{s.pruned}+{s.failed} of {s.planned}"
+        table.add_row(s.name, when, ", ".join(s.machines), trials, str(s.unfinished), percent(s.omega_best))
+    return table
+
+
+def _summary(ledger: Ledger) -> SearchSummary:
+    try:
+        plan, records = ledger.plan, list(ledger.records())
+    except (HumtuneError, ValueError):  # pydantic's complaint about a plan is a ValueError
+        return SearchSummary(ledger.name, problem="can't be read: torn, or of another version")
+    states = Counter(r.state for r in records)
+    machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}
+    best = [trial.objective for mine in machines.values() if (trial := best_trial(mine))]
+    return SearchSummary(
+        name=ledger.name,
+        created=plan.created,
+        machines=plan.machines,
+        planned=plan.trials * len(plan.machines),
+        complete=states[TrialState.COMPLETE],
+        pruned=states[TrialState.PRUNED],
+        failed=states[TrialState.FAILED],
+        unfinished=states[TrialState.RUNNING],
+        omega_best=float(harmonic_mean(best)) if best else None,
+    )

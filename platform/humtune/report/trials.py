@@ -1,0 +1,159 @@
+"""A search's trials in a list, and one trial in full."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from humtune.errors import HumtuneError
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import Figures, evaluate
+from humtune.ledger import Ledger, TrialRecord
+from humtune.report.best import best_trial, complete_trials, read_scores
+from humtune.report.table import MISSING, percent, span
+from humtune.sounds.table import Role
+
+EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epochs and the last
+
+
+def list_trials(records: Sequence[TrialRecord]) -> Table:
+    """A line a trial: state, Ω in percent, what was searched, why it ended; each machine's best in bold."""
+    table = _table("trial", "state", right=("Ω", "epochs", "time"))
+    table.add_column("score")
+    table.add_column("searched", overflow="fold")
+    best = {r.id for r in _best(records)}
+    for record in records:
+        table.add_row(
+            record.id,
+            record.state,
+            percent(record.objective) if record.omega else MISSING,
+            str(len(record.epochs)),
+            span(record.seconds),
+            record.best_score if record.omega else MISSING,
+            Text("; ".join(filter(None, (searched(record), record.reason)))),
+            style="bold" if record.id in best else None,
+        )
+    return table
+
+
+def list_best(records: Sequence[TrialRecord]) -> Table:
+    """The best trial of each machine that has one."""
+    table = _table("machine", "best trial", right=("Ω",))
+    table.add_column("score")
+    table.add_column("searched", overflow="fold")
+    for record in _best(records):
+        row = (record.machine, record.id, percent(record.objective), record.best_score)
+        table.add_row(*row, Text(searched(record)))
+    return table
+
+
+def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
+    """One trial for a screen: state, figures per score type, configuration, epochs, files."""
+    where = f" on {record.host} ({record.device})" if record.host else ""
+    head = f"{record.id}: {record.state}, {len(record.epochs)} epochs, {span(record.seconds)} of work{where}"
+    parts: list[RenderableType] = [Text(head, style="bold")]
+    if record.reason:
+        parts.append(Text(record.reason))
+    if record.params:
+        parts.append(Text(f"searched: {searched(record)}"))
+    if record.omega:
+        parts += ["", _figures(ledger, record)]
+    parts += ["", Text(yaml.safe_dump(record.config.model_dump(mode="json"), sort_keys=False).rstrip())]
+    if record.epochs:
+        parts += ["", _epochs(record)]
+    return [
+        *parts,
+        "",
+        *(Text(name, no_wrap=True, overflow="ignore") for name in trial_files(ledger, record)),
+    ]
+
+
+def trial_files(ledger: Ledger, record: TrialRecord) -> list[str]:
+    """Where the files of a trial are, folder first."""
+    folder = ledger.file(record.id, "").rstrip("/")
+    names = [n for n in ledger.storage.list(folder) if n != "scores"]
+    names += [f"scores/{n}" for n in ledger.storage.list(f"{folder}/scores")]
+    return [f"{ledger.storage.uri}/{folder}", *(f"  {name}" for name in names)]
+
+
+def trial_dict(ledger: Ledger, record: TrialRecord) -> dict[str, Any]:
+    """One trial for a program: its record as the ledger keeps it (fractions), and the folder of its files."""
+    folder = f"{ledger.storage.uri}/{ledger.file(record.id, '')}".rstrip("/")
+    return record.model_dump(mode="json") | {"folder": folder}
+
+
+def search_dict(ledger: Ledger, records: Sequence[TrialRecord]) -> dict[str, Any]:
+    """A search for a program: the best trial's id per machine, and every trial's record."""
+    best = {r.machine: r.id for r in _best(records)}
+    return {"search": ledger.name, "best": best, "trials": [trial_dict(ledger, r) for r in records]}
+
+
+def searched(record: TrialRecord) -> str:
+    """What the sampler chose, by short names: mu=10, sigma2=0.05."""
+    values = {name.rpartition(".")[2]: value for name, value in record.params.items()}
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+
+
+def _best(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    machines = dict.fromkeys(r.machine for r in complete_trials(records))
+    found = [best_trial(r for r in records if r.machine == machine) for machine in machines]
+    return [record for record in found if record]
+
+
+def _figures(ledger: Ledger, record: TrialRecord) -> Table:
+    """Figures per score type on the selecting clips and, where there is truth, on the others."""
+    columns = ("Ω official", "Ω paper", "AUC source", "AUC target", "pAUC")
+    table = _table("score", "clips", right=columns)
+    clips = ledger.clips(record.machine)
+    for name, objective in record.omega.items():
+        for label, role in (("select", Role.SELECT), ("eval", Role.REPORT)):
+            try:
+                figures = evaluate(read_scores(ledger, record.id, name), Cells.of(clips, role))
+            except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth
+                if role == Role.SELECT:
+                    table.add_row(name, label, percent(objective))
+                continue
+            table.add_row(name, label, *_percents(figures))
+    return table
+
+
+def _percents(figures: Figures) -> list[str]:
+    values = (
+        figures.omega_official,
+        figures.omega_paper,
+        figures.auc_source,
+        figures.auc_target,
+        figures.pauc,
+    )
+    return [percent(None if math.isnan(value) else float(value)) for value in values]
+
+
+def _epochs(record: TrialRecord) -> Table:
+    """The curves, a line an epoch; Ω in percent."""
+    names = list(dict.fromkeys(name for epoch in record.epochs for name in epoch.metrics))
+    table = _table(right=("epoch", *("Ω" if n == "omega" else n for n in names), "seconds"))
+    step = math.ceil(len(record.epochs) / EPOCH_LINES)
+    for epoch in record.epochs[::-step][::-1]:
+        values = [_value(name, epoch.metrics.get(name)) for name in names]
+        table.add_row(str(epoch.epoch), *values, f"{epoch.seconds:.1f}")
+    return table
+
+
+def _value(name: str, value: float | None) -> str:
+    if name == "omega" or value is None:
+        return percent(value)
+    return f"{value:.4g}"
+
+
+def _table(*left: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table

@@ -4,9 +4,10 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from humtune import __version__
-from humtune.cli import data, search
+from humtune.cli import data, report, search, track
 from humtune.errors import HumtuneError
 
 app = typer.Typer(
@@ -20,6 +21,10 @@ app.add_typer(data.app, name="data", help="Make, check and look at recordings.")
 app.command()(search.search)
 app.command()(search.resume)
 app.command()(search.stop)
+app.command()(report.runs)
+app.command()(report.show)
+app.command()(report.report)
+app.command()(track.track)
 
 
 @app.command()
@@ -33,7 +38,7 @@ def main() -> None:
     try:
         app()
     except HumtuneError as error:
-        Console(stderr=True).print(f"[bold red]humtune:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]humtune:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 

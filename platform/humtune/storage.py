@@ -3,7 +3,9 @@
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
@@ -26,6 +28,16 @@ class Storage:
             self._fs, self._root = fs.FileSystem.from_uri(self.uri)
         except (ValueError, OSError) as error:
             raise UsageError(f"storage {self.uri!r}: {error}") from error
+        if not self.is_local and not self.uri.partition("://")[2].strip("/"):
+            raise UsageError(f"storage {self.uri!r} names no bucket or folder")
+        if self.is_local and Path(self._root).exists() and not Path(self._root).is_dir():
+            raise UsageError(f"storage {self.uri} is a file; it wants a folder")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Storage) and self.uri == other.uri
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
 
     def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
         return Storage, (self.uri,)
@@ -57,7 +69,7 @@ class Storage:
                 draft.unlink(missing_ok=True)
                 raise
         else:
-            with self._fs.open_output_stream(f"{self._root}/{name}") as stream:
+            with self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
 
     def exists(self, name: str) -> bool:
@@ -101,11 +113,21 @@ class Storage:
 
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
-        read_from, write_to = (here, self._fs) if upload else (self._fs, here)
-        with read_from.open_input_stream(source) as stream, write_to.open_output_stream(target) as sink:
+        with (
+            (here if upload else self._fs).open_input_stream(source) as stream,
+            self._sink(target) if upload else here.open_output_stream(target) as sink,
+        ):
             shutil.copyfileobj(stream, sink, 1 << 24)
+
+    def _sink(self, path: str) -> Any:
+        """A stream into a distant file; its folder is made where one is missed: object stores have none."""
+        try:
+            return self._fs.open_output_stream(path)
+        except FileNotFoundError:
+            self._fs.create_dir(path.rpartition("/")[0], recursive=True)
+            return self._fs.open_output_stream(path)
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
-        if self.exists(name):
+        with suppress(FileNotFoundError):
             self._fs.delete_file(f"{self._root}/{name}")

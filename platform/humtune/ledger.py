@@ -127,7 +127,11 @@ class Ledger:
     @property
     def plan(self) -> Plan:
         """What was asked for."""
-        return Plan.model_validate_json(self.storage.read(f"{self.name}/plan.json"))
+        name = f"{self.name}/plan.json"
+        try:
+            return Plan.model_validate_json(self.storage.read(name))
+        except ValidationError as error:
+            raise HumtuneError(f"{self.storage.uri}/{name} can't be read: {_first(error)}") from error
 
     def clips(self, machine: str) -> ClipTable:
         """The machine's scored clips (held out, select, report); the order of every score vector."""
@@ -151,10 +155,12 @@ class Ledger:
         name = self.file(trial, "record.json")
         try:
             return TrialRecord.model_validate_json(self.storage.read(name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValidationError as error:
-            raise HumtuneError(f"{self.storage.uri}/{name} is torn; delete its folder and resume") from error
+            raise HumtuneError(
+                f"{self.storage.uri}/{name} can't be read: {_first(error)}; delete its folder and resume"
+            ) from error
 
     def read(self, trial: str) -> TrialRecord:
         """One trial's record; a UsageError where there is no such trial."""
@@ -165,7 +171,8 @@ class Ledger:
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
         """Every trial's record in the order of machine and number, or those of one machine."""
-        for trial in self.storage.list(f"{self.name}/trials"):
+        trials = self.storage.list(f"{self.name}/trials")
+        for trial in sorted(trials, key=lambda t: t.rpartition("-")):
             if machine is None or machine_of(trial) == machine:
                 record = self.find(trial)
                 if record is not None:  # a folder without a record: killed before its first write
@@ -190,6 +197,11 @@ def trial_id(machine: str, number: int) -> str:
 def machine_of(trial: str) -> str:
     """The machine that a trial's name begins with."""
     return trial.rpartition("-")[0]
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
 
 
 def searches(storage: Storage) -> list[str]:

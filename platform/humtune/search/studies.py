@@ -4,7 +4,6 @@ Asks what to try next, says when a trial may be stopped, is told how trials end.
 """
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import time
 
@@ -35,7 +34,8 @@ class MachineStudy:
     quota: int
     running: dict[str, Running] = field(default_factory=dict)
     ended: dict[str, TrialRecord] = field(default_factory=dict)
-    unfinished: list[TrialRecord] = field(default_factory=list)
+    unfinished: list[Running] = field(default_factory=list)  # of an earlier sitting, not yet asked for
+    next_number: int = 0
 
     @property
     def started(self) -> int:
@@ -75,28 +75,29 @@ class Studies:
             sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
             pruner=pruner(self.space),
         )
-        ended = [r for r in records if r.state != TrialState.RUNNING]
-        self._replay(study, ended)
-        study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
         this = MachineStudy(machine=machine, study=study, quota=quota)
-        this.ended = {r.id: r for r in ended}
-        this.unfinished = [r for r in records if r.state == TrialState.RUNNING]
-        for record in this.unfinished:
-            study.enqueue_trial(record.params, user_attrs={"origin": record.origin, "number": record.number})
-        tried = sum(r.origin == "first" for r in records)
-        for point in self.space.first_points(machine)[tried:]:
-            study.enqueue_trial(point, user_attrs={"origin": "first"})
+        for record in records:
+            self._replay(this, record)
+        study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
+        tried = [r.params for r in records if r.origin == "first"]
+        for point in self.space.first_points(machine):
+            if not any(point.items() <= params.items() for params in tried):
+                study.enqueue_trial(point, user_attrs={"origin": "first"})
         return this
 
-    def _replay(self, study: optuna.Study, records: Iterable[TrialRecord]) -> None:
-        """Live through the trials again, so that sampler and pruner know what they knew."""
-        for record in records:
-            study.enqueue_trial(record.params)
-            trial = study.ask(self.distributions)
-            for epoch, omega in rungs_of(record).items():
-                trial.report(omega, epoch)
-                trial.should_prune()
-            tell(study, trial, record)
+    def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
+        """Live through a trial again, so that sampler and pruner know what they knew."""
+        this.study.enqueue_trial(record.params)
+        trial = this.study.ask(self.distributions)
+        for epoch, omega in rungs_of(record).items():
+            trial.report(omega, epoch)
+            trial.should_prune()  # a rung is entered by asking
+        if record.state == TrialState.RUNNING:
+            this.unfinished.append(Running(trial, record, epoch=len(record.epochs)))
+        else:
+            tell(this.study, trial, record)
+            this.ended[record.id] = record
+        this.next_number = max(this.next_number, record.number + 1)
 
     def ask(self) -> TrialRecord | None:
         """The next trial, of the machine that is furthest behind; None when every machine has its quota."""
@@ -104,18 +105,14 @@ class Studies:
         if not waiting:
             return None
         this = min(waiting, key=lambda m: m.started / m.quota)
-        trial = this.study.ask(self.distributions)
-        number = trial.user_attrs.get("number")
-        if number is None:
-            known = [*this.ended.values(), *this.unfinished, *(r.record for r in this.running.values())]
-            number = max((r.number for r in known), default=-1) + 1
-        record = next((r for r in this.unfinished if r.number == number), None)
-        if record is None:
-            record = self._record(this.machine, number, trial)
-        for epoch, omega in rungs_of(record).items():  # of a trial that goes on
-            trial.report(omega, epoch)
-        this.running[record.id] = Running(trial, record, epoch=len(record.epochs))
-        return record
+        if this.unfinished:
+            running = this.unfinished.pop(0)
+        else:
+            trial = this.study.ask(self.distributions)
+            running = Running(trial, self._record(this.machine, this.next_number, trial))
+            this.next_number += 1
+        this.running[running.record.id] = running
+        return running.record
 
     def _record(self, machine: str, number: int, trial: optuna.Trial) -> TrialRecord:
         return TrialRecord(
@@ -135,12 +132,14 @@ class Studies:
     def report(self, trial: str, epoch: int, seconds: float, omega: float | None) -> bool:
         """Take an epoch; whether the trial should be stopped. First points run to their end."""
         running = self.running(trial)
-        running.epoch = epoch
+        again = epoch <= running.epoch  # since its checkpoint, in a process that died
+        running.epoch = max(epoch, running.epoch)
         self.epochs_run += 1
         self.seconds_run += seconds
         if omega is None:
             return False
-        running.trial.report(omega, epoch)
+        if not again:
+            running.trial.report(omega, epoch)
         return running.trial.should_prune() and running.record.origin != "first"
 
     def end(self, record: TrialRecord) -> None:
@@ -159,7 +158,7 @@ class Studies:
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())
-        trials = sum(m.quota - len(m.ended) for m in machines)
+        trials = sum(max(0, m.quota - len(m.ended)) for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
         return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
 

@@ -56,7 +56,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         if record.state == TrialState.RUNNING:
             record = ended(record, state, reason)
             ledger.write(record)
-            ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
+        ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
         self.studies.end(record)
         fallen = self.studies.machines[record.machine].ranking[KEPT_REFERENCES:]
         for out in fallen[:1]:  # a trial that ends pushes one out at most: another, or itself

@@ -75,13 +75,13 @@ class TrialRun:
         if last:
             self._keep(scores)
             update |= {"state": TrialState.COMPLETE, "ended": ended}
+        self.record = self.record.model_copy(update=update)
+        self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
+        if last:
+            self.ledger.storage.delete(self.checkpoint)
         elif ended - self.checkpointed > CHECKPOINT_SECONDS:
             self.ledger.storage.write(self.checkpoint, self.run.state())
             self.checkpointed = time()
-        self.record = self.record.model_copy(update=update)
-        self.ledger.write(self.record)
-        if last:
-            self.ledger.storage.delete(self.checkpoint)
         return self.record
 
     def fail(self, reason: str) -> TrialRecord:
@@ -121,8 +121,11 @@ def device_name(device: str) -> str:
 
 def _shortened(record: TrialRecord, epochs: int) -> TrialRecord:
     """The record without the epochs that happened after the checkpoint."""
-    kept = tuple(e for e in record.epochs if e.epoch <= epochs)
-    return record.model_copy(update={"epochs": kept, "seconds": sum(e.seconds for e in kept)})
+    kept, dropped = record.epochs[:epochs], record.epochs[epochs:]
+    update: dict[str, Any] = {"epochs": kept, "seconds": sum(e.seconds for e in kept)}
+    if any("omega" in e.metrics for e in dropped):
+        update["omega"] = {}
+    return record.model_copy(update=update)
 
 
 @lru_cache(maxsize=4)
@@ -132,10 +135,15 @@ def open_bank(storage: Storage, search: str, machine: str) -> ClipBank:
 
 
 def start_trial(config: dict[str, Any]) -> TrialRun:
-    """The trial that the searcher asked for: from its checkpoint where it has one."""
+    """The trial that the searcher asked for: from its checkpoint where it has one.
+
+    The ledger's record goes before the configuration's: after a process died, it knows more.
+    """
     torch.set_num_threads(max(1, int(config["cpus"])))
     ledger = Ledger(Storage(config["storage"]), config["search"])
-    record = TrialRecord.model_validate_json(config["record"])
+    record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
+    if record.state != TrialState.RUNNING:
+        raise HumtuneError(f"{record.id} is {record.state} already")
     bank = open_bank(ledger.storage, ledger.name, record.machine)
     return TrialRun(ledger, record, bank, rungs=tuple(config["rungs"]))
 
@@ -165,7 +173,9 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
             return {"done": True, "reason": self.reason}
         try:
             record = self.trial.epoch()
-        except (HumtuneError, ValueError, RuntimeError, MemoryError) as error:
+        except HumtuneError as error:
+            record = self.trial.fail(str(error))
+        except (ValueError, RuntimeError, MemoryError) as error:
             record = self.trial.fail(f"{type(error).__name__}: {error}")
         if record.state != TrialState.RUNNING:
             self.trial = None  # frees the memory before the next trial asks for its own

@@ -98,8 +98,15 @@ class TrialConfig(Frozen):
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set `tree["a"]["b"]` by the dotted path "a.b", making the branches that are missing."""
+    """Set `tree["a"]["b"]` by the dotted path "a.b", making the branches that are missing.
+
+    A mapping is merged into the branch that is there: what it doesn't name stays.
+    """
     *branches, leaf = path.split(".")
     for branch in branches:
         tree = tree.setdefault(branch, {})
-    tree[leaf] = value
+    if isinstance(value, dict) and isinstance(tree.setdefault(leaf, {}), dict):
+        for name, below in value.items():
+            set_path(tree[leaf], str(name), below)
+    else:
+        tree[leaf] = value

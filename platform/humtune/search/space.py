@@ -1,109 +1,29 @@
 """A search space: which choices are fixed, which are searched, and what to try first. Read from YAML."""
 
 from collections.abc import Iterator
-from copy import deepcopy
+from difflib import get_close_matches
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-import yaml
-from optuna import distributions as optuna_distributions
 from optuna.distributions import BaseDistribution
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from humtune.config import Frozen, TrialConfig, set_path
 from humtune.errors import UsageError
 from humtune.ledger import ParamValue
+from humtune.search.dimensions import Dimension, Presets, Range, Scalar
+from humtune.search.strict_yaml import read_mapping
 
 BUDGET = "training.epochs"
 
 
-class Choice(Frozen):
-    """One of several values, without an order: written as a list."""
-
-    values: tuple[ParamValue, ...] = Field(min_length=1)
-
-    def distribution(self) -> BaseDistribution:
-        """As Optuna knows it."""
-        return optuna_distributions.CategoricalDistribution(self.values)
-
-    def extremes(self) -> tuple[ParamValue, ...]:
-        """Values whose fitness means that every value fits."""
-        return self.values
-
-    def resolve(self, value: ParamValue) -> Any:
-        """What a chosen value puts into the configuration."""
-        return value
-
-
-class Presets(Frozen):
-    """One of several named settings of a whole branch of the configuration."""
-
-    presets: dict[str, dict[str, Any]] = Field(min_length=1)
-
-    def distribution(self) -> BaseDistribution:
-        """As Optuna knows it: one of the names."""
-        return optuna_distributions.CategoricalDistribution(tuple(self.presets))
-
-    def extremes(self) -> tuple[ParamValue, ...]:
-        """All names."""
-        return tuple(self.presets)
-
-    def resolve(self, value: ParamValue) -> Any:
-        """The settings of that name."""
-        return self.presets[str(value)]
-
-
-class Range(Frozen):
-    """A number between two bounds, both included."""
-
-    low: int | float
-    high: int | float
-    log: bool = False
-    step: int | float | None = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low = {self.low} is above high = {self.high}")
-        if self.log and self.step is not None:
-            raise ValueError("log and step can't go together; choose one")
-        if self.log and self.low <= 0:
-            raise ValueError(f"log wants low > 0, got {self.low}")
-        return self
-
-    def distribution(self) -> BaseDistribution:
-        """As Optuna knows it: whole numbers where both bounds are whole."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            step = 1 if self.step is None else int(self.step)
-            return optuna_distributions.IntDistribution(self.low, self.high, log=self.log, step=step)
-        return optuna_distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
-
-    def extremes(self) -> tuple[ParamValue, ...]:
-        """Both bounds."""
-        return (self.low, self.high)
-
-    def resolve(self, value: ParamValue) -> Any:
-        """The number itself."""
-        return value
-
-
-def _kind(value: Any) -> str:
-    for kind, model, key in (("choice", Choice, "values"), ("presets", Presets, "presets")):
-        if isinstance(value, model) or (isinstance(value, dict) and key in value):
-            return kind
-    return "range"
-
-
-Dimension = Annotated[
-    Annotated[Choice, Tag("choice")] | Annotated[Presets, Tag("presets")] | Annotated[Range, Tag("range")],
-    Discriminator(_kind),
-]
-
-
 class Space(Frozen):
-    """What a search chooses from; names below `fixed` and `search` are those of TrialConfig, dotted."""
+    """What a search chooses from; names below `fixed` and `search` are those of TrialConfig, dotted.
+
+    Below `fixed`, branches may also be nested. A preset's settings go before those.
+    """
 
     description: str = ""
     trials: int = Field(20, ge=1, description="per machine")
@@ -114,7 +34,7 @@ class Space(Frozen):
     seed: int = 0
     fixed: dict[str, Any] = Field({}, description="what every trial has in common")
     search: dict[str, Dimension] = Field(min_length=1)
-    first: tuple[dict[str, ParamValue], ...] = Field(
+    first: tuple[dict[str, Scalar], ...] = Field(
         (), description="points to try before the sampler; with a key `machine`, for that one alone"
     )
 
@@ -128,7 +48,9 @@ class Space(Frozen):
 
     def config(self, params: dict[str, ParamValue], *, seed: int = 0) -> TrialConfig:
         """The trial that a point of the space stands for; a ValueError where the values don't fit."""
-        tree = deepcopy(self.fixed)
+        tree: dict[str, Any] = {}
+        for name, value in self.fixed.items():
+            set_path(tree, name, value)
         for name, value in params.items():
             set_path(tree, name, self.search[name].resolve(value))
         return TrialConfig.model_validate(tree | {"seed": seed})
@@ -171,15 +93,7 @@ def read_space(name: str) -> tuple[str, Space]:
     that names the file, the key, its value and what would be right.
     """
     path = _find(name)
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a text file: {error}") from error
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path} holds no space; it wants keys like `search:` and `fixed:`")
-    return path.stem, check_space(raw, where=str(path))
+    return path.stem, check_space(read_mapping(path), where=str(path))
 
 
 def check_space(raw: dict[str, Any], *, where: str) -> Space:
@@ -188,22 +102,66 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
         space = Space.model_validate(raw)
     except ValidationError as error:
         raise UsageError(f"{where}: {first_error(error)}") from error
-    _try(space, {}, where=f"{where}: fixed")
+    _check_names(space, where)
+    try:
+        space.config({})
+    except ValidationError as error:
+        raise UsageError(f"{where}: fixed: {first_error(error)}") from error
+    for name, dimension in space.search.items():
+        for value in dimension.probes():
+            _check_value(space, name, value, where=f"{where}: search.{name}")
+    for count, point in enumerate(space.first, 1):
+        _check_point(space, point, where=f"{where}: first point {count}")
+    return space
+
+
+def _check_names(space: Space, where: str) -> None:
+    """Refuse settings that would not do what they say."""
     if BUDGET in space.search:
         raise UsageError(f"{where}: search.{BUDGET}: the budget is the same for every trial; put it in fixed")
-    for name, dimension in space.search.items():
-        for value in dimension.extremes():
-            _try(space, {name: value}, where=f"{where}: search.{name}")
-    for point in space.first:
-        for name, value in point.items():
-            if name == "machine":
-                continue
-            if name not in space.search:
-                raise UsageError(f"{where}: first: {name} = {value!r} is not searched")
-            distribution = space.search[name].distribution()
-            if not distribution._contains(distribution.to_internal_repr(value)):
-                raise UsageError(f"{where}: first: {name} = {value!r} lies outside its search")
-    return space
+    if "seed" in {*space.fixed, *space.search}:
+        raise UsageError(f"{where}: seed: every trial has its own; set the space's `seed`, outside of fixed")
+    fixed: dict[str, Any] = {}
+    for name, value in space.fixed.items():
+        set_path(fixed, name, value)
+    leaves = {name for name, value in _flat(fixed) if not isinstance(value, dict)}
+    for name in space.search:
+        if name in leaves:
+            raise UsageError(f"{where}: {name} is both fixed and searched; keep one")
+        above = next((other for other in space.search if name.startswith(f"{other}.")), None)
+        if above:
+            raise UsageError(f"{where}: search.{name} lies within search.{above}; keep one")
+
+
+def _check_value(space: Space, name: str, value: ParamValue, *, where: str) -> None:
+    try:
+        config = space.config({name: value})
+    except ValidationError as error:
+        first = _first(error)
+        named = first["type"] == "extra_forbidden" or isinstance(space.search[name], Presets)
+        told = first_error(error) if named else _message(first)
+        raise UsageError(f"{where} can be {value!r}: {told}") from error
+    if config.training.epochs != space.epochs:
+        raise UsageError(f"{where} can be {value!r}: the budget is the same for every trial; fix {BUDGET}")
+
+
+def _check_point(space: Space, point: dict[str, ParamValue], *, where: str) -> None:
+    for name, value in point.items():
+        if name == "machine":
+            if not isinstance(value, str):
+                raise UsageError(f"{where}: machine = {value!r} should be a name; write '{value}'")
+            continue
+        if name not in space.search:
+            raise UsageError(
+                f"{where}: {name} = {value!r} is not searched; there are: {', '.join(space.search)}"
+            )
+        distribution = space.search[name].distribution()
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except ValueError:
+            inside = False
+        if not inside:
+            raise UsageError(f"{where}: {name} = {value!r} lies outside its search: {space.search[name]}")
 
 
 def override(space: Space, *, trials: int | None = None, labels: str | None = None) -> Space:
@@ -214,26 +172,55 @@ def override(space: Space, *, trials: int | None = None, labels: str | None = No
     if labels is not None:
         raw["fixed"]["labels"] = labels
         raw["search"].pop("labels", None)
+        raw["first"] = [{k: v for k, v in point.items() if k != "labels"} for point in raw["first"]]
     return check_space(raw, where="command line")
 
 
-def _try(space: Space, params: dict[str, ParamValue], *, where: str) -> None:
-    try:
-        space.config(params)
-    except ValidationError as error:
-        raise UsageError(f"{where}: {first_error(error)}") from error
+_TAGS = {"range", "choice", "presets", "values", "[key]"}  # in pydantic's paths, not in the user's
+_WORDS = {
+    "missing": "is missing",
+    "too_short": "should not be empty",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "tuple_type": "should be a list",
+}
 
 
 def first_error(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line: key, value, bound."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    message = {
-        "extra_forbidden": "no such setting",
-        "missing": "is missing",
-    }.get(first["type"], first["msg"].removeprefix("Value error, "))
-    value = "" if first["type"] == "missing" else f" = {first['input']!r}"
-    return f"{key}{value}: {message}"
+    """The first thing that is wrong, in one line: key, value, bound. Misspelt keys come first."""
+    first = _first(error)
+    key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    if first["type"] == "missing":
+        return f"{key} {_message(first)}"
+    return f"{key} = {first['input']!r}: {_message(first)}"
+
+
+def _first(error: ValidationError) -> Any:
+    return min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+
+
+def _message(first: Any) -> str:
+    """What is wrong, without key and value."""
+    last = str(first["loc"][-1]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        path = ".".join(str(part) for part in first["loc"])
+        names = [name for name, _ in _flat(TrialConfig().model_dump())]
+        names += [*Space.model_fields, *Range.model_fields, "presets"]
+        close = get_close_matches(path, names, 1) or get_close_matches(last, names, 1)
+        return (
+            f"no such setting; did you mean {close[0]}?" if close and close[0] != last else "no such setting"
+        )
+    if first["type"] == "model_type" and last == "range":
+        return "should be a list of values, or {low: …, high: …}; a single value goes to fixed"
+    return str(_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input "))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A tree's branches and leaves by their dotted names."""
+    for name, value in tree.items():
+        yield prefix + name, value
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
 
 
 def _find(name: str) -> Path:

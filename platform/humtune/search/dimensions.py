@@ -1,0 +1,163 @@
+"""What one setting of a search space may be: one of a list, one of several presets, a number in a range."""
+
+import math
+from decimal import Decimal
+from typing import Annotated, Any, Self
+
+from optuna import distributions as optuna_distributions
+from optuna.distributions import BaseDistribution
+from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
+
+from humtune.config import Frozen
+from humtune.ledger import ParamValue
+
+GOLDEN = 0.618033988749895  # a place inside a range that is no round number
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError("should be one text, number, true, false or null")
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    raise ValueError("should be a number")
+
+
+Scalar = Annotated[ParamValue, PlainValidator(_scalar)]
+Number = Annotated[int | float, PlainValidator(_number)]
+
+
+class _OneOf(Frozen):
+    """One of several options, without an order."""
+
+    @property
+    def options(self) -> tuple[ParamValue, ...]:
+        """What can be chosen."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.options))
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna knows it."""
+        return optuna_distributions.CategoricalDistribution(self.options)
+
+    def extremes(self) -> tuple[ParamValue, ...]:
+        """Values whose fitness means that every value fits."""
+        return self.options
+
+    def probes(self) -> tuple[ParamValue, ...]:
+        """Values whose validity means that every value is valid."""
+        return self.options
+
+
+class Choice(_OneOf):
+    """One of several values: written as a list."""
+
+    values: tuple[Scalar, ...] = Field(min_length=1)
+
+    @property
+    def options(self) -> tuple[ParamValue, ...]:
+        """The values."""
+        return self.values
+
+    def resolve(self, value: ParamValue) -> Any:
+        """What a chosen value puts into the configuration."""
+        return value
+
+
+class Presets(_OneOf):
+    """One of several named settings of a whole branch of the configuration."""
+
+    presets: dict[str, dict[str, Any]] = Field(min_length=1)
+
+    @property
+    def options(self) -> tuple[ParamValue, ...]:
+        """Their names."""
+        return tuple(self.presets)
+
+    def resolve(self, value: ParamValue) -> Any:
+        """The settings of that name."""
+        return self.presets[str(value)]
+
+
+class Range(Frozen):
+    """A number between two bounds, both included; a whole one where both bounds are whole."""
+
+    low: Number
+    high: Number
+    log: bool = False
+    step: Number | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high = {self.high}")
+        if self.log and self.step is not None:
+            raise ValueError("log and step can't go together; choose one")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log wants low > 0, got {self.low}")
+        if self.step is not None:
+            self._check_step(self.step)
+        return self
+
+    def _check_step(self, step: int | float) -> None:
+        if step <= 0:
+            raise ValueError(f"step = {step} should be greater than 0")
+        if self.whole and not isinstance(step, int):
+            raise ValueError(f"step = {step} should be whole, like low and high; or write low: {self.low}.0")
+        low, high, by = (Decimal(str(number)) for number in (self.low, self.high, step))
+        if (high - low) % by:
+            reached = low + (high - low) // by * by
+            raise ValueError(
+                f"steps of {step} from {self.low} don't lead to {self.high}; high: {reached} would do"
+            )
+
+    def __str__(self) -> str:
+        steps = f" in steps of {self.step}" if self.step else ""
+        return f"{self.low} to {self.high}{steps}{', whole' if self.whole else ''}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna knows it."""
+        if self.whole:
+            step = 1 if self.step is None else int(self.step)
+            return optuna_distributions.IntDistribution(
+                int(self.low), int(self.high), log=self.log, step=step
+            )
+        return optuna_distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def extremes(self) -> tuple[ParamValue, ...]:
+        """Both bounds."""
+        return (self.low, self.high)
+
+    def probes(self) -> tuple[ParamValue, ...]:
+        """Both bounds, and a number between them that is as odd as the range allows."""
+        if self.low == self.high:
+            return (self.low,)
+        between = self.low + (self.step or (1 if self.whole else (self.high - self.low) * GOLDEN))
+        return (self.low, between, self.high)
+
+    def resolve(self, value: ParamValue) -> Any:
+        """The number itself."""
+        return value
+
+
+def _kind(value: Any) -> str:
+    for kind, model, key in (("choice", Choice, "values"), ("presets", Presets, "presets")):
+        if isinstance(value, model) or (isinstance(value, dict) and key in value):
+            return kind
+    return "range"
+
+
+Dimension = Annotated[
+    Annotated[Choice, Tag("choice")] | Annotated[Presets, Tag("presets")] | Annotated[Range, Tag("range")],
+    Discriminator(_kind),
+]

@@ -1,0 +1,41 @@
+"""YAML as people mean it: 1e-3 is a number, and a key that stands twice is an error."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from humtune.errors import UsageError
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which takes 1e-3 for a text and forgets the first of two equal keys."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key, (key_node, _) in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} stands twice", problem_mark=key_node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; a UsageError names the file, the line and what is wrong there."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"{path} is not YAML: {line}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a text file: {error}") from error
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path} holds no settings; it wants keys like `search:` and `fixed:`")
+    return raw

@@ -53,7 +53,8 @@ class Mirror:
             return 0
         behind = self._tracker.behind() if self._tracker else sum(1 for _ in self._ledger.records())
         if behind:
-            self._warn(f"MLflow is behind by {behind} trials: humtune track {self._ledger.name}")
+            trials = "1 trial" if behind == 1 else f"{behind} trials"
+            self._warn(f"MLflow is behind by {trials}: humtune track {self._ledger.name}")
         return behind
 
     def _run(self) -> None:

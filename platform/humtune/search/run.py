@@ -9,7 +9,6 @@ from time import time
 
 import ray
 from ray import tune
-from rich.console import Console
 
 from humtune import __version__
 from humtune.errors import UsageError
@@ -104,11 +103,12 @@ def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studie
     started_here = connect(address)
     try:
         slots = slots or slots_of(ray.cluster_resources(), plan)
-        with tempfile.TemporaryDirectory(prefix="humtune-tune-") as folder, Mirror(ledger) as mirror:
-            with LiveTable(studies, slots=slots):
-                tuner(studies, plan, slots=slots, folder=folder).fit()
-            with Console().status("bringing MLflow up to date"):
-                mirror.close()
+        with (
+            tempfile.TemporaryDirectory(prefix="humtune-tune-") as folder,
+            Mirror(ledger),
+            LiveTable(studies, slots=slots),
+        ):
+            tuner(studies, plan, slots=slots, folder=folder).fit()
     finally:
         if started_here:
             ray.shutdown()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from rich.console import Console
+
 from humtune.ledger import Ledger
 from humtune.tracking.sync import Tracker
 
@@ -43,7 +45,8 @@ class Mirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with Console().status("bringing MLflow up to date"):
+            self.close()
 
     def close(self) -> int:
         """Make the last sync; how many trials MLflow is behind by."""

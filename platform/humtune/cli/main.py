@@ -38,7 +38,8 @@ def main() -> None:
     try:
         app()
     except HumtuneError as error:
-        Console(stderr=True).print(f"[bold red]humtune:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        message = f"[bold red]humtune:[/] {escape(str(error))}"
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 

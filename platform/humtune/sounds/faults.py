@@ -10,11 +10,11 @@ from humtune.config import SAMPLE_RATE
 Float = NDArray[np.float64]
 
 STRENGTH = {
-    "clicks": 0.35,  # rms of the blows of a damaged bearing, beside a machine of rms 1
-    "imbalance": 0.5,  # depth of the beat with the shaft; its first orders grow sixfold as much
-    "leak": 0.35,  # rms of the hiss
-    "missing": 0.7,  # share of the teeth's orders that is gone
-    "stutter": 0.6,  # depth of the drops
+    "clicks": 0.2,  # rms of the blows of a damaged bearing, beside a machine of rms 1
+    "imbalance": 0.4,  # depth of the beat with the shaft; its first orders grow sixfold as much
+    "leak": 0.22,  # rms of the hiss
+    "missing": 0.6,  # share of the teeth's orders that is gone
+    "stutter": 0.5,  # depth of the drops
 }
 
 

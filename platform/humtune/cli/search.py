@@ -54,7 +54,7 @@ def search(
         _print_cost(chosen, data, place, wanted, resources)
         return
     for line in silent_rows(chosen):
-        Console().print(line, highlight=False)
+        Console().print(line, highlight=False, soft_wrap=True)
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
         chosen, name=search_name, data=data, storage=place, machines=wanted, resources=resources

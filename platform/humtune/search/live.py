@@ -60,7 +60,8 @@ class LiveTable(AbstractContextManager["LiveTable"]):
     def table(self) -> Table:
         """The table as it stands now."""
         left = self.studies.seconds_left(self.slots)
-        times = f"{duration(time() - self.began)} gone, " + (f"{duration(left)} left" if left else "…")
+        coming = "starting" if left is None else f"{duration(left)} left"
+        times = f"{duration(time() - self.began)} gone, {coming}"
         table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
         for name in ("machine", "trials"):
             table.add_column(name)

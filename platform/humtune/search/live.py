@@ -50,11 +50,11 @@ class LiveTable(AbstractContextManager["LiveTable"]):
 
     def _log(self) -> None:
         for this in list(self.studies.machines.values()):
-            for record in list(this.ended.values()):
+            for count, record in enumerate(list(this.ended.values()), 1):
                 if record.id not in self._told:
                     self._told.add(record.id)
-                    count = f"[{len(this.ended)}/{this.quota}]"
-                    line = f"{record.id} {count} {outcome(record)} ({duration(record.seconds)})"
+                    place = f"[{count}/{this.quota}]"
+                    line = f"{record.id} {place} {outcome(record)} ({duration(record.seconds)})"
                     self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def table(self) -> Table:
@@ -89,10 +89,10 @@ def row(this: MachineStudy) -> list[str]:
 
 
 def outcome(record: TrialRecord) -> str:
-    """How a trial ended, in a few words."""
+    """How a trial ended, in one line."""
     if record.state == TrialState.COMPLETE:
         return f"Ω {100 * record.objective:.1f} with {settings(record)} {record.best_score}"
-    return f"{record.state}: {record.reason}"
+    return f"{record.state}: {' '.join((record.reason or '').split())}"
 
 
 def settings(record: TrialRecord) -> str:

@@ -1,0 +1,126 @@
+"""Whether a space fits a machine's recordings: told before anything starts, by key, value and bound."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from humtune.errors import UsageError
+from humtune.search.fit import check_fits, silent_rows
+from humtune.sounds.table import ClipTable, Role
+
+Make = Callable[..., Any]
+
+PRESETS = {"short": {"n_fft": 256, "chunk_frames": 64}, "long": {"n_fft": 1024, "chunk_frames": 100}}
+
+
+def said(space: Any, table: ClipTable, lengths: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        check_fits(space, table, np.broadcast_to(np.asarray(lengths, dtype=np.int64), len(table)))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_chunk_longer_than_the_shortest_clip_names_machine_preset_clip_and_bound(
+    space: Make, table: Make
+) -> None:
+    clips = table("valve")
+    lengths = np.full(len(clips), 100 * 512)
+    lengths[7] = 98 * 512 + 511  # 99 frames
+    tight = space(search={"spectrogram": {"presets": PRESETS}})
+    assert said(tight, clips, lengths) == (
+        "valve: spectrogram.chunk_frames = 100 (spectrogram: long) is longer than the shortest clip, "
+        "clip_0007.wav: 3.17 s are 99 frames at n_fft = 1024; choose chunk_frames ≤ 99"
+    )
+    lengths[7] += 1
+    check_fits(tight, clips, lengths)  # 100 frames are enough
+
+
+def test_a_fixed_chunk_is_checked_too(space: Make, table: Make) -> None:
+    fixed = space(fixed={"spectrogram": {"n_fft": 512, "chunk_frames": 300}})
+    assert said(fixed, table(), 16_000).startswith(
+        "fan: spectrogram.chunk_frames = 300 is longer than the shortest clip, clip_0000.wav: "
+        "1.00 s are 63 frames"
+    )
+
+
+def test_every_corner_of_the_spectrogram_is_checked(space: Make, table: Make) -> None:
+    wide = space(
+        search={
+            "spectrogram.n_fft": {"low": 128, "high": 2048, "step": 128},
+            "spectrogram.chunk_frames": {"low": 16, "high": 64},
+        }
+    )
+    message = said(wide, table(), 63 * 1024 - 1)
+    assert "(spectrogram.n_fft: 2048, spectrogram.chunk_frames: 64)" in message
+    assert message.endswith("choose chunk_frames ≤ 63")
+    check_fits(wide, table(), np.full(len(table()), 63 * 1024))
+
+
+def test_the_papers_own_spectrograms_fit_ten_seconds_and_not_four(table: Make) -> None:
+    from humtune.search.space import read_space
+
+    _, paper = read_space("paper")
+    check_fits(paper, table(), np.full(len(table()), 160_000))
+    assert "fan: spectrogram.chunk_frames = 512 (spectrogram: ToyCar)" in said(paper, table(), 64_000)
+
+
+def test_more_classes_than_the_embedding_is_long(space: Make, table: Make) -> None:
+    clips = table(sections=5)
+    small = space(search={"backbone.embedding": [4, 8], "labels": ["section"]}, fixed={})
+    lengths = 160_000
+    assert said(small, clips, lengths) == (
+        "fan: labels: section gives 5 classes, more than backbone.embedding = 4 "
+        "(backbone.embedding: 4, labels: section); set it to 5 or more"
+    )
+    check_fits(space(fixed={"backbone": {"embedding": 5}}), clips, np.full(len(clips), lengths))
+
+
+def test_one_class_is_too_few(space: Make, table: Make) -> None:
+    assert "labels: section gives only one class (section_00), a classifier needs two" in said(
+        space(), table(sections=1), 160_000
+    )
+
+
+def test_labels_that_the_clips_do_not_carry(space: Make, table: Make) -> None:
+    message = said(space(search={"labels": ["section", "attributes"]}), table(), 160_000)
+    assert "carry no attributes" in message
+    assert "use labels: section" in message
+
+
+def test_without_labelled_clips_there_is_no_objective(space: Make, table: Make) -> None:
+    assert said(space(), table(labelled=False), 160_000).startswith("fan has no labelled test clips")
+
+
+def test_a_cell_without_anomalies_is_named(space: Make, table: Make) -> None:
+    clips = table()
+    keep = ~((clips.section == 1) & (clips.domain == 1) & (clips.label == 1))
+    assert said(space(), clips.take(keep), 160_000).startswith("fan section 01 target has no anomalous clips")
+
+
+def test_labelled_clips_of_other_roles_do_not_select(space: Make, table: Make) -> None:
+    clips = table()
+    clips.role[clips.role == Role.SELECT] = Role.REPORT
+    assert said(space(), clips, 160_000).startswith("fan has no labelled test clips")
+
+
+def test_silent_mel_filters_are_counted_once_a_spectrogram(space: Make) -> None:
+    some = space(
+        search={
+            "spectrogram": {
+                "presets": {
+                    "ToyCar": {"n_fft": 256, "n_mels": 256},
+                    "low": {"n_fft": 1024, "n_mels": 64},
+                    "linear": {"n_fft": 256, "n_mels": None},
+                }
+            },
+            "head.mu": [5, 10],
+        }
+    )
+    [line] = silent_rows(some)
+    count, _, rest = line.partition(" of 256 mel filters hold no bin at n_fft = 256 and stay silent")
+    assert 60 < int(count) < 90  # torchaudio's own count is about 75
+    assert rest == " (spectrogram: ToyCar)"
+    assert silent_rows(space(fixed={"spectrogram": {"n_fft": 1024, "n_mels": 64}})) == []

@@ -59,7 +59,8 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
         self.studies.end(record)
         fallen = self.studies.machines[record.machine].ranking[KEPT_REFERENCES:]
-        for out in fallen[:1]:  # a trial that ends pushes one out at most: another, or itself
+        if fallen:  # a trial that ends pushes one out: itself, or the one that was last among the best
+            out = record if record in fallen else fallen[0]
             ledger.storage.delete(ledger.file(out.id, "reference.pt"))
 
 

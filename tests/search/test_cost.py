@@ -1,0 +1,78 @@
+"""What a search would cost: told by size of trial, and about right."""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import pytest
+import torch
+
+from humtune.config import TEST_CHUNKS
+from humtune.detector.training import TrainingRun
+from humtune.search import cost
+from humtune.search.cost import costs
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import Role
+
+Make = Callable[..., Any]
+
+FIXED = {
+    "backbone": {"width": 0.125, "embedding": 16},
+    "training": {"epochs": 4, "batch_size": 8, "chunks_per_clip": 2},
+}
+SMALL = {"n_fft": 128, "chunk_frames": 16, "n_mels": 16}
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_size_that_can_be_chosen_has_a_cost(space: Make, bank: ClipBank) -> None:
+    sizes = space(
+        fixed=FIXED,
+        search={
+            "spectrogram": {
+                "presets": {"small": SMALL, "large": {**SMALL, "n_mels": 64, "chunk_frames": 40}}
+            },
+            "backbone.activation": ["relu", "prelu"],
+            "head.mu": [5, 10],
+        },
+    )
+    found = list(costs(sizes, bank, device="cpu", cpus=1))
+    assert [c.chosen for c in found] == [
+        {"spectrogram": s, "backbone.activation": a} for s in ("small", "large") for a in ("relu", "prelu")
+    ]
+    assert {c.machine for c in found} == {"fan"}
+    assert all(c.chunk_seconds > 0 for c in found)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_trials_cost_counts_its_training_and_every_scoring(
+    space: Make, bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "_chunk_seconds", lambda run: 3.0)
+    train = len(bank.table.having(Role.TRAIN))
+    trained = train * 2 * 4  # chunks a clip, epochs
+    scored = len(bank.table) * TEST_CHUNKS / 3  # without the backward pass
+    fixed = {**FIXED, "spectrogram": SMALL}
+    [once] = costs(space(fixed=fixed), bank, device="cpu", cpus=1)
+    assert once.trial_seconds == pytest.approx(3 * (trained + scored))
+    [rungs] = costs(space(fixed=fixed, pruner="median"), bank, device="cpu", cpus=1)
+    assert rungs.trial_seconds == pytest.approx(3 * (trained + 3 * scored))  # rungs at 1 and 2, and the end
+
+
+def test_the_cost_of_a_chunk_is_that_of_training(space: Make, bank: ClipBank) -> None:
+    one = space(fixed={**FIXED, "spectrogram": {**SMALL, "n_mels": 64, "chunk_frames": 40}})
+    [told] = costs(one, bank, device="cpu", cpus=1)
+    run = TrainingRun(one.config({}), bank)
+    run.epoch()
+    epochs = []
+    for _ in range(3):
+        began = perf_counter()
+        run.epoch()
+        epochs.append(perf_counter() - began)
+    true = min(epochs) / (len(run.clips) * 2)
+    assert true / 5 < told.chunk_seconds < 5 * true  # other work runs on this computer

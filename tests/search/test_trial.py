@@ -1,0 +1,386 @@
+"""A trial: what it writes, that it goes on after a kill as if nothing had been, and how it fails."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from humtune import __version__
+from humtune.detector.detector import Detector
+from humtune.detector.head import Embeddings
+from humtune.errors import HumtuneError
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.search import trial as trial_module
+from humtune.search.trial import DetectorTrial, TrialRun, open_bank, scored_clips, start_trial
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import ANOMALY, Role
+from humtune.storage import Storage
+
+Make = Callable[..., Any]
+
+TINY = {
+    "spectrogram": {"n_fft": 128, "chunk_frames": 16, "n_mels": 16},
+    "backbone": {"width": 0.125, "embedding": 16},
+    "training": {"epochs": 3, "batch_size": 8, "chunks_per_clip": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    open_bank.cache_clear()
+
+
+@pytest.fixture
+def search(on_disk: Make) -> Any:
+    """A search of tiny networks: 3 epochs."""
+    return on_disk(fixed=TINY)
+
+
+@pytest.fixture
+def asked(search: Any) -> TrialRecord:
+    """The first trial, as the studies ask for it."""
+    record: TrialRecord = search.studies().ask()
+    return record
+
+
+def tune_config(search: Any, record: TrialRecord, rungs: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {
+        "storage": search.ledger.storage.uri,
+        "search": search.ledger.name,
+        "record": record.model_dump_json(),
+        "trial": record.id,
+        "rungs": list(rungs),
+        "cpus": 1.0,
+    }
+
+
+def finish(run: TrialRun) -> TrialRecord:
+    while run.record.state == TrialState.RUNNING:
+        run.epoch()
+    return run.record
+
+
+def untimed(record: TrialRecord) -> dict[str, Any]:
+    """A record without what a clock or another name makes differ."""
+    kept = record.model_dump(exclude={"id", "number", "started", "ended", "seconds", "host"})
+    kept["epochs"] = [(e["epoch"], e["metrics"]) for e in kept["epochs"]]
+    return kept
+
+
+# --- how it fails
+
+
+class Failing:
+    """Stands in for a TrialRun whose next epoch goes wrong."""
+
+    def __init__(self, ledger: Ledger, record: TrialRecord, error: Exception) -> None:
+        self.ledger, self.record, self.error = ledger, record, error
+        ledger.write(record)
+
+    def epoch(self) -> TrialRecord:
+        raise self.error
+
+    fail = TrialRun.fail
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (HumtuneError("fan: the loss became nan in epoch 3"), "fan: the loss became nan in epoch 3"),
+        (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
+        (ValueError("no such axis"), "ValueError: no such axis"),
+        (MemoryError("4 GB"), "MemoryError: 4 GB"),
+    ],
+)
+def test_an_epoch_that_goes_wrong_ends_the_trial_with_its_reason(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: Failing(search.ledger, asked, error)))
+    coat = DetectorTrial(tune_config(search, asked))
+    assert coat.step() == {"done": True, "reason": reason}
+    record = search.ledger.read(asked.id)
+    assert (record.state, record.reason) == (TrialState.FAILED, reason)
+    assert record.ended is not None
+    assert coat.trial is None  # its memory is free for the next one
+
+
+def test_an_error_of_ours_is_no_trials_end(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug is left to Tune, which tells the scheduler with the traceback."""
+    error = KeyError("typo")
+    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: Failing(search.ledger, asked, error)))
+    coat = DetectorTrial(tune_config(search, asked))
+    with pytest.raises(KeyError):
+        coat.step()
+    assert search.ledger.read(asked.id).state == TrialState.RUNNING
+
+
+def broken(search: Any, record: TrialRecord, what: str) -> dict[str, Any]:
+    config = tune_config(search, record)
+    storage = search.ledger.storage
+    match what:
+        case "record":
+            config["record"] = config["record"].replace('"mu":', '"muu":')
+        case "class count":
+            wide = record.config.backbone.model_copy(update={"embedding": 1})
+            narrow = record.model_copy(update={"config": record.config.model_copy(update={"backbone": wide})})
+            config["record"] = narrow.model_dump_json()
+        case "bank":
+            storage.delete("banks/fan/samples.npy")
+        case "torn record":
+            storage.write(search.ledger.file(record.id, "record.json"), b"{")
+    return config
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("record", "muu"),
+        ("class count", "embedding"),
+        ("bank", "can't open this bank of clips"),
+        ("torn record", "record.json can't be read"),
+    ],
+)
+def test_a_trial_that_cannot_begin_is_done_with_a_reason(
+    search: Any, asked: TrialRecord, what: str, reason: str
+) -> None:
+    coat = DetectorTrial(broken(search, asked, what))
+    result = coat.step()
+    assert result["done"]
+    assert reason in result["reason"]
+
+
+def test_an_actor_goes_on_after_a_trial_that_could_not_begin(search: Any) -> None:
+    studies = search.studies()
+    bad, good = studies.ask(), studies.ask()
+    coat = DetectorTrial(broken(search, bad, "record"))
+    assert coat.step()["done"]
+    assert coat.reset_config(tune_config(search, good))
+    assert coat.step()["epoch"] == 1
+    assert search.ledger.read(good.id).epochs[0].epoch == 1
+
+
+def test_a_trial_that_has_ended_does_not_begin_again(search: Any, asked: TrialRecord) -> None:
+    """Its process died after its last word: what it left must not be cut back to nothing."""
+    done = finish(start_trial(tune_config(search, asked)))
+    result = DetectorTrial(tune_config(search, asked)).step()
+    assert result == {"done": True, "reason": "fan-00000 is complete already"}
+    assert search.ledger.read(asked.id) == done
+
+
+def test_scores_that_are_no_numbers_fail_the_trial_by_name(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nan(self: TrialRun) -> dict[str, Any]:
+        return {"cosine": np.full(len(self.scored), np.nan)}
+
+    monkeypatch.setattr(TrialRun, "_scores", nan)
+    coat = DetectorTrial(tune_config(search, asked, rungs=(1,)))
+    result = coat.step()
+    assert result["done"]
+    assert "clip_0016.wav is nan, not a finite number" in result["reason"]
+    assert search.ledger.read(asked.id).state == TrialState.FAILED
+
+
+# --- what it writes
+
+
+def test_a_trial_writes_itself_down_before_its_first_epoch(search: Any, asked: TrialRecord) -> None:
+    start_trial(tune_config(search, asked))
+    record = search.ledger.read(asked.id)
+    assert record.state == TrialState.RUNNING
+    assert (record.epochs, record.version, record.device != "") == ((), __version__, True)
+    assert record.data_hash == "fan"  # the bank's folder is its hash
+    assert record.params == asked.params
+
+
+def test_every_epoch_is_written_down_and_rungs_have_an_omega(search: Any, asked: TrialRecord) -> None:
+    coat = DetectorTrial(tune_config(search, asked, rungs=(2,)))
+    results = [coat.step() for _ in range(2)]
+    record = search.ledger.read(asked.id)
+    assert record.state == TrialState.RUNNING
+    assert [e.epoch for e in record.epochs] == [1, 2]
+    assert [set(e.metrics) - {"omega"} for e in record.epochs] == [{"loss", "accuracy", "learning_rate"}] * 2
+    assert "omega" not in record.epochs[0].metrics
+    assert record.epochs[1].metrics["omega"] == record.objective
+    assert set(record.omega) == {"cosine", "nll"}
+    assert 0 < record.seconds == sum(e.seconds for e in record.epochs)
+    assert results == [
+        {"done": False, "epoch": e.epoch, "seconds": e.seconds, "omega": e.metrics.get("omega")}
+        for e in record.epochs
+    ]
+    assert coat.step() == {"done": True, "reason": None}
+
+
+def test_a_complete_trial_leaves_scores_of_the_ledgers_clips(search: Any, asked: TrialRecord) -> None:
+    record = finish(start_trial(tune_config(search, asked)))
+    ledger = search.ledger
+    assert ledger.read(asked.id) == record
+    assert record.state == TrialState.COMPLETE
+    assert record.ended is not None
+    clips = ledger.clips("fan")
+    assert set(clips.role) == {Role.SELECT, Role.HELD_OUT}
+    cells = Cells.of(clips, Role.SELECT)
+    for name in ("cosine", "nll"):
+        scores = ledger.scores(asked.id, name)
+        assert scores.shape == (len(clips),)
+        assert float(omega(scores, cells)) == record.omega[name]
+        assert record.epochs[-1].metrics["omega"] == max(record.omega.values())
+        clicks = scores[(clips.label == ANOMALY)].mean()
+        assert clicks > scores[clips.role == Role.HELD_OUT].mean()  # in the clips' own order
+    assert ledger.storage.list(f"hums/trials/{asked.id}") == [
+        "detector.pt",
+        "record.json",
+        "reference.pt",
+        "scores",
+    ]
+
+
+def test_the_files_of_a_trial_score_as_it_did(search: Any, asked: TrialRecord) -> None:
+    finish(start_trial(tune_config(search, asked)))
+    ledger: Ledger = search.ledger
+    detector = Detector.from_bytes(ledger.storage.read(ledger.file(asked.id, "detector.pt")))
+    assert detector.reference is None
+    bank = ledger.bank("fan")
+    stored = torch.load(
+        io.BytesIO(ledger.storage.read(ledger.file(asked.id, "reference.pt"))), weights_only=True
+    )
+    detector.reference = Embeddings(**stored)
+    again = detector.score(detector.embed(bank, scored_clips(bank)))
+    for name in ("cosine", "nll"):
+        np.testing.assert_allclose(again[name], ledger.scores(asked.id, name), rtol=1e-9)
+    made = detector.embed(bank, bank.table.having(Role.TRAIN))  # as an export makes it again
+    torch.testing.assert_close(made.mean, detector.reference.mean)
+
+
+def test_measuring_at_a_rung_changes_no_training(search: Any) -> None:
+    studies = search.studies()
+    plain, measured = studies.ask(), studies.ask()
+    measured = measured.model_copy(update={"config": plain.config})
+    one = finish(start_trial(tune_config(search, plain)))
+    other = finish(start_trial(tune_config(search, measured, rungs=(1, 2))))
+    assert [e.metrics["loss"] for e in one.epochs] == [e.metrics["loss"] for e in other.epochs]
+    assert one.omega == other.omega
+
+
+# --- killed and gone on with
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_trial_ends_as_one_that_was_not(
+    search: Any, monkeypatch: pytest.MonkeyPatch, killed_after: int
+) -> None:
+    studies = search.studies()
+    whole, killed = studies.ask(), studies.ask()
+    killed = killed.model_copy(
+        update={"config": whole.config, "params": whole.params, "origin": whole.origin}
+    )
+    finish(start_trial(tune_config(search, whole, rungs=(1,))))
+    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
+    run = start_trial(tune_config(search, killed, rungs=(1,)))
+    for _ in range(killed_after):
+        run.epoch()
+    del run
+
+    again = start_trial(tune_config(search, killed, rungs=(1,)))
+    assert again.run.epochs_done == killed_after
+    assert [e.epoch for e in again.record.epochs] == list(range(1, killed_after + 1))
+    finish(again)
+    ledger = search.ledger
+    assert untimed(ledger.read(killed.id)) == untimed(ledger.read(whole.id))
+    for name in ("cosine", "nll"):
+        np.testing.assert_array_equal(ledger.scores(killed.id, name), ledger.scores(whole.id, name))
+    assert not ledger.storage.exists(ledger.file(killed.id, "checkpoint.pt"))
+
+
+def test_epochs_after_the_checkpoint_run_again(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tune_config(search, asked, rungs=(2,))
+    run = start_trial(config)
+    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
+    run.epoch()
+    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 1e9)
+    killed = run.epoch()
+    assert len(killed.epochs) == 2
+    again = start_trial(config)  # what Tune starts again has the configuration of the very first start
+    assert again.record.epochs == killed.epochs[:1]
+    assert again.record.seconds == killed.epochs[0].seconds
+    assert again.record.omega == {}  # it was epoch 2's
+    assert search.ledger.read(asked.id) == again.record
+    assert again.epoch().epochs[1].metrics == killed.epochs[1].metrics
+
+
+def test_without_a_checkpoint_a_trial_begins_anew(search: Any, asked: TrialRecord) -> None:
+    run = start_trial(tune_config(search, asked))
+    run.epoch()
+    again = start_trial(tune_config(search, asked))
+    assert (again.record.epochs, again.run.epochs_done) == ((), 0)
+    assert again.record.started == asked.started
+
+
+def test_a_checkpoint_is_never_ahead_of_the_record(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any write, a trial goes on with a record that holds every epoch it has trained."""
+    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
+    config = tune_config(search, asked)
+    real = Storage.write
+    for survived in range(20):
+        left = [survived]
+
+        def write(self: Storage, name: str, data: bytes, left: list[int] = left) -> None:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            real(self, name, data)
+
+        monkeypatch.setattr(Storage, "write", write)
+        try:
+            run = start_trial(config)
+            finish(run)
+        except KeyboardInterrupt:
+            pass
+        monkeypatch.setattr(Storage, "write", real)
+        record = search.ledger.find(asked.id)
+        if record is not None and record.state == TrialState.COMPLETE:
+            break
+    assert survived > 3
+    assert record is not None
+    assert [e.epoch for e in record.epochs] == [1, 2, 3]
+    clips = len(search.ledger.clips("fan"))
+    assert [search.ledger.scores(asked.id, n).shape for n in ("cosine", "nll")] == [(clips,)] * 2
+
+
+def test_checkpoints_are_taken_after_a_while(search: Any, asked: TrialRecord) -> None:
+    run = start_trial(tune_config(search, asked))
+    run.epoch()
+    assert not search.ledger.storage.exists(run.checkpoint)
+    run.checkpointed -= trial_module.CHECKPOINT_SECONDS
+    run.epoch()
+    assert search.ledger.storage.exists(run.checkpoint)
+
+
+# --- what trials of one process share
+
+
+def test_a_reused_actor_finds_the_bank_open(search: Any) -> None:
+    studies = search.studies()
+    runs = [start_trial(tune_config(search, studies.ask())) for _ in range(2)]
+    assert runs[0].run.bank is runs[1].run.bank
+
+
+def test_the_scored_clips_are_those_that_did_not_train(bank: ClipBank) -> None:
+    roles = bank.table.role[scored_clips(bank)]
+    assert Role.TRAIN not in roles
+    assert len(roles) + (bank.table.role == Role.TRAIN).sum() == len(bank.table)
+    unknown = replace(bank, table=replace(bank.table, label=np.full(len(bank.table), -1, np.int8)))
+    assert len(scored_clips(unknown)) == len(roles)  # a clip without truth is scored as well

@@ -91,10 +91,10 @@ class Frontend(nn.Module):
             center=False,
             return_complex=True,
         )
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
         if spectrogram.n_mels:
             power = self.mel.T @ power
-        return 10 * power.clamp(min=POWER_FLOOR).log10() if spectrogram.db else power
+        return power.clamp_(min=POWER_FLOOR).log10_().mul_(10) if spectrogram.db else power
 
     def centred(self, samples: Tensor) -> Tensor:
         """Spectrogram of whole clips [B, n], reflected at both ends: `frames(n)` frames."""
@@ -103,7 +103,7 @@ class Frontend(nn.Module):
 
     def standardise(self, picture: Tensor) -> Tensor:
         """Each row brought to the mean 0 and deviation 1 that it has over the training clips."""
-        return (picture - self.mean[:, None]) / self.std[:, None]
+        return (picture - self.mean[:, None]).div_(self.std[:, None])
 
     def forward(self, samples: Tensor) -> Tensor:
         """Standardised pictures, ready for the network."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from humtune.detector.head import Embeddings
+from humtune.errors import UsageError
 
-BLOCK = 2**24  # distances held at a time: 128 MiB of float64
+BLOCK = 2**22  # distances held at a time: 32 MiB of float64
 
 
 class NearestScore(nn.Module):
@@ -36,7 +37,7 @@ class NearestScore(nn.Module):
             distances = self.distances(embedding[first : first + block].double())
             if clip is not None:
                 own = clip[first : first + block, None] == self.clip
-                distances = distances.masked_fill(own, math.inf)
+                distances.masked_fill_(own, math.inf)
             scores.append(distances.amin(dim=1))
         return scores[0] if len(scores) == 1 else torch.cat(scores)
 
@@ -58,27 +59,26 @@ class Cosine(NearestScore):
 class NegativeLogLikelihood(NearestScore):
     """−log N(z; mean_i, diag variance_i) of the likeliest reference chunk i (paper §4.2, second score).
 
-    (z − m)² / v is spelled out as z² / v − 2 z m / v + m² / v, so that all pairs are two matrix products.
+    (z − m)² / v is spelled out as z² / v − 2 z m / v + m² / v, so that all pairs are one matrix product:
+    of [z², z] with [1 / v, −2 m / v].
     """
 
-    precision: Tensor
-    weighted: Tensor
+    table: Tensor
     offset: Tensor
 
     def __init__(self, reference: Embeddings) -> None:
         super().__init__(reference)
         if reference.log_variance is None:
-            raise ValueError("the nll score needs the variances of a variational head")
+            raise UsageError("the nll score needs the variances of a variational head")
         mean, log_variance = reference.mean.double(), reference.log_variance.double()
         precision = (-log_variance).exp()
         offset = (mean.square() * precision + log_variance + math.log(2 * math.pi)).sum(dim=1)
-        self.register_buffer("precision", precision.T.contiguous())
-        self.register_buffer("weighted", (mean * precision).T.contiguous())
-        self.register_buffer("offset", offset)
+        self.register_buffer("table", torch.cat([precision / 2, -mean * precision], dim=1).T.contiguous())
+        self.register_buffer("offset", offset / 2)
 
     def distances(self, embedding: Tensor) -> Tensor:
         """Negative log-likelihoods, in nats."""
-        return (embedding.square() @ self.precision - 2 * embedding @ self.weighted + self.offset) / 2
+        return torch.addmm(self.offset, torch.cat([embedding.square(), embedding], dim=1), self.table)
 
 
 SCORES: dict[str, type[NearestScore]] = {"cosine": Cosine, "nll": NegativeLogLikelihood}

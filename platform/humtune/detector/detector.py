@@ -31,7 +31,7 @@ class Detector(nn.Module):
         self.classes = classes
         spectrogram, embedding = config.spectrogram, config.backbone.embedding
         with torch.random.fork_rng(devices=[]):  # PyTorch's initialisers know no other generator
-            torch.manual_seed(config.seed)
+            torch.default_generator.manual_seed(config.seed)
             self.frontend = Frontend(spectrogram, SAMPLE_RATE)
             self.backbone = MobileFaceNet(config.backbone, spectrogram.bins, spectrogram.chunk_frames)
             generator = torch.Generator().manual_seed(config.seed)
@@ -54,7 +54,7 @@ class Detector(nn.Module):
         """Embedding means and log-variances [B, k] of chunks [B, chunk_samples]."""
         return self.head.embed(self.features(samples))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, bank: ClipBank, clips: NDArray[np.intp]) -> Embeddings:
         """Embeddings of five equispaced chunks of each clip, clip after clip."""
         self.eval()
@@ -97,7 +97,7 @@ class Detector(nn.Module):
     @classmethod
     def from_bytes(cls, data: bytes, *, device: str = "cpu") -> "Detector":
         """The detector that `to_bytes` wrote."""
-        content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        content = load_tensors(data, what="detector", device=device)
         config = TrialConfig.model_validate_json(content["config"])
         detector = cls(config, machine=content["machine"], classes=tuple(content["classes"]))
         detector.to(device).load_state_dict(content["weights"])
@@ -114,8 +114,19 @@ class Detector(nn.Module):
 def scoring_chunks(
     bank: ClipBank, clips: NDArray[np.intp], config: TrialConfig, batch: int
 ) -> Iterator[Tensor]:
-    """Samples [B, chunk_samples] of the clips' five equispaced chunks, in order."""
-    spectrogram = config.spectrogram
+    """Samples [B, chunk_samples] of the clips' five equispaced chunks, in order.
+
+    Raises HumtuneError where there is no clip, or one of the bank's is shorter than a chunk.
+    """
+    spectrogram, machine = config.spectrogram, bank.table.machine
+    if len(clips) == 0:
+        raise HumtuneError(f"{machine}: there are no clips to cut chunks from")
+    shortest = spectrogram.frames(int(bank.lengths.min()))
+    if shortest < spectrogram.chunk_frames:
+        raise HumtuneError(
+            f"{machine}: its shortest clip has {shortest} frames, fewer than a chunk: "
+            f"choose chunk_frames ≤ {shortest}, not {spectrogram.chunk_frames}"
+        )
     chunks: list[NDArray[np.int16]] = []
     for index in clips:
         clip = bank.clip(int(index))
@@ -127,3 +138,12 @@ def scoring_chunks(
             del chunks[:batch]
     if chunks:
         yield torch.from_numpy(np.stack(chunks))
+
+
+def load_tensors(data: bytes, *, what: str, device: str = "cpu") -> dict[str, Any]:
+    """What `torch.save` wrote, read without running any code; HumtuneError where it can't be read."""
+    try:
+        content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except Exception as error:  # each kind of damage raises its own
+        raise HumtuneError(f"this {what} ({len(data)} bytes) is damaged, or not one of humtune's") from error
+    return content

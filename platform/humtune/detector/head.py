@@ -1,5 +1,6 @@
 """Heads: what the features are trained towards. A head turns features into embeddings and a loss."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from humtune import config
+from humtune.errors import UsageError
 
 LOG_VARIANCE_LIMIT = 10.0  # e^±10 holds every variance of the paper with room to spare
 
@@ -51,8 +53,8 @@ class Variational(nn.Module):
     ) -> None:
         super().__init__()
         if classes > embedding:
-            raise ValueError(
-                f"{classes} classes need {classes} orthogonal means, but the embedding has k = {embedding}"
+            raise UsageError(
+                f"{classes} classes need {classes} orthogonal means, but embedding is {embedding}; raise it"
             )
         self.sigma2 = head.sigma2
         self.beta_class = head.beta_class
@@ -84,6 +86,6 @@ class Variational(nn.Module):
 
 def kl_divergence(mean: Tensor, log_variance: Tensor, class_mean: Tensor, sigma2: float) -> Tensor:
     """KL( N(mean, diag exp(log_variance)) ‖ N(class_mean, σ² I) ) of each row [B] (eq. 11)."""
-    log_ratio = log_variance - torch.tensor(sigma2).log().item()
+    log_ratio = log_variance - math.log(sigma2)
     distance = (mean - class_mean).square() / sigma2
     return (log_ratio.exp() - log_ratio - 1 + distance).sum(dim=1) / 2

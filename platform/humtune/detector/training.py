@@ -2,7 +2,6 @@
 
 import io
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humtune.config import Training, TrialConfig
-from humtune.detector.detector import Detector, scoring_chunks
+from humtune.detector.detector import Detector, load_tensors, scoring_chunks
 from humtune.detector.frontend import cut, random_starts
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
@@ -35,7 +34,9 @@ class TrainingRun:
         names, labels = class_labels(bank.table, config.labels)
         self.labels = torch.from_numpy(labels)
         self.detector = Detector(config, machine=bank.table.machine, classes=names).to(self.device)
-        self.optimiser = torch.optim.Adam(self.detector.parameters(), lr=config.training.learning_rate)
+        self.optimiser = torch.optim.Adam(
+            self.detector.parameters(), lr=config.training.learning_rate, fused=True
+        )
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator(self.device).manual_seed(config.seed)
         self.epochs_done = 0
@@ -74,10 +75,9 @@ class TrainingRun:
     def step(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
         samples, target = self._samples(clips).to(self.device), self._targets(clips).to(self.device)
+        picture, target = self._mix(self.detector.frontend(samples), target)
+        picture = self._mask(picture).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            picture = self.detector.frontend(samples)
-            picture, target = self._mix(picture, target)
-            picture = self._mask(picture).contiguous(memory_format=torch.channels_last)
             features = self.detector.backbone(picture)
         loss, logits = self.detector.head.loss(features.float(), target, self.noise)
         self.optimiser.zero_grad(set_to_none=True)
@@ -105,19 +105,19 @@ class TrainingRun:
             return picture, target
         part = float(self.rng.beta(alpha, alpha))
         other = torch.from_numpy(self.rng.permutation(len(picture))).to(self.device)
-        return part * picture + (1 - part) * picture[other], part * target + (1 - part) * target[other]
+        return torch.lerp(picture[other], picture, part), torch.lerp(target[other], target, part)
 
     def _mask(self, picture: Tensor) -> Tensor:
         """SpecAugment: one band of rows and one of frames set to the mean, of random place and width."""
         training = self.config.training
         for axis, share in ((2, training.mask_frequency), (3, training.mask_time)):
             size = picture.shape[axis]
-            width = self.rng.uniform(0, share, len(picture)) * size
-            start = self.rng.uniform(0, 1, len(picture)) * (size - width)
+            width = self.rng.integers(0, int(share * size), len(picture), endpoint=True)
+            start = self.rng.integers(0, size - width, endpoint=True)
             at = torch.arange(size, device=self.device)
             first, last = (torch.from_numpy(v).to(self.device)[:, None] for v in (start, start + width))
             hidden = (at >= first) & (at < last)
-            picture = picture.masked_fill(hidden.view(len(picture), 1, *_axis_shape(axis, size)), 0.0)
+            picture.masked_fill_(hidden.view(len(picture), 1, *_axis_shape(axis, size)), 0.0)
         return picture
 
     def fit(self) -> Detector:
@@ -146,7 +146,7 @@ class TrainingRun:
 
     def restore(self, state: bytes) -> None:
         """Go on where `state` was taken."""
-        content: dict[str, Any] = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        content = load_tensors(state, what="checkpoint")
         self.epochs_done = content["epochs_done"]
         self.detector.load_state_dict(content["detector"])
         self.optimiser.load_state_dict(content["optimiser"])

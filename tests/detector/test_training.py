@@ -1,0 +1,339 @@
+"""TrainingRun: it learns, goes on where it stopped, and depends on its configuration and clips alone."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from humtune.config import Spectrogram, Training, TrialConfig
+from humtune.detector.training import TrainingRun, learning_rate
+from humtune.errors import HumtuneError, UsageError
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import class_labels
+from humtune.sounds.table import Role
+
+MakeBank = Callable[..., ClipBank]
+
+
+def changed(config: TrialConfig, *, seed: int | None = None, **training: Any) -> TrialConfig:
+    """The trial with other training settings or another seed."""
+    update: dict[str, Any] = {"training": config.training.model_copy(update=training)}
+    return config.model_copy(update=update | ({} if seed is None else {"seed": seed}))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal to the last bit, through dictionaries and lists."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def inside(run: TrainingRun) -> dict[str, Any]:
+    """All that the next epoch depends on."""
+    return {
+        "detector": run.detector.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "rng": run.rng.bit_generator.state,
+        "noise": run.noise.get_state(),
+        "epochs_done": run.epochs_done,
+    }
+
+
+@contextmanager
+def pictures_of(run: TrainingRun) -> Iterator[list[torch.Tensor]]:
+    """The pictures that the network sees."""
+    seen: list[torch.Tensor] = []
+    hook = run.detector.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    yield seen
+    hook.remove()
+
+
+def accuracy(run: TrainingRun, bank: ClipBank, role: Role) -> float:
+    """Share of a role's chunks whose class the detector tells."""
+    _, labels = class_labels(bank.table, run.config.labels)
+    embeddings = run.detector.embed(bank, bank.table.having(role))
+    said = run.detector.head.classify(embeddings.mean).argmax(dim=1)
+    return float((said == torch.from_numpy(labels)[embeddings.clip]).double().mean())
+
+
+def test_the_loss_falls_and_unheard_clips_are_told_apart(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, mixup=0.0), bank)
+    metrics = [run.epoch() for _ in range(3)]
+    losses = [m["loss"] for m in metrics]
+    assert losses[2] < losses[1] < losses[0]
+    assert metrics[2]["accuracy"] > 0.6 > metrics[0]["accuracy"]
+    assert accuracy(run, bank, Role.HELD_OUT) > 0.9  # chance is 1/3
+
+
+def test_with_mixup_and_masks_unheard_clips_are_told_apart_too(trained: TrainingRun, bank: ClipBank) -> None:
+    assert accuracy(trained, bank, Role.HELD_OUT) > 0.9
+
+
+def test_embeddings_move_towards_their_class_mean(trained: TrainingRun, bank: ClipBank) -> None:
+    _, labels = class_labels(bank.table, "section")
+    embeddings = trained.detector.embed(bank, bank.table.having(Role.HELD_OUT))
+    means = trained.detector.head.class_means
+    distances = torch.cdist(embeddings.mean, means)
+    assert (distances.argmin(dim=1) == torch.from_numpy(labels)[embeddings.clip]).double().mean() > 0.9
+
+
+def test_scoring_between_two_epochs_changes_nothing(small: TrialConfig, bank: ClipBank) -> None:
+    plain, watched = TrainingRun(small, bank), TrainingRun(small, bank)
+    for _ in range(2):
+        plain.epoch()
+        watched.epoch()
+        detector = watched.finish()
+        detector.score(detector.embed(bank, bank.table.having(Role.SELECT)))
+    assert same(inside(plain), inside(watched))
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_an_interrupted_run_equals_an_unbroken_one_to_the_last_bit(
+    small: TrialConfig, bank: ClipBank, done: int
+) -> None:
+    unbroken, broken = TrainingRun(small, bank), TrainingRun(small, bank)
+    wanted = [unbroken.epoch() for _ in range(3)]
+    for _ in range(done):
+        broken.epoch()
+    state = broken.state()
+    broken.epoch()  # what a kill undoes
+    resumed = TrainingRun(small, bank)
+    resumed.restore(state)
+    assert resumed.epochs_done == done
+    assert [resumed.epoch() for _ in range(3 - done)] == wanted[done:]
+    assert same(inside(resumed), inside(unbroken))
+    clips = bank.table.having(Role.SELECT, Role.REPORT)
+    scores = [run.finish().score(run.detector.embed(bank, clips)) for run in (resumed, unbroken)]
+    assert all(np.array_equal(scores[0][name], scores[1][name]) for name in small.scores)
+
+
+def test_restoring_keeps_the_networks_memory_layout(small: TrialConfig, bank: ClipBank) -> None:
+    run, resumed = TrainingRun(small, bank), TrainingRun(small, bank)
+    run.epoch()
+    resumed.restore(run.state())
+    strides = [[p.stride() for p in r.detector.backbone.parameters()] for r in (run, resumed)]
+    assert strides[0] == strides[1]
+
+
+def test_a_damaged_state_is_refused_in_one_sentence(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(small, bank)
+    state = run.state()
+    for bad in (b"", b"not a checkpoint", state[: len(state) // 2]):
+        with pytest.raises(HumtuneError, match=r"this checkpoint \(\d+ bytes\) is damaged"):
+            run.restore(bad)
+
+
+def test_fit_runs_the_epochs_that_are_left(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(small, bank)
+    run.epoch()
+    detector = run.fit()
+    assert run.epochs_done == 3
+    assert detector is run.detector
+    assert detector.reference is not None
+    assert set(detector.reference.clip.tolist()) == set(bank.table.having(Role.TRAIN).tolist())
+
+
+def test_the_same_seed_gives_the_same_detector_whatever_the_global_generators(
+    small: TrialConfig, bank: ClipBank
+) -> None:
+    runs = []
+    for world in (1, 2):
+        torch.manual_seed(world)
+        random.seed(world)
+        runs.append(TrainingRun(small, bank))
+        runs[-1].epoch()
+    assert same(inside(runs[0]), inside(runs[1]))
+
+
+def test_another_seed_gives_another_detector(small: TrialConfig, bank: ClipBank) -> None:
+    one, other = (TrainingRun(changed(small, seed=seed), bank) for seed in (0, 1))
+    assert not torch.equal(one.detector.head.class_means, other.detector.head.class_means)
+    assert not torch.equal(one.detector.head.to_mean.weight, other.detector.head.to_mean.weight)
+    assert one.epoch() != other.epoch()
+
+
+def test_training_leaves_the_global_generators_alone(small: TrialConfig, bank: ClipBank) -> None:
+    before = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    run = TrainingRun(changed(small, epochs=1), bank)
+    run.fit().embed(bank, run.clips)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert np.array_equal(np.random.get_state()[1], before[2])  # noqa: NPY002
+
+
+def test_the_papers_schedule() -> None:
+    rates = [learning_rate(Training(), epoch) for epoch in range(50)]
+    np.testing.assert_allclose(rates[:10], [1e-4 * n for n in range(1, 11)])
+    np.testing.assert_allclose(rates[10:25], 1e-3)
+    np.testing.assert_allclose(rates[25:40], 2e-4)
+    np.testing.assert_allclose(rates[40:], 4e-5)
+
+
+@pytest.mark.parametrize("epochs", [5, 10, 15, 20, 30, 35, 45, 100, 200])
+def test_a_schedule_of_any_length_keeps_its_shape(epochs: int) -> None:
+    training = Training(epochs=epochs)
+    rates = [learning_rate(training, epoch) for epoch in range(epochs)]
+    full = [i for i, rate in enumerate(rates) if np.isclose(rate, 1e-3)]
+    assert full == list(range(epochs // 5 - 1, -(-epochs // 2)))
+    assert np.isclose(rates, 4e-5).sum() == epochs // 5
+
+
+def test_a_single_epoch_has_the_full_rate() -> None:
+    assert learning_rate(Training(epochs=1), 0) == pytest.approx(1e-3)
+
+
+def test_an_epoch_trains_at_the_rate_that_it_reports(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, epochs=10), bank)
+    for epoch in range(3):
+        reported = run.epoch()["learning_rate"]
+        assert reported == learning_rate(run.config.training, epoch)
+        assert [group["lr"] for group in run.optimiser.param_groups] == [reported]
+
+
+def test_an_epoch_visits_every_training_clip_chunks_per_clip_times(
+    small: TrialConfig, bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TrainingRun(changed(small, chunks_per_clip=3, batch_size=16), bank)
+    visits: list[np.ndarray] = []
+    step = run.step
+    monkeypatch.setattr(run, "step", lambda clips: visits.append(clips) or step(clips))
+    for _ in range(2):
+        run.epoch()
+    assert [len(v) for v in visits] == [16, 16, 16, 16, 8] * 2
+    counts = np.bincount(np.concatenate(visits), minlength=len(bank.table))
+    assert (counts[run.clips] == 6).all()
+    assert counts.sum() == 6 * len(run.clips)
+    assert not np.array_equal(visits[0], visits[5])  # another order each epoch
+
+
+def test_each_visit_hears_another_chunk(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, mixup=0.0, mask_time=0.0, mask_frequency=0.0), bank)
+    with pictures_of(run) as seen:
+        for _ in range(4):
+            run.step(run.clips[:2])
+    assert all(not torch.equal(seen[i], seen[j]) for i in range(4) for j in range(i))
+
+
+def test_a_last_batch_of_one_chunk_is_skipped(
+    small: TrialConfig, make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = make_bank((*[Role.TRAIN] * 9, Role.HELD_OUT, Role.SELECT), sections=2)
+    run = TrainingRun(changed(small, batch_size=17, chunks_per_clip=1), bank)
+    assert len(run.clips) == 18
+    sizes: list[int] = []
+    step = run.step
+    monkeypatch.setattr(run, "step", lambda clips: sizes.append(len(clips)) or step(clips))
+    assert np.isfinite(run.epoch()["loss"])
+    assert sizes == [17]
+
+
+def test_a_loss_that_is_not_a_number_fails_the_run(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(small, bank)
+    with torch.no_grad():
+        run.detector.head.to_mean.bias[0] = torch.nan
+    with pytest.raises(HumtuneError, match="loss became nan in epoch 1"):
+        run.epoch()
+
+
+def test_clips_that_do_not_train_are_never_heard(small: TrialConfig, bank: ClipBank) -> None:
+    poisoned = bank.samples.copy()
+    for clip in bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT):
+        poisoned[bank.offsets[clip] : bank.offsets[clip + 1]] = 32_767
+    runs = [TrainingRun(changed(small, epochs=2), b) for b in (bank, replace(bank, samples=poisoned))]
+    detectors = [run.fit() for run in runs]
+    assert same(inside(runs[0]), inside(runs[1]))
+    assert torch.equal(detectors[0].reference.mean, detectors[1].reference.mean)
+
+
+def test_training_clips_make_the_standard(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, mixup=0.0, mask_time=0.0, mask_frequency=0.0), bank)
+    with pictures_of(run) as seen:
+        run.epoch()
+    rows = torch.cat(seen).transpose(0, 2).flatten(1)
+    filters = run.detector.frontend.mel.sum(dim=0)
+    torch.testing.assert_close(rows.mean(dim=1), torch.zeros(64), rtol=0, atol=0.1)
+    torch.testing.assert_close(rows.std(dim=1), (filters > 0).float(), rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("setting", ["mixup", "mask_time", "mask_frequency"])
+def test_each_augmentation_can_be_off(small: TrialConfig, bank: ClipBank, setting: str) -> None:
+    assert np.isfinite(TrainingRun(changed(small, **{setting: 0.0}), bank).epoch()["loss"])
+
+
+def test_without_augmentation_the_network_sees_the_front_ends_pictures(
+    small: TrialConfig, bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TrainingRun(changed(small, mixup=0.0, mask_time=0.0, mask_frequency=0.0), bank)
+    made: list[torch.Tensor] = []
+    run.detector.frontend.register_forward_hook(lambda _, __, picture: made.append(picture.clone()))
+    with pictures_of(run) as seen:
+        run.step(run.clips)
+    assert torch.equal(seen[0], made[0])
+
+
+@pytest.mark.parametrize(("setting", "axis"), [("mask_frequency", 2), ("mask_time", 3)])
+def test_masks_are_one_band_a_picture_and_no_wider_than_their_share(
+    small: TrialConfig, bank: ClipBank, setting: str, axis: int
+) -> None:
+    linear = small.model_copy(update={"spectrogram": Spectrogram(n_fft=126, chunk_frames=64, n_mels=None)})
+    shares = {"mask_time": 0.0, "mask_frequency": 0.0} | {setting: 0.5}
+    run = TrainingRun(changed(linear, mixup=0.0, **shares), bank)  # 64×64 pictures without silent rows
+    with pictures_of(run) as seen:
+        for _ in range(5):
+            run.step(run.clips)
+    hidden = (torch.cat(seen)[:, 0] == 0).all(dim=2 if axis == 2 else 1)  # [pictures, size]
+    widths = hidden.sum(dim=1)
+    edges = torch.nn.functional.pad(hidden.int(), (1, 1)).diff(dim=1).abs().sum(dim=1)
+    assert set(edges.tolist()) <= {0, 2}  # one band, or none
+    assert 25 < widths.max() <= 32
+    assert widths.min() < 8
+    assert hidden.any(dim=0).all()  # a band may lie anywhere
+    assert widths.unique().numel() > 10  # and has a width of its own
+
+
+def test_mixup_mixes_pictures_and_labels_alike(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, mixup=0.8), bank)
+    identity = torch.eye(12)
+    shares = []
+    for _ in range(200):
+        picture, target = run._mix(identity.view(12, 1, 12, 1), identity)
+        torch.testing.assert_close(picture.view(12, 12), target)
+        torch.testing.assert_close(target.sum(dim=1), torch.ones(12))
+        assert ((target > 0).sum(dim=1) <= 2).all()
+        shares += target.diagonal()[target.diagonal() < 1].tolist()
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.08)  # Beta(α, α)
+    assert np.var(shares) == pytest.approx(1 / (4 * (2 * 0.8 + 1)), rel=0.25)
+
+
+def test_a_clip_shorter_than_a_chunk_is_refused_with_both_lengths(
+    small: TrialConfig, make_bank: MakeBank
+) -> None:
+    short = make_bank(seconds=0.3)
+    with pytest.raises(HumtuneError, match=r"fan: its shortest clip has (3|4)\d frames.*not 64"):
+        TrainingRun(small, short)
+
+
+def test_a_single_class_is_refused(small: TrialConfig, make_bank: MakeBank) -> None:
+    with pytest.raises(UsageError, match="classifier needs two"):
+        TrainingRun(small, make_bank(sections=1))
+
+
+def test_a_clip_as_long_as_a_chunk_will_do(small: TrialConfig, make_bank: MakeBank) -> None:
+    whole = make_bank()
+    least = (small.spectrogram.chunk_frames - 1) * small.spectrogram.hop
+    clips = [whole.clip(i)[:least] for i in range(len(whole.table))]
+    offsets = np.arange(len(clips) + 1, dtype=np.int64) * least
+    bank = replace(whole, samples=np.concatenate(clips), offsets=offsets)
+    assert small.spectrogram.frames(least) == small.spectrogram.chunk_frames
+    run = TrainingRun(changed(small, epochs=1), bank)
+    scores = run.fit().score(run.detector.embed(bank, run.clips))
+    assert all(np.isfinite(vector).all() for vector in scores.values())

@@ -1,0 +1,161 @@
+"""Chunks per second of a TrainingRun against its bare network on ready pictures.
+
+The bare network takes the same optimiser steps (layout, batch, loss, Adam, threads) on pictures that lie
+ready in memory: what cutting, spectrogram, mixup and masks cost on top is humtune's own overhead. The two
+take turns, so that a busy computer slows both alike.
+
+    python benchmarks/training.py --size 64 --width 1.0 --threads 1 --steps 30
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
+from humtune.detector.training import TrainingRun
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import ClipTable, Role
+
+SECTIONS = 6
+CLIP_SECONDS = 10
+BATCH = 64
+TURN = 5  # steps of one before the other has its turn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=64, help="mel filters and frames of a picture")
+    parser.add_argument("--n-fft", type=int, default=512)
+    parser.add_argument("--width", type=float, default=1.0, help="channels of the network; 1 is the paper's")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=30, help="optimiser steps of each, in turns of 5")
+    words = parser.parse_args()
+    torch.set_num_threads(words.threads)
+    config = TrialConfig(
+        spectrogram=Spectrogram(n_fft=words.n_fft, chunk_frames=words.size, n_mels=words.size),
+        backbone=Backbone(width=words.width),
+        training=Training(batch_size=BATCH, chunks_per_clip=TURN),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        bank = noise_bank(Path(folder))
+        whole, bare = TrainingRun(config, bank), TrainingRun(config, bank)
+        pictures = ready_pictures(bare)
+        whole.epoch()  # both warm up
+        bare_turn(bare, pictures)
+        whole_seconds, bare_seconds = [], []
+        with stopwatches(whole) as parts:
+            for _ in range(max(1, words.steps // TURN)):
+                whole_seconds.append(timed(whole.epoch))
+                bare_seconds.append(timed(lambda: bare_turn(bare, pictures)))
+    parts["network, loss, optimiser"] = sum(whole_seconds) - sum(parts.values())
+    show(words, whole=whole_seconds, bare=bare_seconds, parts=parts)
+
+
+def noise_bank(folder: Path) -> ClipBank:
+    """One clip for each chunk of a batch, memory-mapped as in a search."""
+    rng = np.random.default_rng(0)
+    length = CLIP_SECONDS * SAMPLE_RATE
+    np.save(folder / "samples.npy", rng.normal(0, 3000, BATCH * length).astype(np.int16))
+    table = ClipTable.from_columns(
+        machine="noise",
+        name=[f"{i}.wav" for i in range(BATCH)],
+        part=["dev"] * BATCH,
+        split=["train"] * BATCH,
+        section=[i % SECTIONS for i in range(BATCH)],
+        domain=[0] * BATCH,
+        label=[0] * BATCH,
+        attributes=[""] * BATCH,
+        role=[str(Role.TRAIN)] * BATCH,
+    )
+    samples = np.load(folder / "samples.npy", mmap_mode="r")
+    return ClipBank(table, samples, np.arange(BATCH + 1, dtype=np.int64) * length, "noise")
+
+
+def ready_pictures(run: TrainingRun) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Standardised pictures and class weights of a turn's batches."""
+    batches = [run.rng.permutation(run.clips) for _ in range(TURN)]
+    with torch.no_grad():
+        return [
+            (
+                run.detector.frontend(run._samples(clips)).contiguous(memory_format=torch.channels_last),
+                run._targets(clips),
+            )
+            for clips in batches
+        ]
+
+
+def bare_turn(run: TrainingRun, pictures: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Optimiser steps of the network and its head alone."""
+    run.detector.train()
+    for picture, target in pictures:
+        loss, _ = run.detector.head.loss(run.detector.backbone(picture), target, run.noise)
+        run.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        run.optimiser.step()
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds that the work takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+@contextmanager
+def stopwatches(run: TrainingRun) -> Iterator[dict[str, float]]:
+    """Seconds that a run spends in each part before its network, added up while the context lasts."""
+    spent: dict[str, float] = {}
+
+    def watch(owner: Any, method: str, part: str) -> None:
+        original = getattr(owner, method)
+        spent.setdefault(part, 0.0)
+
+        def watched(*args: Any) -> Any:
+            begin = time.perf_counter()
+            result = original(*args)
+            spent[part] += time.perf_counter() - begin
+            return result
+
+        setattr(owner, method, watched)
+        undo.callback(delattr, owner, method)
+
+    with ExitStack() as undo:
+        watch(run, "_samples", "cut")
+        watch(run.detector.frontend, "forward", "spectrogram")
+        watch(run, "_mix", "mixup")
+        watch(run, "_mask", "masks")
+        yield spent
+
+
+def show(
+    words: argparse.Namespace, *, whole: list[float], bare: list[float], parts: dict[str, float]
+) -> None:
+    """Print both tables."""
+    console = Console()
+    setting = f"{words.size}×{words.size}, n_fft {words.n_fft}, width {words.width}, threads {words.threads}"
+    rates = [TURN * BATCH / statistics.median(seconds) for seconds in (bare, whole)]
+    table = Table("training", "chunks/s", title=setting)
+    table.add_row("bare network on ready pictures", f"{rates[0]:.0f}")
+    table.add_row("TrainingRun.epoch", f"{rates[1]:.0f}")
+    table.add_row("ratio", f"{rates[1] / rates[0]:.3f}")
+    console.print(table)
+    table = Table("part of an epoch", "ms a step", "share", title="where the time goes")
+    for name, seconds in parts.items():
+        table.add_row(name, f"{1e3 * seconds / (TURN * len(whole)):.2f}", f"{seconds / sum(whole):.1%}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,7 @@ def search(
     from humtune.search.fit import silent_rows
 
     place = Storage(storage)
-    wanted = machines.split(",") if machines else None
+    wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources)
@@ -100,8 +100,8 @@ def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
 
     studies = run(ledger, address=address, slots=slots)
     console = Console()
-    left = sum(m.quota - len(m.ended) for m in studies.machines.values())
-    if left > 0:
+    left = sum(max(0, m.quota - len(m.ended)) for m in studies.machines.values())
+    if left:
         console.print(f"{left} trials are left: humtune resume {ledger.name}")
     console.print(f"humtune report {ledger.name}   the table and figures")
     console.print(f"humtune export {ledger.name} --out models   one model per machine")

@@ -1,6 +1,7 @@
 """Start a search, or go on with one: the plan, the checks before anything starts, and the Tune run."""
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,10 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     slots: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"device {self.device!r}: it should be cpu or cuda")
 
 
 DEFAULT = Resources()

@@ -1,0 +1,232 @@
+"""humtune search, resume, stop: wrong use is one line and exit code 2, and nothing has started."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from humtune import __version__
+from humtune.cli.main import main
+from humtune.config import TrialConfig
+from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.storage import Storage
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second and a half of two machines."""
+    folder = tmp_path_factory.mktemp("recordings") / "data"
+    sizes = Sizes(sections=2, train_source=3, train_target=1, test_per_cell=1, seconds=1.5)
+    synthesise(folder, machines=["fan", "valve"], sizes=sizes)
+    return folder
+
+
+@pytest.fixture
+def humtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command as a shell runs it, in an empty folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("HUMTUNE_STORAGE", raising=False)
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["humtune", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main())
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def make_search(folder: Path, name: str, *, ended: int = 0, trials: int = 3) -> Ledger:
+    """A search of one machine some of whose trials are complete."""
+    ledger = Ledger(Storage(folder), name)
+    values: dict[str, Any] = {
+        "space": {"search": {"head.mu": {"values": [5, 10]}}},
+        "data": "recordings",
+        "banks": {"fan": "banks/a"},
+        "data_hash": {"fan": "a"},
+    }
+    ledger.create(
+        Plan(name=name, machines=("fan",), trials=trials, created=1e9, version=__version__, **values), {}
+    )
+    for number in range(ended):
+        ledger.write(
+            TrialRecord(
+                id=trial_id("fan", number),
+                machine="fan",
+                number=number,
+                origin="sampler",
+                params={"head.mu": 5},
+                config=TrialConfig(),
+                state=TrialState.COMPLETE,
+                omega={"nll": 0.6},
+                started=1e9,
+                ended=1e9,
+            )
+        )
+    return ledger
+
+
+def test_wrong_use_is_one_line_that_names_what_is_wrong(
+    humtune: Run, recordings: Path, tmp_path: Path
+) -> None:
+    """One test for all of them: the slow imports are shared."""
+    make_search(tmp_path / "humtune-runs", "taken")
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "bad[er].yaml").write_text("search: {head.muu: [5]}\n")
+    (tmp_path / "long.yaml").write_text("fixed: {spectrogram: {chunk_frames: 500}}\nsearch: {head.mu: [5]}\n")
+    data = f"--data {recordings}"
+    wrong = {
+        f"search quik {data}": "no search space named 'quik'; there are: paper, quick",
+        f"search quik.yaml {data}": "no search space at quik.yaml",
+        f"search bad[er].yaml {data}": "bad[er].yaml: search.head.muu can be 5: head.muu = 5: no such",
+        f"search quick {data} --labels sections": "command line: fixed: labels = 'sections': should be",
+        "search quick --data nowhere": "nowhere: no such folder; expected recordings as",
+        f"search quick {data} --machines fan,drill": "no machine 'drill' in",
+        f"search quick {data} --name taken": "there is a search named 'taken': humtune resume taken",
+        f"search quick {data} --name a/b": "name 'a/b': a search's name is a folder's",
+        f"search quick {data} --name .a": "name '.a': a search's name is a folder's",
+        f"search quick {data} --device gpu": "device 'gpu': it should be cpu or cuda",
+        f"search quick {data} --storage ftp://x/y": "storage 'ftp://x/y'",
+        f"search quick {data} --storage a-file": "a-file is a file; it wants a folder",
+        f"search long.yaml {data}": "fan: spectrogram.chunk_frames = 500 is longer than the shortest clip",
+        f"search long.yaml {data} --dry-run": "choose chunk_frames ≤ 188",
+        "resume taken-2": "no search named 'taken-2'",
+        "stop nothing": "there are: taken",
+    }
+    for words, said in wrong.items():
+        code, _, err = humtune(*words.split())
+        assert code == 2, (words, err)
+        assert said in err
+        assert err.startswith("humtune: ")
+        assert len(err.splitlines()) == 1
+    assert Storage(tmp_path / "humtune-runs").list() in (["banks", "taken"], ["taken"])
+    assert [p.name for p in (tmp_path / "humtune-runs" / "taken").iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search"], "Missing argument 'SPACE'"),
+        (["search", "quick"], "Missing option '--data'"),
+        (["search", "quick", "--data", ".", "--trials", "0"], "Invalid value for '--trials'"),
+        (["search", "quick", "--data", ".", "--trails", "3"], "No such option: --trails"),
+        (["serach"], "No such command 'serach'"),
+        (["resume"], "Missing argument 'NAME'"),
+    ],
+)
+def test_words_that_are_no_command_are_told(humtune: Run, words: list[str], said: str) -> None:
+    code, _, err = humtune(*words)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_failure_that_is_not_the_users_exits_with_1(humtune: Run, tmp_path: Path) -> None:
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=1)
+    ledger.storage.write("hums/trials/fan-00000/record.json", b"{")
+    code, _, err = humtune("resume", "hums")
+    assert code == 1
+    assert "trials/fan-00000/record.json can't be read: " in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> None:
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=3)
+    before = list(ledger.records())
+    code, out, _ = humtune("resume", "hums")
+    assert code == 0
+    assert out.splitlines() == [
+        "humtune report hums   the table and figures",
+        "humtune export hums --out models   one model per machine",
+    ]
+    assert humtune("resume", "hums", "--trials", "2")[1] == out  # fewer are done as well
+    assert ledger.plan.trials == 2
+    assert list(ledger.records()) == before
+    import ray
+
+    assert not ray.is_initialized()
+
+
+def test_stop_leaves_its_mark_where_the_search_looks(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from humtune.search.run import Stop
+
+    ledger = make_search(tmp_path / "elsewhere", "hums")
+    stop = Stop(ledger)
+    monkeypatch.setattr(stop, "SECONDS", 0.0)
+    assert not stop.stop_all()
+    code, out, _ = humtune("stop", "hums", "--storage", tmp_path / "elsewhere")
+    assert (code, out) == (0, "hums ends within seconds; humtune resume hums goes on with it\n")
+    assert stop.stop_all()
+    assert not stop("any trial", {})
+
+
+def test_a_dry_run_tells_the_cost_and_keeps_no_plan(humtune: Run, recordings: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "trials: 30\n"
+        "fixed: {backbone.width: 0.125, training: {epochs: 2, batch_size: 4, chunks_per_clip: 1}}\n"
+        "search:\n"
+        "  head.mu: [5, 10]\n"
+        "  spectrogram:\n"
+        "    presets:\n"
+        "      low: {n_fft: 512, chunk_frames: 16, n_mels: 16}\n"
+        "      high: {n_fft: 256, chunk_frames: 32, n_mels: 32}\n"
+    )
+    words = ("search", "tiny.yaml", "--data", recordings, "--machines", " valve, fan ", "--slots", "2")
+    code, out, _ = humtune(*words, "--dry-run")
+    assert code == 0
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    for machine in ("fan", "valve"):
+        assert sum(f"│ {machine} │ spectrogram: {s} │" in row for s in ("low", "high") for row in rows) == 2
+        assert sum(f"│ {machine} │ mean │" in row for row in rows) == 1
+    assert any("30 trials" in row for row in rows)
+    assert " of work; 2 trials at a time: " in rows[-1]
+    assert Storage(tmp_path / "humtune-runs").list() == ["banks"]
+
+
+def test_the_storage_may_come_from_the_environment(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_search(tmp_path / "far", "hums", ended=3)
+    assert humtune("resume", "hums")[0] == 2
+    monkeypatch.setenv("HUMTUNE_STORAGE", str(tmp_path / "far"))
+    assert humtune("resume", "hums")[0] == 0
+
+
+LIGHT = """
+import sys
+from humtune.cli.main import main
+for words in (["--help"], ["search", "--help"], ["version"], ["search", "quik", "--data", "."]):
+    sys.argv = ["humtune", *words]
+    try:
+        main()
+    except SystemExit as end:
+        print("exit", end.code)
+    heavy = {"torch", "ray", "mlflow", "scipy", "sklearn", "matplotlib", "onnx", "onnxruntime"}
+    if words[-1] != ".":
+        heavy |= {"optuna", "numpy", "pyarrow", "yaml", "humtune.ledger"}
+    print("heavy", sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.integration
+def test_help_and_a_misspelt_space_need_no_heavy_import(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("heavy")] == ["heavy []"] * 4, done.stderr
+    assert [line for line in lines if line.startswith("exit")] == ["exit 0"] * 3 + ["exit 2"]
+    for word in ("search", "resume", "stop", "data", "Example: humtune search quick --data"):
+        assert word in done.stdout
+    assert list(tmp_path.iterdir()) == []

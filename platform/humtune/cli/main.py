@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from humtune import __version__
-from humtune.cli import data, report, search, track
+from humtune.cli import data, export, report, score, search, track
 from humtune.errors import HumtuneError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command()(report.runs)
 app.command()(report.show)
 app.command()(report.report)
 app.command()(track.track)
+app.command()(export.export)
+app.command()(score.score)
 
 
 @app.command()

@@ -93,6 +93,7 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         f"search quick {data} --machines fan,drill": "no machine 'drill' in",
         f"search quick {data} --name taken": "there is a search named 'taken': humtune resume taken",
         f"search quick {data} --name a/b": "name 'a/b': a search's name is a folder's",
+        f"search quick {data} --name banks": "name 'banks' is taken by humtune itself",
         f"search quick {data} --name .a": "name '.a': a search's name is a folder's",
         f"search quick {data} --device gpu": "device 'gpu': it should be cpu or cuda",
         f"search quick {data} --storage ftp://x/y": "storage 'ftp://x/y'",

@@ -39,6 +39,7 @@ def test_every_size_that_can_be_chosen_has_a_cost(space: Make, bank: ClipBank) -
             },
             "backbone.activation": ["relu", "prelu"],
             "head.mu": [5, 10],
+            "training.learning_rate": [1e-4, 1e-3],
         },
     )
     found = list(costs(sizes, bank, device="cpu", cpus=1))

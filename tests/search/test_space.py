@@ -503,6 +503,14 @@ def test_corners_are_the_extremes_of_some_branches() -> None:
     ]
     assert len(list(space.corners("spectrogram", "backbone"))) == 12
     assert [params for params, _ in space.corners("training")] == [{}]
+    assert len(list(space.corners("backbone.width", "head.mu"))) == 4
+    assert len(list(space.corners("backbone.embedding"))) == 1
+
+
+def test_a_preset_has_a_part_in_everything_below_its_branch() -> None:
+    space = make_space(search={"training": {"presets": {"a": {"batch_size": 8}, "b": {}}}, "head.mu": [5]})
+    assert [p for p, _ in space.corners("training.batch_size")] == [{"training": "a"}, {"training": "b"}]
+    assert [p for p, _ in space.corners("train")] == [{}]
 
 
 # --- what the command line says differently

@@ -15,7 +15,7 @@ from humtune.sounds.bank import ClipBank
 CHUNKS = 8  # a step's, at most: a whole step of the paper's largest pictures takes a dozen seconds
 STEPS = 3  # the fastest counts, after one that warms up
 FORWARD_SHARE = 1 / 3  # of a training step's work: the backward pass costs twice the forward
-SIZES = ("spectrogram", "backbone", "training")  # what a trial's cost depends on
+SIZES = ("spectrogram", "backbone", "training.batch_size", "training.chunks_per_clip")  # what cost depends on
 
 
 @dataclass(frozen=True)

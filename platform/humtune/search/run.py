@@ -27,6 +27,7 @@ from humtune.storage import Storage
 from humtune.tracking import Mirror
 
 STOP_FILE = "stop"
+TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
 
 
@@ -57,6 +58,8 @@ def prepare(
     resources: Resources = DEFAULT,
 ) -> Ledger:
     """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet."""
+    if name in TAKEN:
+        raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
     if name in searches(storage):

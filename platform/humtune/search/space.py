@@ -79,8 +79,12 @@ class Space(Frozen):
         return tuple(rung for rung in rungs if rung < self.epochs)
 
     def corners(self, *branches: str) -> Iterator[tuple[dict[str, ParamValue], TrialConfig]]:
-        """Every combination of the extreme values below some branches, and its configuration."""
-        names = [n for n in self.search if n.partition(".")[0] in branches]
+        """Every combination of the extreme values of what touches some branches, and its configuration."""
+        names = [
+            n
+            for n in self.search
+            if any(f"{n}.".startswith(f"{b}.") or b.startswith(f"{n}.") for b in branches)
+        ]
         for values in product(*(self.search[n].extremes() for n in names)):
             params = dict(zip(names, values, strict=True))
             yield params, self.config(params)

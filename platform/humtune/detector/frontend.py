@@ -18,6 +18,8 @@ from humtune.config import Spectrogram
 
 POWER_FLOOR = 1e-10  # -100 dB: below the quantisation noise of 16 bits, above float32's own
 
+GROUP = 8  # chunks transformed at a time: their Fourier transforms stay in a processor's cache
+
 
 def cut(clip: NDArray[np.int16], start: int, spectrogram: Spectrogram) -> NDArray[np.int16]:
     """Samples under the frames [start, start + chunk_frames) of a clip's centred spectrogram.
@@ -107,7 +109,8 @@ class Frontend(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Standardised pictures, ready for the network."""
-        return self.standardise(self.picture(samples)).unsqueeze(1)
+        pictures = [self.standardise(self.picture(some)) for some in samples.split(GROUP)]
+        return torch.cat(pictures).unsqueeze(1)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor]) -> None:

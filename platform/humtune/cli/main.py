@@ -40,9 +40,16 @@ def main() -> None:
     try:
         app()
     except HumtuneError as error:
-        message = f"[bold red]humtune:[/] {escape(str(error))}"
-        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _complain(str(error), error.exit_code)
+    except OSError as error:  # no permission, a full disk, a file that is gone
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}", 1)
+
+
+def _complain(message: str, code: int) -> None:
+    Console(stderr=True).print(f"[bold red]humtune:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""How errors reach a person: one line, an exit code, no traceback."""
+
+import errno
+
+import pytest
+
+from humtune.cli import main
+from humtune.errors import HumtuneError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UsageError("space [a]: no such key"), 2, "humtune: space [a]: no such key"),
+        (HumtuneError("the loss became nan"), 1, "humtune: the loss became nan"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            1,
+            "humtune: /root/x: Permission denied",
+        ),
+    ],
+)
+def test_an_error_is_one_line(
+    error: Exception,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as exit_:
+        main.main()
+    assert exit_.value.code == code
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no file to name")
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(OSError, match="no file"):
+        main.main()
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    commands = [[c.callback.__name__] for c in main.app.registered_commands if c.callback is not None]
+    commands += [["data", "synth"], ["data", "check"]]
+    assert len(commands) > 9
+    for words in commands:
+        shown = CliRunner().invoke(main.app, [*words, "--help"])
+        assert shown.exit_code == 0
+        assert words == ["version"] or f"Example: humtune {' '.join(words)}" in " ".join(shown.output.split())

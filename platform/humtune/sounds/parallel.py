@@ -18,12 +18,14 @@ _QUIET = 2.0  # seconds before a first line without a terminal
 _PERIOD = 10.0  # seconds between two of them
 
 
-def map_in_order(function: Callable[[T], R], items: Sequence[T], *, title: str) -> Iterator[R]:
-    """Yield function(item) for every item, in order, computed by as many threads as there are cores.
+def map_in_order(
+    function: Callable[[T], R], items: Sequence[T], *, title: str, workers: int | None = None
+) -> Iterator[R]:
+    """Yield function(item) for every item, in order, computed by `workers` threads; None: one a core.
 
     Only a few results are ever held, so that a slow consumer doesn't fill the memory.
     """
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = workers or _cores()
     pool = ThreadPoolExecutor(workers)
     try:
         yield from tracked(_window(pool, function, items, size=4 * workers), total=len(items), title=title)
@@ -50,6 +52,11 @@ def tracked(items: Iterable[T], *, total: int, title: str) -> Iterator[T]:
         if time.monotonic() >= due:
             console.print(f"{title}: {done} of {total}", highlight=False)
             due = time.monotonic() + _PERIOD
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _window(

@@ -1,0 +1,54 @@
+"""ModelInfo: what the model.json of an exported model says."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from humtune.config import Frozen
+from humtune.errors import UsageError
+from humtune.evaluation.calibration import Threshold
+
+MODEL, INFO, CARD = "model.onnx", "model.json", "README.md"  # the files of a model folder
+FORMAT = 1  # counts the changes that an older reader can't follow
+
+
+class ModelInfo(Frozen):
+    """All that scoring needs beside the graph, and where the model came from."""
+
+    model_config = ConfigDict(extra="ignore")  # what a newer version adds doesn't matter to this one
+
+    format: int = FORMAT
+    machine: str
+    score_type: str
+    threshold: Threshold
+    sample_rate: int = Field(gt=0, description="Hz")
+    least_samples: int = Field(gt=0, description="one chunk; shorter recordings are repeated to it")
+    search: str
+    trial: str
+    configuration: dict[str, Any]
+    figures: dict[str, float] = Field(description="fractions, 0…1")
+    versions: dict[str, str]  # of humtune, torch, onnx, onnxruntime and the opset
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """The model.json of a model folder; UsageError where the folder is none, or from a newer humtune."""
+    for name in (INFO, MODEL):
+        if not (folder / name).is_file():
+            raise UsageError(f"{folder}: not a model folder, it has no {name}; {_mend(folder)}")
+    try:
+        info = ModelInfo.model_validate_json((folder / INFO).read_bytes())
+    except (OSError, ValidationError) as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UsageError(f"{folder / INFO}: can't be read ({detail}); export the model again") from error
+    if info.format > FORMAT:
+        version = info.versions.get("humtune", "of a later version")
+        raise UsageError(f"{folder}: made with humtune {version}, too new for this one; upgrade humtune")
+    return info
+
+
+def _mend(folder: Path) -> str:
+    models = sorted(path.parent for path in folder.glob(f"*/{INFO}"))
+    if models:
+        return f"did you mean {' or '.join(map(str, models))}?"
+    return "humtune export NAME --out DIR writes one per machine"

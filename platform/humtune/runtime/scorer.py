@@ -1,0 +1,69 @@
+"""Scorer: an exported model at work, with onnxruntime alone."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.calibration import decide
+from humtune.runtime.info import MODEL, ModelInfo, read_info
+
+INPUT, OUTPUT = "waveform", "score"  # names in the graph
+_FATAL = 4  # onnxruntime's log level: what goes wrong comes as an exception too
+
+
+class Scorer:
+    """Says how anomalous a recording of one machine is. May be used by many threads at once."""
+
+    def __init__(self, info: ModelInfo, model: bytes | Path, *, threads: int = 1) -> None:
+        """Load a graph, from its bytes or its file; `threads` work on one recording, 0: all cores."""
+        self.info = info
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _FATAL
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions have no common ancestor
+            first_line = str(error).strip().splitlines()[0]
+            raise UsageError(f"{_name(model)}: onnxruntime can't load it ({first_line})") from error
+        graph = self._session.get_modelmeta().custom_metadata_map
+        if any(graph.get(key) != getattr(info, key) for key in ("machine", "search", "trial", "score_type")):
+            raise UsageError(f"{_name(model)}: not the model that its model.json describes; export it again")
+
+    @classmethod
+    def open(cls, folder: Path, *, threads: int = 1) -> Self:
+        """Load a model folder that `humtune export` wrote; UsageError where it is none."""
+        return cls(read_info(folder), folder / MODEL, threads=threads)
+
+    def is_short(self, samples: int) -> bool:
+        """Whether a recording of so many samples is shorter than the model's chunk, and will be repeated."""
+        return samples < self.info.least_samples
+
+    def score(self, waveform: NDArray[np.floating]) -> float:
+        """The anomaly score of a recording [samples] in [-1, 1] at `info.sample_rate`; higher is stranger.
+
+        A recording shorter than one chunk is repeated until it is long enough.
+        """
+        waveform = np.asarray(waveform)
+        if waveform.ndim != 1 or not len(waveform) or not np.issubdtype(waveform.dtype, np.floating):
+            raise UsageError(
+                f"a waveform is one channel of floats in [-1, 1], got {waveform.dtype} {list(waveform.shape)}"
+            )
+        if self.is_short(len(waveform)):
+            waveform = np.resize(waveform, self.info.least_samples)  # numpy's resize repeats
+        score = float(self._session.run([OUTPUT], {INPUT: waveform.astype(np.float32, copy=False)})[0])
+        if not np.isfinite(score):
+            raise HumtuneError(f"the anomaly score became {score}")
+        return score
+
+    def decide(self, score: float) -> bool:
+        """Whether a score says anomaly."""
+        return bool(decide(score, self.info.threshold.value))
+
+
+def _name(model: bytes | Path) -> str:
+    return "the model" if isinstance(model, bytes) else str(model)

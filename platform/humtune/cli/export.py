@@ -1,0 +1,68 @@
+"""export: one ready-to-run model per machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+
+if TYPE_CHECKING:
+    from humtune.export.search import Exports
+
+
+def export(
+    name: SearchName,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets a folder per machine.")] = Path("models"),
+    machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    false_alarm_rate: Annotated[
+        float, typer.Option(help="Share of normal recordings that the threshold may flag.")
+    ] = 0.1,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Write each machine's best detector as one ONNX file, with its threshold and a model card.
+
+    Example: humtune export first --out models --false-alarm-rate 0.05
+    """
+    from humtune.ledger import Ledger
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    from humtune.export.search import export_search
+
+    wanted = [m.strip() for m in machines.split(",")] if machines else None
+    exports = export_search(ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate)
+    _print(exports, out)
+    raise typer.Exit(1 if exports.failed else 0)
+
+
+def _print(exports: "Exports", out: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from humtune.report.table import percent
+
+    console, errors = Console(), Console(stderr=True)
+    table = Table("machine", "trial", "score", box=box.SIMPLE_HEAD)
+    for column in ("Ω select", "cross-fitted", "threshold", "MB"):
+        table.add_column(column, justify="right")
+    for model in exports.models:
+        info = model.info
+        omegas = (info.figures.get(f"omega_{kind}") for kind in ("select_official", "cross_fitted"))
+        table.add_row(
+            info.machine,
+            info.trial,
+            info.score_type,
+            *map(percent, omegas),
+            f"{info.threshold.value:.4g}",
+            f"{model.size / 1e6:.1f}",
+        )
+    console.print(table)
+    notes = [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
+    for line in notes:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for line in (*exports.skipped, *exports.failed):
+        errors.print(line, highlight=False, soft_wrap=True, markup=False)
+    first = exports.models[0].folder
+    console.print(f"humtune score {first} some.wav   the next thing to try", highlight=False, soft_wrap=True)

@@ -1,0 +1,178 @@
+"""The model card: what an exported model is, how good it is, and how to run it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from humtune.config import TEST_CHUNKS
+from humtune.evaluation.selection import SPLITS
+from humtune.export.alarms import Alarms
+from humtune.ledger import Plan, TrialState
+from humtune.report.best import Measured
+from humtune.report.table import percent
+from humtune.runtime.info import MODEL, ModelInfo
+from humtune.sounds.table import UNKNOWN, ClipTable, Role
+
+_CARD = """\
+# {machine}
+
+Hears whether a {machine} sounds as it should. `{model}` maps a recording (mono, {rate} Hz, float32 in
+[-1, 1]) to an anomaly score, higher is stranger: spectrogram, {chunks} chunks, network and the {score} score
+against the training recordings, all in one graph. A score above **{threshold:.6g}** counts as an anomaly.
+
+Trial `{trial}` of the search `{search}`, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
+{onnxruntime}, opset {opset}).
+
+## Run it
+
+In the folder above this one:
+
+```
+humtune score {machine} recordings/ --out scores
+```
+
+Without humtune:
+
+```python
+import onnxruntime, soundfile
+session = onnxruntime.InferenceSession("{machine}/{model}")
+waveform, rate = soundfile.read("recording.wav", dtype="float32")  # mono, {rate} Hz, {least} samples or more
+score = session.run(None, {{"waveform": waveform}})[0]
+print(score, "anomaly" if score > {threshold!r} else "normal")
+```
+
+## Data
+
+Recordings: `{data}`, content hash `{data_hash}`.
+
+{clips}
+
+## How good it is
+
+{figures}
+
+Ω is the harmonic mean of AUC source, AUC target and pAUC (p = 0.1) over the sections, as DCASE Task 2 ranks.
+{selection}
+
+## Threshold
+
+{threshold_text}
+
+{alarms}
+
+## Configuration
+
+{configuration}
+
+## Limits
+
+- It knows the machines, microphones and rooms of its training recordings; others need their own search.
+- It takes what those recordings hold for healthy. A fault that was there all along is not heard.
+- A score says how strange a recording is, not what is broken, nor how badly.
+- A recording of less than {seconds:.2f} s ({least} samples) is repeated to that length by `humtune score`.
+- The graph's scores were compared with the trained detector's on held-out recordings: they differ by at most
+  {parity:.1e} of the scores' spread.
+"""
+
+
+def model_card(
+    info: ModelInfo, measured: Measured, alarms: Sequence[Alarms], *, plan: Plan, parity: float
+) -> str:
+    """The card as Markdown; figures in percent."""
+    return _CARD.format(
+        machine=info.machine,
+        model=MODEL,
+        rate=info.sample_rate,
+        chunks=TEST_CHUNKS,
+        score=info.score_type,
+        threshold=info.threshold.value,
+        trial=info.trial,
+        search=info.search,
+        **info.versions,
+        least=info.least_samples,
+        seconds=info.least_samples / info.sample_rate,
+        data=plan.data,
+        data_hash=plan.data_hash[info.machine],
+        clips=_clips(measured.clips),
+        figures=_table(("", "%"), _figures(info.figures)),
+        selection=_selection(measured),
+        threshold_text=_threshold(info),
+        alarms=_alarms(alarms),
+        configuration=_table(("setting", "value"), _flat(info.configuration)),
+        parity=parity,
+    )
+
+
+def _clips(clips: ClipTable) -> str:
+    uses = {
+        Role.HELD_OUT: "normal training clips held out, for the threshold",
+        Role.SELECT: "labelled test clips that chose the trial",
+        Role.REPORT: "test clips that are only reported",
+    }
+    counts = Counter(clips.role.tolist())
+    lines = [f"- {counts[str(role)]} {use}" for role, use in uses.items() if counts[str(role)]]
+    truthless = int(((clips.role == str(Role.REPORT)) & (clips.label == UNKNOWN)).sum())
+    return "\n".join(lines) + (f" ({truthless} of them without truth)" if truthless else "")
+
+
+def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
+    names = {
+        "omega_cross_fitted": "**Ω cross-fitted** (on clips that did not choose)",
+        "omega_select_official": "Ω on the clips that chose it",
+        "omega_select_paper": "Ω with a pAUC per domain (the paper's), same clips",
+        "omega_eval_official": "Ω on eval clips",
+        "omega_eval_paper": "Ω with a pAUC per domain, eval clips",
+        "auc_source": "AUC source, clips that chose it",
+        "auc_target": "AUC target, clips that chose it",
+        "pauc": "pAUC, clips that chose it",
+    }
+    for key, name in names.items():
+        if key in figures:
+            spread = figures.get(f"{key}_spread")
+            yield name, percent(figures[key]) + (f" ± {percent(spread)}" if spread is not None else "")
+
+
+def _selection(measured: Measured) -> str:
+    complete = sum(r.state == TrialState.COMPLETE for r in measured.records)
+    text = (
+        f"The trial has the highest Ω of {complete} complete ones ({len(measured.records)} in all) on the "
+        "labelled dev clips, with the better of its score types; being the best of many, that Ω is too high."
+    )
+    if measured.cross_fitted:
+        text += (
+            "\nCross-fitted Ω is what choosing so is worth: chosen on half of the clips, read on the other; "
+            f"mean ± standard deviation of {SPLITS} splits."
+        )
+    return text
+
+
+def _threshold(info: ModelInfo) -> str:
+    threshold = info.threshold
+    text = (
+        f"{threshold.value!r} is the score of a held-out normal clip that at most "
+        f"{threshold.false_alarms:.1%} of {threshold.clips} such clips exceed."
+    )
+    return f"{text} {threshold.note}." if threshold.note else text
+
+
+def _alarms(alarms: Sequence[Alarms]) -> str:
+    if not alarms:
+        return "There were no labelled test clips to try it on."
+    header = ("test clips", "normals", "false alarms %", "anomalies", "caught %")
+    rows = (
+        (f"{a.part} {a.domain}", a.normals, percent(a.false_alarms), a.anomalies, percent(a.caught))
+        for a in alarms
+    )
+    return _table(header, rows)
+
+
+def _flat(tree: dict[str, object], prefix: str = "") -> Iterable[tuple[str, object]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -1,0 +1,41 @@
+"""Model folders: written whole or not at all, and never over what is no model."""
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from humtune.errors import UsageError
+from humtune.runtime.info import CARD, INFO, MODEL
+
+
+def check_replaceable(folder: Path) -> None:
+    """UsageError where something else than a model lies in the place of one."""
+    if folder.is_dir():
+        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD})
+        if others:
+            raise UsageError(
+                f"{folder}: holds {others[0]}, which is no part of a model; choose another --out"
+            )
+    elif folder.exists():
+        raise UsageError(f"{folder}: a file lies where the model's folder goes; choose another --out")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files by way of a draft beside it, in the place of what was there."""
+    check_replaceable(folder)
+    draft, old = (folder.with_name(f".{kind}-{uuid.uuid4().hex}") for kind in ("draft", "old"))
+    try:
+        draft.mkdir(parents=True)
+        for name, content in files.items():
+            (draft / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

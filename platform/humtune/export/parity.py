@@ -1,0 +1,50 @@
+"""Does the exported graph say what the detector says? Asked on real recordings before anything is written."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.detector.detector import Detector
+from humtune.errors import HumtuneError
+from humtune.runtime.scorer import Scorer
+from humtune.sounds.audio import to_waveform
+from humtune.sounds.bank import ClipBank
+
+# Of the scores' spread. Mel pictures agree to 1e-5; the detector's float32 Fourier transform alone moves the
+# quiet linear bins of real recordings so far that scores differ by 1e-3. A wrong graph is off by far more.
+TOLERANCE = 1e-2
+ROUNDING = 1e-6  # of the scores themselves: float32 knows no more, however little the scores vary
+LEDGER_TOLERANCE = 0.05  # of the spread: a GPU that trained in tf32 stays below it, other weights don't
+CLIPS = 8
+
+
+def check_parity(
+    scorer: Scorer,
+    detector: Detector,
+    bank: ClipBank,
+    clips: NDArray[np.intp],
+    *,
+    recorded: NDArray[np.float64],
+    spread: float,
+) -> float:
+    """The largest difference between graph and detector, in the spread of the machine's scores.
+
+    Compares the graph with the detector on the bank's `clips` [n], and the detector with the scores that were
+    `recorded` [n] of them when it was trained. HumtuneError with the figures where either is off.
+    """
+    wanted = detector.score(detector.embed(bank, clips))[scorer.info.score_type]
+    found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in clips])
+    floor = ROUNDING * max(1.0, float(np.abs(wanted).max()))
+    name = f"{scorer.info.machine}, {scorer.info.trial}"
+    off = float(np.abs(wanted - recorded).max())
+    if not off <= max(LEDGER_TOLERANCE * spread, floor):
+        raise HumtuneError(
+            f"{name}: its weights give {scorer.info.score_type} scores up to {off:.3g} away from the "
+            f"recorded ones (their spread is {spread:.3g}); the trial's files don't belong together"
+        )
+    off = float(np.abs(found - wanted).max())
+    if not off <= max(TOLERANCE * spread, floor):
+        raise HumtuneError(
+            f"{name}: the ONNX model's {scorer.info.score_type} scores are up to {off:.3g} away from the "
+            f"detector's (their spread is {spread:.3g}, allowed are {TOLERANCE:g} of it); it was not written"
+        )
+    return off / spread if spread > 0 else 0.0

@@ -1,0 +1,142 @@
+"""A small search with really trained trials, made once, and detectors that need no training."""
+
+import copy
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
+from humtune.detector.detector import Detector, scoring_chunks
+from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.search.trial import TrialRun, scored_clips
+from humtune.sounds.bank import ClipBank, load_banks
+from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role
+from humtune.storage import Storage
+
+TINY = TrialConfig(
+    spectrogram=Spectrogram(n_fft=256, chunk_frames=32, n_mels=32),
+    backbone=Backbone(width=0.125),
+    training=Training(epochs=4, batch_size=16, chunks_per_clip=2),
+)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The storage of the search "small": fan has two complete trials, valve has none."""
+    folder = tmp_path_factory.mktemp("search")
+    sizes = Sizes(sections=3, train_source=12, train_target=3, test_per_cell=4, seconds=1.0)
+    synthesise(folder / "data", machines=("fan", "valve"), sizes=sizes)
+    storage = Storage(folder / "runs")
+    banks = load_banks(folder / "data", storage)
+    ledger = Ledger(storage, "small")
+    plan = Plan(
+        name="small",
+        space={},
+        data=str(folder / "data"),
+        machines=tuple(banks),
+        trials=2,
+        banks={machine: bank.folder for machine, bank in banks.items()},
+        data_hash={machine: bank.hash for machine, bank in banks.items()},
+        created=time.time(),
+        version="0",
+    )
+    storage.write("small/plan.json", plan.model_dump_json().encode())
+    tables = {machine: ledger.bank(machine) for machine in banks}
+    storage.delete("small/plan.json")
+    ledger.create(plan, {machine: bank.table.take(scored_clips(bank)) for machine, bank in tables.items()})
+    for number, config in enumerate((TINY, TINY.model_copy(update={"seed": 1}))):
+        trial = TrialRun(ledger, begun("fan", number, config), tables["fan"], rungs=())
+        while trial.epoch().state == TrialState.RUNNING:
+            pass
+    ledger.write(begun("valve", 0, TINY))
+    return folder / "runs"
+
+
+def begun(machine: str, number: int, config: TrialConfig) -> TrialRecord:
+    return TrialRecord(
+        id=trial_id(machine, number),
+        machine=machine,
+        number=number,
+        origin="sampler",
+        params={},
+        config=config,
+        started=time.time(),
+    )
+
+
+@pytest.fixture
+def ledger(finished, tmp_path) -> Ledger:
+    """A copy of the finished search, to spoil."""
+    shutil.copytree(finished, tmp_path / "runs")
+    return Ledger.open(Storage(tmp_path / "runs"), "small")
+
+
+def bank_of(clips: list[np.ndarray]) -> ClipBank:
+    """A bank in memory."""
+    n = len(clips)
+    table = ClipTable.from_columns(
+        machine="fan",
+        name=[f"{i}.wav" for i in range(n)],
+        part=["dev"] * n,
+        split=["train"] * n,
+        section=[0] * n,
+        domain=[SOURCE] * n,
+        label=[NORMAL] * n,
+        attributes=[""] * n,
+        role=[str(Role.TRAIN)] * n,
+    )
+    offsets = np.cumsum([0, *map(len, clips)])
+    return ClipBank(table, np.concatenate(clips).astype(np.int16), offsets, "none")
+
+
+def coloured_noise(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Noise of a colour and loudness of its own, int16 [length]."""
+    spectrum = np.fft.rfft(rng.normal(size=length))
+    colour = np.interp(np.linspace(0, 7, len(spectrum)), np.arange(8), rng.uniform(-15, 15, 8))  # dB
+    spectrum *= 10 ** (colour / 20)
+    wave = np.fft.irfft(spectrum, length)
+    return np.rint(wave / np.abs(wave).max() * rng.uniform(2_000, 30_000)).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def make_bank():
+    return bank_of
+
+
+@pytest.fixture(scope="session")
+def noises() -> ClipBank:
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(int(1.5 * SAMPLE_RATE), 4 * SAMPLE_RATE, 24)
+    return bank_of([coloured_noise(rng, int(n)) for n in lengths])
+
+
+@pytest.fixture(scope="session")
+def make_detector(noises):
+    """Make an untrained detector whose embeddings vary as a trained one's: batch norms know their inputs."""
+
+    def make(config: TrialConfig, bank: ClipBank = noises) -> Detector:
+        detector = Detector(config, machine="fan", classes=("a", "b", "c"))
+        generator = torch.Generator().manual_seed(0)
+        for module in detector.modules():
+            if isinstance(module, nn.PReLU):
+                nn.init.uniform_(module.weight, -0.1, 0.4, generator)
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None
+                nn.init.uniform_(module.weight, 0.8, 1.2, generator)
+                nn.init.uniform_(module.bias, -0.2, 0.2, generator)
+        indices = np.arange(12)
+        batch = torch.cat(list(scoring_chunks(bank, indices, config, 64)))
+        detector.frontend.fit([batch])
+        detector.train()
+        with torch.no_grad():
+            detector(batch)
+        detector.reference = detector.embed(bank, indices)
+        return copy.deepcopy(detector).eval()
+
+    return make

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from humtune.cli.export import export
+from humtune.errors import UsageError
+from humtune.report.best import best_trial
+
+
+@pytest.fixture
+def run(ledger):
+    app = typer.Typer()
+    app.command()(export)
+
+    def run(*words, code=0):
+        result = CliRunner().invoke(app, [*map(str, words), "--storage", ledger.storage.uri])
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def test_an_unknown_search_lists_the_known(run, tmp_path):
+    error = run("big", "--out", tmp_path / "models", code=1).exception
+    assert isinstance(error, UsageError)
+    assert "no search named 'big'" in str(error)
+    assert "small" in str(error)
+
+
+def test_prints_each_model_and_what_to_try_next(run, ledger, tmp_path):
+    result = run("small", "--out", tmp_path / "models")
+    best = best_trial(ledger.records("fan"))
+    line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["fan"])
+    assert line.split()[1:4] == [best.id, best.best_score, f"{100 * best.objective:.1f}"]
+    assert f"humtune score {tmp_path / 'models' / 'fan'} some.wav" in result.stdout
+    assert "few for a false-alarm rate of 10.0%" in result.stdout
+    assert "valve: no trial has run its whole budget yet" in result.stderr
+
+
+def test_a_machine_that_failed_is_told_and_the_exit_code_says_so(run, ledger, tmp_path):
+    best = best_trial(ledger.records("fan"))
+    done = best.model_copy(update={"id": "valve-00000", "machine": "valve", "number": 0})
+    ledger.write(done)
+    ledger.write_scores(done.id, {name: np.zeros(len(ledger.clips("valve"))) for name in done.omega})
+    result = run("small", "--out", tmp_path / "models", code=1)
+    assert "valve-00000/detector.pt is missing" in result.stderr
+    assert (tmp_path / "models" / "fan").is_dir()

@@ -1,0 +1,174 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from humtune.config import Backbone, Spectrogram, TrialConfig
+from humtune.detector.head import Embeddings
+from humtune.errors import HumtuneError
+from humtune.evaluation.calibration import Threshold
+from humtune.export.onnx import OPSET, export_onnx, least_samples
+from humtune.runtime.info import INFO, MODEL, ModelInfo
+from humtune.sounds.audio import read_audio, to_waveform
+
+TESTED = np.arange(12, 24)  # clips of `noises` that are not in the reference
+TOLERANCE = 1e-4  # of the scores' spread
+
+# an export takes seconds: each of these varies several things at once
+VARIANTS = {
+    "mel": TrialConfig(
+        spectrogram=Spectrogram(n_fft=512, chunk_frames=64, n_mels=64),
+        backbone=Backbone(width=0.25, activation="relu"),
+    ),
+    "empty mels, long chunk": TrialConfig(
+        spectrogram=Spectrogram(n_fft=128, chunk_frames=256, n_mels=64),
+        backbone=Backbone(width=0.125, activation="prelu", embedding=16),
+    ),
+    "linear, not a power of two": TrialConfig(
+        spectrogram=Spectrogram(n_fft=400, chunk_frames=40, n_mels=None),
+        backbone=Backbone(width=0.125, activation="leaky_relu"),
+    ),
+    "power, not a power of two": TrialConfig(
+        spectrogram=Spectrogram(n_fft=1000, chunk_frames=33, n_mels=64, db=False),
+        backbone=Backbone(width=0.125),
+    ),
+    "linear power": TrialConfig(
+        spectrogram=Spectrogram(n_fft=256, chunk_frames=64, n_mels=None, db=False),
+        backbone=Backbone(width=0.125),
+    ),
+}
+
+
+def run(graph: bytes, waveform: np.ndarray) -> float:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return float(session.run(None, {"waveform": waveform})[0])
+
+
+def test_a_detector_without_reference_is_refused(make_detector):
+    detector = make_detector(VARIANTS["mel"]).without_reference()
+    with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
+        export_onnx(detector, "cosine", {})
+
+
+@pytest.mark.parametrize(
+    ("variant", "score_type"),
+    [
+        ("mel", "cosine"),
+        ("mel", "nll"),
+        ("empty mels, long chunk", "cosine"),
+        ("linear, not a power of two", "nll"),
+        ("power, not a power of two", "cosine"),
+        ("linear power", "nll"),
+    ],
+)
+def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, score_type):
+    detector = make_detector(VARIANTS[variant])
+    wanted = detector.score(detector.embed(noises, TESTED))[score_type]
+    detector.train()  # the graph must not depend on what the detector was doing
+    graph = export_onnx(detector, score_type, {})
+    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    assert wanted.std() > 1e-3 * abs(wanted.mean())  # else a small difference would say nothing
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+
+
+def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
+    folder = Path(os.environ.get("HUMTUNE_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    files = sorted((folder / "dcase2023").glob("**/ToyCar/test/*.wav"))[::5]
+    if not files:
+        pytest.skip(f"no real recordings of DCASE 2023 below {folder}")
+    bank = make_bank([read_audio(file) for file in files])
+    detector = make_detector(VARIANTS["mel"], bank)
+    tested = np.arange(12, len(files))
+    wanted = detector.score(detector.embed(bank, tested))["cosine"]
+    graph = export_onnx(detector, "cosine", {})
+    found = np.array([run(graph, to_waveform(bank.clip(int(i)))) for i in tested])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+
+
+def test_every_length_from_one_chunk_on(make_detector, make_bank):
+    config = VARIANTS["linear, not a power of two"]
+    detector = make_detector(config)
+    graph = export_onnx(detector, "cosine", {})
+    least, hop = least_samples(config.spectrogram), config.spectrogram.hop
+    lengths = [least, least + 1, least + hop - 1, least + hop, 2 * least + 1, 5 * least + 7, 400_001]
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(-9_000, 9_000, length).astype(np.int16) for length in lengths]
+    wanted = detector.score(detector.embed(make_bank(clips), np.arange(len(clips))))["cosine"]
+    found = [run(graph, to_waveform(clip)) for clip in clips]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+    with pytest.raises(Exception, match="index"):
+        run(graph, to_waveform(clips[0])[:-1])
+
+
+def test_silence_and_full_scale_have_scores(make_detector, make_bank):
+    detector = make_detector(VARIANTS["mel"])
+    graph = export_onnx(detector, "nll", {})
+    rng = np.random.default_rng(0)
+    for clip in (np.zeros(40_000, np.int16), rng.choice([-32_768, 32_767], 40_000).astype(np.int16)):
+        wanted = detector.score(detector.embed(make_bank([clip]), np.arange(1)))["nll"][0]
+        assert run(graph, to_waveform(clip)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_file_is_one_and_says_what_it_is(make_detector, capfd, recwarn):
+    detector = make_detector(VARIANTS["linear, not a power of two"])
+    mean, count = detector.reference.mean, 2_000  # a reference that outweighs the network
+    many = mean.repeat(-(-count // len(mean)), 1)[:count].clone()
+    detector.reference = Embeddings(many, many.clone(), detector.reference.clip.repeat(99)[:count])
+    graph = export_onnx(detector, "nll", {"machine": "fan", "humtune": "1.2"})
+    said = capfd.readouterr()
+    assert (said.out, said.err, list(recwarn)) == ("", "", [])
+    model = onnx.load_from_string(graph)
+    onnx.checker.check_model(model, full_check=True)
+    assert {p.key: p.value for p in model.metadata_props} == {"machine": "fan", "humtune": "1.2"}
+    assert (model.producer_name, model.producer_version) == ("humtune", "1.2")
+    assert [(o.domain, o.version) for o in model.opset_import if not o.domain] == [("", OPSET)]
+    assert not [t.name for t in model.graph.initializer if t.external_data]
+    assert str(Path(__file__).parents[2]).encode() not in graph  # no paths of this computer
+    assert not [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    weights = sum(p.numel() for p in detector.parameters()) + 2 * many.numel() + 2 * 400 * 402
+    assert len(graph) < 1.15 * 4 * weights  # each number once; float64 is the Fourier matrix alone
+
+
+@pytest.mark.integration
+def test_a_fresh_process_without_torch_scores_the_same(make_detector, noises, tmp_path):
+    config = VARIANTS["mel"]
+    detector = make_detector(config)
+    wanted = detector.score(detector.embed(noises, TESTED))["nll"]
+    info = ModelInfo(
+        machine="fan",
+        score_type="nll",
+        threshold=Threshold(value=float(np.median(wanted)), false_alarms=0.1, clips=12),
+        sample_rate=16_000,
+        least_samples=least_samples(config.spectrogram),
+        search="s",
+        trial="fan-00000",
+        configuration={},
+        figures={},
+        versions={},
+    )
+    metadata = {name: getattr(info, name) for name in ("machine", "search", "trial", "score_type")}
+    (tmp_path / MODEL).write_bytes(export_onnx(detector, "nll", metadata))
+    (tmp_path / INFO).write_text(info.model_dump_json())
+    np.savez(tmp_path / "clips.npz", *[to_waveform(noises.clip(int(i))) for i in TESTED])
+    program = (
+        "import json, sys; from pathlib import Path; import numpy as np\n"
+        "from humtune.runtime.scorer import Scorer\n"
+        "folder = Path(sys.argv[1]); scorer = Scorer.open(folder); clips = np.load(folder / 'clips.npz')\n"
+        "scores = [scorer.score(clips[name]) for name in clips.files]\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(json.dumps([scores, [scorer.decide(s) for s in scores]]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    scores, decisions = json.loads(result.stdout)
+    np.testing.assert_allclose(scores, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+    assert sum(decisions) == len(TESTED) // 2

@@ -1,0 +1,63 @@
+"""The check is asked about graphs that are wrong; that right ones pass is seen in test_search."""
+
+import numpy as np
+import pytest
+
+from humtune.config import Backbone, Spectrogram, TrialConfig
+from humtune.errors import HumtuneError
+from humtune.export.parity import LEDGER_TOLERANCE, TOLERANCE, check_parity
+
+CLIPS = np.arange(12, 16)
+
+
+class Graph:
+    """A scorer that answers with the scores it was given."""
+
+    def __init__(self, scores) -> None:
+        self.scores = list(scores)
+        self.info = type("Info", (), {"machine": "fan", "trial": "fan-00002", "score_type": "nll"})()
+
+    def score(self, waveform) -> float:
+        return self.scores.pop(0)
+
+
+@pytest.fixture(scope="module")
+def detector(make_detector):
+    spectrogram = Spectrogram(n_fft=512, chunk_frames=32, n_mels=32)
+    return make_detector(TrialConfig(spectrogram=spectrogram, backbone=Backbone(width=0.125)))
+
+
+@pytest.fixture(scope="module")
+def wanted(detector, noises):
+    return detector.score(detector.embed(noises, CLIPS))["nll"]
+
+
+def check(detector, noises, graph, recorded, spread):
+    return check_parity(Graph(graph), detector, noises, CLIPS, recorded=recorded, spread=spread)
+
+
+@pytest.mark.parametrize("off", [2 * TOLERANCE, 1.0, np.nan])
+def test_a_graph_that_says_something_else_is_refused_with_the_figures(detector, noises, wanted, off):
+    spread = 10.0
+    graph = wanted + np.array([0, 0, off * spread, 0])
+    with pytest.raises(HumtuneError, match=r"fan, fan-00002: the ONNX model's nll scores are up to .* away"):
+        check(detector, noises, graph, wanted, spread)
+
+
+@pytest.mark.parametrize("off", [2 * LEDGER_TOLERANCE, np.nan])
+def test_weights_that_did_not_make_the_recorded_scores_are_refused(detector, noises, wanted, off):
+    with pytest.raises(HumtuneError, match="fan-00002: its weights give nll scores up to"):
+        check(detector, noises, wanted, wanted + np.array([off, 0, 0, 0]), 1.0)
+
+
+def test_the_largest_difference_is_told_in_spreads(detector, noises, wanted):
+    found = check(detector, noises, wanted + np.array([0, -3e-4, 1e-4, 0]), wanted + 0.04, 1.0)
+    assert found == pytest.approx(3e-4, rel=1e-3)
+
+
+def test_scores_that_hardly_vary_are_compared_as_far_as_float32_goes(detector, noises, wanted):
+    rounding = 1e-7 * np.abs(wanted).max()
+    assert check(detector, noises, wanted + rounding, wanted, 1e-9) > 1
+    assert check(detector, noises, wanted, wanted, 0.0) == 0
+    with pytest.raises(HumtuneError, match="the ONNX model's"):
+        check(detector, noises, wanted + 100 * rounding, wanted, 1e-9)

@@ -1,0 +1,193 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humtune import __version__
+from humtune.detector.detector import Detector
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.calibration import threshold_from
+from humtune.export.alarms import count_alarms
+from humtune.export.search import export_search
+from humtune.ledger import Ledger
+from humtune.report.best import best_trial, measure
+from humtune.runtime.info import CARD, INFO, MODEL, read_info
+from humtune.runtime.scorer import Scorer
+from humtune.sounds.audio import to_waveform
+from humtune.sounds.table import Role
+from humtune.storage import Storage
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """The finished search and its exports, for tests that only look."""
+    ledger = Ledger.open(Storage(finished), "small")
+    out = tmp_path_factory.mktemp("out") / "models"
+    return ledger, export_search(ledger, out, false_alarm_rate=0.25)
+
+
+def test_an_unknown_machine_names_the_known(ledger, tmp_path):
+    with pytest.raises(UsageError, match="search 'small' has no machine 'pump'; it has fan, valve"):
+        export_search(ledger, tmp_path / "models", machines=["fan", "pump"])
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
+def test_a_rate_that_is_none_is_refused(ledger, tmp_path, rate):
+    with pytest.raises(UsageError, match="--false-alarm-rate lies between 0 and 1, got"):
+        export_search(ledger, tmp_path, false_alarm_rate=rate)
+
+
+def test_a_folder_of_recordings_is_refused_before_any_work(ledger, tmp_path):
+    recording = tmp_path / "fan" / "train" / "a.wav"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"sound")
+    with pytest.raises(UsageError, match="holds train"):
+        export_search(ledger, tmp_path)
+    assert recording.read_bytes() == b"sound"
+
+
+def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path):
+    with pytest.raises(HumtuneError, match="'small': no machine has a trial that ran its whole budget yet"):
+        export_search(ledger, tmp_path / "models", machines=["valve"])
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("detector.pt", None, r"detector.pt is missing: the trial's weights are gone"),
+        ("detector.pt", b"torn", r"this detector .* is damaged"),
+        ("reference.pt", b"torn", r"this reference .* is damaged"),
+        ("scores/cosine.npy", None, r"cosine.npy is missing"),
+        ("scores/nll.npy", None, r"nll.npy is missing"),
+    ],
+)
+def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, name, content, message):
+    file = ledger.file(best_trial(ledger.records("fan")).id, name)
+    if content is None:
+        ledger.storage.delete(file)
+    else:
+        ledger.storage.write(file, content)
+    with pytest.raises(HumtuneError, match=message):
+        export_search(ledger, tmp_path / "models", machines=["fan"])
+    assert not list((tmp_path / "models").glob("*"))
+
+
+def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
+    ids = [record.id for record in ledger.records("fan")]
+    best = best_trial(ledger.records("fan")).id
+    (other,) = set(ids) - {best}
+    ledger.storage.write(
+        ledger.file(best, "detector.pt"), ledger.storage.read(ledger.file(other, "detector.pt"))
+    )
+    with pytest.raises(HumtuneError, match=f"fan, {best}: its weights give .* don't belong together"):
+        export_search(ledger, tmp_path / "models")
+
+
+def test_the_model_scores_recordings_as_the_search_did(exported):
+    ledger, exports = exported
+    (model,) = exports.models
+    assert exports.skipped == ("valve: no trial has run its whole budget yet",)
+    assert exports.failed == ()
+    best, clips, bank = best_trial(ledger.records("fan")), ledger.clips("fan"), ledger.bank("fan")
+    recorded = ledger.scores(best.id, best.best_score)
+    scorer = Scorer.open(model.folder)
+    scored = bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
+    found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in scored])
+    np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-4 * recorded.std())
+    assert model.parity < 1e-4
+    assert model.size == (model.folder / MODEL).stat().st_size
+    threshold = threshold_from(recorded[clips.having(Role.HELD_OUT)], false_alarms=0.25)
+    assert scorer.info.threshold == threshold
+    assert list(model.alarms) == count_alarms(clips, recorded, threshold.value)
+    assert {(a.part, a.domain) for a in model.alarms} == {
+        (part, domain) for part in ("dev", "eval") for domain in ("source", "target")
+    }
+
+
+def test_the_settings_say_where_the_model_is_from(exported):
+    ledger, exports = exported
+    info, best = read_info(exports.models[0].folder), best_trial(ledger.records("fan"))
+    assert (info.machine, info.search, info.trial) == ("fan", "small", best.id)
+    assert info.score_type == best.best_score
+    assert info.configuration == best.config.model_dump(mode="json")
+    assert (info.sample_rate, info.least_samples) == (16_000, 31 * 128)
+    assert (info.versions["humtune"], info.versions["opset"]) == (__version__, "20")
+    assert {"torch", "onnx", "onnxruntime"} < info.versions.keys()
+    assert info.figures["omega_select_official"] == pytest.approx(best.objective)
+    assert info.figures["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
+
+
+def test_the_card_tells_what_a_user_has_to_know(exported):
+    ledger, exports = exported
+    folder = exports.models[0].folder
+    card = (folder / CARD).read_text()
+    info, best = read_info(folder), best_trial(ledger.records("fan"))
+    assert f"| Ω on the clips that chose it | {100 * best.objective:.1f} |" in card
+    figures = info.figures
+    for where in ("dev source", "dev target", "eval source", "eval target"):
+        key = where.replace(" ", "_")
+        alarms, caught = (100 * figures[f"{name}_{key}"] for name in ("false_alarms", "caught"))
+        normals = 8 if "dev" in where else 4  # clips a cell × sections
+        assert f"| {where} | {normals} | {alarms:.1f} | {normals} | {caught:.1f} |" in card
+    assert "at most 25.0% of" in card
+    assert "of 2 complete ones (2 in all)" in card
+    assert "| head.sigma2 | 0.02 |" in card
+    assert ledger.plan.data in card
+    assert ledger.plan.data_hash["fan"] in card
+
+
+def test_the_cards_program_runs(exported, monkeypatch, capsys):
+    ledger, exports = exported
+    folder = exports.models[0].folder
+    card = (folder / CARD).read_text()
+    program = card.split("```python\n")[1].split("```")[0]
+    recording = next((Path(ledger.plan.data) / "dev_data" / "fan" / "test").glob("*.wav"))
+    monkeypatch.chdir(folder.parent)
+    Path("recording.wav").write_bytes(recording.read_bytes())
+    exec(program, {})
+    score, decision = capsys.readouterr().out.split()
+    bank = ledger.bank("fan")
+    (index,) = np.flatnonzero(bank.table.name == recording.name)
+    scorer = Scorer.open(folder)
+    wanted = scorer.score(to_waveform(bank.clip(int(index))))
+    assert float(score) == pytest.approx(wanted, rel=1e-9)
+    assert (decision == "anomaly") == scorer.decide(wanted)
+
+
+def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypatch):
+    best = best_trial(ledger.records("fan"))
+    export_search(ledger, tmp_path / "kept", machines=["fan"])
+    ledger.storage.delete(ledger.file(best.id, "reference.pt"))
+    embedded = []
+    embed = Detector.embed
+    monkeypatch.setattr(Detector, "embed", lambda *a: embedded.append(len(a[2])) or embed(*a))
+    export_search(ledger, tmp_path / "made", machines=["fan"])
+    bank = ledger.bank("fan")
+    assert len(bank.table.having(Role.TRAIN)) in embedded
+    kept, made = (Scorer.open(tmp_path / name / "fan") for name in ("kept", "made"))
+    wave = to_waveform(bank.clip(0))
+    assert made.score(wave) == pytest.approx(kept.score(wave), rel=1e-5)
+    assert (made.info.threshold, made.info.figures) == (kept.info.threshold, kept.info.figures)
+
+
+def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledger, tmp_path):
+    fan, valve = best_trial(ledger.records("fan")), ledger.read("valve-00000")
+    done = fan.model_copy(update={"id": valve.id, "machine": "valve", "number": 0})
+    ledger.write(done)
+    ledger.write_scores(done.id, {name: np.zeros(len(ledger.clips("valve"))) for name in done.omega})
+    exports = export_search(ledger, tmp_path)
+    assert [model.info.machine for model in exports.models] == ["fan"]
+    assert len(exports.failed) == 1
+    assert "valve-00000/detector.pt is missing" in exports.failed[0]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "runs") == ["fan"]
+
+
+def test_exporting_again_replaces_the_model(ledger, tmp_path):
+    export_search(ledger, tmp_path, machines=["fan"], false_alarm_rate=0.5)
+    before = read_info(tmp_path / "fan")
+    export_search(ledger, tmp_path, machines=["fan"], false_alarm_rate=0.1)
+    after = read_info(tmp_path / "fan")
+    assert after.threshold.value > before.threshold.value
+    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD}

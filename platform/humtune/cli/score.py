@@ -77,7 +77,7 @@ def _print(info: "ModelInfo", run: "ScoringRun", files: list[Path]) -> None:
             f"{anomalies} of {_count(len(run.scored))} above the threshold {info.threshold.value:.6g}; "
             f"{run.clips_per_second:.1f} a second, real-time factor {run.real_time_factor:.4f}"
         )
-        lines.append(f"written: {', '.join(map(str, files))}")
+        lines.append(f"written: {len(files)} files in {files[0].parent}")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for failed in run.failed:

@@ -135,11 +135,11 @@ def _selection(measured: Measured) -> str:
     complete = sum(r.state == TrialState.COMPLETE for r in measured.records)
     text = (
         f"The trial has the highest Ω of {complete} complete ones ({len(measured.records)} in all) on the "
-        "labelled dev clips, with the better of its score types; being the best of many, that Ω is too high."
+        "labelled dev clips,\nwith the better of its score types; being the best of many, that Ω is too high."
     )
     if measured.cross_fitted:
         text += (
-            "\nCross-fitted Ω is what choosing so is worth: chosen on half of the clips, read on the other; "
+            "\nCross-fitted Ω is what choosing so is worth: chosen on half of the clips, read on the other;\n"
             f"mean ± standard deviation of {SPLITS} splits."
         )
     return text

@@ -1,6 +1,6 @@
 """Small banks of tones in noise, and a detector trained on one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -17,10 +17,13 @@ ROLES = (*[Role.TRAIN] * 8, *[Role.HELD_OUT] * 2, Role.SELECT, Role.REPORT)  # o
 MakeBank = Callable[..., ClipBank]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
     """Bitwise comparisons want one order of summation; tiny networks want no more threads anyway."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +73,7 @@ def bank(make_bank: MakeBank) -> ClipBank:
     return make_bank()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained(small: TrialConfig, bank: ClipBank) -> TrainingRun:
     """A run at its end. Tests must leave it as it is."""
     run = TrainingRun(small, bank)

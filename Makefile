@@ -21,7 +21,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 demo: .venv/installed
 	@rm -rf $(DEMO)
-	$(BIN)/humtune data synth $(DEMO)/recordings --machines fan,valve
+	$(BIN)/humtune data synth $(DEMO)/recordings --machines fan,valve --clips 40
 	$(BIN)/humtune search quick --data $(DEMO)/recordings --name demo --storage $(DEMO)/runs
 	$(BIN)/humtune export demo --out $(DEMO)/models --storage $(DEMO)/runs
 	$(BIN)/humtune report demo --storage $(DEMO)/runs

@@ -109,16 +109,17 @@ class TrainingRun:
 
     def _mask(self, picture: Tensor) -> Tensor:
         """SpecAugment: one band of rows and one of frames set to the mean, of random place and width."""
-        training = self.config.training
-        for axis, share in ((2, training.mask_frequency), (3, training.mask_time)):
-            size = picture.shape[axis]
-            width = self.rng.integers(0, int(share * size), len(picture), endpoint=True)
-            start = self.rng.integers(0, size - width, endpoint=True)
-            at = torch.arange(size, device=self.device)
-            first, last = (torch.from_numpy(v).to(self.device)[:, None] for v in (start, start + width))
-            hidden = (at >= first) & (at < last)
-            picture.masked_fill_(hidden.view(len(picture), 1, *_axis_shape(axis, size)), 0.0)
-        return picture
+        count, _, bins, frames = picture.shape
+        rows = self._bands(count, bins, self.config.training.mask_frequency)[:, None, :, None]
+        columns = self._bands(count, frames, self.config.training.mask_time)[:, None, None, :]
+        return picture.masked_fill_(torch.from_numpy(rows | columns).to(self.device), 0.0)
+
+    def _bands(self, count: int, size: int, widest: float) -> NDArray[np.bool_]:
+        """Where each of so many bands lies [count, size], none wider than a share of the size."""
+        width = self.rng.integers(0, int(widest * size), (count, 1), endpoint=True)
+        start = self.rng.integers(0, size - width, endpoint=True)
+        at = np.arange(size)
+        return (start <= at) & (at < start + width)
 
     def fit(self) -> Detector:
         """Run the epochs that are left and take the reference embeddings."""
@@ -152,10 +153,6 @@ class TrainingRun:
         self.optimiser.load_state_dict(content["optimiser"])
         self.rng.bit_generator.state = content["rng"]
         self.noise.set_state(content["noise"])
-
-
-def _axis_shape(axis: int, size: int) -> tuple[int, int]:
-    return (size, 1) if axis == 2 else (1, size)
 
 
 def learning_rate(training: Training, epoch: int) -> float:

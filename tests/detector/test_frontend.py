@@ -79,6 +79,22 @@ def test_a_cut_chunk_is_a_slice_of_the_whole_clips_spectrogram(
     close(found, whole[:, start : start + chunk_frames], spectrogram)
 
 
+def test_in_a_test_quiet_bins_beside_a_loud_tone_are_exact() -> None:
+    """float32's rounding of the tone would drown them: they lie 130 dB below it."""
+    spectrogram = Spectrogram(n_fft=1024, chunk_frames=16, n_mels=None)
+    time = np.arange(spectrogram.chunk_samples)
+    clip = (20_000 * np.sin(2 * np.pi * time / 16)).astype(np.int16)
+    frames = np.lib.stride_tricks.sliding_window_view(clip / 32_768, 1024)[::512]
+    window = torch.hann_window(1024).double().numpy()
+    power = np.abs(np.fft.rfft(frames * window).T) ** 2
+    wanted = 10 * np.log10(np.maximum(power, 1e-10))
+    frontend = Frontend(spectrogram, SAMPLE_RATE).eval()
+    found = frontend.picture(torch.from_numpy(clip)[None])[0]
+    assert found.dtype == torch.float32
+    assert wanted.max() - wanted.min() > 130
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=1e-4)
+
+
 def test_int16_and_float_samples_give_the_same_picture() -> None:
     frontend = Frontend(Spectrogram(n_fft=256, chunk_frames=32, n_mels=32), SAMPLE_RATE)
     samples = torch.from_numpy(noise(2 * 8_320).reshape(2, -1))

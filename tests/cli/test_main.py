@@ -1,11 +1,14 @@
 """How errors reach a person: one line, an exit code, no traceback."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
 from humtune.cli import main
+from humtune.cli.options import storage_option
 from humtune.errors import HumtuneError, UsageError
+from humtune.storage import Storage
 
 
 @pytest.mark.parametrize(
@@ -56,3 +59,14 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         shown = CliRunner().invoke(main.app, [*words, "--help"])
         assert shown.exit_code == 0
         assert words == ["version"] or f"Example: humtune {' '.join(words)}" in " ".join(shown.output.split())
+
+
+def test_next_commands_name_a_storage_that_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HUMTUNE_STORAGE", raising=False)
+    assert storage_option(Storage(tmp_path / "humtune-runs")) == ""
+    assert storage_option(Storage(tmp_path / "here")) == f" --storage {tmp_path / 'here'}"
+    monkeypatch.setenv("HUMTUNE_STORAGE", str(tmp_path / "here"))
+    assert storage_option(Storage(tmp_path / "here")) == ""

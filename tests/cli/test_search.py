@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from humtune import __version__
 from humtune.cli.main import main
@@ -103,6 +104,8 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         "resume taken-2": "no search named 'taken-2'",
         "stop nothing": "there are: taken",
     }
+    if not torch.cuda.is_available():
+        wrong[f"search quick {data} --device cuda"] = "PyTorch finds no GPU on this computer; leave it out"
     for words, said in wrong.items():
         code, _, err = humtune(*words.split())
         assert code == 2, (words, err)

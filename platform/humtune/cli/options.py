@@ -1,8 +1,12 @@
 """Options that several commands share."""
 
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from humtune.storage import Storage
 
 StorageUri = Annotated[
     str,
@@ -15,3 +19,9 @@ StorageUri = Annotated[
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
 
 DEFAULT_STORAGE = "humtune-runs"
+
+
+def storage_option(storage: "Storage") -> str:
+    """What a next command must say to find the storage again; nothing where it is the usual one."""
+    usual = type(storage)(os.environ.get("HUMTUNE_STORAGE", DEFAULT_STORAGE))
+    return "" if storage == usual else f" --storage {storage.uri}"

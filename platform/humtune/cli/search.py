@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, storage_option
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -49,6 +49,7 @@ def search(
 
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
+    run.check_device(device, address)
     resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources)
@@ -100,11 +101,12 @@ def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
 
     studies = run(ledger, address=address, slots=slots)
     console = Console()
+    place = storage_option(ledger.storage)
     left = sum(max(0, m.quota - len(m.ended)) for m in studies.machines.values())
     if left:
-        console.print(f"{left} trials are left: humtune resume {ledger.name}")
-    console.print(f"humtune report {ledger.name}   the table and figures")
-    console.print(f"humtune export {ledger.name} --out models   one model per machine")
+        console.print(f"{left} trials are left: humtune resume {ledger.name}{place}", soft_wrap=True)
+    console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
+    console.print(f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True)
 
 
 def _gpus(device: str, gpus: float | None) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import time
 
 import ray
+import torch
 from ray import tune
 
 from humtune import __version__
@@ -146,6 +147,15 @@ def tuner(
             verbose=0,
         ),
     )
+
+
+def check_device(device: str, address: str | None) -> None:
+    """Raise a UsageError where a search on this computer wants a GPU that it doesn't have."""
+    if device.startswith("cuda") and address is None and not torch.cuda.is_available():
+        raise UsageError(
+            f"--device {device}: PyTorch finds no GPU on this computer; leave it out, "
+            "or name a cluster that has some with --address"
+        )
 
 
 def connect(address: str | None) -> bool:

@@ -56,11 +56,12 @@ def test_json_has_both_omegas_in_percent(folder):
 
 def test_tables_name_both_omegas_and_show_decisions(folder):
     text = run(folder).stdout
-    assert max(map(len, text.splitlines()[:-4])) <= 80
+    assert max(map(len, text.splitlines()[:-5])) <= 80
     assert "fan: section 03 left out, without labels (--truth)" in text
     assert "valve: section 00 without decisions" in text
     for word in ("official", "paper", "precision", "recall", "F1"):
         assert word in text
+    assert "precision" not in run(folder, "--machines", "valve").stdout
     told = json.loads(run(folder, "--json").stdout)
     overall = next(line for line in text.splitlines() if line.split()[:2] == ["all", "dev"])
     assert overall.split()[2:4] == [f"{told[f'omega_{kind}']:.1f}" for kind in ("official", "paper")]

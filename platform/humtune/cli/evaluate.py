@@ -28,6 +28,7 @@ LEGEND = (
     "In percent. official: harmonic mean of AUC source, AUC target and pAUC over the sections (DCASE 2022).",
     "paper: with a pAUC per domain, four values a section. AUC: a domain's normals against all anomalies.",
 )
+DECISIONS_LEGEND = "precision, recall, F1: of a domain's own clips; harmonic means over sections and domains."
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
     console = Console(highlight=False)
     for table in _tables(told):
         console.print(table)
-    for line in LEGEND:
+    for line in (*LEGEND, DECISIONS_LEGEND) if "f1" in told else LEGEND:
         console.print(line, style="dim", soft_wrap=True)
     for line in told["notes"]:
         console.print(line, markup=False, soft_wrap=True)

@@ -28,6 +28,9 @@ def download(archive: Archive, folder: Path, session: requests.Session) -> Path:
     HumtuneError where it does not come whole; what has not the record's checksum is removed.
     """
     pooch.get_logger().setLevel("WARNING")
+    part = part_of(archive, folder)
+    for orphan in folder.glob("tmp????????"):  # pooch's own, from a process that was killed
+        orphan.unlink()
     with byte_progress(archive.name, total=archive.size) as show:
         try:
             path = pooch.retrieve(
@@ -35,15 +38,17 @@ def download(archive: Archive, folder: Path, session: requests.Session) -> Path:
                 known_hash=archive.checksum,
                 fname=archive.name,
                 path=folder,
-                downloader=Resuming(part_of(archive, folder), archive.size, session, show),
+                downloader=Resuming(part, archive.size, session, show),
             )
         except requests.RequestException as error:
             raise unreachable(archive.url, error) from error
         except ValueError as error:
+            part.unlink(missing_ok=True)
             raise HumtuneError(
                 f"{archive.url}: what came is not what the record describes (expected {archive.checksum}); "
                 "it was removed, the same command fetches it anew"
             ) from error
+    part.unlink(missing_ok=True)
     return Path(path)
 
 
@@ -75,7 +80,12 @@ class Resuming:
                 if breaks >= _PATIENCE:
                     raise broken
                 time.sleep(_PAUSE)
-        self.part.replace(output_file)
+        output = Path(output_file)
+        output.unlink(missing_ok=True)
+        try:
+            output.hardlink_to(self.part)  # both names until it is checked: a kill meanwhile costs nothing
+        except OSError:  # a file system without links
+            self.part.replace(output)
 
     @property
     def _have(self) -> int:

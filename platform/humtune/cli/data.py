@@ -1,4 +1,4 @@
-"""humtune data: make, check and count data sets."""
+"""humtune data: make, fetch, check and count data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
 
-app = typer.Typer(help="Make and check data sets of machine sounds.", no_args_is_help=True)
+app = typer.Typer(help="Make, fetch and check data sets of machine sounds.", no_args_is_help=True)
 
 
 @app.command()
@@ -33,6 +33,33 @@ def synth(
     names = [name.strip() for name in machines.split(",") if name.strip()]
     synthesise(folder, machines=names, sizes=sizes, severity=severity, seed=seed)
     typer.echo(f"{folder}: {', '.join(names)}. Next: humtune search quick --data {folder}")
+
+
+@app.command()
+def fetch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="where dev_data and eval_data go")],
+    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2024")] = 2022,
+    machines: Annotated[str, typer.Option(help="kinds of machine, with commas between; all if empty")] = "",
+    evaluation: Annotated[
+        bool, typer.Option("--eval/--no-eval", help="with eval_data, or dev_data only")
+    ] = True,
+    keep_zips: Annotated[bool, typer.Option("--keep-zips", help="keep the archives in DIR/zips")] = False,
+) -> None:
+    """Download recordings of DCASE Task 2 from Zenodo, check and unpack them.
+
+    A transfer that broke off goes on where it was; what is there already is left alone.
+    Example: humtune data fetch recordings --year 2022 --machines fan,valve
+    """
+    from humtune.sounds.fetch import fetch as bring
+
+    names = [name.strip() for name in machines.split(",") if name.strip()]
+    result = bring(folder, year=year, machines=names or None, evaluation=evaluation, keep_zips=keep_zips)
+    for heading, archives in (("fetched", result.new), ("already there", result.there)):
+        if archives:
+            typer.echo(f"{heading}: {', '.join(archive.name for archive in archives)}")
+    if result.truth:
+        typer.echo(f"The truth about the evaluation clips is not in these archives: copy {result.truth}.")
+    typer.echo(f"Next: humtune data check {folder}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from humtune import __version__
-from humtune.cli import data, export, report, score, search, track
+from humtune.cli import data, evaluate, export, report, score, search, submit, track
 from humtune.errors import HumtuneError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command()(report.report)
 app.command()(track.track)
 app.command()(export.export)
 app.command()(score.score)
+app.command()(evaluate.evaluate)
+app.command()(submit.submit)
 
 
 @app.command()

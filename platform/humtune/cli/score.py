@@ -26,8 +26,9 @@ def score(
 
     Exits with 1 where a recording could not be read. Example: humtune score models/fan new-recordings/
     """
+    from humtune.evaluation.scorefiles import make_folder
     from humtune.runtime.recordings import find_recordings, score_files
-    from humtune.runtime.results import make_folder, write_results
+    from humtune.runtime.results import write_results
     from humtune.runtime.scorer import Scorer
 
     paths = find_recordings(recordings)

@@ -1,0 +1,38 @@
+"""submit: a search's results as a DCASE submission."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+
+
+def submit(
+    name: SearchName,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files.")] = Path("submission"),
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Write a search's DCASE submission: scores and decisions of each machine's best trial, dev and eval.
+
+    Example: humtune submit first --out submission
+    """
+    from rich.console import Console
+
+    from humtune.ledger import Ledger
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    from humtune.report.submission import write_submission
+
+    written = write_submission(ledger, out)
+    console, errors = (
+        Console(stderr=e, highlight=False, soft_wrap=True, markup=False) for e in (False, True)
+    )
+    console.print(f"{', '.join(written.trials)}: {written.clips} clips, {len(written.files)} files in {out}")
+    for line in written.notes:
+        console.print(line)
+    for line in (*written.skipped, *written.failed):
+        errors.print(line)
+    console.print(f"humtune evaluate {out} --truth {ledger.plan.data}   holds it against the labels")
+    raise typer.Exit(1 if written.failed else 0)

@@ -1,0 +1,113 @@
+"""The DCASE submission folder of a search: scores and decisions of each machine's best trial."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
+from humtune.evaluation.cells import Array
+from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
+from humtune.ledger import Ledger, TrialRecord
+from humtune.report.best import best_trial, read_scores
+from humtune.sounds.table import ClipTable, Role
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was written, and what could not be."""
+
+    files: tuple[Path, ...]
+    trials: tuple[str, ...]  # the best of each machine that was written
+    clips: int
+    skipped: tuple[str, ...]  # a sentence for each machine that has no best trial yet
+    failed: tuple[str, ...]  # a sentence for each machine whose best trial can't be written
+    notes: tuple[str, ...]  # what a user should know about the thresholds
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A machine's test clips, with the scores and decisions of its best trial."""
+
+    trial: str
+    clips: ClipTable
+    scores: Array
+    decisions: NDArray[np.bool_]
+    note: str | None
+
+    def file_names(self) -> set[str]:
+        sections = np.unique(self.clips.section).tolist()
+        return {file_name(kind, self.clips.machine, section) for section in sections for kind in KINDS}
+
+
+def write_submission(ledger: Ledger, out: Path) -> Submission:
+    """Write `anomaly_score_…` and `decision_result_…` of all test clips, dev and eval, a pair per section.
+
+    Thresholds are those of the report and the exported models: from held-out training clips. A machine that
+    can't be written does not keep the others from it. UsageError where `out` holds score files that this
+    search would not replace; HumtuneError where no machine can be written.
+    """
+    entries: list[_Entry] = []
+    skipped: list[str] = []
+    failed: list[str] = []
+    for machine in ledger.plan.machines:
+        try:
+            best = best_trial(ledger.records(machine))
+            if best is None:
+                skipped.append(f"{machine}: no trial has run its whole budget yet")
+            else:
+                entries.append(_entry(ledger, best))
+        except HumtuneError as error:
+            failed.append(f"{machine}: {error}")
+    if not entries and failed:
+        raise HumtuneError("; ".join(failed))
+    if not entries:
+        raise HumtuneError(f"search {ledger.name!r}: no machine has a trial that ran its whole budget yet")
+    _check_foreign(out, set().union(*(entry.file_names() for entry in entries)))
+    make_folder(out)
+    return Submission(
+        files=tuple(file for entry in entries for file in _write(entry, out)),
+        trials=tuple(entry.trial for entry in entries),
+        clips=sum(len(entry.clips) for entry in entries),
+        skipped=tuple(skipped),
+        failed=tuple(failed),
+        notes=tuple(f"{entry.clips.machine}: {entry.note}" for entry in entries if entry.note),
+    )
+
+
+def _entry(ledger: Ledger, best: TrialRecord) -> _Entry:
+    clips, scores = ledger.clips(best.machine), read_scores(ledger, best.id, best.best_score)
+    threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=FALSE_ALARMS)
+    test = np.flatnonzero(clips.split == "test")
+    if not test.size:
+        raise HumtuneError("the search had no test clips")
+    test = test[np.argsort(clips.name[test], kind="stable")]
+    names, count = np.unique(clips.name[test], return_counts=True)
+    if (count > 1).any():
+        raise HumtuneError(
+            f"two test clips are called {names[count > 1][0]}; a submission needs one of a name"
+        )
+    chosen = scores[test]
+    if not np.isfinite(chosen).all():
+        first = int(np.argmin(np.isfinite(chosen)))
+        raise HumtuneError(f"{best.id}: the score of {clips.name[test][first]} is {chosen[first]}")
+    return _Entry(best.id, clips.take(test), chosen, decide(chosen, threshold.value), threshold.note)
+
+
+def _check_foreign(out: Path, names: set[str]) -> None:
+    foreign = sorted({path.name for kind in KINDS for path in find_files(out, kind)} - names)
+    if foreign:
+        raise UsageError(f"{out}: holds {foreign[0]}, which is no part of this search; choose another --out")
+
+
+def _write(entry: _Entry, out: Path) -> list[Path]:
+    files = []
+    for section in np.unique(entry.clips.section).tolist():
+        here = entry.clips.section == section
+        names = entry.clips.name[here].tolist()
+        for kind, values in zip(KINDS, (entry.scores[here], entry.decisions[here]), strict=True):
+            place = {"machine": entry.clips.machine, "section": section}
+            files.append(write_file(out, kind, **place, names=names, values=values.tolist()))
+    return files

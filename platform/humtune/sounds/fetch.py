@@ -1,0 +1,159 @@
+"""Fetch the recordings of DCASE Task 2 from Zenodo.
+
+<folder>/zips/<archive>[.part]   while they are transferred
+<folder>/dev_data/<machine>      unpacked
+<folder>/eval_data/<machine>
+"""
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from filelock import FileLock, Timeout
+from rich.filesize import decimal
+
+from humtune.errors import HumtuneError, UsageError
+from humtune.sounds.clip import is_recording
+from humtune.sounds.dcase import SPLITS, listing
+from humtune.sounds.editions import Edition, edition
+from humtune.sounds.transfer import download, part_of
+from humtune.sounds.unpack import settle, unpack
+from humtune.sounds.zenodo import SITE, Archive, open_session, read_record
+
+_ROOM = 2  # bytes on disk for each byte of an archive: the zip, and what is in it
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a call of `fetch` brought, and what was there before."""
+
+    new: tuple[Archive, ...]
+    there: tuple[Archive, ...]
+    truth: str  # how to get the truth about the evaluation clips; empty where none were asked for
+
+
+def fetch(
+    folder: Path,
+    *,
+    year: int = 2022,
+    machines: Sequence[str] | None = None,
+    evaluation: bool = True,
+    keep_zips: bool = False,
+    site: str | None = None,
+) -> Fetched:
+    """Fetch a year's recordings into a folder: chosen machines (or all), with or without eval_data.
+
+    What is there already is not fetched again, and a broken transfer goes on where it broke off. The site is
+    Zenodo, or what HUMTUNE_ZENODO names. UsageError for an unknown year or machine; HumtuneError where the
+    disk has too little room, the site does not answer, or an archive is not what its record says.
+    """
+    wanted = edition(year)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file; expected a folder to fetch the recordings into")
+    with open_session() as session:
+        site = site or os.environ.get("HUMTUNE_ZENODO", SITE)
+        archives = _choose(session, wanted, machines, evaluation=evaluation, site=site.rstrip("/"))
+        for archive in archives:
+            settle(folder / archive.root, archive.machine, Path(archive.name).stem)
+        there = tuple(archive for archive in archives if _is_there(archive, folder))
+        missing = tuple(archive for archive in archives if archive not in there)
+        if missing:
+            with _zips_folder(folder) as zips:
+                _bring(session, missing, folder, zips, keep_zips=keep_zips)
+    return Fetched(missing, there, wanted.truth.format(folder=folder) if evaluation else "")
+
+
+def _choose(
+    session: requests.Session,
+    wanted: Edition,
+    machines: Sequence[str] | None,
+    *,
+    evaluation: bool,
+    site: str,
+) -> list[Archive]:
+    """The archives to have, machine by machine; from 2023 on, dev and eval have different machines."""
+    records = wanted.records(evaluation=evaluation)
+    found = {kind: read_record(session, record, kind, site=site) for kind, record in records.items()}
+    known = sorted({machine for archives in found.values() for machine in archives})
+    for machine in machines or ():
+        if machine not in known:
+            parts = "dev_data and eval_data" if evaluation else "dev_data"
+            raise UsageError(
+                f"no machine {machine!r} in {parts} of DCASE {wanted.year}; there are: {', '.join(known)}"
+            )
+        for kind, archives in found.items():
+            if machine not in archives:
+                logger.warning("%s: record %d has no %s archive of it", machine, records[kind], kind)
+    chosen = dict.fromkeys(machines or known)
+    return [archives[m] for m in chosen for archives in found.values() if m in archives]
+
+
+def _is_there(archive: Archive, folder: Path) -> bool:
+    """Whether recordings of its splits lie where it would be unpacked."""
+    place = folder / archive.root / archive.machine
+    splits = {SPLITS[path.name] for path in _split_folders(place) if any(map(is_recording, listing(path)))}
+    return splits >= ({"train", "test"} if archive.kind == "dev" else {archive.kind})
+
+
+def _split_folders(place: Path) -> list[Path]:
+    return [place / name for name in SPLITS if (place / name).is_dir()]
+
+
+@contextmanager
+def _zips_folder(folder: Path) -> Iterator[Path]:
+    """The folder of the archives, for one process at a time; it goes when it is empty."""
+    zips = folder / "zips"
+    zips.mkdir(parents=True, exist_ok=True)
+    lock = zips / ".lock"
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield zips
+            finally:
+                lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    zips.rmdir()
+    except Timeout as error:
+        raise HumtuneError(f"{folder}: another humtune data fetch is at work there; wait for it") from error
+
+
+def _bring(
+    session: requests.Session, archives: Sequence[Archive], folder: Path, zips: Path, *, keep_zips: bool
+) -> None:
+    _ask_for_room(archives, zips)
+    try:
+        for archive in archives:
+            path = download(archive, zips, session)
+            unpack(path, folder / archive.root, archive.machine)
+            if not keep_zips:
+                path.unlink()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise HumtuneError(
+            f"{folder}: the disk is full; make room, the same command goes on where it was"
+        ) from error
+
+
+def _ask_for_room(archives: Sequence[Archive], zips: Path) -> None:
+    """HumtuneError where the archives and what is in them would not fit on the disk."""
+    needed = sum(_ROOM * archive.size - _bytes_here(archive, zips) for archive in archives)
+    free = shutil.disk_usage(zips).free
+    if needed > free:
+        raise HumtuneError(
+            f"{zips.parent}: fetching {len(archives)} archives takes about {decimal(needed)}, "
+            f"but {decimal(free)} are free; choose fewer --machines, --no-eval or another folder"
+        )
+
+
+def _bytes_here(archive: Archive, zips: Path) -> int:
+    here = (path.stat().st_size for path in (zips / archive.name, part_of(archive, zips)) if path.exists())
+    return min(archive.size, sum(here))

@@ -1,5 +1,4 @@
 import logging
-import os
 import shutil
 import threading
 from pathlib import Path
@@ -15,8 +14,6 @@ from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.dcase import find_dataset
 from humtune.sounds.table import ANOMALY, Role
 from humtune.storage import Storage
-
-REAL = Path(os.environ.get("HUMTUNE_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 class Distant(Storage):
@@ -181,9 +178,8 @@ def test_a_torn_bank_is_an_error_not_a_traceback(dcase2022: Path, storage: Stora
         ClipBank.open(storage, bank.folder)
 
 
-@pytest.mark.skipif(not (REAL / "dcase2023").is_dir(), reason=f"no real recordings in {REAL}")
-def test_real_recordings_fill_a_bank(storage: Storage):
-    bank = load_banks(REAL / "dcase2023", storage, ["ToyCar"])["ToyCar"]
+def test_real_recordings_fill_a_bank(storage: Storage, real_data: Path):
+    bank = load_banks(real_data / "dcase2023", storage, ["ToyCar"])["ToyCar"]
     assert len(bank.table) == 320
     assert set(bank.lengths) == {12 * 16_000}
     assert len(bank.table.having(Role.HELD_OUT)) == 22

@@ -1,4 +1,3 @@
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -6,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from humtune.errors import UsageError
-from humtune.sounds.annotations import clip_key, read_attributes
+from humtune.sounds.annotations import clip_key, read_attributes, read_truth
 from humtune.sounds.dcase import find_dataset, find_datasets
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
-
-REAL = Path(os.environ.get("HUMTUNE_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def test_dev_and_eval_are_one_data_set(dcase2022: Path):
@@ -34,6 +31,17 @@ def test_truth_is_found_beside_and_inside_the_roots(dcase2022: Path, place: str)
     test = [c for c in clips if (c.part, c.split) == ("eval", "test")]
     assert [c.label for c in test] == [NORMAL, ANOMALY, NORMAL, ANOMALY]
     assert [c.domain for c in test] == [SOURCE, SOURCE, TARGET, TARGET]
+
+
+def test_truth_of_2021_is_a_file_per_domain(tmp_path: Path):
+    for kind in ("ground_truth_data", "ground_truth_domain"):
+        (tmp_path / kind).mkdir()
+    for domain in ("source", "target"):
+        path = tmp_path / "ground_truth_data" / f"ground_truth_fan_section_03_{domain}_test.csv"
+        path.write_text(f"section_03_{domain}_test_0000.wav,0\nsection_03_{domain}_test_0001.wav,1\n")
+    truth = read_truth([tmp_path], "label", "fan")
+    names = [f"section_03_{d}_test_000{i}.wav" for d in ("source", "target") for i in (0, 1)]
+    assert [truth[clip_key(name)] for name in names] == [0, 1, 0, 1]
 
 
 def test_truth_beside_a_single_root_is_found(dcase2022: Path):
@@ -122,9 +130,8 @@ def test_an_unknown_machine_gets_the_list(dcase2022: Path):
         find_dataset(dcase2022).clips("pump")
 
 
-@pytest.mark.skipif(not (REAL / "dcase2023").is_dir(), reason=f"no real recordings in {REAL}")
-def test_real_recordings_are_found():
-    clips = find_dataset(REAL / "dcase2023").clips("ToyCar")
+def test_real_recordings_are_found(real_data: Path):
+    clips = find_dataset(real_data / "dcase2023").clips("ToyCar")
     cells = Counter((c.split, c.domain, c.label) for c in clips)
     assert cells == {
         ("train", SOURCE, NORMAL): 210,
@@ -135,4 +142,4 @@ def test_real_recordings_are_found():
         ("test", TARGET, ANOMALY): 25,
     }
     assert all(c.attributes.startswith("car=") and ",spd=" in c.attributes for c in clips)
-    assert len(find_datasets(REAL)) == 2
+    assert len(find_datasets(real_data)) == 2

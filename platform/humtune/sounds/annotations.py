@@ -43,7 +43,7 @@ def read_truth(places: Iterable[Path], kind: str, machine: str) -> dict[str, int
 
 def truth_files(places: Iterable[Path], kind: str, machine: str) -> list[Path]:
     """The truth files of a machine in the ground truth folders that lie in any of the places."""
-    pattern = f"ground_truth_{machine}_section_[0-9][0-9]_test.csv"
+    pattern = f"ground_truth_{machine}_section_[0-9][0-9]*_test.csv"  # 2021: a file per domain
     return sorted(path for place in places for path in (place / TRUTH_FOLDERS[kind]).glob(pattern))
 
 

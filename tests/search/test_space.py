@@ -72,7 +72,20 @@ BROKEN = {
         "fixed: training.epochs = 0: should be greater than or equal to 1"
     ),
     f"{MU}fixed: {{spectrogram: {{n_fft: 255}}}}\n": "n_fft must be even, got 255",
-    f"{MU}fixed: {{scores: [cosin]}}\n": "fixed: scores.0 = 'cosin': should be 'cosine' or 'nll'",
+    f"{MU}fixed: {{scores: [cosin]}}\n": "fixed: scores.0 = 'cosin': should be 'cosine', 'nll', 'knn'",
+    f"{MU}fixed: {{scoring: {{pool: domain}}}}\n": (
+        "fixed: scoring.pool = 'domain': should be 'machine' or 'section'"
+    ),
+    "search: {head: {presets: {a: {kind: arcfase}}}}\n": (
+        ": search.head can be 'a': head = {'kind': 'arcfase'}: "
+        "kind should be 'variational', 'cross_entropy' or 'arcface'"
+    ),
+    "search: {head: {presets: {ce: {kind: cross_entropy, mu: 5}}}}\n": (
+        ": search.head can be 'ce': head.mu = 5: no such setting"
+    ),
+    "search: {head: {presets: {ce: {kind: cross_entropy}}}}\nfixed: {scores: [nll]}\n": (
+        ": search.head can be 'ce': a cross_entropy head can't give scores: nll; add one, such as cosine"
+    ),
     f"{MU}fixed: {{seed: 4}}\n": ": seed: every trial has its own; set the space's `seed`, outside of fixed",
     f"{MU}fixed: {{head: {{mu: 3}}}}\n": ": head.mu is both fixed and searched; keep one",
     f"{MU}fixed: {{head.mu: 3}}\n": ": head.mu is both fixed and searched; keep one",

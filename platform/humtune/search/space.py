@@ -193,10 +193,19 @@ _WORDS = {
 def first_error(error: ValidationError) -> str:
     """The first thing that is wrong, in one line: key, value, bound. Misspelt keys come first."""
     first = _first(error)
-    key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    key = _key(first["loc"])
+    if not key:  # of no one setting: how several go together
+        return _message(first)
     if first["type"] == "missing":
         return f"{key} {_message(first)}"
     return f"{key} = {first['input']!r}: {_message(first)}"
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """A setting's dotted name, without the names of pydantic's alternatives."""
+    if place[:1] == ("head",):
+        place = ("head", *place[2:])
+    return ".".join(str(part) for part in place if part not in _TAGS)
 
 
 def _first(error: ValidationError) -> Any:
@@ -207,7 +216,7 @@ def _message(first: Any) -> str:
     """What is wrong, without key and value."""
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        path = ".".join(str(part) for part in first["loc"])
+        path = _key(first["loc"])
         names = [name for name, _ in _flat(TrialConfig().model_dump())]
         names += [*Space.model_fields, *Range.model_fields, "presets"]
         close = get_close_matches(path, names, 1) or get_close_matches(last, names, 1)

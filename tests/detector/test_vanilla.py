@@ -63,7 +63,7 @@ def test_arcface_is_a_loop_over_clips_and_classes(margin: float, scale: float) -
     with torch.no_grad():  # one clip that points away from its class, where the cosine would rise again
         features[0] = -2 * head.weight[0] + 0.05 * features[0]
     loss, logits = head.loss(features, target, noise())
-    assert float(loss) == pytest.approx(naive_arcface(head, features, target), rel=1e-5)
+    assert loss.item() == pytest.approx(naive_arcface(head, features, target), rel=1e-5)
     torch.testing.assert_close(logits, head.classify(features))
 
 

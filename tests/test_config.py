@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from humtune.config import Backbone, Spectrogram, Training, TrialConfig, VariationalHead, set_path
+from humtune.config import (
+    ArcFaceHead,
+    Backbone,
+    CrossEntropyHead,
+    HeadConfig,
+    Spectrogram,
+    Training,
+    TrialConfig,
+    VariationalHead,
+    set_path,
+)
 
 CLIP = 160_000  # samples of 10 s at 16 kHz
 
@@ -17,7 +27,11 @@ CLIP = 160_000  # samples of 10 s at 16 kHz
         {"spectrogram": {"nfft": 256}},
         {"backbone": {"depth": 3}},
         {"head": {"sigma": 0.1}},
-        {"head": {"kind": "arcface"}},
+        {"head": {"kind": "arcfase"}},
+        {"head": {"kind": "cross_entropy", "mu": 5}},
+        {"head": {"kind": "arcface", "sigma2": 0.1}},
+        {"head": {"margin": 0.5}},
+        {"scoring": {"k": 3}},
         {"training": {"epoch": 3}},
     ],
 )
@@ -42,6 +56,13 @@ def test_unknown_settings_are_refused(tree: dict[str, Any]) -> None:
         ("head.sigma2", 0),
         ("head.sigma2", -0.1),
         ("head.beta_class", -1),
+        ("head", {"kind": "arcface", "margin": -0.1}),
+        ("head", {"kind": "arcface", "margin": 1.6}),
+        ("head", {"kind": "arcface", "scale": 0}),
+        ("head", 3),
+        ("scoring.pool", "domain"),
+        ("scoring.aggregation", "sum"),
+        ("scoring.neighbours", 0),
         ("training.epochs", 0),
         ("training.batch_size", 1),
         ("training.chunks_per_clip", 0),
@@ -80,6 +101,7 @@ def test_defaults_are_the_papers() -> None:
     toycar = Spectrogram(n_fft=256, chunk_frames=512, n_mels=256, db=True)  # Table 2
     assert config.spectrogram == toycar
     assert config.backbone == Backbone(width=1, activation="relu", embedding=128)  # Table 1
+    assert isinstance(config.head, VariationalHead)
     assert config.head.beta_class == 1
     training = config.training  # §4.1
     assert (training.epochs, training.batch_size, training.learning_rate) == (50, 64, 1e-3)
@@ -141,3 +163,33 @@ def test_a_mapping_is_merged_and_never_shared() -> None:
     assert tree == {"spectrogram": 3}
     set_path(tree, "spectrogram", preset)
     assert tree == {"spectrogram": preset}
+
+
+def test_a_head_without_a_kind_is_variational() -> None:
+    for tree in ({}, {"mu": 10}):
+        config = TrialConfig.model_validate({"head": tree})
+        assert config.head == VariationalHead(**tree)
+
+
+@pytest.mark.parametrize(
+    "head", [VariationalHead(mu=7), CrossEntropyHead(), ArcFaceHead(margin=0.3, scale=16)]
+)
+def test_every_head_survives_its_json(head: HeadConfig) -> None:
+    config = TrialConfig(head=head)
+    again = TrialConfig.model_validate_json(config.model_dump_json())
+    assert again == config
+    assert type(again.head) is type(head)
+
+
+def test_a_trial_gets_the_scores_that_its_head_can_give() -> None:
+    asked = ("nll", "knn", "cosine")
+    assert TrialConfig(scores=asked).score_types == asked
+    for head in (CrossEntropyHead(), ArcFaceHead()):
+        assert TrialConfig(head=head, scores=asked).score_types == ("knn", "cosine")
+
+
+def test_a_head_that_can_give_no_score_asked_for_is_refused() -> None:
+    with pytest.raises(
+        ValidationError, match="a cross_entropy head can't give scores: nll; add one, such as"
+    ):
+        TrialConfig(head=CrossEntropyHead(), scores=("nll",))

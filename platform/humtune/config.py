@@ -1,14 +1,16 @@
 """What one trial is: every choice that shapes a detector, frozen, with the paper's values as defaults."""
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 SAMPLE_RATE = 16_000  # Hz: every clip is brought to it; the rate of all DCASE Task 2 data
 TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
 Labels = Literal["section", "attributes", "both"]
-ScoreName = Literal["cosine", "nll"]
+ScoreName = Literal["cosine", "nll", "knn", "knn_normalised", "mahalanobis", "mahalanobis_class", "neg_logit"]
+NEED_VARIANCES: frozenset[ScoreName] = frozenset({"nll"})
 
 
 class Frozen(BaseModel):
@@ -62,10 +64,60 @@ class Backbone(Frozen):
 class VariationalHead(Frozen):
     """Embeddings drawn towards N(μ_class, σ² I), class means orthogonal and of length mu (paper §3.3)."""
 
+    has_variances: ClassVar[bool] = True
+
     kind: Literal["variational"] = "variational"
     mu: float = Field(5.0, gt=0, description="length of a class mean: μ")
     sigma2: float = Field(0.02, gt=0, description="variance of a class: σ²")
     beta_class: float = Field(1.0, ge=0, description="weight of the cross-entropy: β_class")
+
+
+class CrossEntropyHead(Frozen):
+    """The backbone's features as embeddings, told apart by a linear map (the paper's vanilla baseline)."""
+
+    has_variances: ClassVar[bool] = False
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+
+
+class ArcFaceHead(Frozen):
+    """Features told apart by their angle to each class, with a margin (Deng et al., arXiv:1801.07698)."""
+
+    has_variances: ClassVar[bool] = False
+
+    kind: Literal["arcface"] = "arcface"
+    margin: float = Field(0.5, ge=0, lt=math.pi / 2, description="added to the angle to the own class, rad")
+    scale: float = Field(30.0, gt=0, description="what cosines are multiplied by to make logits")
+
+
+def _head_kind(head: Any) -> str:
+    """A head that doesn't say its kind is variational: so it was before there were others."""
+    kind = head.get("kind", "variational") if isinstance(head, dict) else getattr(head, "kind", "variational")
+    return str(kind)
+
+
+HeadConfig = Annotated[
+    Annotated[VariationalHead, Tag("variational")]
+    | Annotated[CrossEntropyHead, Tag("cross_entropy")]
+    | Annotated[ArcFaceHead, Tag("arcface")],
+    Discriminator(
+        _head_kind,
+        custom_error_type="head_kind",
+        custom_error_message="kind should be 'variational', 'cross_entropy' or 'arcface'",
+    ),
+]
+
+
+class Scoring(Frozen):
+    """How the embeddings of a clip's chunks become its score, whatever the score type."""
+
+    pool: Literal["machine", "section"] = Field(
+        "machine", description="references that count: the machine's, or those of the clip's own section"
+    )
+    aggregation: Literal["mean", "max", "embedding"] = Field(
+        "mean", description="of the chunks' scores; embedding averages each clip's embeddings before scoring"
+    )
+    neighbours: int = Field(5, ge=1, description="references that a k-nearest-neighbour score looks at: k")
 
 
 class Training(Frozen):
@@ -88,13 +140,24 @@ class TrialConfig(Frozen):
 
     spectrogram: Spectrogram = Spectrogram()
     backbone: Backbone = Backbone()
-    head: Annotated[VariationalHead, Field(description="what the embeddings are trained towards")] = (
-        VariationalHead()
-    )
+    head: HeadConfig = Field(VariationalHead(), description="what the embeddings are trained towards")
     training: Training = Training()
     labels: Labels = "section"
     scores: tuple[ScoreName, ...] = Field(("cosine", "nll"), min_length=1)
+    scoring: Scoring = Scoring()
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_a_score(self) -> "TrialConfig":
+        if not self.score_types:
+            asked = ", ".join(self.scores)
+            raise ValueError(f"a {self.head.kind} head can't give scores: {asked}; add one, such as cosine")
+        return self
+
+    @property
+    def score_types(self) -> tuple[ScoreName, ...]:
+        """The score types that the trial gets: of those asked for, the ones that its head can give."""
+        return tuple(s for s in self.scores if self.head.has_variances or s not in NEED_VARIANCES)
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:

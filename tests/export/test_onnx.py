@@ -2,12 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.detector.head import Embeddings
@@ -76,6 +78,32 @@ def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, s
     graph = export_onnx(detector, score_type, {})
     found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())  # else a small difference would say nothing
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+
+
+@pytest.mark.parametrize(
+    ("score_type", "head", "aggregation"),
+    [
+        ("knn", {"kind": "arcface"}, "max"),
+        ("knn_normalised", {"kind": "cross_entropy"}, "mean"),
+        ("mahalanobis", {"kind": "arcface"}, "embedding"),
+        ("mahalanobis_class", {"kind": "variational"}, "mean"),
+        ("neg_logit", {"kind": "arcface"}, "max"),
+        ("nll", {"kind": "variational"}, "embedding"),
+    ],
+)
+def test_every_score_of_every_head_is_exported(make_detector, noises, score_type, head, aggregation):
+    """The graph knows no section: it scores as the detector does a clip of an unknown one."""
+    raw = VARIANTS["linear, not a power of two"].model_dump() | {"head": head, "scores": [score_type]}
+    config = raw | {"scoring": {"pool": "section", "aggregation": aggregation, "neighbours": 3}}
+    detector = make_detector(TrialConfig.model_validate(config))
+    chunks = torch.arange(60) // 5
+    detector.reference = replace(detector.reference, section=chunks % 2, label=chunks % 3)
+    tested = replace(detector.embed(noises, TESTED), section=None)
+    wanted = detector.score(tested)[score_type]
+    graph = export_onnx(detector, score_type, {})
+    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    assert wanted.std() > 1e-3 * abs(wanted.mean())
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
 

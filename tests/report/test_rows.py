@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import hmean
 
+from humtune.config import TrialConfig
 from humtune.ledger import TrialState
 from humtune.report.best import measure
 from humtune.report.rows import machine_row, overall_row
@@ -80,3 +81,13 @@ def test_without_domains_there_is_no_target(bench, make_clips):
     assert row.auc_target is None
     assert row.omega_select_official == row.omega_select_paper
     assert row.auc_source > 0.5
+
+
+def test_a_head_without_mu_leaves_its_cells_empty(bench):
+    ledger = filled(bench)
+    for record in list(ledger.records("fan")):
+        config = TrialConfig.model_validate(record.config.model_dump() | {"head": {"kind": "arcface"}})
+        ledger.write(record.model_copy(update={"config": config}))
+    row = machine_row(measure(ledger, "fan"))
+    assert (row.head, row.mu, row.sigma2, row.beta_class) == ("arcface", None, None, None)
+    assert machine_row(measure(ledger, "valve")).head == "variational"

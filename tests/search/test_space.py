@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humtune.config import Spectrogram, TrialConfig
+from humtune.config import ArcFaceHead, Spectrogram, TrialConfig
 from humtune.errors import UsageError
-from humtune.search.dimensions import Choice, Presets, Range
+from humtune.search.dimensions import Choice, Presets, Range, places
 from humtune.search.space import Space, check_space, override, read_space, space_folders
 
 CARRIED = Path(__file__).parents[2] / "search_spaces"
 MU = "search: {head.mu: [5, 10]}\n"
+HEADS = "{variational: {}, ce: {kind: cross_entropy}, arcface: {kind: arcface, scale: 16}}"
+OPENING = (
+    f"search: {{head: {{presets: {HEADS}, search: "
+    "{variational: {mu: [5, 10], sigma2: {low: 0.02, high: 0.5, log: true}}, "
+    "arcface: {margin: [0.2, 0.5]}}}}\n"
+)
 
 Write = Callable[[str], Path]
 
@@ -72,7 +78,20 @@ BROKEN = {
         "fixed: training.epochs = 0: should be greater than or equal to 1"
     ),
     f"{MU}fixed: {{spectrogram: {{n_fft: 255}}}}\n": "n_fft must be even, got 255",
-    f"{MU}fixed: {{scores: [cosin]}}\n": "fixed: scores.0 = 'cosin': should be 'cosine' or 'nll'",
+    f"{MU}fixed: {{scores: [cosin]}}\n": "fixed: scores.0 = 'cosin': should be 'cosine', 'nll', 'knn'",
+    f"{MU}fixed: {{scoring: {{pool: domain}}}}\n": (
+        "fixed: scoring.pool = 'domain': should be 'machine' or 'section'"
+    ),
+    "search: {head: {presets: {a: {kind: arcfase}}}}\n": (
+        ": search.head can be 'a': head = {'kind': 'arcfase'}: "
+        "kind should be 'variational', 'cross_entropy' or 'arcface'"
+    ),
+    "search: {head: {presets: {ce: {kind: cross_entropy, mu: 5}}}}\n": (
+        ": search.head can be 'ce': head.mu = 5: no such setting"
+    ),
+    "search: {head: {presets: {ce: {kind: cross_entropy}}}}\nfixed: {scores: [nll]}\n": (
+        ": search.head can be 'ce': a cross_entropy head can't give scores: nll; add one, such as cosine"
+    ),
     f"{MU}fixed: {{seed: 4}}\n": ": seed: every trial has its own; set the space's `seed`, outside of fixed",
     f"{MU}fixed: {{head: {{mu: 3}}}}\n": ": head.mu is both fixed and searched; keep one",
     f"{MU}fixed: {{head.mu: 3}}\n": ": head.mu is both fixed and searched; keep one",
@@ -158,6 +177,44 @@ BROKEN = {
     ),
     "search: {training: {presets: {a: {epochs: 3}}}}\n": (
         ": search.training can be 'a': the budget is the same for every trial; fix training.epochs"
+    ),
+    # what a preset opens
+    f"search: {{head: {{presets: {HEADS}, search: {{arc: {{margin: [0.5]}}}}}}}}\n": (
+        "search: there is no preset 'arc'; there are: variational, ce, arcface"
+    ),
+    f"search: {{head: {{presets: {HEADS}, search: {{arcface: {{scale: [8, 16]}}}}}}}}\n": (
+        "preset 'arcface' both sets and searches scale; keep one"
+    ),
+    f"search: {{head: {{presets: {HEADS}, search: {{ce: {{mu: [5]}}}}}}}}\n": (
+        ": search.head.mu can be 5: head.mu = 5: no such setting"
+    ),
+    f"search: {{head: {{presets: {HEADS}, search: {{variational: {{mu: {{low: 0, high: 5}}}}}}}}}}\n": (
+        ": search.head.mu can be 0: should be greater than 0"
+    ),
+    f"search: {{head: {{presets: {HEADS}, search: {{variational: {{mu: {{lo: 1, high: 5}}}}}}}}}}\n": (
+        ": search.head.search.variational.mu.lo = 1: no such setting; did you mean low?"
+    ),
+    f"search: {{head: {{presets: {HEADS}, search: {{variational: {{mu: 5}}}}}}}}\n": (
+        ": search.head.search.variational.mu = 5: should be a list of values"
+    ),
+    f"search: {{head: {{presets: {HEADS}}}, head.mu: [5]}}\n": (
+        ": search.head.mu lies within search.head; keep one"
+    ),
+    "fixed: {head: {mu: 5}}\nsearch: {head: {presets: {v: {}}, search: {v: {mu: [5]}}}}\n": (
+        ": head.mu is both fixed and searched; keep one"
+    ),
+    "search: {training: {presets: {a: {}}, search: {a: {epochs: [5, 9]}}}}\n": (
+        ": search.training.epochs: the budget is the same for every trial; put it in fixed"
+    ),
+    "search: {head: {presets: {a: {}, b: {}}, search: {a: {mu: [5]}, b: {mu: [5, 7]}}}}\n": (
+        ": search.head.mu differs from preset to preset; search it alike in all"
+    ),
+    f"{OPENING}first: [{{head: ce, head.mu: 5}}]\n": (
+        ": first point 1: head.mu = 5 is searched only with head: variational; say so beside it"
+    ),
+    f"{OPENING}first: [{{head.mu: 5}}]\n": ": head.mu = 5 is searched only with head: variational; say so",
+    f"{OPENING}first: [{{head: variational, head.mu: 7}}]\n": (
+        ": first point 1: head.mu = 7 lies outside its search: 5, 10"
     ),
     # first points
     f"{MU}first: {{head.mu: 5}}\n": ": first = {'head.mu': 5}: should be a list",
@@ -511,6 +568,80 @@ def test_a_preset_has_a_part_in_everything_below_its_branch() -> None:
     space = make_space(search={"training": {"presets": {"a": {"batch_size": 8}, "b": {}}}, "head.mu": [5]})
     assert [p for p, _ in space.corners("training.batch_size")] == [{"training": "a"}, {"training": "b"}]
     assert [p for p, _ in space.corners("train")] == [{}]
+
+
+# --- what a preset opens
+
+
+def test_a_preset_opens_what_is_searched_below_it(write: Write) -> None:
+    _, space = read_space(str(write(f"fixed: {{training.epochs: 3}}\n{OPENING}")))
+    assert list(space.distributions()) == ["head", "head.mu", "head.sigma2", "head.margin"]
+    points = {}
+    for preset in ("variational", "ce", "arcface"):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study.enqueue_trial({"head": preset})
+        trial = study.ask()
+        points[preset] = space.draw(lambda name, d, trial=trial: trial._suggest(name, d))
+    assert {name: list(point) for name, point in points.items()} == {
+        "variational": ["head", "head.mu", "head.sigma2"],
+        "ce": ["head"],
+        "arcface": ["head", "head.margin"],
+    }
+    kinds = {name: space.config(point).head.kind for name, point in points.items()}
+    assert kinds == {"variational": "variational", "ce": "cross_entropy", "arcface": "arcface"}
+    head = space.config({"head.margin": 0.2, "head": "arcface"}).head  # in whichever order
+    assert head == ArcFaceHead(margin=0.2, scale=16)
+    assert check_space(json.loads(space.model_dump_json()), where="plan") == space
+
+
+def test_corners_open_what_their_preset_opens(write: Write) -> None:
+    _, space = read_space(str(write(OPENING)))
+    assert [params for params, _ in space.corners("head")] == [
+        *({"head": "variational", "head.mu": mu, "head.sigma2": s} for mu in (5, 10) for s in (0.02, 0.5)),
+        {"head": "ce"},
+        *({"head": "arcface", "head.margin": margin} for margin in (0.2, 0.5)),
+    ]
+    assert len(list(space.corners("head.margin"))) == 4
+    assert [params for params, _ in space.corners("spectrogram")] == [{}]
+
+
+def test_two_presets_each_open_their_own() -> None:
+    space = make_space(
+        search={
+            "spectrogram": {
+                "presets": {"mel": {}, "linear": {"n_mels": None}},
+                "search": {"mel": {"n_mels": [32, 64]}, "linear": {"db": [True, False]}},
+            },
+            "head.mu": [5, 10],
+        }
+    )
+    assert len(list(space.corners("spectrogram", "head"))) == 8
+    assert space.config({"spectrogram.db": False, "spectrogram": "linear"}).spectrogram.n_mels is None
+
+
+def test_presets_may_open_presets() -> None:
+    size = {"presets": {"small": {}, "large": {}}, "search": {"large": {"x": [1, 2]}}}
+    found = places({"a": Presets.model_validate({"presets": {"b": {}}, "search": {"b": {"size": size}}})})
+    assert [(p.name, p.given) for p in found] == [
+        ("a", {}),
+        ("a.size", {"a": "b"}),
+        ("a.size.x", {"a": "b", "a.size": "large"}),
+    ]
+
+
+def test_a_name_that_two_presets_open_alike_is_one_dimension() -> None:
+    below = {"mu": [5, 10]}
+    space = make_space(
+        search={
+            "head": {
+                "presets": {"a": {"sigma2": 0.1}, "b": {}, "c": {"kind": "arcface"}},
+                "search": {"a": below, "b": below},
+            }
+        },
+        first=[{"head": "b", "head.mu": 10}],
+    )
+    assert list(space.distributions()) == ["head", "head.mu"]
+    assert [len(p) for p, _ in space.corners("head")] == [2, 2, 2, 2, 1]
 
 
 # --- what the command line says differently

@@ -401,6 +401,66 @@ def test_values_of_every_kind_are_replayed(bench: Make) -> None:
     assert json.dumps([t["params"] for t in after]) == json.dumps([t["params"] for t in before])
 
 
+# --- parameters that a preset opens
+
+HEADS = {
+    "presets": {
+        "variational": {"kind": "variational"},
+        "ce": {"kind": "cross_entropy"},
+        "arcface": {"kind": "arcface", "scale": 16},
+    },
+    "search": {
+        "variational": {"mu": [5, 10, 20, 30], "sigma2": {"low": 0.02, "high": 0.5, "log": True}},
+        "arcface": {"margin": {"low": 0.1, "high": 0.9}},
+    },
+}
+OPENED = {
+    "variational": {"head", "head.mu", "head.sigma2"},
+    "ce": {"head"},
+    "arcface": {"head", "head.margin"},
+}
+
+
+def conditional(params: dict[str, Any]) -> float:
+    """Vanilla heads are fair, and a variational one is better where mu and sigma2 are right."""
+    return toy(params) if params["head"] == "variational" else 0.6 - 0.1 * params.get("head.margin", 0)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_trial_holds_what_its_preset_opens_and_is_replayed(bench: Make, sampler: str) -> None:
+    first = [{"head": "ce"}, {"head": "variational", "head.mu": 10, "head.sigma2": 0.1}]
+    search = bench(
+        machines=("fan",), trials=40, sampler=sampler, pruner="median", search={"head": HEADS}, first=first
+    )
+    studies = search.studies()
+    for _ in range(30):
+        record = studies.ask()
+        assert set(record.params) == OPENED[record.params["head"]]
+        assert record.config.head.kind == HEADS["presets"][record.params["head"]]["kind"]
+        assert getattr(record.config.head, "mu", None) == record.params.get("head.mu")
+        search.play(studies, record, conditional(record.params))
+    assert {r.params["head"] for r in search.ledger.records()} == set(OPENED)
+    assert [r.params for r in list(search.ledger.records())[:2]] == first
+    search.ledger.write(studies.ask())  # under way when the driver dies
+    again = search.studies()
+    unfinished = again.ask()
+    assert set(unfinished.params) == OPENED[unfinished.params["head"]]
+    studies_told, again_told = told(studies), told(again)
+    assert again_told == studies_told
+    assert [t["params"] for t in again_told] == [r.params for r in search.ledger.records()]
+    following = again.ask()
+    assert set(following.params) == OPENED[following.params["head"]]
+
+
+def test_tpe_learns_through_a_preset(bench: Make) -> None:
+    search = bench(machines=("fan",), trials=70, search={"head": HEADS})
+    studies = search.studies()
+    records = [search.play(studies, r, conditional(r.params)) for r in iter(studies.ask, None)]
+    late = records[35:]
+    assert sum(r.params["head"] == "variational" for r in late) > 20
+    assert max(r.objective for r in records) > 0.75
+
+
 # --- the best, and the time that is left
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from humtune.config import SAMPLE_RATE, TEST_CHUNKS, TrialConfig
 from humtune.detector.backbone import MobileFaceNet
 from humtune.detector.frontend import Frontend, cut, equispaced_starts
-from humtune.detector.head import Embeddings, Variational
-from humtune.detector.scores import SCORES
+from humtune.detector.head import Embeddings, make_head
+from humtune.detector.scores import ClipScore
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import NO_CLASS, class_names
 
 EMBED_BATCH = 64  # chunks; larger ones gain nothing on a processor and little on a GPU
 
@@ -35,7 +36,7 @@ class Detector(nn.Module):
             self.frontend = Frontend(spectrogram, SAMPLE_RATE)
             self.backbone = MobileFaceNet(config.backbone, spectrogram.bins, spectrogram.chunk_frames)
             generator = torch.Generator().manual_seed(config.seed)
-            self.head = Variational(config.head, embedding, len(classes), generator)
+            self.head = make_head(config.head, embedding, len(classes), generator)
         self.backbone.to(memory_format=torch.channels_last)
         self.reference: Embeddings | None = None
 
@@ -56,8 +57,11 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def embed(self, bank: ClipBank, clips: NDArray[np.intp]) -> Embeddings:
-        """Embeddings of five equispaced chunks of each clip, clip after clip."""
+        """Embeddings of five equispaced chunks of each clip, clip after clip, with its section and class."""
         self.eval()
+        table = bank.table.take(clips)
+        index = {name: i for i, name in enumerate(self.classes)}
+        label = [index.get(name, NO_CLASS) for name in class_names(table, self.config.labels).tolist()]
         parts = [
             self(samples.to(self.device)) for samples in scoring_chunks(bank, clips, self.config, EMBED_BATCH)
         ]
@@ -65,20 +69,29 @@ class Detector(nn.Module):
         return Embeddings(
             mean=torch.cat([m for m, _ in parts]),
             log_variance=torch.cat(variances) if variances else None,
-            clip=torch.from_numpy(clips.astype(np.int64)).repeat_interleave(TEST_CHUNKS).to(self.device),
+            clip=self._of_chunks(clips),
+            section=self._of_chunks(table.section),
+            label=self._of_chunks(label),
         )
 
+    def _of_chunks(self, clips: ArrayLike) -> Tensor:
+        """A whole number of each clip as one of each of its chunks."""
+        values = torch.from_numpy(np.array(clips, dtype=np.int64, order="C"))
+        return values.repeat_interleave(TEST_CHUNKS).to(self.device)
+
+    @torch.no_grad()
     def score(self, embeddings: Embeddings, *, mask_own: bool = False) -> dict[str, NDArray[np.float64]]:
-        """Each score type's anomaly score of each clip, the mean over its chunks; higher is more anomalous.
+        """Each score type's anomaly score of each clip, float64 [n]; higher is more anomalous.
 
         `mask_own` leaves a clip's own chunks out of the reference: for scoring training clips.
         """
         if self.reference is None:
             raise HumtuneError(f"the detector of {self.machine} has no reference embeddings to score against")
+        clip = embeddings.clip if mask_own else None
         scores: dict[str, NDArray[np.float64]] = {}
-        for name in self.config.scores:
-            chunks = SCORES[name](self.reference)(embeddings.mean, embeddings.clip if mask_own else None)
-            scores[name] = chunks.view(-1, TEST_CHUNKS).mean(dim=1).cpu().numpy()
+        for name in self.config.score_types:
+            score = ClipScore(name, self.reference, self.config.scoring, self.head.classify)
+            scores[name] = score(embeddings.mean, clip=clip, section=embeddings.section).cpu().numpy()
         return scores
 
     def to_bytes(self) -> bytes:

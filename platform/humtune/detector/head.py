@@ -1,14 +1,16 @@
 """Heads: what the features are trained towards. A head turns features into embeddings and a loss."""
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from humtune import config
+from humtune.config import TEST_CHUNKS
+from humtune.detector.vanilla import ArcFace, CrossEntropy
 from humtune.errors import UsageError
 
 LOG_VARIANCE_LIMIT = 10.0  # e^±10 holds every variance of the paper with room to spare
@@ -18,12 +20,31 @@ LOG_VARIANCE_LIMIT = 10.0  # e^±10 holds every variance of the paper with room 
 class Embeddings:
     """Embeddings of N chunks: their means [N, k] and, where the head has one, log-variances [N, k].
 
-    `clip` [N] says which clip each chunk was cut from.
+    `clip` [N] says which clip each chunk was cut from; `section` [N] and `label` [N], the index of its class
+    (-1: none that was trained), are None where nobody told.
     """
 
     mean: Tensor
     log_variance: Tensor | None
     clip: Tensor
+    section: Tensor | None = None
+    label: Tensor | None = None
+
+    def take(self, rows: Tensor | slice) -> "Embeddings":
+        """The chosen chunks, by index or by mask."""
+        chosen: dict[str, Any] = {name: None if v is None else v[rows] for name, v in vars(self).items()}
+        return Embeddings(**chosen)
+
+    def averaged(self) -> "Embeddings":
+        """One embedding a clip: the means, and the variances, averaged over its five chunks."""
+        first = self.take(slice(None, None, TEST_CHUNKS))
+        variance = None if self.log_variance is None else over_chunks(self.log_variance.exp()).log()
+        return replace(first, mean=over_chunks(self.mean), log_variance=variance)
+
+
+def over_chunks(values: Tensor) -> Tensor:
+    """Means [n, k] over the chunks of each clip of [n · 5, k]."""
+    return values.view(-1, TEST_CHUNKS, values.shape[1]).mean(dim=1)
 
 
 class Head(Protocol):
@@ -82,6 +103,19 @@ class Variational(nn.Module):
         divergence = kl_divergence(mean, log_variance, target @ self.class_means, self.sigma2)
         loss = self.beta_class * F.cross_entropy(logits, target) + divergence.mean() / mean.shape[1]
         return loss, logits
+
+
+def make_head(
+    head: config.HeadConfig, embedding: int, classes: int, generator: torch.Generator
+) -> Variational | CrossEntropy | ArcFace:
+    """The head that a configuration asks for, for embeddings of length k and so many classes."""
+    match head:
+        case config.VariationalHead():
+            return Variational(head, embedding, classes, generator)
+        case config.CrossEntropyHead():
+            return CrossEntropy(embedding, classes)
+        case config.ArcFaceHead():
+            return ArcFace(head, embedding, classes)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor, class_mean: Tensor, sigma2: float) -> Tensor:

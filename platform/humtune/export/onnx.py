@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from torch import Tensor, nn
 
 from humtune.config import TEST_CHUNKS, Spectrogram
 from humtune.detector.detector import Detector
-from humtune.detector.head import Embeddings
-from humtune.detector.scores import SCORES
+from humtune.detector.scores import ClipScore
 from humtune.errors import HumtuneError
 from humtune.runtime.scorer import INPUT, OUTPUT
 
@@ -26,12 +26,9 @@ class Deployed(nn.Module):
     """A detector with one score type as a function of a whole clip: samples [n] in [-1, 1] to its score.
 
     The clip's spectrogram is made once and its chunks are cut out of it: the same frames that `Detector`
-    gets, which transforms each chunk's samples by themselves.
+    gets, which transforms each chunk's samples by themselves. Nobody tells the graph a clip's section: it
+    scores as the detector does a clip whose section is unknown.
     """
-
-    mean: Tensor
-    log_variance: Tensor | None
-    clip: Tensor
 
     def __init__(self, detector: Detector, score_type: str) -> None:
         super().__init__()
@@ -39,10 +36,8 @@ class Deployed(nn.Module):
             raise HumtuneError(f"the detector of {detector.machine} has no reference embeddings to export")
         self.spectrogram = detector.config.spectrogram
         self.frontend, self.backbone, self.head = detector.frontend, detector.backbone, detector.head
-        self.score_type = score_type
-        # float32 as they were made; the score's float64 tables would double the file
-        for name in ("mean", "log_variance", "clip"):
-            self.register_buffer(name, getattr(detector.reference, name))
+        reference = replace(detector.reference, section=None)
+        self.score = ClipScore(score_type, reference, detector.config.scoring, self.head.classify)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """The anomaly score, float64 []; at least `least_samples` samples."""
@@ -52,9 +47,8 @@ class Deployed(nn.Module):
         starts = torch.arange(TEST_CHUNKS) * room // (TEST_CHUNKS - 1)
         chunks = picture[:, starts[:, None] + torch.arange(length)].transpose(0, 1).unsqueeze(1)
         embedding, _ = self.head.embed(self.backbone(chunks))
-        score = SCORES[self.score_type](Embeddings(self.mean, self.log_variance, self.clip))
-        scores: Tensor = score(embedding)
-        return scores.mean()
+        scores: Tensor = self.score(embedding)
+        return scores.squeeze(0)
 
 
 def least_samples(spectrogram: Spectrogram) -> int:

@@ -24,7 +24,8 @@ class Row:
     chunk_frames: int | None = None
     n_mels: int | None = None  # None for the linear bins too
     db: bool | None = None
-    mu: float | None = None
+    head: str | None = None
+    mu: float | None = None  # of a variational head, as the next two
     sigma2: float | None = None
     beta_class: float | None = None
     score: str | None = None
@@ -63,9 +64,8 @@ def machine_row(measured: Measured) -> Row:
             "chunk_frames": picture.chunk_frames,
             "n_mels": picture.n_mels,
             "db": picture.db,
-            "mu": head.mu,
-            "sigma2": head.sigma2,
-            "beta_class": head.beta_class,
+            "head": head.kind,
+            **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
             "score": best.best_score,
             "false_alarms": measured.false_alarms,
         }

@@ -1,12 +1,13 @@
 """What one setting of a search space may be: one of a list, one of several presets, a number in a range."""
 
 import math
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from optuna import distributions as optuna_distributions
 from optuna.distributions import BaseDistribution
-from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from humtune.config import Frozen
 from humtune.ledger import ParamValue
@@ -70,9 +71,29 @@ class Choice(_OneOf):
 
 
 class Presets(_OneOf):
-    """One of several named settings of a whole branch of the configuration."""
+    """One of several named settings of a whole branch of the configuration.
+
+    `search` says, by a preset's name, what else of the branch is searched where that preset is chosen; names
+    in it are those of the branch.
+    """
 
     presets: dict[str, dict[str, Any]] = Field(min_length=1)
+    search: dict[str, dict[str, "Dimension"]] = Field({})
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        for preset, below in self.search.items():
+            if preset not in self.presets:
+                raise ValueError(
+                    f"search: there is no preset {preset!r}; there are: {', '.join(self.presets)}"
+                )
+            if both := sorted(set(below) & set(self.presets[preset])):
+                raise ValueError(f"preset {preset!r} both sets and searches {both[0]}; keep one")
+        return self
+
+    def below(self, name: str, value: ParamValue) -> dict[str, "Dimension"]:
+        """What a chosen preset opens, by its whole name; `name` is that of the branch."""
+        return {f"{name}.{leaf}": dimension for leaf, dimension in self.search.get(str(value), {}).items()}
 
     @property
     def options(self) -> tuple[ParamValue, ...]:
@@ -150,6 +171,10 @@ class Range(Frozen):
         return value
 
 
+def _listed(value: Any) -> Any:
+    return {"values": value} if isinstance(value, list) else value
+
+
 def _kind(value: Any) -> str:
     for kind, model, key in (("choice", Choice, "values"), ("presets", Presets, "presets")):
         if isinstance(value, model) or (isinstance(value, dict) and key in value):
@@ -160,4 +185,24 @@ def _kind(value: Any) -> str:
 Dimension = Annotated[
     Annotated[Choice, Tag("choice")] | Annotated[Presets, Tag("presets")] | Annotated[Range, Tag("range")],
     Discriminator(_kind),
+    BeforeValidator(_listed),
 ]
+
+
+class Place(NamedTuple):
+    """Where a dimension is searched: its dotted name, and which presets open it."""
+
+    name: str
+    dimension: Choice | Presets | Range
+    given: dict[str, ParamValue]
+
+
+def places(
+    dimensions: Mapping[str, Dimension], given: Mapping[str, ParamValue] | None = None
+) -> Iterator[Place]:
+    """Every dimension and every one below its presets; a preset's branch comes before what it opens."""
+    for name, dimension in dimensions.items():
+        yield Place(name, dimension, dict(given or {}))
+        if isinstance(dimension, Presets):
+            for preset in dimension.search:
+                yield from places(dimension.below(name, preset), {**(given or {}), name: preset})

@@ -1,19 +1,18 @@
 """A search space: which choices are fixed, which are searched, and what to try first. Read from YAML."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from humtune.config import Frozen, TrialConfig, set_path
 from humtune.errors import UsageError
 from humtune.ledger import ParamValue
-from humtune.search.dimensions import Dimension, Presets, Range, Scalar
+from humtune.search.dimensions import Dimension, Place, Presets, Range, Scalar, places
 from humtune.search.strict_yaml import read_mapping
 
 BUDGET = "training.epochs"
@@ -38,26 +37,36 @@ class Space(Frozen):
         (), description="points to try before the sampler; with a key `machine`, for that one alone"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_choices(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and isinstance(raw.get("search"), dict):
-            search = {k: {"values": v} if isinstance(v, list) else v for k, v in raw["search"].items()}
-            raw = raw | {"search": search}
-        return raw
-
     def config(self, params: dict[str, ParamValue], *, seed: int = 0) -> TrialConfig:
         """The trial that a point of the space stands for; a ValueError where the values don't fit."""
         tree: dict[str, Any] = {}
         for name, value in self.fixed.items():
             set_path(tree, name, value)
-        for name, value in params.items():
-            set_path(tree, name, self.search[name].resolve(value))
+        for name, dimension in self.dimensions.items():  # a preset before what it opens
+            if name in params:
+                set_path(tree, name, dimension.resolve(params[name]))
         return TrialConfig.model_validate(tree | {"seed": seed})
 
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """Everything that may be searched by its dotted name, whichever presets open it."""
+        return {place.name: place.dimension for place in places(self.search)}
+
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What a sampler draws from."""
-        return {name: dimension.distribution() for name, dimension in self.search.items()}
+        """What a sampler draws from; of a dimension that a preset opens, where it is chosen."""
+        return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
+
+    def draw(self, choose: Callable[[str, BaseDistribution], ParamValue]) -> dict[str, ParamValue]:
+        """A point of the space: what `choose` says of each dimension that the ones before it open."""
+        point: dict[str, ParamValue] = {}
+        still_open = dict(self.search)
+        while still_open:
+            name = next(iter(still_open))
+            dimension = still_open.pop(name)
+            point[name] = choose(name, dimension.distribution())
+            if isinstance(dimension, Presets):
+                still_open = dimension.below(name, point[name]) | still_open
+        return point
 
     def first_points(self, machine: str) -> list[dict[str, ParamValue]]:
         """The points that a machine's search tries before the sampler chooses, in order."""
@@ -80,14 +89,27 @@ class Space(Frozen):
 
     def corners(self, *branches: str) -> Iterator[tuple[dict[str, ParamValue], TrialConfig]]:
         """Every combination of the extreme values of what touches some branches, and its configuration."""
-        names = [
-            n
-            for n in self.search
-            if any(f"{n}.".startswith(f"{b}.") or b.startswith(f"{n}.") for b in branches)
-        ]
-        for values in product(*(self.search[n].extremes() for n in names)):
-            params = dict(zip(names, values, strict=True))
+        for params in _combinations(self.search, branches):
             yield params, self.config(params)
+
+
+def _combinations(
+    dimensions: Mapping[str, Dimension], branches: tuple[str, ...]
+) -> Iterator[dict[str, ParamValue]]:
+    touching = {n: d for n, d in dimensions.items() if any(_touches(n, b) for b in branches)}
+    if not touching:
+        yield {}
+        return
+    name, *others = touching
+    dimension = touching[name]
+    for value in dimension.extremes():
+        below = dimension.below(name, value) if isinstance(dimension, Presets) else {}
+        for rest in _combinations(below | {n: touching[n] for n in others}, branches):
+            yield {name: value} | rest
+
+
+def _touches(name: str, branch: str) -> bool:
+    return f"{name}.".startswith(f"{branch}.") or branch.startswith(f"{name}.")
 
 
 def read_space(name: str) -> tuple[str, Space]:
@@ -111,9 +133,9 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
         space.config({})
     except ValidationError as error:
         raise UsageError(f"{where}: fixed: {first_error(error)}") from error
-    for name, dimension in space.search.items():
-        for value in dimension.probes():
-            _check_value(space, name, value, where=f"{where}: search.{name}")
+    for place in places(space.search):
+        for value in place.dimension.probes():
+            _check_value(space, place, value, where=f"{where}: search.{place.name}")
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
     return space
@@ -121,28 +143,31 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
 
 def _check_names(space: Space, where: str) -> None:
     """Refuse settings that would not do what they say."""
-    if BUDGET in space.search:
+    if BUDGET in space.dimensions:
         raise UsageError(f"{where}: search.{BUDGET}: the budget is the same for every trial; put it in fixed")
-    if "seed" in {*space.fixed, *space.search}:
+    if "seed" in {*space.fixed, *space.dimensions}:
         raise UsageError(f"{where}: seed: every trial has its own; set the space's `seed`, outside of fixed")
     fixed: dict[str, Any] = {}
     for name, value in space.fixed.items():
         set_path(fixed, name, value)
     leaves = {name for name, value in _flat(fixed) if not isinstance(value, dict)}
-    for name in space.search:
+    for name, dimension, _ in places(space.search):
         if name in leaves:
             raise UsageError(f"{where}: {name} is both fixed and searched; keep one")
+        if dimension != space.dimensions[name]:  # a sampler knows one dimension by a name
+            raise UsageError(f"{where}: search.{name} differs from preset to preset; search it alike in all")
+    for name in space.search:
         above = next((other for other in space.search if name.startswith(f"{other}.")), None)
         if above:
             raise UsageError(f"{where}: search.{name} lies within search.{above}; keep one")
 
 
-def _check_value(space: Space, name: str, value: ParamValue, *, where: str) -> None:
+def _check_value(space: Space, place: Place, value: ParamValue, *, where: str) -> None:
     try:
-        config = space.config({name: value})
+        config = space.config({**place.given, place.name: value})
     except ValidationError as error:
         first = _first(error)
-        named = first["type"] == "extra_forbidden" or isinstance(space.search[name], Presets)
+        named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
         told = first_error(error) if named else _message(first)
         raise UsageError(f"{where} can be {value!r}: {told}") from error
     if config.training.epochs != space.epochs:
@@ -155,17 +180,21 @@ def _check_point(space: Space, point: dict[str, ParamValue], *, where: str) -> N
             if not isinstance(value, str):
                 raise UsageError(f"{where}: machine = {value!r} should be a name; write '{value}'")
             continue
-        if name not in space.search:
+        if name not in space.dimensions:
             raise UsageError(
-                f"{where}: {name} = {value!r} is not searched; there are: {', '.join(space.search)}"
+                f"{where}: {name} = {value!r} is not searched; there are: {', '.join(space.dimensions)}"
             )
-        distribution = space.search[name].distribution()
+        openings = [place.given for place in places(space.search) if place.name == name]
+        if not any(given.items() <= point.items() for given in openings):
+            wanted = " or ".join(", ".join(f"{k}: {v}" for k, v in given.items()) for given in openings)
+            raise UsageError(f"{where}: {name} = {value!r} is searched only with {wanted}; say so beside it")
+        distribution = space.dimensions[name].distribution()
         try:
             inside = distribution._contains(distribution.to_internal_repr(value))
         except ValueError:
             inside = False
         if not inside:
-            raise UsageError(f"{where}: {name} = {value!r} lies outside its search: {space.search[name]}")
+            raise UsageError(f"{where}: {name} = {value!r} lies outside its search: {space.dimensions[name]}")
 
 
 def override(space: Space, *, trials: int | None = None, labels: str | None = None) -> Space:
@@ -193,10 +222,19 @@ _WORDS = {
 def first_error(error: ValidationError) -> str:
     """The first thing that is wrong, in one line: key, value, bound. Misspelt keys come first."""
     first = _first(error)
-    key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    key = _key(first["loc"])
+    if not key:  # of no one setting: how several go together
+        return _message(first)
     if first["type"] == "missing":
         return f"{key} {_message(first)}"
     return f"{key} = {first['input']!r}: {_message(first)}"
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """A setting's dotted name, without the names of pydantic's alternatives."""
+    if place[:1] == ("head",):
+        place = ("head", *place[2:])
+    return ".".join(str(part) for part in place if part not in _TAGS)
 
 
 def _first(error: ValidationError) -> Any:
@@ -207,7 +245,7 @@ def _message(first: Any) -> str:
     """What is wrong, without key and value."""
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        path = ".".join(str(part) for part in first["loc"])
+        path = _key(first["loc"])
         names = [name for name, _ in _flat(TrialConfig().model_dump())]
         names += [*Space.model_fields, *Range.model_fields, "presets"]
         close = get_close_matches(path, names, 1) or get_close_matches(last, names, 1)

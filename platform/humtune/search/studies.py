@@ -5,14 +5,21 @@ Asks what to try next, says when a trial may be stopped, is told how trials end.
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from time import time
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import Ledger, TrialRecord, TrialState, machine_of, trial_id
+from humtune.ledger import Ledger, ParamValue, TrialRecord, TrialState, machine_of, trial_id
 from humtune.search.space import Space
 
 
@@ -62,7 +69,6 @@ class Studies:
         plan = ledger.plan
         self.ledger = ledger
         self.space = space
-        self.distributions = space.distributions()
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
         self.seconds_run = 0.0
         self.machines = {m: self._study(m, plan.trials, number) for number, m in enumerate(plan.machines)}
@@ -88,7 +94,7 @@ class Studies:
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
         this.study.enqueue_trial(record.params)
-        trial = this.study.ask(self.distributions)
+        trial = self._ask(this.study)
         for epoch, omega in rungs_of(record).items():
             trial.report(omega, epoch)
             trial.should_prune()  # a rung is entered by asking
@@ -108,11 +114,17 @@ class Studies:
         if this.unfinished:
             running = this.unfinished.pop(0)
         else:
-            trial = this.study.ask(self.distributions)
+            trial = self._ask(this.study)
             running = Running(trial, self._record(this.machine, this.next_number, trial))
             this.next_number += 1
         this.running[running.record.id] = running
         return running.record
+
+    def _ask(self, study: optuna.Study) -> optuna.Trial:
+        """A trial with all its parameters chosen: which there are depends on those before."""
+        trial = study.ask()
+        self.space.draw(partial(suggest, trial))
+        return trial
 
     def _record(self, machine: str, number: int, trial: optuna.Trial) -> TrialRecord:
         return TrialRecord(
@@ -161,6 +173,18 @@ class Studies:
         trials = sum(max(0, m.quota - len(m.ended)) for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
         return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> ParamValue:
+    """The value of one parameter, drawn where it is not given."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+    raise TypeError(f"{name}: {distribution}")
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:

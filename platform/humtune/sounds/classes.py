@@ -19,10 +19,7 @@ def class_labels(table: ClipTable, labels: Labels) -> tuple[tuple[str, ...], NDA
     normal = table.having(Role.TRAIN, Role.HELD_OUT)
     if labels != "section" and not np.any(table.attributes[normal] != ""):
         raise UsageError(f"{table.machine}: its clips carry no attributes to classify; use labels: section")
-    sections = np.asarray([f"section_{section:02d}" for section in table.section])
-    attributes = np.where(table.attributes == "", "none", table.attributes)
-    both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
-    names = {"section": sections, "attributes": attributes, "both": both}[labels]
+    names = class_names(table, labels)
     classes = np.unique(names[normal])
     if len(classes) < 2:
         other = "attributes" if labels == "section" else "section or both"
@@ -32,3 +29,11 @@ def class_labels(table: ClipTable, labels: Labels) -> tuple[tuple[str, ...], NDA
         )
     index = np.minimum(np.searchsorted(classes, names), len(classes) - 1)
     return tuple(classes.tolist()), np.where(classes[index] == names, index, NO_CLASS).astype(np.int64)
+
+
+def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:
+    """The name of each clip's class [N], whether or not a training clip has it."""
+    sections = np.asarray([f"section_{section:02d}" for section in table.section])
+    attributes = np.where(table.attributes == "", "none", table.attributes)
+    both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
+    return {"section": sections, "attributes": attributes, "both": both}[labels]

@@ -74,6 +74,16 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
     assert not list((tmp_path / "models").glob("*"))
 
 
+def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
+    for trial in list(ledger.records("fan")):
+        scoring = trial.config.scoring.model_copy(update={"pool": "section"})
+        config = trial.config.model_copy(update={"scoring": scoring})
+        ledger.write(trial.model_copy(update={"config": config}))
+    with pytest.raises(HumtuneError, match="against its own section, which an exported model can't know"):
+        export_search(ledger, tmp_path / "models")
+    assert not (tmp_path / "models" / "fan").exists()
+
+
 def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     ids = [record.id for record in ledger.records("fan")]
     best = best_trial(ledger.records("fan")).id

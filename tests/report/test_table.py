@@ -51,7 +51,7 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     row = report.rows[0]
     assert f"| **{100 * row.omega_cross_fitted:.1f}±{100 * row.omega_cross_fitted_spread:.1f}** |" in first
     assert f"| {100 * row.omega_select_official:.1f} | {100 * row.omega_select_paper:.1f} |" in first
-    assert "| 512 | 128 | linear | no | 6 | 0.5 | 10 | cosine |" in first
+    assert "| 512 | 128 | linear | no | variational | 6 | 0.5 | 10 | cosine |" in first
     assert second.startswith("| valve |")
     assert last.startswith("| all | – |")
     assert all(f"- {line}" in text for line in LEGEND)

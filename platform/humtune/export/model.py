@@ -11,6 +11,7 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.detector.detector import Detector, load_tensors
 from humtune.detector.head import Embeddings
+from humtune.detector.scores import SCORES
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import threshold_from
 from humtune.export.alarms import Alarms, count_alarms
@@ -44,6 +45,7 @@ def build_model(
     best, scores, clips = measured.best, measured.scores, measured.clips
     if best is None or scores is None:
         raise HumtuneError(f"{measured.machine}: no trial has run its whole budget yet")
+    _refuse_sections(best)
     bank = ledger.bank(measured.machine)
     detector = load_detector(ledger, best, bank)
     held_out = clips.having(Role.HELD_OUT)
@@ -75,6 +77,16 @@ def build_model(
     card = model_card(exported.info, measured, exported.alarms, plan=ledger.plan, parity=parity)
     files = {MODEL: graph, INFO: info.model_dump_json(indent=1).encode(), CARD: card.encode()}
     return exported, files
+
+
+def _refuse_sections(record: TrialRecord) -> None:
+    """A recording brought to an exported model doesn't say which section it is of."""
+    by_section = SCORES[record.best_score].by_section or record.config.scoring.pool == "section"
+    if by_section:
+        raise HumtuneError(
+            f"{record.machine}: {record.id} scores a clip against its own section, which an exported model "
+            f"can't know; search without pool: section and {record.best_score}, or export other machines"
+        )
 
 
 def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detector:

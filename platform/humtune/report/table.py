@@ -162,6 +162,7 @@ FIELDS: dict[str, Callable[[Row], str]] = {
     "chunk frames": lambda r: _number(r.chunk_frames),
     "mels": _mels,
     "dB": _db,
+    "head": lambda r: r.head or MISSING,
     "mu": lambda r: _number(r.mu),
     "sigma2": lambda r: _number(r.sigma2),
     "beta_class": lambda r: _number(r.beta_class),

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import SAMPLE_RATE, TrialConfig
+from humtune.config import SAMPLE_RATE, TrialConfig, VariationalHead
 from humtune.detector.frontend import empty_mels
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells
@@ -23,9 +23,9 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
     shortest = int(lengths.argmin())
     for params, config in space.corners("spectrogram"):
         _check_chunk(table.machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
-    for params, config in space.corners("backbone", "labels"):
+    for params, config in space.corners("backbone", "labels", "head.kind"):
         names, _ = class_labels(table, config.labels)
-        if len(names) > config.backbone.embedding:
+        if isinstance(config.head, VariationalHead) and len(names) > config.backbone.embedding:
             raise UsageError(
                 f"{table.machine}: labels: {config.labels} gives {len(names)} classes, more than "
                 f"backbone.embedding = {config.backbone.embedding}{_chosen(params)}; "

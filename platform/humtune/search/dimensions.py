@@ -1,6 +1,7 @@
 """What one setting of a search space may be: one of a list, one of several presets, a number in a range."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, Self
@@ -31,13 +32,13 @@ Scalar = Annotated[ParamValue, PlainValidator(_scalar)]
 Number = Annotated[int | float, PlainValidator(_number)]
 
 
-class _OneOf(Frozen):
+class _OneOf(Frozen, ABC):
     """One of several options, without an order."""
 
     @property
+    @abstractmethod
     def options(self) -> tuple[ParamValue, ...]:
         """What can be chosen."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.options))

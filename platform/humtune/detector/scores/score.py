@@ -1,6 +1,7 @@
 """What every score type has in common: the interface, and distances from a reference held in blocks."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -14,7 +15,7 @@ BLOCK = 2**22  # distances held at a time: 32 MiB of float64
 Classify = Callable[[Tensor], Tensor]
 
 
-class Score(nn.Module):
+class Score(nn.Module, ABC):
     """The contract of every score type, built on reference embeddings.
 
     `classify` is the head's map from embeddings [n, k] to logits [n, C].
@@ -30,9 +31,9 @@ class Score(nn.Module):
         self.scoring = scoring or Scoring()
         self.classify = classify
 
+    @abstractmethod
     def score(self, embedding: Tensor) -> Tensor:
         """Scores float64 [n] of embeddings [n, k]."""
-        raise NotImplementedError
 
     def forward(self, embedding: Tensor, clip: Tensor | None = None) -> Tensor:
         """Scores float64 [n] of embeddings [n, k].
@@ -67,12 +68,12 @@ class DistanceScore(Score):
         super().__init__(reference, scoring, classify)
         self.register_buffer("mean", reference.mean)
 
+    @abstractmethod
     def distances(self) -> Callable[[Tensor], Tensor]:
         """A function from embeddings [n, k] (float64) to their distances [n, N] from the N reference chunks.
 
         What depends on the reference alone is made here, once for all blocks.
         """
-        raise NotImplementedError
 
     def reduce(self, distances: Tensor) -> Tensor:
         """Distances [n, N], infinite where a reference doesn't count, to scores [n]."""

@@ -1,6 +1,7 @@
 """What one trial is: every choice that shapes a detector, frozen, with the paper's values as defaults."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -173,3 +174,12 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
             set_path(tree[leaf], str(name), below)
     else:
         tree[leaf] = value
+
+
+def leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """A tree's values by their dotted paths, in order: what `set_path` would make it of."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

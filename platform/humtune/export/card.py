@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from humtune.config import TEST_CHUNKS
+from humtune.config import TEST_CHUNKS, leaves
 from humtune.evaluation.selection import SPLITS
 from humtune.export.alarms import Alarms
 from humtune.ledger import Plan, TrialState
@@ -97,7 +97,7 @@ def model_card(
         selection=_selection(measured),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),
-        configuration=_table(("setting", "value"), _flat(info.configuration)),
+        configuration=_table(("setting", "value"), leaves(info.configuration)),
         parity=parity,
     )
 
@@ -163,14 +163,6 @@ def _alarms(alarms: Sequence[Alarms]) -> str:
         for a in alarms
     )
     return _table(header, rows)
-
-
-def _flat(tree: dict[str, object], prefix: str = "") -> Iterable[tuple[str, object]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

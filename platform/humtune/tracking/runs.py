@@ -4,10 +4,9 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from humtune.config import TrialConfig
+from humtune.config import TrialConfig, leaves
 from humtune.ledger import Plan, TrialRecord, TrialState
 
 STATUS = {  # in MLflow's words
@@ -69,10 +68,10 @@ def params(config: TrialConfig) -> dict[str, str]:
 
     Values as a search space writes them (JSON): 0.02, true, null, ["cosine", "nll"].
     """
-    leaves = list(_leaves(config.model_dump(mode="json")))
-    shared = Counter(path.rpartition(".")[2] for path, _ in leaves)
-    names = {path: leaf if shared[leaf := path.rpartition(".")[2]] == 1 else path for path, _ in leaves}
-    return {names[path]: _text(value) for path, value in leaves}
+    found = list(leaves(config.model_dump(mode="json")))
+    shared = Counter(path.rpartition(".")[2] for path, _ in found)
+    names = {path: leaf if shared[leaf := path.rpartition(".")[2]] == 1 else path for path, _ in found}
+    return {names[path]: _text(value) for path, value in found}
 
 
 def tags(record: TrialRecord) -> dict[str, str]:
@@ -106,14 +105,6 @@ def points(record: TrialRecord) -> list[Point]:
         for key, value in finals.items():
             found[key, last] = Point(key, _storable(value), when, last)
     return list(found.values())
-
-
-def _leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _text(value: Any) -> str:

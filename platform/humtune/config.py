@@ -10,8 +10,12 @@ SAMPLE_RATE = 16_000  # Hz: every clip is brought to it; the rate of all DCASE T
 TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
 Labels = Literal["section", "attributes", "both"]
-ScoreName = Literal["cosine", "nll", "knn", "knn_normalised", "mahalanobis", "mahalanobis_class", "neg_logit"]
+Pool = Literal["machine", "section"]
+ScoreName = Literal[
+    "cosine", "nll", "knn", "knn_normalised", "mahalanobis", "mahalanobis_class", "neg_logit", "fusion"
+]
 NEED_VARIANCES: frozenset[ScoreName] = frozenset({"nll"})
+FUSION: ScoreName = "fusion"  # made of the other score types, where there are two or more
 
 
 class Frozen(BaseModel):
@@ -112,7 +116,7 @@ HeadConfig = Annotated[
 class Scoring(Frozen):
     """How the embeddings of a clip's chunks become its score, whatever the score type."""
 
-    pool: Literal["machine", "section"] = Field(
+    pool: Pool = Field(
         "machine", description="references that count: the machine's, or those of the clip's own section"
     )
     aggregation: Literal["mean", "max", "embedding"] = Field(
@@ -150,15 +154,27 @@ class TrialConfig(Frozen):
 
     @model_validator(mode="after")
     def _has_a_score(self) -> "TrialConfig":
+        asked = ", ".join(self.scores)
+        if FUSION in self.scores and len(set(self.scores)) < 3:
+            raise ValueError(f"fusion needs two other score types to join, got scores: {asked}; add another")
         if not self.score_types:
-            asked = ", ".join(self.scores)
             raise ValueError(f"a {self.head.kind} head can't give scores: {asked}; add one, such as cosine")
         return self
 
     @property
     def score_types(self) -> tuple[ScoreName, ...]:
-        """The score types that the trial gets: of those asked for, the ones that its head can give."""
-        return tuple(s for s in self.scores if self.head.has_variances or s not in NEED_VARIANCES)
+        """The score types that the trial gets: of those asked for, the ones that its head can give.
+
+        Fusion is one of them where it has two others to join.
+        """
+        joins = FUSION in self.scores and len(set(self.base_types)) > 1
+        return tuple(s for s in self.scores if s in self.base_types or (s == FUSION and joins))
+
+    @property
+    def base_types(self) -> tuple[ScoreName, ...]:
+        """The trial's score types without fusion: those that embeddings have by themselves."""
+        given = (s for s in self.scores if self.head.has_variances or s not in NEED_VARIANCES)
+        return tuple(s for s in given if s != FUSION)
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """The ledger: the record of every trial of a search, and the only truth about it.
 
     <storage>/<search>/plan.json                     what was asked for
-    <storage>/<search>/clips/<machine>.json          the clips that are scored, and their labels
+    <storage>/<search>/clips/<machine>.json          the clips and probes that are scored, and their labels
     <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
     <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
     <storage>/<search>/trials/<id>/…                 checkpoint, detector
@@ -27,6 +27,7 @@ from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
 ParamValue = str | int | float | bool | None
+Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
 
 
 class TrialState(StrEnum):
@@ -44,7 +45,7 @@ class Epoch(Frozen):
     epoch: int = Field(ge=1)
     ended: float  # seconds since 1970
     seconds: float
-    metrics: dict[str, float]  # loss, accuracy, learning_rate; omega at rungs and at the end
+    metrics: dict[str, float]  # loss, accuracy, learning_rate; omega and pseudo at rungs and at the end
 
 
 class TrialRecord(Frozen):
@@ -62,21 +63,28 @@ class TrialRecord(Frozen):
     ended: float | None = None
     seconds: float = 0.0  # of work, without the time between two sittings
     epochs: tuple[Epoch, ...] = ()
+    judged_by: Objective = "omega"
     omega: dict[str, float] = Field(default={}, description="score type -> Ω of the selecting clips, 0…1")
+    pseudo: dict[str, float] = Field(default={}, description="score type -> pseudo-Ω of the probes, 0…1")
     data_hash: str = ""
     version: str = ""
     host: str = ""
     device: str = ""
 
     @property
+    def judged(self) -> dict[str, float]:
+        """What the trial is judged by, per score type; empty before it was measured."""
+        return self.omega if self.judged_by == "omega" else self.pseudo
+
+    @property
     def best_score(self) -> str:
-        """The score type with the highest Ω."""
-        return max(self.omega, key=lambda name: self.omega[name])
+        """The score type with the highest figure."""
+        return max(self.judged, key=lambda name: self.judged[name])
 
     @property
     def objective(self) -> float:
-        """The Ω that the trial is judged by: its best score type's."""
-        return self.omega[self.best_score]
+        """The figure that the trial is judged by: its best score type's."""
+        return self.judged[self.best_score]
 
 
 class Plan(Frozen):
@@ -89,6 +97,8 @@ class Plan(Frozen):
     trials: int = Field(ge=1, description="per machine")
     banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
     data_hash: dict[str, str]  # machine -> content hash of its bank
+    probes: dict[str, str] = {}  # machine -> folder of the bank of its probes
+    judged_by: dict[str, Objective] = {}  # machine -> what its trials are judged by; omega where not told
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial
@@ -134,13 +144,18 @@ class Ledger:
             raise HumtuneError(f"{self.storage.uri}/{name} can't be read: {_first(error)}") from error
 
     def clips(self, machine: str) -> ClipTable:
-        """The machine's scored clips (held out, select, report); the order of every score vector."""
+        """The machine's scored clips (held out, select, report, probes); the order of every score vector."""
         return ClipTable.from_json(self.storage.read(f"{self.name}/clips/{machine}.json"))
 
     def bank(self, machine: str) -> ClipBank:
         """The machine's recordings, with the role of each clip; memory-mapped."""
         bank = ClipBank.open(self.storage, self.plan.banks[machine])
         return replace(bank, table=assign_roles(bank.table))
+
+    def probes(self, machine: str) -> ClipBank | None:
+        """The machine's probes, memory-mapped; None where the search has none."""
+        folder = self.plan.probes.get(machine)
+        return ClipBank.open(self.storage, folder) if folder else None
 
     def file(self, trial: str, name: str) -> str:
         """The storage's name of a trial's file."""

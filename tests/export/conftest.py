@@ -13,7 +13,8 @@ from torch import nn
 from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
 from humtune.detector.detector import Detector, scoring_chunks
 from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
-from humtune.search.trial import TrialRun, scored_clips
+from humtune.search.trial import TrialRun
+from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role

@@ -11,7 +11,8 @@ import pytest
 from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
 from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
-from humtune.search.trial import ended, scored_clips
+from humtune.search.trial import ended
+from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable

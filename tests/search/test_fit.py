@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.fit import check_fits, silent_rows
+from humtune.search.fit import check_fits, objective_of, silent_rows
 from humtune.sounds.table import ClipTable, Role
 
 Make = Callable[..., Any]
@@ -90,8 +90,21 @@ def test_labels_that_the_clips_do_not_carry(space: Make, table: Make) -> None:
     assert "use labels: section" in message
 
 
-def test_without_labelled_clips_there_is_no_objective(space: Make, table: Make) -> None:
-    assert said(space(), table(labelled=False), 160_000).startswith("fan has no labelled test clips")
+def test_without_labelled_clips_pseudo_omega_is_the_objective(space: Make, table: Make) -> None:
+    assert objective_of(None, table()) == "omega"
+    assert objective_of("pseudo", table()) == "pseudo"
+    assert objective_of(None, table(labelled=False)) == "pseudo"
+    assert said(space(objective="omega"), table(labelled=False), 160_000) == (
+        "fan has no labelled test clips; Ω needs normals and anomalies; objective: pseudo does without labels"
+    )
+
+
+def test_pseudo_omega_needs_clips_that_did_not_train(space: Make, table: Make) -> None:
+    clips = table(labelled=False)
+    clips.role[clips.role == Role.HELD_OUT] = Role.TRAIN
+    assert said(space(), clips, 160_000) == (
+        "fan: objective: pseudo needs two training clips a section, or more"
+    )
 
 
 def test_a_cell_without_anomalies_is_named(space: Make, table: Make) -> None:
@@ -100,10 +113,27 @@ def test_a_cell_without_anomalies_is_named(space: Make, table: Make) -> None:
     assert said(space(), clips.take(keep), 160_000).startswith("fan section 01 target has no anomalous clips")
 
 
-def test_labelled_clips_of_other_roles_do_not_select(space: Make, table: Make) -> None:
+def test_labelled_clips_of_other_roles_do_not_select(table: Make) -> None:
     clips = table()
     clips.role[clips.role == Role.SELECT] = Role.REPORT
-    assert said(space(), clips, 160_000).startswith("fan has no labelled test clips")
+    assert objective_of(None, clips) == "pseudo"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fusion_needs_two_held_out_clips(space: Make, table: Make, count: int) -> None:
+    clips, lengths = table(), 160_000
+    clips.role[clips.having(Role.HELD_OUT)[count:]] = Role.TRAIN
+    fused = {"scores": ["cosine", "nll", "fusion"]}
+    assert said(space(fixed=fused), clips, lengths) == (
+        f"fan: scores: fusion needs 2 held-out training clips or more, there are {count}; "
+        "take fusion out, or give a section and domain 15 clips"
+    )
+    heads = {"presets": {"ce": {"kind": "cross_entropy"}, "variational": {"kind": "variational"}}}
+    assert "(head: variational); take" in said(space(fixed=fused, search={"head": heads}), clips, lengths)
+    plain = space(fixed=fused, search={"head": {"presets": {"ce": {"kind": "cross_entropy"}}}})
+    check_fits(plain, clips, np.full(len(clips), lengths))  # it gives no nll: nothing to join
+    check_fits(space(), clips, np.full(len(clips), lengths))
+    check_fits(space(fixed=fused), table(), np.full(len(clips), lengths))
 
 
 def test_silent_mel_filters_are_counted_once_a_spectrogram(space: Make) -> None:

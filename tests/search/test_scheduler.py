@@ -49,7 +49,7 @@ class Stage:
         record = self.ledger.find(name) or TrialRecord.model_validate_json(trial.config["record"])
         quiet = _Quiet()
         record, _ = self.search.epoch(quiet, record, omega)
-        result = {"epoch": len(record.epochs), "seconds": 2.0, "omega": omega, "done": False}
+        result = {"epoch": len(record.epochs), "seconds": 2.0, "objective": omega, "done": False}
         return str(self.scheduler.on_trial_result(None, trial, result))
 
     def finish(self, trial: TuneTrial, omega: float) -> None:
@@ -176,7 +176,9 @@ def test_a_trial_that_tune_stops_or_drops_stays_unfinished(stage: Make) -> None:
     trial, _ = here.suggest()
     here.step(trial)
     before = here.ledger.read("fan-00000")
-    here.scheduler.on_trial_complete(None, trial, {"done": False, "epoch": 1, "seconds": 2.0, "omega": None})
+    here.scheduler.on_trial_complete(
+        None, trial, {"done": False, "epoch": 1, "seconds": 2.0, "objective": None}
+    )
     here.scheduler.on_trial_remove(None, trial)
     assert here.ledger.read("fan-00000") == before
     assert before.state == TrialState.RUNNING

@@ -64,7 +64,7 @@ BROKEN = {
     ),
     f"{MU}grace: 0\n": ": grace = 0: should be greater than 0",
     f"{MU}grace: 1.5\n": ": grace = 1.5: should be less than or equal to 1",
-    f"{MU}objective: pseudo\n": ": objective = 'pseudo': should be 'omega'",
+    f"{MU}objective: loss\n": ": objective = 'loss': should be 'omega' or 'pseudo'",
     # what is fixed
     f"{MU}fixed: [training]\n": ": fixed = ['training']: should be a mapping",
     f"{MU}fixed: {{training: 3}}\n": ": fixed: training = 3: should be a mapping",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from humtune import __version__
+from humtune.config import TEST_CHUNKS
 from humtune.detector.detector import Detector
 from humtune.detector.head import Embeddings
 from humtune.errors import HumtuneError
@@ -17,7 +18,8 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.search import trial as trial_module
-from humtune.search.trial import DetectorTrial, TrialRun, open_bank, scored_clips, start_trial
+from humtune.search.trial import DetectorTrial, TrialRun, open_bank, start_trial
+from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ANOMALY, Role
 from humtune.storage import Storage
@@ -179,10 +181,10 @@ def test_a_trial_that_has_ended_does_not_begin_again(search: Any, asked: TrialRe
 def test_scores_that_are_no_numbers_fail_the_trial_by_name(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nan(self: TrialRun) -> dict[str, Any]:
-        return {"cosine": np.full(len(self.scored), np.nan)}
+    def nan(self: Detector, embeddings: Embeddings, **how: Any) -> dict[str, Any]:
+        return {"cosine": np.full(len(embeddings.clip) // TEST_CHUNKS, np.nan)}
 
-    monkeypatch.setattr(TrialRun, "_scores", nan)
+    monkeypatch.setattr(Detector, "score", nan)
     coat = DetectorTrial(tune_config(search, asked, rungs=(1,)))
     result = coat.step()
     assert result["done"]
@@ -208,13 +210,14 @@ def test_every_epoch_is_written_down_and_rungs_have_an_omega(search: Any, asked:
     record = search.ledger.read(asked.id)
     assert record.state == TrialState.RUNNING
     assert [e.epoch for e in record.epochs] == [1, 2]
-    assert [set(e.metrics) - {"omega"} for e in record.epochs] == [{"loss", "accuracy", "learning_rate"}] * 2
-    assert "omega" not in record.epochs[0].metrics
+    trained = {"loss", "accuracy", "learning_rate"}
+    assert set(record.epochs[0].metrics) == trained
+    assert set(record.epochs[1].metrics) == trained | {"omega", "accuracy_held_out", "accuracy_test"}
     assert record.epochs[1].metrics["omega"] == record.objective
     assert set(record.omega) == {"cosine", "nll"}
     assert 0 < record.seconds == sum(e.seconds for e in record.epochs)
     assert results == [
-        {"done": False, "epoch": e.epoch, "seconds": e.seconds, "omega": e.metrics.get("omega")}
+        {"done": False, "epoch": e.epoch, "seconds": e.seconds, "objective": e.metrics.get("omega")}
         for e in record.epochs
     ]
     assert coat.step() == {"done": True, "reason": None}

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from humtune.config import SAMPLE_RATE, TEST_CHUNKS, TrialConfig
+from humtune.config import FUSION, SAMPLE_RATE, TEST_CHUNKS, Pool, TrialConfig
 from humtune.detector.backbone import MobileFaceNet
 from humtune.detector.frontend import Frontend, cut, equispaced_starts
 from humtune.detector.head import Embeddings, make_head
 from humtune.detector.scores import ClipScore
 from humtune.errors import HumtuneError
+from humtune.evaluation.fusion import Fusion
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS, class_names
 
@@ -39,6 +40,7 @@ class Detector(nn.Module):
             self.head = make_head(config.head, embedding, len(classes), generator)
         self.backbone.to(memory_format=torch.channels_last)
         self.reference: Embeddings | None = None
+        self.fusion: Fusion | None = None
 
     @property
     def device(self) -> torch.device:
@@ -80,19 +82,28 @@ class Detector(nn.Module):
         return values.repeat_interleave(TEST_CHUNKS).to(self.device)
 
     @torch.no_grad()
-    def score(self, embeddings: Embeddings, *, mask_own: bool = False) -> dict[str, NDArray[np.float64]]:
+    def score(
+        self, embeddings: Embeddings, *, mask_own: bool = False, pool: Pool | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """Each score type's anomaly score of each clip, float64 [n]; higher is more anomalous.
 
-        `mask_own` leaves a clip's own chunks out of the reference: for scoring training clips.
+        `mask_own` leaves a clip's own chunks out of the reference: for scoring training clips. `pool` goes
+        before the configuration's.
         """
         if self.reference is None:
             raise HumtuneError(f"the detector of {self.machine} has no reference embeddings to score against")
         clip = embeddings.clip if mask_own else None
+        scoring = self.config.scoring.model_copy(update={"pool": pool} if pool else {})
         scores: dict[str, NDArray[np.float64]] = {}
-        for name in self.config.score_types:
-            score = ClipScore(name, self.reference, self.config.scoring, self.head.classify)
+        for name in self.config.base_types:
+            score = ClipScore(name, self.reference, scoring, self.head.classify)
             scores[name] = score(embeddings.mean, clip=clip, section=embeddings.section).cpu().numpy()
-        return scores
+        return scores | ({FUSION: self.fusion(scores)} if self.fusion else {})
+
+    def fuse(self, held_out: Embeddings) -> None:
+        """Learn from normal clips that trained nothing how to join the score types into their fusion."""
+        self.fusion = None
+        self.fusion = Fusion.of(self.score(held_out))
 
     def to_bytes(self) -> bytes:
         """The detector as a file: plain tensors and strings, loaded without running any code."""
@@ -102,6 +113,7 @@ class Detector(nn.Module):
             "classes": list(self.classes),
             "weights": self.state_dict(),
             "reference": asdict(self.reference) if self.reference else None,
+            "fusion": asdict(self.fusion) if self.fusion else None,
         }
         stream = io.BytesIO()
         torch.save(content, stream)
@@ -116,6 +128,8 @@ class Detector(nn.Module):
         detector.to(device).load_state_dict(content["weights"])
         if content["reference"]:
             detector.reference = Embeddings(**content["reference"])
+        if content.get("fusion"):
+            detector.fusion = Fusion(**content["fusion"])
         return detector
 
     def without_reference(self) -> "Detector":

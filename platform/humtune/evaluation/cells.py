@@ -95,3 +95,8 @@ class Cells:
                 f"{self.machine}: the score of {self.names[clip]} is {value}, not a finite number"
             )
         return scores
+
+
+def labelled(table: ClipTable) -> bool:
+    """Whether there are labelled clips to select by."""
+    return bool(np.any(table.label[table.having(Role.SELECT)] != UNKNOWN))

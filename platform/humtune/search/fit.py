@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import SAMPLE_RATE, TrialConfig, VariationalHead
+from humtune.config import FUSION, SAMPLE_RATE, TrialConfig, VariationalHead
 from humtune.detector.frontend import empty_mels
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells
-from humtune.ledger import ParamValue
+from humtune.evaluation.cells import Cells, labelled
+from humtune.evaluation.fusion import LEAST_CLIPS
+from humtune.ledger import Objective, ParamValue
 from humtune.search.space import Space
 from humtune.sounds.classes import class_labels
 from humtune.sounds.table import ClipTable, Role
@@ -17,9 +18,9 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
     """Raise a UsageError that names machine, key, value and bound where no trial of the space can work.
 
     `lengths` [N] are the clips' samples. Chunks must be no longer than the shortest clip, classes no more
-    than the embedding is long, and the selecting clips must make an Ω.
+    than the embedding is long, and the clips must make what trials are judged by.
     """
-    Cells.of(table, Role.SELECT)
+    objective_of(space.objective, table)
     shortest = int(lengths.argmin())
     for params, config in space.corners("spectrogram"):
         _check_chunk(table.machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
@@ -31,6 +32,29 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
                 f"backbone.embedding = {config.backbone.embedding}{_chosen(params)}; "
                 f"set it to {len(names)} or more"
             )
+    held_out = len(table.having(Role.HELD_OUT))
+    for params, config in space.corners("scores", "head.kind"):
+        if FUSION in config.score_types and held_out < LEAST_CLIPS:
+            raise UsageError(
+                f"{table.machine}: scores: fusion needs {LEAST_CLIPS} held-out training clips or more, there "
+                f"are {held_out}{_chosen(params)}; take fusion out, or give a section and domain 15 clips"
+            )
+
+
+def objective_of(asked: Objective | None, table: ClipTable) -> Objective:
+    """What a machine's trials are judged by: as asked, else Ω where there are labels and pseudo-Ω elsewhere.
+
+    UsageError where Ω is wanted and a cell lacks normals or anomalies, or pseudo-Ω and no clip is held out.
+    """
+    if asked == "omega" or (asked is None and labelled(table)):
+        try:
+            Cells.of(table, Role.SELECT)
+        except UsageError as error:
+            raise UsageError(f"{error}; objective: pseudo does without labels") from error
+        return "omega"
+    if not len(table.having(Role.HELD_OUT)):
+        raise UsageError(f"{table.machine}: objective: pseudo needs two training clips a section, or more")
+    return "pseudo"
 
 
 def silent_rows(space: Space) -> list[str]:

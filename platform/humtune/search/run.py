@@ -15,14 +15,16 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, Plan, searches
-from humtune.search.fit import check_fits
+from humtune.search.fit import check_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
-from humtune.search.trial import DetectorTrial, scored_clips
+from humtune.search.trial import DetectorTrial
+from humtune.search.yardstick import scored_table
 from humtune.sounds.bank import ClipBank, load_banks
+from humtune.sounds.probes import make_probes, strangers
 from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
@@ -66,6 +68,8 @@ def prepare(
     if name in searches(storage):
         raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
     banks = fitting_banks(space, data, storage, machines)
+    probes = {m: make_probes(bank, strangers(data, m), storage) for m, bank in banks.items()}
+    clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
     plan = Plan(
         name=name,
         space=space.model_dump(mode="json"),
@@ -74,6 +78,8 @@ def prepare(
         trials=space.trials,
         banks={m: bank.folder for m, bank in banks.items()},
         data_hash={m: bank.hash for m, bank in banks.items()},
+        probes={m: bank.folder for m, bank in probes.items() if bank},
+        judged_by={m: objective_of(space.objective, table) for m, table in clips.items()},
         device=resources.device,
         cpus=resources.cpus,
         gpus=resources.gpus,
@@ -81,7 +87,7 @@ def prepare(
         version=__version__,
     )
     ledger = Ledger(storage, name)
-    ledger.create(plan, {m: bank.table.take(scored_clips(bank)) for m, bank in banks.items()})
+    ledger.create(plan, clips)
     return ledger
 
 

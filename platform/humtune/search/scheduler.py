@@ -29,7 +29,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP after an epoch."""
         name = trial.config["trial"]
-        if not self.studies.report(name, result["epoch"], result["seconds"], result["omega"]):
+        if not self.studies.report(name, result["epoch"], result["seconds"], result["objective"]):
             return str(TrialScheduler.CONTINUE)
         reason = f"stopped by {self.studies.space.pruner} after epoch {result['epoch']}"
         self._end(name, TrialState.PRUNED, reason)

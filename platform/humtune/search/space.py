@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from humtune.config import Frozen, TrialConfig, set_path
 from humtune.errors import UsageError
-from humtune.ledger import ParamValue
+from humtune.ledger import Objective, ParamValue
 from humtune.search.dimensions import Dimension, Place, Presets, Range, Scalar, places
 from humtune.search.strict_yaml import read_mapping
 
@@ -26,7 +26,7 @@ class Space(Frozen):
 
     description: str = ""
     trials: int = Field(20, ge=1, description="per machine")
-    objective: Literal["omega"] = "omega"
+    objective: Objective | None = None  # None: omega where there are labels, else pseudo
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["none", "successive_halving", "median", "hyperband"] = "none"
     grace: float = Field(0.3, gt=0, le=1, description="share of the epochs before a trial may be stopped")

@@ -69,6 +69,7 @@ class Studies:
         plan = ledger.plan
         self.ledger = ledger
         self.space = space
+        self.judged_by = plan.judged_by
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
         self.seconds_run = 0.0
         self.machines = {m: self._study(m, plan.trials, number) for number, m in enumerate(plan.machines)}
@@ -95,8 +96,8 @@ class Studies:
         """Live through a trial again, so that sampler and pruner know what they knew."""
         this.study.enqueue_trial(record.params)
         trial = self._ask(this.study)
-        for epoch, omega in rungs_of(record).items():
-            trial.report(omega, epoch)
+        for epoch, objective in rungs_of(record).items():
+            trial.report(objective, epoch)
             trial.should_prune()  # a rung is entered by asking
         if record.state == TrialState.RUNNING:
             this.unfinished.append(Running(trial, record, epoch=len(record.epochs)))
@@ -134,6 +135,7 @@ class Studies:
             origin=trial.user_attrs.get("origin", "sampler"),
             params=trial.params,
             config=self.space.config(trial.params, seed=self.space.seed + number),
+            judged_by=self.judged_by.get(machine, "omega"),
             started=time(),
         )
 
@@ -141,17 +143,17 @@ class Studies:
         """A trial that runs."""
         return self.machines[machine_of(trial)].running[trial]
 
-    def report(self, trial: str, epoch: int, seconds: float, omega: float | None) -> bool:
+    def report(self, trial: str, epoch: int, seconds: float, objective: float | None) -> bool:
         """Take an epoch; whether the trial should be stopped. First points run to their end."""
         running = self.running(trial)
         again = epoch <= running.epoch  # since its checkpoint, in a process that died
         running.epoch = max(epoch, running.epoch)
         self.epochs_run += 1
         self.seconds_run += seconds
-        if omega is None:
+        if objective is None:
             return False
         if not again:
-            running.trial.report(omega, epoch)
+            running.trial.report(objective, epoch)
         return running.trial.should_prune() and running.record.origin != "first"
 
     def end(self, record: TrialRecord) -> None:
@@ -196,9 +198,9 @@ def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
 
 
 def rungs_of(record: TrialRecord) -> dict[int, float]:
-    """Ω by epoch, where it was measured before the end."""
-    last = record.config.training.epochs
-    return {e.epoch: e.metrics["omega"] for e in record.epochs if "omega" in e.metrics and e.epoch < last}
+    """What the trial is judged by, by epoch, where it was measured before the end."""
+    last, name = record.config.training.epochs, record.judged_by
+    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch < last}
 
 
 def sampler(space: Space, *, seed: int) -> BaseSampler:

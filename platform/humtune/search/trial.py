@@ -16,11 +16,9 @@ from ray import tune
 from humtune import __version__
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
 from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.table import Role
 from humtune.storage import Storage
 
 CHECKPOINT_SECONDS = 5.0  # the work that a kill may cost, at most
@@ -36,8 +34,7 @@ class TrialRun:
         self.ledger = ledger
         self.rungs = rungs
         self.run = TrainingRun(record.config, bank, device=plan.device)
-        self.scored = scored_clips(bank)
-        self.cells = Cells.of(bank.table.take(self.scored), Role.SELECT)
+        self.yardstick = Yardstick(bank, ledger.probes(record.machine))
         self.record = record.model_copy(
             update={
                 "data_hash": bank.hash,
@@ -58,22 +55,22 @@ class TrialRun:
         return self.ledger.file(self.record.id, "checkpoint.pt")
 
     def epoch(self) -> TrialRecord:
-        """Train an epoch, measure Ω where it is a rung or the last, and write down how far the trial is."""
+        """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
         began = time()
         metrics = self.run.epoch()
         done = self.run.epochs_done
         last = done == self.record.config.training.epochs
-        scores: dict[str, NDArray[np.float64]] = {}
         update: dict[str, Any] = {}
+        measured: Measurement | None = None
         if last or done in self.rungs:
-            scores = self._scores()
-            update["omega"] = {name: float(omega(vector, self.cells)) for name, vector in scores.items()}
-            metrics["omega"] = max(update["omega"].values())
+            measured = self.yardstick.measure(self.run.finish())
+            update |= {"omega": measured.omega, "pseudo": measured.pseudo}
+            metrics |= measured.metrics
         ended = time()
         epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
-        if last:
-            self._keep(scores)
+        if last and measured:
+            self._keep(measured.scores)
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
@@ -90,11 +87,6 @@ class TrialRun:
         self.ledger.write(self.record)
         return self.record
 
-    def _scores(self) -> dict[str, NDArray[np.float64]]:
-        """Every score type's vector over the scored clips, from one forward pass."""
-        detector = self.run.finish()
-        return detector.score(detector.embed(self.run.bank, self.scored))
-
     def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
         ledger, detector, trial = self.ledger, self.run.detector, self.record.id
         ledger.write_scores(trial, scores)
@@ -102,11 +94,6 @@ class TrialRun:
         torch.save(asdict(detector.reference) if detector.reference else None, reference)
         ledger.storage.write(ledger.file(trial, "reference.pt"), reference.getvalue())
         ledger.storage.write(ledger.file(trial, "detector.pt"), detector.without_reference().to_bytes())
-
-
-def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
-    """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
-    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
 
 
 def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
@@ -123,8 +110,8 @@ def _shortened(record: TrialRecord, epochs: int) -> TrialRecord:
     """The record without the epochs that happened after the checkpoint."""
     kept, dropped = record.epochs[:epochs], record.epochs[epochs:]
     update: dict[str, Any] = {"epochs": kept, "seconds": sum(e.seconds for e in kept)}
-    if any("omega" in e.metrics for e in dropped):
-        update["omega"] = {}
+    if any({"omega", "pseudo"} & e.metrics.keys() for e in dropped):
+        update |= {"omega": {}, "pseudo": {}}
     return record.model_copy(update=update)
 
 
@@ -181,8 +168,8 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
             self.trial = None  # frees the memory before the next trial asks for its own
             return {"done": True, "reason": record.reason}
         last = record.epochs[-1]
-        omega_now = last.metrics.get("omega")
-        return {"done": False, "epoch": last.epoch, "seconds": last.seconds, "omega": omega_now}
+        objective = last.metrics.get(record.judged_by)
+        return {"done": False, "epoch": last.epoch, "seconds": last.seconds, "objective": objective}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: checkpoints lie in the ledger, under the trial's own name, where any resume finds them."""

@@ -46,7 +46,7 @@ def read_recording(path: Path, rate: int = SAMPLE_RATE) -> Recording:
         raise UsageError(f"{path}: holds samples that are not finite")
     if file_rate != rate:
         wave = soxr.resample(wave, file_rate, rate)
-    samples = np.clip(np.rint(wave * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    samples = to_samples(wave)
     if not len(samples):
         raise UsageError(f"{path}: holds less than one sample at {rate} Hz")
     return Recording(samples, file_rate, channels, tuple(changes))
@@ -60,6 +60,11 @@ def read_audio(path: Path, rate: int = SAMPLE_RATE) -> NDArray[np.int16]:
 def read_waveform(path: Path, rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
     """A file's samples, float32 [samples] in [-1, 1]: the same 16 bit values that a bank holds."""
     return to_waveform(read_audio(path, rate))
+
+
+def to_samples(wave: NDArray[np.float64]) -> NDArray[np.int16]:
+    """A waveform in [-1, 1] as 16 bit samples, rounded; what is louder is clipped."""
+    return np.clip(np.rint(wave * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_waveform(samples: NDArray[np.int16]) -> NDArray[np.float32]:

@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import HumtuneError
-from humtune.sounds.bank_writer import FILES, write_bank
+from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
@@ -80,6 +81,14 @@ def load_banks(
     return {machine: _load(dataset, machine, storage, cache) for machine in dataset.choose(machines)}
 
 
+def keep_bank(
+    clips: Iterable[NDArray[np.int16]], table: ClipTable, storage: Storage, *, cache: Path | None = None
+) -> ClipBank:
+    """Bring clips that are no files (samples int16, in the table's order) into a bank of the storage."""
+    content = _store(storage, cache or bank_cache(), partial(write_clips, clips, table))
+    return ClipBank.open(storage, bank_folder(content), cache=cache)
+
+
 def bank_folder(content_hash: str) -> str:
     """A bank's folder, relative to the storage."""
     return f"banks/{content_hash}"
@@ -104,19 +113,19 @@ def _load(dataset: DataSet, machine: str, storage: Storage, cache: Path | None) 
     source = f"banks/sources/{_source_print(dataset, machine)}"
     content = storage.read(source).decode() if storage.exists(source) else ""
     if not content or not storage.exists(bank_folder(content)):
-        content = _write(dataset, machine, storage, cache or bank_cache())
+        content = _store(storage, cache or bank_cache(), partial(write_bank, dataset, machine))
         storage.write(source, content.encode())
     return ClipBank.open(storage, bank_folder(content), cache=cache)
 
 
-def _write(dataset: DataSet, machine: str, storage: Storage, cache: Path) -> str:
-    """Write a machine's bank into the storage, by way of a draft folder; the content hash."""
+def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
+    """Bring a bank that `write` makes in a draft folder into the storage; its content hash."""
     place = storage.path("banks") if storage.is_local else cache
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=place) as around:
         draft = Path(around) / "bank"
         draft.mkdir()
-        content = write_bank(dataset, machine, draft)
+        content = write(draft)
         storage.put_folder(bank_folder(content), draft)
         if not storage.is_local and not (cache / content).exists():
             draft.rename(cache / content)

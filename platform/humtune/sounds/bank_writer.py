@@ -4,11 +4,12 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humtune.errors import UsageError
 from humtune.sounds.audio import Recording, read_recording
@@ -32,33 +33,45 @@ def write_bank(dataset: DataSet, machine: str, draft: Path) -> str:
     """
     clips = dataset.clips(machine)
     table = clip_table(machine, clips)
-    digest = hashlib.sha256(table.to_json())
-    lengths: list[int] = []
     changes: Counter[str] = Counter()
     failures: list[str] = []
-    with (draft / FILES[0]).open("wb") as stream:
-        _write_header(stream, 0)
+
+    def readable() -> Iterator[NDArray[np.int16]]:
         for result in map_in_order(_read, clips, title=f"{machine}: reading"):
             if isinstance(result, UsageError):
                 failures.append(str(result))
             elif not failures:
-                data = result.samples.astype("<i2", copy=False).tobytes()
-                stream.write(data)
-                digest.update(data)
-                lengths.append(len(result.samples))
                 changes.update(result.changes)
-        stream.seek(0)
-        _write_header(stream, sum(lengths))
-        stream.flush()
-        os.fsync(stream.fileno())
+                yield result.samples
+
+    content = write_clips(readable(), table, draft)
     if failures:
         raise _unreadable(machine, failures, len(clips), dataset.path)
     for change, count in changes.items():
         logger.warning("%s: %d clip%s %s", machine, count, "s" * (count > 1), change)
+    (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
+    return content
+
+
+def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Path) -> str:
+    """Write a bank's files, a clip at a time, into a folder; the hash of all they hold."""
+    digest = hashlib.sha256(table.to_json())
+    lengths: list[int] = []
+    with (draft / FILES[0]).open("wb") as stream:
+        _write_header(stream, 0)
+        for samples in clips:
+            data = samples.astype("<i2", copy=False).tobytes()
+            stream.write(data)
+            digest.update(data)
+            lengths.append(len(samples))
+        stream.seek(0)
+        _write_header(stream, sum(lengths))
+        stream.flush()
+        os.fsync(stream.fileno())
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     digest.update(offsets.tobytes())
     np.save(draft / FILES[1], offsets, allow_pickle=False)
-    (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
+    (draft / FILES[2]).write_bytes(table.to_json())
     return digest.hexdigest()[:32]
 
 

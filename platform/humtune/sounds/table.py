@@ -21,6 +21,7 @@ class Role(StrEnum):
     HELD_OUT = "held_out"  # normal, kept out of both: thresholds and calibration
     SELECT = "select"  # labelled test clips whose Ω chooses
     REPORT = "report"  # test clips that are only reported, with or without truth
+    PROBE = "probe"  # made, not recorded: what stands in for anomalies where nobody has any
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class ClipTable:
 
     machine: str
     name: NDArray[np.str_]  # file name, without its folder
-    part: NDArray[np.str_]  # "dev" or "eval"
+    part: NDArray[np.str_]  # "dev" or "eval"; of a probe, its kind
     split: NDArray[np.str_]  # "train" or "test"
     section: NDArray[np.int16]
     domain: NDArray[np.int8]  # SOURCE, TARGET or UNKNOWN
@@ -44,6 +45,18 @@ class ClipTable:
         """The table of the chosen clips, by index or by mask."""
         columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "machine"}
         return type(self)(machine=self.machine, **columns)
+
+    def with_columns(self, **columns: Any) -> Self:
+        """The table with other values in some columns: one for all clips, or one a clip."""
+        full = {name: np.full(len(self), v) if isinstance(v, str | int) else v for name, v in columns.items()}
+        return type(self).from_columns(**({f.name: getattr(self, f.name) for f in fields(self)} | full))
+
+    @classmethod
+    def concatenate(cls, tables: Sequence["ClipTable"]) -> Self:
+        """The clips of one machine's tables, one table after the other."""
+        columns = [f.name for f in fields(cls) if f.name != "machine"]
+        joined = {name: np.concatenate([getattr(t, name) for t in tables]) for name in columns}
+        return cls(machine=tables[0].machine, **joined)
 
     def having(self, *roles: Role) -> NDArray[np.intp]:
         """Indices of the clips that have one of the roles, in order."""

@@ -1,0 +1,96 @@
+"""What a trial's detector is measured by: scores of every clip and probe, Ω, pseudo-Ω, and its classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humtune.config import TEST_CHUNKS
+from humtune.detector.detector import Detector
+from humtune.detector.head import Embeddings, over_chunks
+from humtune.evaluation.cells import Array, Cells, labelled
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.pseudo import PseudoCells
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import NO_CLASS
+from humtune.sounds.probes import ProbeKind
+from humtune.sounds.table import ClipTable, Role
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where there is nothing to tell."""
+
+    scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
+    omega: dict[str, float]
+    pseudo: dict[str, float]
+    accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips told their own class
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What an epoch's record keeps of it."""
+        best = {"omega": self.omega, "pseudo": self.pseudo}
+        return {name: max(by_score.values()) for name, by_score in best.items() if by_score} | self.accuracy
+
+
+class Yardstick:
+    """A machine's scored clips and probes, by which its trials' detectors are compared."""
+
+    def __init__(self, bank: ClipBank, probes: ClipBank | None) -> None:
+        self.bank = bank
+        self.probes = probes
+        self.scored = scored_clips(bank)
+        self.table = scored_table(bank, probes)
+        self.cells = Cells.of(self.table, Role.SELECT) if labelled(self.table) else None
+        self.pseudo = PseudoCells(self.table) if probes else None
+
+    def measure(self, detector: Detector) -> Measurement:
+        """Every figure of a detector that has its reference, from one forward pass of each clip."""
+        embeddings = detector.embed(self.bank, self.scored)
+        scores = detector.score(embeddings)
+        if self.probes:
+            made = self._probe_scores(detector, self.probes)
+            scores = {name: np.concatenate([vector, made[name]]) for name, vector in scores.items()}
+        cells, pseudo = self.cells, self.pseudo
+        return Measurement(
+            scores,
+            omega={name: float(omega(vector, cells)) for name, vector in scores.items()} if cells else {},
+            pseudo={name: float(pseudo.omega(vector)) for name, vector in scores.items()} if pseudo else {},
+            accuracy=self._accuracy(detector, embeddings),
+        )
+
+    def _probe_scores(self, detector: Detector, probes: ClipBank) -> dict[str, Array]:
+        """Scores of the probes; those that claim a section are scored as of that section, whatever the pool."""
+        embeddings = detector.embed(probes, np.arange(len(probes.table)))
+        scores = detector.score(embeddings)
+        claims = np.flatnonzero(probes.table.part == str(ProbeKind.SECTION))
+        if claims.size:
+            chunks = (claims[:, None] * TEST_CHUNKS + np.arange(TEST_CHUNKS)).ravel()
+            told = detector.score(embeddings.take(torch.from_numpy(chunks)), pool="section")
+            for name, vector in scores.items():
+                vector[claims] = told[name]
+        return scores
+
+    def _accuracy(self, detector: Detector, embeddings: Embeddings) -> dict[str, float]:
+        logits = over_chunks(detector.head.classify(embeddings.mean))
+        told = logits.argmax(dim=1).cpu().numpy()
+        assert embeddings.label is not None
+        own = embeddings.label[::TEST_CHUNKS].cpu().numpy()
+        found = {}
+        for name, role in (("accuracy_held_out", Role.HELD_OUT), ("accuracy_test", Role.SELECT)):
+            clips = (self.table.role[: len(own)] == str(role)) & (own != NO_CLASS)
+            if clips.any():
+                found[name] = float((told == own)[clips].mean())
+        return found
+
+
+def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
+    """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
+    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
+
+
+def scored_table(bank: ClipBank, probes: ClipBank | None) -> ClipTable:
+    """What is known of everything that gets a score: the clips that did not train, then the probes."""
+    clips = bank.table.take(scored_clips(bank))
+    return ClipTable.concatenate([clips, probes.table]) if probes else clips

@@ -1,0 +1,134 @@
+"""Probes: sounds that a machine in good order would not make, for choosing a detector without anomalies.
+
+They are made of normal clips, and are of three kinds, told by the column `part`:
+
+    fault    a held-out clip, disturbed
+    machine  a normal clip of another machine
+    section  a held-out clip that claims to be of another section (ANOMALY) or of its own (NORMAL); only a
+             detector that is told the section can tell these apart
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.errors import UsageError
+from humtune.sounds.audio import FULL_SCALE, read_audio, to_samples
+from humtune.sounds.bank import ClipBank, keep_bank
+from humtune.sounds.dcase import find_dataset
+from humtune.sounds.disturbances import DISTURBANCES
+from humtune.sounds.parallel import map_in_order, tracked
+from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
+from humtune.storage import Storage
+
+PER_KIND = 100  # clips at most, so that they cost little beside a thousand test clips
+
+Samples = NDArray[np.int16]
+
+
+class ProbeKind(StrEnum):
+    """What a probe pretends."""
+
+    FAULT = "fault"
+    MACHINE = "machine"
+    SECTION = "section"
+
+
+@dataclass(frozen=True, eq=False)
+class Stranger:
+    """A normal clip of another machine."""
+
+    name: str  # <machine>/<file>
+    samples: Samples
+
+
+def strangers(data: Path, machine: str) -> list[Stranger]:
+    """Training clips of the data set's other machines, evenly chosen, about as many of each.
+
+    A file that can't be read is left out: it is no reason to refuse a search of this machine.
+    """
+    dataset = find_dataset(data)
+    others = [other for other in dataset.machines if other != machine]
+    paths: list[Path] = []
+    for other in others:
+        folders = [f for f in dataset.folders if f.machine == other and f.split == "train"]
+        trained = [path for folder in folders for path in folder.recordings]
+        paths += [trained[i] for i in _evenly(len(trained), PER_KIND // len(others))]
+    found = map_in_order(_stranger, paths, title=f"{machine}: reading other machines")
+    return [stranger for stranger in found if stranger]
+
+
+def _stranger(path: Path) -> Stranger | None:
+    try:
+        return Stranger(f"{path.parent.parent.name}/{path.name}", read_audio(path))
+    except UsageError:
+        return None
+
+
+def make_probes(
+    bank: ClipBank, others: Sequence[Stranger], storage: Storage, *, cache: Path | None = None, seed: int = 0
+) -> ClipBank | None:
+    """A bank of a machine's probes, up to a hundred of each kind; None where no clip is held out.
+
+    Every probe imitates a held-out clip: it has its section, domain, attributes and length. The same
+    recordings and seed always give the same probes.
+    """
+    held_out = bank.table.having(Role.HELD_OUT)
+    if not len(held_out):
+        return None
+    generator = np.random.default_rng(seed)
+    parts = [
+        _of_kind(bank, _again_and_again(held_out, PER_KIND, generator), ProbeKind.FAULT),
+        _of_kind(bank, _again_and_again(held_out, len(others), generator), ProbeKind.MACHINE),
+        _of_sections(bank, held_out[_evenly(len(held_out), PER_KIND)]),
+    ]
+    faults, machines, sections = (index for index, _ in parts)
+    tables = [table for _, table in parts]
+    tables[1] = replace(tables[1], name=np.array([o.name for o in others][: len(machines)], dtype=np.str_))
+
+    def clips() -> Iterator[Samples]:
+        for i in faults:
+            disturb = DISTURBANCES[generator.integers(len(DISTURBANCES))]
+            yield to_samples(disturb(bank.clip(int(i)) / FULL_SCALE, generator))
+        for i, other in zip(machines, others, strict=False):
+            yield np.resize(other.samples, len(bank.clip(int(i))))
+        for i in sections:
+            yield bank.clip(int(i))
+
+    table = ClipTable.concatenate(tables)
+    made = tracked(clips(), total=len(table), title=f"{bank.table.machine}: making probes")
+    return keep_bank(made, table, storage, cache=cache)
+
+
+def _of_kind(bank: ClipBank, index: NDArray[np.intp], kind: ProbeKind) -> tuple[NDArray[np.intp], ClipTable]:
+    table = bank.table.take(index)
+    numbered = [f"{kind}-{i:03d}-{name}" for i, name in enumerate(table.name)]
+    changed = {"name": numbered, "part": kind, "split": "test", "label": ANOMALY, "role": Role.PROBE}
+    return index, table.with_columns(**changed)
+
+
+def _of_sections(bank: ClipBank, index: NDArray[np.intp]) -> tuple[NDArray[np.intp], ClipTable]:
+    """Each clip as what it is, and as one of the next section; nothing where there is one section only."""
+    sections = np.unique(bank.table.section[index])
+    if len(sections) < 2:
+        index = index[:0]
+    _, table = _of_kind(bank, index, ProbeKind.SECTION)
+    claimed = sections[(np.searchsorted(sections, table.section) + 1) % len(sections)]
+    names = [f"{name}-as-{section:02d}" for name, section in zip(table.name, claimed, strict=True)]
+    honest, lying = table.with_columns(label=NORMAL), table.with_columns(section=claimed, name=names)
+    return np.concatenate([index, index]), ClipTable.concatenate([honest, lying])
+
+
+def _again_and_again(index: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    """So many of the indices: all of them in random order before any comes again."""
+    rounds = -(-count // len(index))
+    orders = [generator.permutation(index) for _ in range(rounds)]
+    return np.concatenate([index[:0], *orders])[:count]
+
+
+def _evenly(length: int, count: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, length - 1, min(length, count)).astype(np.intp))

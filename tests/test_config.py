@@ -10,6 +10,7 @@ from humtune.config import (
     Backbone,
     CrossEntropyHead,
     HeadConfig,
+    ScoreName,
     Spectrogram,
     Training,
     TrialConfig,
@@ -193,3 +194,18 @@ def test_a_head_that_can_give_no_score_asked_for_is_refused() -> None:
         ValidationError, match="a cross_entropy head can't give scores: nll; add one, such as"
     ):
         TrialConfig(head=CrossEntropyHead(), scores=("nll",))
+
+
+@pytest.mark.parametrize("scores", [("fusion",), ("nll", "fusion"), ("fusion", "nll", "nll")])
+def test_fusion_of_fewer_than_two_is_refused(scores: tuple[ScoreName, ...]) -> None:
+    with pytest.raises(ValidationError, match=f"fusion needs two other .* got scores: {', '.join(scores)}"):
+        TrialConfig(scores=scores)
+
+
+def test_fusion_is_given_where_the_head_gives_two_others() -> None:
+    asked: tuple[ScoreName, ...] = ("nll", "fusion", "cosine")
+    variational, plain = TrialConfig(scores=asked), TrialConfig(head=CrossEntropyHead(), scores=asked)
+    assert (variational.score_types, variational.base_types) == (asked, ("nll", "cosine"))
+    assert plain.score_types == plain.base_types == ("cosine",)
+    three = TrialConfig(head=ArcFaceHead(), scores=("knn", *asked))
+    assert three.score_types == ("knn", "fusion", "cosine")

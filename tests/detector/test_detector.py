@@ -73,6 +73,30 @@ def test_a_score_is_the_mean_over_the_clips_chunks(detector: Detector, bank: Cli
         np.testing.assert_allclose(vector, [chunks[5 * i : 5 * i + 5].mean() for i in range(len(clips))])
 
 
+def test_fusion_is_made_of_the_held_out_clips_scores_and_comes_back(
+    small: TrialConfig, bank: ClipBank, trained: TrainingRun
+) -> None:
+    config = small.model_copy(update={"scores": ("knn", "fusion", "cosine", "nll")})
+    run = TrainingRun(config, bank)
+    run.detector.load_state_dict(trained.detector.state_dict())
+    before = run.finish()
+    held_out = before.score(before.embed(bank, bank.table.having(Role.HELD_OUT)))
+    embeddings = before.embed(bank, bank.table.having(Role.SELECT, Role.REPORT))
+    scores = before.score(embeddings)
+    assert scores.keys() == set(config.scores)
+    z = [(scores[name] - held_out[name].mean()) / held_out[name].std() for name in ("knn", "cosine", "nll")]
+    np.testing.assert_allclose(scores["fusion"], np.min(z, axis=0), rtol=1e-9, atol=1e-9)
+    after = Detector.from_bytes(before.to_bytes())
+    assert after.fusion == before.fusion
+    assert np.array_equal(after.score(embeddings)["fusion"], scores["fusion"])
+    assert run.finish().fusion == before.fusion  # as at a rung, and at the next
+
+
+def test_a_detector_that_was_not_asked_for_fusion_has_none(trained: TrainingRun) -> None:
+    assert trained.detector.fusion is None
+    assert Detector.from_bytes(trained.detector.to_bytes()).fusion is None
+
+
 def test_training_clips_are_far_from_the_others_but_not_from_themselves(
     detector: Detector, bank: ClipBank
 ) -> None:

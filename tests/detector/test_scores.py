@@ -13,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 from torch.distributions import Independent, Normal
 from torch.nn import functional as F
 
-from humtune.config import ScoreName, Scoring
+from humtune.config import FUSION, ScoreName, Scoring
 from humtune.detector.head import Embeddings
 from humtune.detector.scores import SCORES, ClipScore, score
 from humtune.detector.scores.score import DistanceScore, Score
@@ -117,7 +117,7 @@ def _no_gradients() -> Iterable[None]:
 
 
 def test_there_is_a_score_for_every_name_of_the_configuration() -> None:
-    assert set(SCORES) == set(get_args(ScoreName))
+    assert set(SCORES) | {FUSION} == set(get_args(ScoreName))
 
 
 @pytest.mark.parametrize("name", SCORES)

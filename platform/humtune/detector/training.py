@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humtune.config import Training, TrialConfig
+from humtune.config import FUSION, Training, TrialConfig
 from humtune.detector.detector import Detector, load_tensors, scoring_chunks
 from humtune.detector.frontend import cut, random_starts
 from humtune.errors import HumtuneError
@@ -128,9 +128,15 @@ class TrainingRun:
         return self.finish()
 
     def finish(self) -> Detector:
-        """Take the training clips' embeddings as the reference; the detector can score now."""
-        self.detector.reference = self.detector.embed(self.bank, self.clips)
-        return self.detector
+        """Take the training clips' embeddings as the reference; the detector can score now.
+
+        Where the configuration asks for fusion, the held-out clips say how.
+        """
+        detector = self.detector
+        detector.reference = detector.embed(self.bank, self.clips)
+        if FUSION in self.config.score_types:
+            detector.fuse(detector.embed(self.bank, self.bank.table.having(Role.HELD_OUT)))
+        return detector
 
     def state(self) -> bytes:
         """Everything that the next epoch depends on, as plain tensors and numbers."""

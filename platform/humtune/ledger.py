@@ -97,8 +97,8 @@ class Plan(Frozen):
     trials: int = Field(ge=1, description="per machine")
     banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
     data_hash: dict[str, str]  # machine -> content hash of its bank
-    probes: dict[str, str] = {}  # machine -> folder of the bank of its probes
-    judged_by: dict[str, Objective] = {}  # machine -> what its trials are judged by; omega where not told
+    probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
+    judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial

@@ -30,9 +30,8 @@ def _cells(table: ClipTable, kind: ProbeKind) -> Cells:
     probes = (table.role == str(Role.PROBE)) & (table.part == str(kind))
     sections = kind == ProbeKind.SECTION  # its normals are told their section as its anomalies are
     normal = probes & (table.label == NORMAL) if sections else table.role == str(Role.HELD_OUT)
-    return Cells(
-        table.machine, table.name, tuple(_per_section(table, normal, probes & (table.label == ANOMALY)))
-    )
+    cells = _per_section(table, normal, probes & (table.label == ANOMALY))
+    return Cells(table.machine, table.name, tuple(cells))
 
 
 def _per_section(table: ClipTable, normal: Array, anomaly: Array) -> Iterator[Cell]:

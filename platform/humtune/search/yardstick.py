@@ -20,7 +20,7 @@ from humtune.sounds.table import ClipTable, Role
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where there is nothing to tell."""
+    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it can't be told."""
 
     scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
     omega: dict[str, float]
@@ -61,7 +61,7 @@ class Yardstick:
         )
 
     def _probe_scores(self, detector: Detector, probes: ClipBank) -> dict[str, Array]:
-        """Scores of the probes; those that claim a section are scored as of that section, whatever the pool."""
+        """Scores of the probes; one that claims a section is scored as of that section, whatever the pool."""
         embeddings = detector.embed(probes, np.arange(len(probes.table)))
         scores = detector.score(embeddings)
         claims = np.flatnonzero(probes.table.part == str(ProbeKind.SECTION))

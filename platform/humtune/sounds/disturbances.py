@@ -1,6 +1,6 @@
 """Disturbances: what can be done to a healthy recording so that it no longer is one.
 
-They work on any recording, know nothing of the machine, and are meant to be hard: from barely audible to plain.
+They work on any recording and know nothing of the machine; they range from barely audible to plain.
 """
 
 from collections.abc import Callable

@@ -41,12 +41,12 @@ class Bench:
     def __init__(self, storage: Storage):
         self.storage = storage
 
-    def search(self, name="fans", *, clips=None, trials=4, machines=("fan", "valve")) -> Ledger:
+    def search(self, name="fans", *, clips=None, trials=4, machines=("fan", "valve"), space=None) -> Ledger:
         tables = clips or {machine: clip_table(machine) for machine in machines}
         ledger = Ledger(self.storage, name)
         plan = Plan(
             name=name,
-            space={},
+            space=space or {},
             data="recordings",
             machines=tuple(tables),
             trials=trials,
@@ -58,13 +58,24 @@ class Bench:
         ledger.create(plan, tables)
         return ledger
 
-    def trial(self, ledger, machine, number, *, skill=0.0, state=TrialState.COMPLETE, epochs=3, **changes):
-        """Write a trial: its scores are noise, and higher by `skill` for anomalies."""
+    def trial(
+        self,
+        ledger,
+        machine,
+        number,
+        *,
+        skill=0.0,
+        state=TrialState.COMPLETE,
+        epochs=3,
+        gains=None,
+        **changes,
+    ):
+        """Write a trial: its scores are noise, and higher by `skill` × their gain for anomalies."""
         table = ledger.clips(machine)
         rng = np.random.default_rng([number, len(machine)])
         scores = {
-            name: rng.normal(size=len(table)) + gain * (table.label == ANOMALY)
-            for name, gain in (("cosine", skill), ("nll", skill / 2))
+            name: rng.normal(size=len(table)) + skill * gain * (table.label == ANOMALY)
+            for name, gain in (gains or {"cosine": 1, "nll": 0.5}).items()
         }
         curve = [
             {"loss": 2 / (i + 1), "accuracy": 0.5 + i / 100, "omega": 0.5 + i / 50} for i in range(epochs)

@@ -5,8 +5,11 @@ import pytest
 from rich.console import Console
 
 from humtune.ledger import TrialState
+from humtune.report.columns import FIELDS, LEGEND
 from humtune.report.rows import Row
-from humtune.report.table import FIELDS, LEGEND, Report, span, to_terminal, write_report
+from humtune.report.sheet import span
+from humtune.report.table import Report, to_terminal
+from humtune.report.write import write_report
 
 SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
 
@@ -31,6 +34,8 @@ def test_what_is_written_is_what_is_returned(bench):
     assert set(report.files) == {
         "fans/report/table.md",
         "fans/report/table.csv",
+        "fans/report/table.html",
+        "fans/report/table.tex",
         *(f"fans/report/{m}-{f}.png" for m in ("fan", "valve") for f in ("scores", "roc", "history")),
     }
     rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/table.csv").decode())))
@@ -46,7 +51,7 @@ def test_what_is_written_is_what_is_returned(bench):
 def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     report = write_report(filled(bench))
     text = bench.storage.read("fans/report/table.md").decode()
-    head, _, first, second, last = [line for line in text.splitlines() if line.startswith("|")]
+    head, _, first, second, last, *_ = [line for line in text.splitlines() if line.startswith("|")]
     assert head.count("|") == first.count("|") == len(FIELDS) + 2
     row = report.rows[0]
     assert f"| **{100 * row.omega_cross_fitted:.1f}±{100 * row.omega_cross_fitted_spread:.1f}** |" in first

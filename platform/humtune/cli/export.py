@@ -41,7 +41,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich import box
     from rich.table import Table
 
-    from humtune.report.table import percent
+    from humtune.report.sheet import percent
 
     console, errors = Console(), Console(stderr=True)
     table = Table("machine", "trial", "score", box=box.SIMPLE_HEAD)
@@ -60,6 +60,7 @@ def _print(exports: "Exports", out: Path) -> None:
         )
     console.print(table)
     notes = [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
+    notes += [f"{m.info.machine}: {m.left_out}" for m in exports.models if m.left_out]
     for line in notes:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for line in (*exports.skipped, *exports.failed):

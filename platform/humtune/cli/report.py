@@ -18,7 +18,11 @@ def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFA
     from rich.console import Console
 
     from humtune.ledger import Ledger
-    from humtune.report.table import SHORT_LEGEND, to_terminal, write_report
+    from humtune.report import point_table
+    from humtune.report.columns import SHORT_LEGEND
+    from humtune.report.published import pointer
+    from humtune.report.table import to_terminal
+    from humtune.report.write import write_report
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
@@ -31,12 +35,14 @@ def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFA
     console = Console(highlight=False)
     for table in to_terminal(written, width=console.width):
         console.print(table, "")
-    for line in SHORT_LEGEND:
+    if written.points:
+        console.print(point_table.to_terminal(written.points), "")
+    for line in (*SHORT_LEGEND, *pointer([row.machine for row in written.rows])):
         console.print(line, style="dim")
     for row in written.rows:
         if row.note:
             console.print(row.note, markup=False)
-    for file in files[:2]:
+    for file in files[:4]:
         console.print(f"written: {file}", markup=False, soft_wrap=True)
 
 

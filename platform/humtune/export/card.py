@@ -8,7 +8,7 @@ from humtune.evaluation.selection import SPLITS
 from humtune.export.alarms import Alarms
 from humtune.ledger import Plan, TrialState
 from humtune.report.best import Measured
-from humtune.report.table import percent
+from humtune.report.sheet import percent
 from humtune.runtime.info import MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
@@ -75,7 +75,13 @@ Recordings: `{data}`, content hash `{data_hash}`.
 
 
 def model_card(
-    info: ModelInfo, measured: Measured, alarms: Sequence[Alarms], *, plan: Plan, parity: float
+    info: ModelInfo,
+    measured: Measured,
+    alarms: Sequence[Alarms],
+    *,
+    plan: Plan,
+    parity: float,
+    left_out: str | None = None,
 ) -> str:
     """The card as Markdown; figures in percent."""
     return _CARD.format(
@@ -94,7 +100,7 @@ def model_card(
         data_hash=plan.data_hash[info.machine],
         clips=_clips(measured.clips),
         figures=_table(("", "%"), _figures(info.figures)),
-        selection=_selection(measured),
+        selection=_selection(measured) + (f"\n\n{left_out}." if left_out else ""),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),
         configuration=_table(("setting", "value"), leaves(info.configuration)),

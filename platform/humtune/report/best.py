@@ -1,10 +1,11 @@
 """The best trial of each machine, and everything that is measured of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from humtune.config import TrialConfig
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshold_from
 from humtune.evaluation.cells import Array, Cells
@@ -12,6 +13,8 @@ from humtune.evaluation.metrics import Figures, evaluate
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.sounds.table import NORMAL, UNKNOWN, ClipTable, Role
+
+Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a configuration may be chosen
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -22,6 +25,16 @@ def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 def best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the highest Ω, of equal ones the earliest; None where none is complete."""
     return min(complete_trials(records), key=lambda r: (-r.objective, r.number), default=None)
+
+
+def only(record: TrialRecord, allowed: Allowed) -> TrialRecord:
+    """The record as it were if its trial had the allowed score types alone."""
+    config = record.config
+    kept = {
+        kind: {name: value for name, value in figures.items() if allowed(config, name)}
+        for kind, figures in (("omega", record.omega), ("pseudo", record.pseudo))
+    }
+    return record.model_copy(update=kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +52,23 @@ class Measured:
     threshold: Threshold | None = None
     false_alarms: float | None = None  # share of the selecting normals above the threshold
     notes: tuple[str, ...] = ()  # why something is missing
+    left_out: TrialRecord | None = None  # better than the best, and not allowed
 
 
-def measure(ledger: Ledger, machine: str) -> Measured:
-    """Measure a machine's best trial; what can't be measured is None, and a note says why."""
+def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None) -> Measured:
+    """Measure a machine's best trial; what can't be measured is None, and a note says why.
+
+    `allowed` says which score types of which trials may be chosen; without it all may.
+    """
     records, clips = tuple(ledger.records(machine)), ledger.clips(machine)
-    best = best_trial(records)
+    candidates = tuple(only(r, allowed) for r in records) if allowed else records
+    best, left_out = best_trial(candidates), best_trial(records)
+    if best and left_out and left_out.objective <= best.objective:
+        left_out = None
     if best is None:
-        note = f"{machine}: no trial has run its whole budget yet"
-        return Measured(machine, records, None, clips, notes=(note,))
+        missing = "complete trial may be chosen" if left_out else "trial has run its whole budget yet"
+        note = f"{machine}: no {missing}"
+        return Measured(machine, records, None, clips, notes=(note,), left_out=left_out)
     notes: list[str] = []
     scores = read_scores(ledger, best.id, best.best_score)
 
@@ -55,7 +76,7 @@ def measure(ledger: Ledger, machine: str) -> Measured:
     try:
         cells = Cells.of(clips, Role.SELECT)
         select = evaluate(scores, cells)
-        cross_fitted = cross_fit(candidate_scores(ledger, records), cells)
+        cross_fitted = cross_fit(candidate_scores(ledger, candidates), cells)
     except UsageError as error:
         notes.append(str(error))
 
@@ -86,6 +107,7 @@ def measure(ledger: Ledger, machine: str) -> Measured:
         threshold=threshold,
         false_alarms=alarms,
         notes=tuple(notes),
+        left_out=left_out,
     )
 
 

@@ -12,7 +12,7 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
 from humtune.ledger import Ledger, TrialState, searches
 from humtune.report.best import best_trial
-from humtune.report.table import MISSING, percent
+from humtune.report.sheet import MISSING, percent
 from humtune.sounds.parallel import tracked
 from humtune.storage import Storage
 
@@ -76,7 +76,7 @@ def _summary(ledger: Ledger) -> SearchSummary:
         name=ledger.name,
         created=plan.created,
         machines=plan.machines,
-        planned=plan.trials * len(plan.machines),
+        planned=sum(map(plan.quota, plan.machines)),
         complete=states[TrialState.COMPLETE],
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],

@@ -15,7 +15,7 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
 from humtune.ledger import Ledger, TrialRecord
 from humtune.report.best import best_trial, complete_trials, read_scores
-from humtune.report.table import MISSING, percent, span
+from humtune.report.sheet import MISSING, percent, span
 from humtune.sounds.table import Role
 
 EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epochs and the last

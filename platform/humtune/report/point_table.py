@@ -1,0 +1,172 @@
+"""The table of a search's points: for a file, for a program, for a screen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from humtune.evaluation.metrics import Kind
+from humtune.ledger import Ledger, ParamValue
+from humtune.report.average import Average
+from humtune.report.points import Clips, Point, measure_points, shared_points
+from humtune.report.rows import ALL
+from humtune.report.sheet import MISSING, in_percent, to_csv, to_markdown
+
+SHORT = 5  # points that a screen shows
+
+_VIEWS: tuple[tuple[str, Kind, Clips], ...] = (
+    ("Ω official, selecting clips", "official", "dev"),
+    ("Ω paper, selecting clips", "paper", "dev"),
+    ("Ω official, eval clips", "official", "eval"),
+)
+
+
+def wants_points(ledger: Ledger) -> bool:
+    """Whether a search tries points on purpose: a grid, a list, or one point with several seeds."""
+    if ledger.plan.space.get("sampler") in ("grid", "listed"):
+        return True
+    seen: set[Any] = set()
+    for record in ledger.records():
+        point = (record.machine, *sorted(record.params.items()))
+        if record.omega and point in seen:
+            return True
+        seen.add(point)
+    return False
+
+
+def write_points(ledger: Ledger) -> tuple[list[Point], tuple[str, ...]]:
+    """Measure every point; write points.md and points.csv to <search>/report/; return their names there.
+
+    With two or more machines, each point that all of them have follows once more, over all of them.
+    """
+    points, notes = measure_points(ledger)
+    points += shared_points(points)
+    folder = f"{ledger.name}/report"
+    ledger.storage.write(f"{folder}/points.md", points_markdown(ledger.name, points, notes).encode())
+    ledger.storage.write(f"{folder}/points.csv", to_csv(csv_rows(points)))
+    return points, ("points.md", "points.csv")
+
+
+def csv_rows(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """A row a machine, point and score type, figures in percent."""
+    rows = []
+    varied = varying(points)
+    for point in points:
+        params = {short: point.params.get(name) for name, short in varied.items()}
+        fitted = _columns("omega_cross_fitted_over_scores", point.cross_fitted)
+        for score in point.score_types:
+            row: dict[str, Any] = {"machine": point.machine, **params, "score": score}
+            row["seeds"] = len(point.seeds)
+            for clips, where in (("dev", "select"), ("eval", "eval")):
+                for kind in ("official", "paper"):
+                    average = point.omega(score, kind=kind, clips=clips)  # type: ignore[arg-type]
+                    row |= _columns(f"omega_{where}_{kind}", average)
+            rows.append(row | fitted)
+    return rows
+
+
+def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) -> str:
+    """Points as rows, score types as columns, each machine's highest in bold; a table a figure."""
+    scores = list(dict.fromkeys(s for p in points for s in p.score_types))
+    varied = varying(points)
+    lines = [f"# Points of {search}", "", *(f"- {line}" for line in LEGEND)]
+    for title, kind, clips in _VIEWS:
+        figures = [{s: p.omega(s, kind=kind, clips=clips) for s in scores} for p in points]
+        if not any(average for row in figures for average in row.values()):
+            continue
+        fitted = clips == "dev" and kind == "official"
+        best = _highest(points, figures)
+        rows = [
+            [
+                point.machine,
+                *(_show(point.params.get(name)) for name in varied),
+                str(len(point.seeds)),
+                *(_cell(row[s], bold=row[s] is not None and row[s] is best[point.machine]) for s in scores),
+                *([_cell(point.cross_fitted)] if fitted else []),
+            ]
+            for point, row in zip(points, figures, strict=True)
+        ]
+        columns = ["machine", *varied.values(), "seeds", *scores, *(["Ω cross-fitted"] if fitted else [])]
+        lines += ["", f"## {title}", "", to_markdown(columns, rows, left=1 + len(varied))]
+    if notes:
+        lines += ["", "## Notes", "", *(f"- {note}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def to_terminal(points: Sequence[Point]) -> Table:
+    """The highest points for a screen: over all machines, or of each machine where they share none."""
+    overall = [p for p in points if p.machine == ALL]
+    machines = [ALL] if overall else list(dict.fromkeys(p.machine for p in points))
+    varied = varying(points)
+    room = max(1, SHORT // len(machines))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("point", "score"):
+        table.add_column(name, overflow="fold")
+    for name in ("seeds", "Ω select", "Ω cross-fitted"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for machine in machines:
+        mine = [p for p in points if p.machine == machine and p.best()]
+        for point in sorted(mine, key=_height, reverse=True)[:room]:
+            score = point.best() or ""
+            values = ", ".join(f"{short}={_show(point.params.get(n))}" for n, short in varied.items())
+            table.add_row(
+                f"{machine}: {values}" if values else machine,
+                score,
+                str(len(point.seeds)),
+                str(point.omega(score)),
+                _cell(point.cross_fitted),
+            )
+    return table
+
+
+def varying(points: Sequence[Point]) -> dict[str, str]:
+    """The parameters that differ between points: dotted names, and short ones that tell them apart."""
+    names = dict.fromkeys(name for p in points for name in p.params)
+    differing = [n for n in names if len({repr(p.params.get(n)) for p in points}) > 1]
+    last = [n.rpartition(".")[2] for n in differing]
+    return {n: short if last.count(short) == 1 else n for n, short in zip(differing, last, strict=True)}
+
+
+LEGEND = (
+    "A point is one configuration of a machine; its trials differ in nothing but the seed. "
+    "Mean ± standard deviation (n − 1) over the seeds, in percent; a lone figure is a single seed's.",
+    "Bold: the highest of a machine. It was chosen on the clips that it is read on, which makes it too high.",
+    "Ω cross-fitted: per seed, the score type is chosen on half of the selecting clips and official Ω is "
+    "read on the other half. The choice of the point is not in it; table.md has that.",
+    "all: the n-th seed of every machine together, harmonic mean over all values of all sections.",
+)
+
+
+def _highest(
+    points: Sequence[Point], figures: Sequence[Mapping[str, Average | None]]
+) -> dict[str, Average | None]:
+    best: dict[str, Average | None] = {}
+    for point, row in zip(points, figures, strict=True):
+        found = [a for a in (best.get(point.machine), *row.values()) if a]
+        best[point.machine] = max(found, key=lambda a: a.mean, default=None)
+    return best
+
+
+def _height(point: Point) -> float:
+    average = point.omega(point.best() or "")
+    return average.mean if average else 0.0
+
+
+def _columns(name: str, average: Average | None) -> dict[str, float | None]:
+    return {
+        name: in_percent(average.mean if average else None),
+        f"{name}_sd": in_percent(average.spread if average else None),
+    }
+
+
+def _cell(average: Average | None, *, bold: bool = False) -> str:
+    if average is None:
+        return MISSING
+    return f"**{average}**" if bold else str(average)
+
+
+def _show(value: ParamValue) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return MISSING if value is None else str(value)

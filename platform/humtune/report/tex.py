@@ -1,0 +1,43 @@
+"""The table as LaTeX (booktabs), machines as columns."""
+
+from collections.abc import Sequence
+
+from humtune.report.columns import FIELDS, HEADLINE
+from humtune.report.rows import Row
+
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "Ω": r"$\Omega$",
+    "±": r"$\pm$",
+    "–": "--",
+}
+
+
+def to_tex(search: str, rows: Sequence[Row]) -> str:
+    r"""The rows as a tabular to be included; figures in percent. Needs \usepackage{booktabs}."""
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"% search {search}; figures in percent",
+        rf"\begin{{tabular}}{{l{'r' * len(rows)}}}",
+        r"\toprule",
+        _line(["", *(row.machine for row in rows)]),
+        r"\midrule",
+    ]
+    for i, (name, show) in enumerate(FIELDS.items()):
+        cells = [escape(cell) for cell in (name, *(show(row) for row in rows))]
+        if i == HEADLINE:
+            cells = [rf"\textbf{{{cell}}}" for cell in cells]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it."""
+    return "".join(_SIGNS.get(sign, sign) for sign in text)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape, cells)) + r" \\"

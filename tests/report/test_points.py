@@ -1,0 +1,167 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from humtune.config import TrialConfig
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import evaluate, pool
+from humtune.evaluation.selection import cross_fit
+from humtune.report.average import Average
+from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
+from humtune.report.points import measure_points, over_machines, shared_points
+from humtune.sounds.table import Role
+
+
+def seeds(bench, ledger, machine, mu, *, first, count=2, skill=1.0, **more):
+    """A point's trials, one a seed."""
+    params = {"head.mu": mu, "training.epochs": 3, **more}
+    return [
+        bench.trial(ledger, machine, n, skill=skill, params=params, config=TrialConfig(seed=n))
+        for n in range(first, first + count)
+    ]
+
+
+@pytest.fixture
+def ledger(bench):
+    ledger = bench.search()
+    for machine in ("fan", "valve"):
+        seeds(bench, ledger, machine, 5.0, first=0, skill=0.4)
+        seeds(bench, ledger, machine, 10.0, first=2, skill=1.2)
+    seeds(bench, ledger, "fan", 20.0, first=4, count=1, skill=0.1)
+    return ledger
+
+
+def test_an_average_needs_a_finite_value_and_two_of_them_for_a_spread():
+    assert Average.of([]) is None
+    assert Average.of([np.nan]) is None
+    assert str(Average.of([0.664])) == "66.4"
+    assert str(Average.of([0.65, 0.67])) == "66.0±1.4"  # n - 1
+
+
+def test_a_machine_without_labelled_clips_has_no_figure_and_a_note(bench, make_clips):
+    clips = make_clips("fan")
+    clips.label[clips.having(Role.SELECT)] = -1
+    ledger = bench.search(clips={"fan": clips})
+    record = bench.trial(bench.search("other"), "fan", 0, params={"head.mu": 5.0})
+    ledger.write(record)
+    ledger.write_scores(record.id, {name: np.zeros(len(clips)) for name in record.omega})
+    points, notes = measure_points(ledger)
+    assert points[0].score_types == []
+    assert points[0].best() is None
+    assert "no labelled test clips" in notes[0]
+    assert "no labelled test clips" in points_markdown("fans", points, notes)
+    Console(file=io.StringIO()).print(to_terminal(points))
+
+
+def test_trials_of_equal_parameters_are_one_point(ledger):
+    points, notes = measure_points(ledger)
+    assert notes == []
+    assert [(p.machine, p.params["head.mu"], len(p.seeds)) for p in points] == [
+        ("fan", 5.0, 2),
+        ("fan", 10.0, 2),
+        ("fan", 20.0, 1),
+        ("valve", 5.0, 2),
+        ("valve", 10.0, 2),
+    ]
+
+
+def test_a_points_figures_are_those_of_its_seeds(ledger):
+    points, _ = measure_points(ledger)
+    clips = ledger.clips("fan")
+    vectors = [ledger.scores(f"fan-0000{n}", "nll") for n in (2, 3)]
+    dev, other = Cells.of(clips, Role.SELECT), Cells.of(clips, Role.REPORT)
+    found = [evaluate(v, dev) for v in vectors]
+    official = [f.omega_official for f in found]
+    assert points[1].omega("nll").mean == pytest.approx(np.mean(official))
+    assert points[1].omega("nll").spread == pytest.approx(np.std(official, ddof=1))
+    assert points[1].omega("nll", kind="paper").mean == pytest.approx(np.mean([f.omega_paper for f in found]))
+    assert points[1].omega("nll", clips="eval").mean == pytest.approx(
+        np.mean([evaluate(v, other).omega_official for v in vectors])
+    )
+    both = [pool([evaluate(v, dev), evaluate(v, other)]).omega_paper for v in vectors]
+    assert points[1].omega("nll", kind="paper", clips="both").mean == pytest.approx(np.mean(both))
+    fitted = [
+        cross_fit(np.stack([ledger.scores(f"fan-0000{n}", s) for s in ("cosine", "nll")]), dev).mean
+        for n in (2, 3)
+    ]
+    assert points[1].cross_fitted == Average.of(fitted)
+
+
+def test_eval_clips_without_truth_have_no_figure(bench, make_clips):
+    ledger = bench.search(clips={"fan": make_clips("fan", truth=False)})
+    seeds(bench, ledger, "fan", 5.0, first=0)
+    (point,), notes = measure_points(ledger, cross_fitted=False)
+    assert (point.omega("cosine", clips="eval"), point.omega("cosine", clips="both")) == (None, None)
+    assert (point.cross_fitted, notes) == (None, [])
+
+
+def test_machines_are_pooled_seed_by_seed(bench, ledger):
+    points, _ = measure_points(ledger)
+    fan, valve = points[1], points[4]
+    overall = over_machines([fan, valve])
+    expected = [
+        pool([a.dev["nll"], b.dev["nll"]]).omega_official for a, b in zip(fan.seeds, valve.seeds, strict=True)
+    ]
+    assert overall.omega("nll").mean == pytest.approx(np.mean(expected))
+    assert (overall.machines, len(overall.seeds)) == (2, 2)
+    assert len(over_machines([points[2], valve]).seeds) == 1  # no more than the fewest
+    assert [p.params["head.mu"] for p in shared_points(points)] == [5.0, 10.0]  # the fan's 20 is its own
+    assert shared_points([fan]) == []
+
+
+def test_points_are_wanted_where_they_are_tried_on_purpose(bench):
+    for sampler, wanted in ((None, False), ("tpe", False), ("grid", True), ("listed", True)):
+        ledger = bench.search(f"by-{sampler}", space={"sampler": sampler} if sampler else {})
+        bench.trial(ledger, "fan", 0)
+        bench.trial(ledger, "fan", 1)
+        assert wants_points(ledger) is wanted
+    bench.trial(ledger, "fan", 2)
+    sampled = bench.search("twice")
+    seeds(bench, sampled, "fan", 5.0, first=0)
+    assert wants_points(sampled)
+
+
+def test_what_is_written_has_a_line_a_point_and_score_type(bench, ledger):
+    points, files = write_points(ledger)
+    assert files == ("points.md", "points.csv")
+    rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/points.csv").decode())))
+    assert [(r["machine"], r["mu"], r["score"], r["seeds"]) for r in rows[:2]] == [
+        ("fan", "5.0", "cosine", "2"),
+        ("fan", "5.0", "nll", "2"),
+    ]
+    assert len(rows) == 2 * len(points) == 2 * 7
+    assert "epochs" not in rows[0]  # alike in all
+    lone = next(r for r in rows if r["mu"] == "20.0")
+    assert (lone["omega_select_official_sd"], lone["seeds"]) == ("", "1")
+    figure = points[0].omega("cosine")
+    assert float(rows[0]["omega_select_official"]) == pytest.approx(100 * figure.mean, abs=1e-3)
+    assert float(rows[0]["omega_select_official_sd"]) == pytest.approx(100 * figure.spread, abs=1e-3)
+
+    text = bench.storage.read("fans/report/points.md").decode()
+    first = text.split("## ")[1]
+    lines = [line for line in first.splitlines() if line.startswith("|")]
+    assert lines[0] == "| machine | mu | seeds | cosine | nll | Ω cross-fitted |"
+    assert f"| fan | 10 | 2 | **{points[1].omega('cosine')}** |" in first
+    assert first.count("**") == 2 * 3  # fan, valve, all
+    assert lines[-1].startswith("| all | 10 |")
+    assert "Ω official, eval clips" in text
+
+
+def test_a_screen_shows_the_highest_points(ledger):
+    points, _ = measure_points(ledger)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(to_terminal(points + shared_points(points)))
+    lines = console.file.getvalue().splitlines()
+    assert lines[2].startswith("all: mu=10 ")
+    assert len(lines) == 4
+
+
+def test_names_are_short_where_they_stay_apart(bench):
+    ledger = bench.search()
+    for n, (a, b) in enumerate(((1, 2), (3, 4))):
+        bench.trial(ledger, "fan", n, params={"head.scale": a, "other.scale": b, "head.mu": a, "seed": 1})
+    points, _ = measure_points(ledger, cross_fitted=False)
+    assert varying(points) == {"head.scale": "head.scale", "other.scale": "other.scale", "head.mu": "mu"}

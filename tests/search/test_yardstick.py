@@ -66,7 +66,7 @@ def test_a_claimed_section_is_believed(bank: ClipBank, probes: ClipBank, detecto
         detector.embed(probes, np.flatnonzero(probes.table.part == str(ProbeKind.SECTION))), pool="section"
     )
     assert np.concatenate([honest, lying]) == pytest.approx(with_pool["cosine"])
-    assert not np.allclose(honest, lying)  # the same sounds: against the whole machine they would be equal
+    assert not np.allclose(honest, lying, rtol=1e-3, atol=0)  # without the claim the same sounds score alike
 
 
 def test_a_measurement_without_probes_or_labels_has_no_figures(bank: ClipBank, detector: Detector) -> None:

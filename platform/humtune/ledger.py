@@ -29,6 +29,8 @@ from humtune.storage import Storage
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
 
+SYMBOLS: dict[Objective, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
+
 
 class TrialState(StrEnum):
     """Where a trial stands; only a COMPLETE one ran its whole budget and can be best."""
@@ -75,6 +77,11 @@ class TrialRecord(Frozen):
     def judged(self) -> dict[str, float]:
         """What the trial is judged by, per score type; empty before it was measured."""
         return self.omega if self.judged_by == "omega" else self.pseudo
+
+    @property
+    def symbol(self) -> str:
+        """What the trial is judged by, as a table writes it: Ω or pseudo-Ω."""
+        return SYMBOLS[self.judged_by]
 
     @property
     def best_score(self) -> str:

@@ -58,7 +58,7 @@ def test_the_table_counts_every_state_and_names_the_best(bench: Make) -> None:
     search.end(studies, fan[1], TrialState.PRUNED, "stopped")
     search.end(studies, fan[2], TrialState.FAILED, "torn clip")
     shown = lines(studies)
-    assert any("fan │ 3/6 │ 2 │ 1 │ 1 │ 76.5 │ mu=10 sigma2=0.125 nll" in line for line in shown)
+    assert any("fan │ 3/6 │ 2 │ 1 │ 1 │ Ω 76.5 │ mu=10 sigma2=0.125 nll" in line for line in shown)
     assert any("fan-2 │ 0/6 │ 5 │ 0 │ 0 │ –" in line for line in shown)
     # 8 epochs of 2 s ran; 12 trials of 8 epochs, less the three that ended, 2 at a time
     assert shown[0] == "hums: 0 s gone, 1 min 12 s left"
@@ -139,3 +139,11 @@ def test_what_was_chosen_is_short(bench: Make) -> None:
     complete = record.model_copy(update={"state": TrialState.COMPLETE, "omega": {"nll": 0.5, "cosine": 0.75}})
     assert outcome(complete).startswith("Ω 75.0 with spectrogram=low")
     assert outcome(complete).endswith(" cosine")
+
+
+def test_what_is_judged_without_labels_says_so(search: Bench) -> None:
+    studies = search.studies()
+    record = studies.ask()
+    assert record is not None
+    update = {"state": TrialState.COMPLETE, "judged_by": "pseudo", "pseudo": {"nll": 0.8}, "omega": {}}
+    assert outcome(record.model_copy(update=update)).startswith("pseudo-Ω 80.0 with ")

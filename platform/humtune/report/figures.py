@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
-from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.cells import Array, Cell, Cells
 from humtune.evaluation.metrics import MAX_FPR, auc, pauc
-from humtune.ledger import TrialRecord, TrialState
+from humtune.evaluation.pseudo import PseudoCells
+from humtune.ledger import Objective, TrialRecord, TrialState
 from humtune.sounds.table import SOURCE, TARGET, ClipTable, Role
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
@@ -22,6 +23,10 @@ BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "
 _DOMAINS = {SOURCE: "source", TARGET: "target"}
 _RATES = np.linspace(0, 1, 1001)  # false positive rates at which the sections' curves are averaged
 _BINS = 30
+_HEIGHTS: dict[Objective, str] = {
+    "omega": "Ω official, selecting clips (%)",
+    "pseudo": "pseudo-Ω, held-out clips and probes (%)",
+}
 
 
 def score_histogram(
@@ -38,16 +43,32 @@ def score_histogram(
     in the outermost bars.
     """
     cells = Cells.of(table, role)
-    scores = cells.check_scores(scores)
     domains = sorted({c.domain for c in cells.cells})
-    edges = _edges(scores, cells, threshold)
-    figure = Figure(figsize=(7, 1.2 + 2.1 * len(domains)), dpi=120, layout="constrained")
-    panels = figure.subplots(len(domains), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for panel, domain in zip(panels, domains, strict=True):
-        mine = [c for c in cells.cells if c.domain == domain]
+    panels = {_DOMAINS.get(d, ""): [c for c in cells.cells if c.domain == d] for d in domains}
+    return _histogram(panels, cells.check_scores(scores), threshold=threshold, title=title, odd="anomaly")
+
+
+def probe_histogram(
+    scores: ArrayLike, table: ClipTable, *, threshold: float | None = None, title: str = ""
+) -> bytes:
+    """Anomaly scores of held-out clips and of probes, a panel per kind of probe; scores [N] of the table."""
+    kinds = PseudoCells(table).kinds
+    scores = np.asarray(scores, np.float64)
+    panels = {str(kind): list(cells.cells) for kind, cells in kinds.items()}
+    return _histogram(panels, scores, threshold=threshold, title=title, odd="probe")
+
+
+def _histogram(
+    parts: Mapping[str, list[Cell]], scores: Array, *, threshold: float | None, title: str, odd: str
+) -> bytes:
+    """A panel for each part's cells; `odd` is what stands against the normal clips."""
+    edges = _edges(scores, [cell for cells in parts.values() for cell in cells], threshold)
+    figure = Figure(figsize=(7, 1.2 + 2.1 * len(parts)), dpi=120, layout="constrained")
+    panels = figure.subplots(len(parts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for panel, (part, cells) in zip(panels, parts.items(), strict=True):
         for label, colour, clips in (
-            ("normal", BLUE, np.concatenate([c.normal for c in mine])),
-            ("anomaly", ORANGE, np.concatenate([c.anomaly for c in mine])),
+            ("normal", BLUE, np.concatenate([c.normal for c in cells])),
+            (odd, ORANGE, np.concatenate([c.anomaly for c in cells])),
         ):
             values = np.clip(scores[clips], edges[0], edges[-1])
             panel.hist(values, edges, histtype="stepfilled", color=colour, alpha=0.3)
@@ -55,8 +76,7 @@ def score_histogram(
         if threshold is not None:
             panel.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2, label="threshold")
         panel.set_ylabel("clips")
-        if domain in _DOMAINS:
-            panel.set_title(_DOMAINS[domain], loc="left", fontsize=10)
+        panel.set_title(part, loc="left", fontsize=10)
         _plain(panel)
     panels[0].legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("anomaly score")
@@ -103,14 +123,15 @@ def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT,
 
 
 def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
-    """Ω of one machine's trials in the order in which they ended, with the best so far.
+    """What one machine's trials are judged by, in the order in which they ended, with the best so far.
 
-    A pruned trial stands at the Ω that stopped it; one without any Ω, and a failed one, at the lower edge.
+    A pruned trial stands at the figure that stopped it; one without any, and a failed one, at the lower edge.
     """
     ended = sorted(
         (r for r in records if r.state != TrialState.RUNNING), key=lambda r: (r.ended or 0, r.number)
     )
     heights = np.array([_height(r) for r in ended])
+    judged_by = ended[0].judged_by if ended else "omega"
     known = heights[np.isfinite(heights)]
     low, high = (float(known.min()), float(known.max())) if known.size else (40.0, 60.0)
     margin = max(0.08 * (high - low), 0.5)
@@ -134,7 +155,7 @@ def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
     if np.isfinite(best).any():
         steps = np.append(best, best[-1])
         panel.step(np.append(order, len(ended) + 0.5), steps, where="post", color=BLACK, label="best so far")
-    panel.set(xlabel="trials that have ended", ylabel="Ω official, selecting clips (%)")
+    panel.set(xlabel="trials that have ended", ylabel=_HEIGHTS[judged_by])
     panel.set(xlim=(0.5, max(len(ended), 1) + 0.5), ylim=(low - 1.6 * margin, high + margin))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if ended:
@@ -150,9 +171,10 @@ def _height(record: TrialRecord) -> float:
     """A trial's Ω in percent: its objective, or the last one that it measured; NaN without any."""
     if record.state == TrialState.FAILED:
         return math.nan
-    if record.omega:
+    if record.judged:
         return 100 * record.objective
-    measured = [epoch.metrics["omega"] for epoch in record.epochs if "omega" in epoch.metrics]
+    name = record.judged_by
+    measured = [epoch.metrics[name] for epoch in record.epochs if name in epoch.metrics]
     return 100 * measured[-1] if measured else math.nan
 
 
@@ -162,11 +184,9 @@ def _curve(anomaly: Array, normal: Array) -> Array:
     return np.asarray(np.interp(_RATES, false, true))
 
 
-def _edges(scores: Array, cells: Cells, threshold: float | None) -> Array:
+def _edges(scores: Array, cells: list[Cell], threshold: float | None) -> Array:
     """Bars that cover the scores and the threshold, without what lies far off the rest."""
-    shown: NDArray[np.float64] = scores[
-        np.concatenate([i for c in cells.cells for i in (c.normal, c.anomaly)])
-    ]
+    shown: NDArray[np.float64] = scores[np.concatenate([i for c in cells for i in (c.normal, c.anomaly)])]
     low, high = np.quantile(shown, [0.05, 0.95])
     low, high = max(shown.min(), 2 * low - high), min(shown.max(), 2 * high - low)
     if threshold is not None:

@@ -65,7 +65,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
         for name in ("machine", "trials"):
             table.add_column(name)
-        for name in ("running", "stopped", "failed", "best Ω"):
+        for name in ("running", "stopped", "failed", "best"):
             table.add_column(name, justify="right")
         table.add_column("with", overflow="fold")
         for this in list(self.studies.machines.values()):
@@ -83,7 +83,7 @@ def row(this: MachineStudy) -> list[str]:
         str(len(this.running)),
         str(states.count(TrialState.PRUNED)),
         str(states.count(TrialState.FAILED)),
-        f"{100 * best.objective:.1f}" if best else "–",
+        f"{best.symbol} {100 * best.objective:.1f}" if best else "–",
         f"{settings(best)} {best.best_score}" if best else "",
     ]
 
@@ -91,7 +91,7 @@ def row(this: MachineStudy) -> list[str]:
 def outcome(record: TrialRecord) -> str:
     """How a trial ended, in one line."""
     if record.state == TrialState.COMPLETE:
-        return f"Ω {100 * record.objective:.1f} with {settings(record)} {record.best_score}"
+        return f"{record.symbol} {100 * record.objective:.1f} with {settings(record)} {record.best_score}"
     return f"{record.state}: {' '.join((record.reason or '').split())}"
 
 

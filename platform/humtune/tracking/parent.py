@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from humtune.ledger import Ledger, Plan, TrialRecord, TrialState
+from humtune.evaluation.cells import labelled
+from humtune.ledger import Ledger, Objective, Plan, TrialRecord, TrialState
 from humtune.tracking import runs
 from humtune.tracking.child import tag
 
@@ -23,14 +24,21 @@ class Result(NamedTuple):
     number: int
     ended: int  # milliseconds since 1970
     objective: float | None  # of a complete trial
+    judged_by: Objective
     digest: str
 
     @classmethod
     def of(cls, record: TrialRecord) -> Self:
         """The result of a trial that ended."""
-        objective = record.objective if record.state == TrialState.COMPLETE and record.omega else None
+        complete = record.state == TrialState.COMPLETE and record.judged
         return cls(
-            record.id, record.machine, record.number, runs.ended(record), objective, runs.digest(record)
+            trial=record.id,
+            machine=record.machine,
+            number=record.number,
+            ended=runs.ended(record),
+            objective=record.objective if complete else None,
+            judged_by=record.judged_by,
+            digest=runs.digest(record),
         )
 
 
@@ -85,13 +93,15 @@ def show(
 
 def _pictures(ledger: Ledger, record: TrialRecord) -> dict[str, bytes]:
     """How a trial's scores tell normal from anomalous, as PNG."""
-    from humtune.report.figures import roc_curves, score_histogram
+    from humtune.report.figures import probe_histogram, roc_curves, score_histogram
 
     try:
         scores = ledger.scores(record.id, record.best_score)
     except FileNotFoundError:
         return {}
     clips, title = ledger.clips(record.machine), f"{record.id}, {record.best_score}"
+    if not labelled(clips):
+        return {"probes.png": probe_histogram(scores, clips, title=title)}
     return {
         "scores.png": score_histogram(scores, clips, title=title),
         "roc.png": roc_curves(scores, clips, title=title),
@@ -111,10 +121,11 @@ def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result],
 
 
 def _log_rise(client: "MlflowClient", run_id: str, results: Sequence[Result]) -> None:
-    """Log the best Ω so far, a step each time it rose; what MLflow has already is where it goes on from."""
-    logged = [metric.value for metric in client.get_metric_history(run_id, "omega")]
+    """Log the best so far, a step each time it rose; what MLflow has already is where it goes on from."""
+    name = results[0].judged_by
+    logged = [metric.value for metric in client.get_metric_history(run_id, name)]
     step, top = len(logged), max(logged, default=-1.0)
     for result in sorted(results, key=lambda result: (result.ended, result.number)):
         if result.objective is not None and result.objective > top:
             step, top = step + 1, result.objective
-            client.log_metric(run_id, "omega", top, timestamp=result.ended, step=step, synchronous=True)
+            client.log_metric(run_id, name, top, timestamp=result.ended, step=step, synchronous=True)

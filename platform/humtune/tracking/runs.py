@@ -81,7 +81,8 @@ def tags(record: TrialRecord) -> dict[str, str]:
         "origin": record.origin,
         "state": record.state.value,
         "reason": (record.reason or "")[:_LONGEST],
-        "score_type": record.best_score if record.omega else "",
+        "judged_by": record.judged_by,
+        "score_type": record.best_score if record.judged else "",
         "data_hash": record.data_hash,
         "version": record.version,
         "host": record.host,
@@ -90,17 +91,17 @@ def tags(record: TrialRecord) -> dict[str, str]:
 
 
 def points(record: TrialRecord) -> list[Point]:
-    """Every epoch's metrics; of a trial that ended also `omega` (its objective) and one Ω per score type."""
+    """Every epoch's metrics; of a trial that ended also its objective by name, and one per score type."""
     found = {
         (key, epoch.epoch): Point(key, _storable(value), milliseconds(epoch.ended), epoch.epoch)
         for epoch in record.epochs
         for key, value in epoch.metrics.items()
     }
-    if record.omega and record.state != TrialState.RUNNING:
+    if record.judged and record.state != TrialState.RUNNING:
         when = milliseconds(record.epochs[-1].ended) if record.epochs else ended(record)
         last = record.epochs[-1].epoch if record.epochs else 0
-        finals = {"omega": record.objective} | {
-            f"omega_{name}": value for name, value in record.omega.items()
+        finals = {record.judged_by: record.objective} | {
+            f"{record.judged_by}_{name}": value for name, value in record.judged.items()
         }
         for key, value in finals.items():
             found[key, last] = Point(key, _storable(value), when, last)

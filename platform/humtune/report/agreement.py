@@ -1,0 +1,90 @@
+"""How far pseudo-Ω and Ω agree: what choosing without labels would have been worth, where there are labels."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from humtune.evaluation.cells import Array, Cells, labelled
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.pseudo import PseudoCells
+from humtune.ledger import Ledger, TrialRecord
+from humtune.report.best import candidate_scores, complete_trials
+from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.sounds.table import ClipTable, Role
+
+LEAST = 3  # candidates: with two, any two orders agree wholly or not at all
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One machine's candidates (trial × score type) in the eyes of both figures; Ω official, 0…1."""
+
+    machine: str
+    candidates: int
+    rank_correlation: float  # Spearman's ρ of pseudo-Ω and Ω
+    by_kind: dict[str, float] = field(default_factory=dict)  # ρ of each kind of probe by itself
+    chosen: float = 0.0  # Ω of the candidate with the highest pseudo-Ω
+    mean: float = 0.0  # Ω of a candidate drawn at random
+    best: float = 0.0  # the highest Ω there is
+
+
+def agreement(ledger: Ledger, records: Sequence[TrialRecord], clips: ClipTable) -> Agreement | None:
+    """The agreement over a machine's complete trials; None without labels, probes or enough candidates."""
+    cells = PseudoCells(clips)
+    if not complete_trials(records) or not labelled(clips) or not cells.kinds:
+        return None
+    scores = candidate_scores(ledger, records)
+    if len(scores) < LEAST:
+        return None
+    true, told = omega(scores, Cells.of(clips, Role.SELECT)), cells.omega(scores)
+    return Agreement(
+        machine=clips.machine,
+        candidates=len(scores),
+        rank_correlation=_rho(told, true),
+        by_kind={str(kind): _rho(omega(scores, cells.kinds[kind]), true) for kind in cells.kinds},
+        chosen=float(true[np.argmax(told)]),
+        mean=float(true.mean()),
+        best=float(true.max()),
+    )
+
+
+def agreement_block(found: Iterable[Agreement]) -> list[str]:
+    """Lines of Markdown about what choosing without labels would have been worth; none where nobody knows."""
+    found = list(found)
+    if not found:
+        return []
+    kinds = list(dict.fromkeys(kind for a in found for kind in a.by_kind))
+    columns = ["machine", "candidates", "ρ", *(f"ρ, {kind}" for kind in kinds)]
+    columns += ["Ω of its choice", "Ω of a mean one", "Ω of the best"]
+    rows = [
+        [
+            a.machine,
+            str(a.candidates),
+            _signed(a.rank_correlation),
+            *(_signed(a.by_kind.get(kind)) for kind in kinds),
+            *map(percent, (a.chosen, a.mean, a.best)),
+        ]
+        for a in found
+    ]
+    return [
+        "",
+        "## Choosing without labels",
+        "",
+        "Spearman's ρ between pseudo-Ω (held-out clips against probes) and Ω over trial × score type, all kinds of "
+        "probes together and each by itself; Ω (official, selecting clips) of what pseudo-Ω would have chosen.",
+        "",
+        to_markdown(columns, rows),
+    ]
+
+
+def _rho(told: Array, true: Array) -> float:
+    """Spearman's ρ; 0 where one of the two tells nothing apart."""
+    if np.ptp(told) == 0 or np.ptp(true) == 0:
+        return 0.0
+    return float(spearmanr(told, true).statistic)
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.2f}"

@@ -141,7 +141,7 @@ def test_what_was_chosen_is_short(bench: Make) -> None:
     assert outcome(complete).endswith(" cosine")
 
 
-def test_what_is_judged_without_labels_says_so(search: Bench) -> None:
+def test_what_is_judged_without_labels_says_so(search: Any) -> None:
     studies = search.studies()
     record = studies.ask()
     assert record is not None

@@ -79,9 +79,10 @@ def test_imports_run_one_way() -> None:
 
 FIND_QUICK = """
 import humtune
-from humtune.search.space import read_space
+from humtune.search.space_files import read_space
 print(humtune.__file__)
 print(read_space("quick")[1].trials)
+print(read_space("paper/mu_sigma2")[1].reproduces)
 """
 
 
@@ -93,8 +94,9 @@ def test_a_wheel_installed_elsewhere_finds_quick(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
     [wheel] = (tmp_path / "dist").glob("humtune-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("humtune/search_spaces/quick.yaml", "humtune/search_spaces/paper.yaml", "humtune/py.typed"):
-        assert name in names
+    assert "humtune/py.typed" in names
+    for path in (HOUSE / "search_spaces").rglob("*.yaml"):
+        assert f"humtune/{path.relative_to(HOUSE).as_posix()}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"humtune"}  # no tests, no platform/
 
     site = tmp_path / "site"
@@ -105,10 +107,12 @@ def test_a_wheel_installed_elsewhere_finds_quick(tmp_path: Path) -> None:
     empty.mkdir()
     found = python("-c", FIND_QUICK, cwd=empty, PYTHONPATH=str(site))
     assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines() == [str(site / "humtune" / "__init__.py"), "8"]
+    assert found.stdout.splitlines() == [str(site / "humtune" / "__init__.py"), "8", "table3"]
     command = python(
         site / "bin" / "humtune", "search", "quik", "--data", ".", cwd=empty, PYTHONPATH=str(site)
     )
     assert command.returncode == 2
-    assert command.stderr == "humtune: no search space named 'quik'; there are: paper, quick\n"
+    assert command.stderr.startswith(
+        "humtune: no search space named 'quik'; there are: paper, paper/accuracy,"
+    )
     assert list(empty.iterdir()) == []

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from humtune.errors import UsageError
+
 SAMPLE_RATE = 16_000  # Hz: every clip is brought to it; the rate of all DCASE Task 2 data
 TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
@@ -180,11 +182,17 @@ class TrialConfig(Frozen):
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     """Set `tree["a"]["b"]` by the dotted path "a.b", making the branches that are missing.
 
-    A mapping is merged into the branch that is there: what it doesn't name stays.
+    A mapping is merged into the branch that is there: what it doesn't name stays. A UsageError where the
+    path leads through a single value.
     """
     *branches, leaf = path.split(".")
     for branch in branches:
-        tree = tree.setdefault(branch, {})
+        below = tree.setdefault(branch, {})
+        if not isinstance(below, dict):
+            raise UsageError(
+                f"{path} = {value!r}: {branch} is {below!r} already, which has no settings below it"
+            )
+        tree = below
     if isinstance(value, dict) and isinstance(tree.setdefault(leaf, {}), dict):
         for name, below in value.items():
             set_path(tree[leaf], str(name), below)

@@ -56,7 +56,7 @@ class TrialRecord(Frozen):
     id: str  # "<machine>-<number>", the folder below trials/
     machine: str
     number: int  # counts within the machine, from 0
-    origin: Literal["first", "sampler"]
+    origin: Literal["first", "sampler", "grid"]
     params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
     config: TrialConfig
     state: TrialState = TrialState.RUNNING
@@ -101,7 +101,10 @@ class Plan(Frozen):
     space: dict[str, Any]  # the space as it was read, validated by search.space.Space
     data: str  # the folder of recordings
     machines: tuple[str, ...]
-    trials: int = Field(ge=1, description="per machine")
+    trials: int = Field(ge=1, description="per machine, where the space holds as many")
+    holds: dict[str, int] = Field(
+        {}, description="machine -> trials that the space holds, where it says which"
+    )
     banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
     data_hash: dict[str, str]  # machine -> content hash of its bank
     probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
@@ -111,6 +114,10 @@ class Plan(Frozen):
     gpus: float = 0.0  # per trial
     created: float
     version: str
+
+    def quota(self, machine: str) -> int:
+        """The trials that a machine gets."""
+        return min(self.trials, self.holds.get(machine, self.trials))
 
 
 class Ledger:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
-from humtune.search.space import Space, check_space
+from humtune.search.space import Space
+from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.search.trial import ended
 from humtune.search.yardstick import scored_clips
@@ -103,12 +104,14 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
     def make(*, machines: tuple[str, ...] = ("fan", "fan-2"), name: str = "hums", **keys: Any) -> Bench:
         space = make_space(**keys)
         ledger = Ledger(Storage(tmp_path / "runs"), name)
+        holds = {m: len(space.runs(m)) for m in machines} if space.enumerated else {}
         plan = Plan(
             name=name,
             space=space.model_dump(mode="json"),
             data="recordings",
             machines=machines,
-            trials=space.trials,
+            trials=max(map(space.quota, machines)),
+            holds=holds,
             banks={m: f"banks/{m}" for m in machines},
             data_hash=dict.fromkeys(machines, "ab12"),
             created=1e9,

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from humtune.config import ArcFaceHead, Spectrogram, TrialConfig
 from humtune.errors import UsageError
 from humtune.search.dimensions import Choice, Presets, Range, places
-from humtune.search.space import Space, check_space, override, read_space, space_folders
+from humtune.search.overrides import override
+from humtune.search.space import Space
+from humtune.search.space_checks import check_space
+from humtune.search.space_files import read_space, space_folders
 
 CARRIED = Path(__file__).parents[2] / "search_spaces"
+OF_THE_PAPER = sorted((CARRIED / "paper").glob("[!_]*.yaml"))
 MU = "search: {head.mu: [5, 10]}\n"
 HEADS = "{variational: {}, ce: {kind: cross_entropy}, arcface: {kind: arcface, scale: 16}}"
 OPENING = (
@@ -58,7 +62,7 @@ BROKEN = {
     f"{MU}zzz: 1\n": ": zzz = 1: no such setting",
     f"{MU}trials: 0\n": ": trials = 0: should be greater than or equal to 1",
     f"{MU}trials: many\n": ": trials = 'many': should be a valid integer",
-    f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe' or 'random'",
+    f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe', 'random', 'grid' or 'listed'",
     f"{MU}pruner: asha\n": (
         ": pruner = 'asha': should be 'none', 'successive_halving', 'median' or 'hyperband'"
     ),
@@ -288,7 +292,8 @@ def test_an_unknown_name_lists_those_there_are(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "search_spaces" / "mine.yaml").write_text(MU)
     with pytest.raises(UsageError) as caught:
         read_space("quik")
-    assert str(caught.value) == "no search space named 'quik'; there are: mine, paper, quick"
+    of_the_paper = ", ".join(f"paper/{path.stem}" for path in OF_THE_PAPER)
+    assert str(caught.value) == f"no search space named 'quik'; there are: mine, paper, {of_the_paper}, quick"
 
 
 def test_a_plan_that_is_no_space_is_told() -> None:
@@ -316,7 +321,7 @@ def test_a_path_names_the_search_by_its_file(write: Write) -> None:
     assert any(folder.resolve() == CARRIED for folder in space_folders())
 
 
-@pytest.mark.parametrize("path", sorted(CARRIED.glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*sorted(CARRIED.glob("*.yaml")), *OF_THE_PAPER], ids=lambda p: p.stem)
 def test_every_carried_space_loads_and_says_what_it_is(path: Path) -> None:
     name, space = read_space(str(path))
     assert name == path.stem
@@ -653,20 +658,23 @@ def test_the_command_line_goes_before_the_space() -> None:
         first=[{"head.mu": 5, "labels": "both"}],
         trials=3,
     )
-    changed = override(space, trials=9, labels="attributes")
+    changed = override(space, trials=9, settings={"labels": "attributes"})
     assert changed.trials == 9
     assert changed.config({"head.mu": 5}).labels == "attributes"
     assert list(changed.search) == ["head.mu"]
     assert changed.first == ({"head.mu": 5},)
     assert override(space) == space
-    assert override(make_space(fixed={"labels": "both"}), labels="section").config({}).labels == "section"
+    assert (
+        override(make_space(fixed={"labels": "both"}), settings={"labels": "section"}).config({}).labels
+        == "section"
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ({"trials": 0}, "command line: trials = 0"),
-        ({"labels": "sections"}, "labels = 'sections': should be 'section'"),
+        ({"settings": {"labels": "sections"}}, "labels = 'sections': should be 'section'"),
     ],
 )
 def test_the_command_line_may_be_wrong(words: dict[str, Any], said: str) -> None:

@@ -1,19 +1,28 @@
 """report, runs, show: what searches found."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 
+if TYPE_CHECKING:
+    from humtune.ledger import Ledger
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Paper = Annotated[
+    bool, typer.Option("--paper", help="The paper's table or figure that the search's space stands for.")
+]
 
 
-def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None:
+def report(
+    name: SearchName, paper: Paper = False, as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE
+) -> None:
     """Print and write the table of a search's best configurations, with figures beside it.
 
-    JSON has Ω, AUC and pAUC in percent. Example: humtune report fans
+    With --paper, the result of the paper that its space reproduces, ours beside theirs. JSON has Ω, AUC and
+    pAUC in percent. Example: humtune report fans
     """
     from rich.console import Console
 
@@ -26,6 +35,9 @@ def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFA
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
+    if paper:
+        _report_paper(ledger, as_json=as_json)
+        return
     written = write_report(ledger)
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
@@ -43,6 +55,29 @@ def report(name: SearchName, as_json: AsJson = False, storage: StorageUri = DEFA
         if row.note:
             console.print(row.note, markup=False)
     for file in files[:4]:
+        console.print(f"written: {file}", markup=False, soft_wrap=True)
+
+
+def _report_paper(ledger: "Ledger", *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from humtune.report.paper.page import csv_lines, to_screen, why
+    from humtune.report.paper.write import write_paper
+
+    written = write_paper(ledger)
+    page, study = written.page, written.study
+    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
+    if as_json:
+        told = {"search": ledger.name, "result": page.name, "lines": csv_lines(page, study), "files": files}
+        typer.echo(json.dumps(told, indent=1))
+        return
+    console = Console(highlight=False)
+    console.print(page.title, style="bold")
+    if page.lines:
+        console.print(to_screen(page, study), "")
+    for note in why(study):
+        console.print(note, markup=False, style="dim")
+    for file in files:
         console.print(f"written: {file}", markup=False, soft_wrap=True)
 
 

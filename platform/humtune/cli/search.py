@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to run on; `auto` on one of its nodes.")]
 Slots = Annotated[int, typer.Option(min=0, help="Trials at a time; 0: as many as fit.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="Trials per machine, instead of the space's.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Trials per machine; of a grid or list, the first.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Fix a setting whatever the space says, such as training.epochs=5."
+    ),
+]
 
 
 def search(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A YAML file, or a name: quick, paper.")],
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A YAML file, or a name: quick, paper, paper/mu_sigma2.")
+    ],
     data: Annotated[Path, typer.Option(help="Folder of recordings, in the DCASE layout.")],
     name: Annotated[str | None, typer.Option(help="What to call the search; the space's name.")] = None,
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     trials: Trials = None,
     labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
+    settings: Settings = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
@@ -39,11 +48,13 @@ def search(
 
     Example: humtune search quick --data recordings --machines fan,bearing --trials 20
     """
-    from humtune.search.space import override, read_space
+    from humtune.search.overrides import override, read_settings
+    from humtune.search.space_files import read_space
     from humtune.storage import Storage
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
-    chosen = override(chosen, trials=trials, labels=labels)
+    said = read_settings(settings or []) | ({"labels": labels} if labels else {})
+    chosen = override(chosen, trials=trials, settings=said)
     from humtune.search import run
     from humtune.search.fit import silent_rows
 
@@ -54,12 +65,12 @@ def search(
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources)
         return
-    for line in silent_rows(chosen):
-        Console().print(line, highlight=False, soft_wrap=True)
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
         chosen, name=search_name, data=data, storage=place, machines=wanted, resources=resources
     )
+    for line in silent_rows(chosen, ledger.plan.machines):
+        Console().print(line, highlight=False, soft_wrap=True)
     _run(ledger, address, slots)
 
 
@@ -126,25 +137,21 @@ def _print_cost(
     from humtune.search.run import fitting_banks
 
     banks = fitting_banks(space, data, storage, machines)
-    table = Table("machine", "size", "ms a chunk", "a trial", f"{space.trials} trials")
+    table = Table("machine", "size", "ms a chunk", "a trial", "trials", "in all")
     console, total = Console(), 0.0
-    sizes = len(list(space.corners(*SIZES)))
     for bank in banks.values():
-        found = list(
-            track(
-                costs(space, bank, device=resources.device, cpus=resources.cpus),
-                bank.table.machine,
-                total=sizes,
-            )
-        )
+        machine = bank.table.machine
+        told = costs(space, bank, device=resources.device, cpus=resources.cpus)
+        found = list(track(told, machine, total=len(list(space.corners(*SIZES, machine=machine)))))
         mean = sum(c.trial_seconds for c in found) / len(found)
-        total += mean * space.trials
+        trials = space.quota(machine)
+        total += mean * trials
         for cost in found:
             size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
             table.add_row(
                 cost.machine, size, f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
             )
-        table.add_row(bank.table.machine, "mean", "", duration(mean), duration(mean * space.trials))
+        table.add_row(machine, "mean", "", duration(mean), str(trials), duration(mean * trials))
     console.print(table)
     slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
     console.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

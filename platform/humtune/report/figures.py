@@ -77,10 +77,10 @@ def _histogram(
             panel.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2, label="threshold")
         panel.set_ylabel("clips")
         panel.set_title(part, loc="left", fontsize=10)
-        _plain(panel)
+        plain(panel)
     panels[0].legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("anomaly score")
-    return _png(figure, title)
+    return to_png(figure, title)
 
 
 def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT, title: str = "") -> bytes:
@@ -118,8 +118,8 @@ def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT,
     if len(areas["all"]) > 1:
         panel.set_title(f"arithmetic means of {len(areas['all'])} sections", loc="left", fontsize=10)
     panel.legend(frameon=False, fontsize=9, loc="lower right")
-    _plain(panel)
-    return _png(figure, title)
+    plain(panel)
+    return to_png(figure, title)
 
 
 def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
@@ -163,8 +163,8 @@ def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
         figure.legend(*marks, frameon=False, fontsize=9, ncols=4, loc="outside lower center")
     else:
         panel.text(0.5, 0.5, "no trial has ended yet", ha="center", transform=panel.transAxes, color=GREY)
-    _plain(panel)
-    return _png(figure, title)
+    plain(panel)
+    return to_png(figure, title)
 
 
 def _height(record: TrialRecord) -> float:
@@ -194,11 +194,13 @@ def _edges(scores: Array, cells: list[Cell], threshold: float | None) -> Array:
     return np.histogram_bin_edges([low, high], bins=_BINS)
 
 
-def _plain(panel: Axes) -> None:
+def plain(panel: Axes) -> None:
+    """Take the frame off the sides that have no axis."""
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _png(figure: Figure, title: str) -> bytes:
+def to_png(figure: Figure, title: str) -> bytes:
+    """The picture's bytes, with its title."""
     if title:
         figure.suptitle(title, fontsize=12)
     stream = io.BytesIO()

@@ -37,6 +37,8 @@ SYSTEMS = (
     System("ASDKit: fine-tuned EAT", 2025, "pretrained transformer, fine-tuned", 73.88, 69.85, "ASDKit"),
 )
 
+FIGURE_3 = ("Zeng et al.", "Kuroyanagi et al.", "Xiao et al., system 4")  # the paper's: the challenge's best
+
 
 def is_dcase_2022(machines: Iterable[str]) -> bool:
     """Whether all machines are among the seven of DCASE 2022 Task 2."""

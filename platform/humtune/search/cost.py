@@ -31,7 +31,7 @@ class Cost:
 def costs(space: Space, bank: ClipBank, *, device: str, cpus: float) -> Iterator[Cost]:
     """The cost of a trial at every size that the space can choose."""
     torch.set_num_threads(max(1, int(cpus)))
-    for params, config in space.corners(*SIZES):
+    for params, config in space.corners(*SIZES, machine=bank.table.machine):
         run = TrainingRun(config, bank, device=device)
         chunk = _chunk_seconds(run)
         trained = len(run.clips) * config.training.chunks_per_clip * config.training.epochs

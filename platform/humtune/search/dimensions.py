@@ -14,6 +14,7 @@ from humtune.config import Frozen
 from humtune.ledger import ParamValue
 
 GOLDEN = 0.618033988749895  # a place inside a range that is no round number
+WHOLE_STEPS = 100  # between whole bounds, at most, where a grid takes every number between them
 
 
 def _scalar(value: Any) -> Any:
@@ -46,6 +47,10 @@ class _OneOf(Frozen, ABC):
     def distribution(self) -> BaseDistribution:
         """As Optuna knows it."""
         return optuna_distributions.CategoricalDistribution(self.options)
+
+    def every(self) -> tuple[ParamValue, ...]:
+        """All that it can be."""
+        return self.options
 
     def extremes(self) -> tuple[ParamValue, ...]:
         """Values whose fitness means that every value fits."""
@@ -155,6 +160,14 @@ class Range(Frozen):
                 int(self.low), int(self.high), log=self.log, step=step
             )
         return optuna_distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def every(self) -> tuple[ParamValue, ...]:
+        """All numbers of it, in order; a ValueError where it has no step and isn't whole and narrow."""
+        if self.step is None and (self.log or not self.whole or self.high - self.low > WHOLE_STEPS):
+            raise ValueError("a grid wants a list of values, or a step")
+        low, high, by = (Decimal(str(number)) for number in (self.low, self.high, self.step or 1))
+        number = int if self.whole else float
+        return tuple(number(low + i * by) for i in range(int((high - low) / by) + 1))
 
     def extremes(self) -> tuple[ParamValue, ...]:
         """Both bounds."""

@@ -1,5 +1,7 @@
 """Whether a space fits a machine's recordings: asked before anything starts."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,23 +22,29 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
     `lengths` [N] are the clips' samples. Chunks must be no longer than the shortest clip, classes no more
     than the embedding is long, and the clips must make what trials are judged by.
     """
+    machine = table.machine
+    if space.enumerated and not space.runs(machine):
+        raise UsageError(
+            f"{machine}: the space lists no point for it; add one to `first` with machine: {machine}, "
+            "or leave it out with --machines"
+        )
     objective_of(space.objective, table)
     shortest = int(lengths.argmin())
-    for params, config in space.corners("spectrogram"):
-        _check_chunk(table.machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
-    for params, config in space.corners("backbone", "labels", "head.kind"):
+    for params, config in space.corners("spectrogram", machine=machine):
+        _check_chunk(machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
+    for params, config in space.corners("backbone", "labels", "head.kind", machine=machine):
         names, _ = class_labels(table, config.labels)
         if isinstance(config.head, VariationalHead) and len(names) > config.backbone.embedding:
             raise UsageError(
-                f"{table.machine}: labels: {config.labels} gives {len(names)} classes, more than "
+                f"{machine}: labels: {config.labels} gives {len(names)} classes, more than "
                 f"backbone.embedding = {config.backbone.embedding}{_chosen(params)}; "
                 f"set it to {len(names)} or more"
             )
     held_out = len(table.having(Role.HELD_OUT))
-    for params, config in space.corners("scores", "head.kind"):
+    for params, config in space.corners("scores", "head.kind", machine=machine):
         if FUSION in config.score_types and held_out < LEAST_CLIPS:
             raise UsageError(
-                f"{table.machine}: scores: fusion needs {LEAST_CLIPS} held-out training clips or more, there "
+                f"{machine}: scores: fusion needs {LEAST_CLIPS} held-out training clips or more, there "
                 f"are {held_out}{_chosen(params)}; take fusion out, or give a section and domain 15 clips"
             )
 
@@ -57,17 +65,19 @@ def objective_of(asked: Objective | None, table: ClipTable) -> Objective:
     return "pseudo"
 
 
-def silent_rows(space: Space) -> list[str]:
+def silent_rows(space: Space, machines: Iterable[str]) -> list[str]:
     """A line for each spectrogram of the space with mel filters too narrow to hold a Fourier bin."""
-    lines = []
-    for params, config in space.corners("spectrogram"):
-        empty, spectrogram = empty_mels(config.spectrogram, SAMPLE_RATE), config.spectrogram
-        if empty:
-            lines.append(
-                f"{empty} of {spectrogram.n_mels} mel filters hold no bin at n_fft = {spectrogram.n_fft} "
-                f"and stay silent{_chosen(params)}"
-            )
-    return lines
+    lines: dict[str, None] = {}
+    for machine in machines:
+        whose = f"{machine}: " if machine in space.machines else ""
+        for params, config in space.corners("spectrogram", machine=machine):
+            empty, spectrogram = empty_mels(config.spectrogram, SAMPLE_RATE), config.spectrogram
+            if empty:
+                lines[
+                    f"{whose}{empty} of {spectrogram.n_mels} mel filters hold no bin at "
+                    f"n_fft = {spectrogram.n_fft} and stay silent{_chosen(params)}"
+                ] = None
+    return list(lines)
 
 
 def _check_chunk(

@@ -19,7 +19,8 @@ from humtune.search.fit import check_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
-from humtune.search.space import Space, check_space
+from humtune.search.space import Space
+from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.search.trial import DetectorTrial
 from humtune.search.yardstick import scored_table
@@ -70,12 +71,14 @@ def prepare(
     banks = fitting_banks(space, data, storage, machines)
     probes = {m: make_probes(bank, strangers(data, m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
+    holds = {machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {}
     plan = Plan(
         name=name,
         space=space.model_dump(mode="json"),
         data=str(data.resolve()),
         machines=tuple(banks),
-        trials=space.trials,
+        trials=max(map(space.quota, banks)),
+        holds=holds,
         banks={m: bank.folder for m, bank in banks.items()},
         data_hash={m: bank.hash for m, bank in banks.items()},
         probes={m: bank.folder for m, bank in probes.items() if bank},

@@ -29,14 +29,21 @@ _Loader.add_implicit_resolver(
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds; a UsageError names the file, the line and what is wrong there."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UsageError(f"{path} is not YAML: {line}{error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a text file: {error}") from error
+    raw = read_value(text, where=str(path))
     if not isinstance(raw, dict):
         raise UsageError(f"{path} holds no settings; it wants keys like `search:` and `fixed:`")
     return raw
+
+
+def read_value(text: str, *, where: str) -> Any:
+    """The value that a piece of YAML stands for; a UsageError says where it is and what is wrong."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"{where} is not YAML: {line}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from error

@@ -20,7 +20,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.ledger import Ledger, ParamValue, TrialRecord, TrialState, machine_of, trial_id
-from humtune.search.space import Space
+from humtune.search.grid import Run
+from humtune.search.space import TRIALS, Space
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Studies:
         self.judged_by = plan.judged_by
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
         self.seconds_run = 0.0
-        self.machines = {m: self._study(m, plan.trials, number) for number, m in enumerate(plan.machines)}
+        self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.machines)}
 
     def _study(self, machine: str, quota: int, number: int) -> MachineStudy:
         records = list(self.ledger.records(machine))
@@ -86,11 +87,26 @@ class Studies:
         for record in records:
             self._replay(this, record)
         study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
-        tried = [r.params for r in records if r.origin == "first"]
-        for point in self.space.first_points(machine):
-            if not any(point.items() <= params.items() for params in tried):
-                study.enqueue_trial(point, user_attrs={"origin": "first"})
+        if self.space.enumerated:
+            self._enqueue_runs(this, records)
+        else:
+            self._enqueue_first(this, records)
         return this
+
+    def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
+        """What is left of a grid or list: a point is had with the seed that its trial got."""
+        had = [Run(record.params, record.config.seed) for record in records]
+        origin = "grid" if self.space.sampler == "grid" else "first"
+        for run in self.space.runs(this.machine):
+            if run not in had:
+                this.study.enqueue_trial(run.params, user_attrs={"origin": origin, "seed": run.seed})
+
+    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord]) -> None:
+        """The first points that no trial had; what one leaves open is the sampler's to choose."""
+        tried = [r.params for r in records if r.origin == "first"]
+        for point in self.space.first_points(this.machine):
+            if not any(point.items() <= params.items() for params in tried):
+                this.study.enqueue_trial(point, user_attrs={"origin": "first"})
 
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
@@ -134,7 +150,9 @@ class Studies:
             number=number,
             origin=trial.user_attrs.get("origin", "sampler"),
             params=trial.params,
-            config=self.space.config(trial.params, seed=self.space.seed + number),
+            config=self.space.config(
+                trial.params, machine=machine, seed=trial.user_attrs.get("seed", self.space.seed + number)
+            ),
             judged_by=self.judged_by.get(machine, "omega"),
             started=time(),
         )
@@ -205,9 +223,9 @@ def rungs_of(record: TrialRecord) -> dict[int, float]:
 
 def sampler(space: Space, *, seed: int) -> BaseSampler:
     """The space's sampler. The seed differs from sitting to sitting, so that no draw is repeated."""
-    if space.sampler == "random":
+    if space.sampler != "tpe":  # of a grid or list, it is never asked
         return RandomSampler(seed=seed)
-    startup = min(10, max(2, space.trials // 3))
+    startup = min(10, max(2, (space.trials or TRIALS) // 3))
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed)
 

@@ -79,7 +79,7 @@ class Tracker:
             if record := self._ledger.find(trial):
                 done[self._level(client, plan, record)] += 1
         for machine in plan.machines:
-            self._level_parent(client, machine, trials=plan.trials)
+            self._level_parent(client, machine, trials=plan.quota(machine))
         return Synced(**done)
 
     def _trials(self) -> list[str]:

@@ -1,0 +1,181 @@
+"""Whether a space means what it says: every value makes a trial, and no setting is without effect."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from humtune.config import leaves
+from humtune.errors import UsageError
+from humtune.ledger import ParamValue
+from humtune.search.dimensions import Place, Presets, places
+from humtune.search.grid import Point, grid
+from humtune.search.space import Space, nested
+from humtune.search.space_errors import first_error, first_of, message_of
+
+BUDGET = "training.epochs"
+ALIKE = "the budget is the same for every trial"
+
+
+def check_space(raw: dict[str, Any], *, where: str) -> Space:
+    """A space from plain data, each of its values shown to make a trial; a UsageError says what is wrong."""
+    try:
+        space = Space.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {first_error(error)}") from error
+    _check_names(space, where)
+    for machine in (None, *space.machines):
+        at = where if machine is None else f"{where}: machines.{machine}"
+        try:
+            space.config({}, machine=machine)
+        except ValidationError as error:
+            raise UsageError(f"{at}{': fixed' if machine is None else ''}: {first_error(error)}") from error
+        for place in places(space.search):
+            for value in place.dimension.probes():
+                _check_value(space, place, value, machine=machine, where=f"{at}: search.{place.name}")
+    for count, point in enumerate(space.first, 1):
+        _check_point(space, point, where=f"{where}: first point {count}")
+    _check_sampler(space, where)
+    return space
+
+
+def _check_names(space: Space, where: str) -> None:
+    """Refuse settings that would not do what they say."""
+    if BUDGET in space.dimensions:
+        raise UsageError(f"{where}: search.{BUDGET}: {ALIKE}; put it in fixed")
+    if "seed" in {*space.fixed, *space.dimensions}:
+        raise UsageError(f"{where}: seed: every trial has its own; set the space's `seed`, outside of fixed")
+    for name, dimension, _ in places(space.search):
+        if dimension != space.dimensions[name]:  # a sampler knows one dimension by a name
+            raise UsageError(f"{where}: search.{name} differs from preset to preset; search it alike in all")
+    for name in space.search:
+        above = next((other for other in space.search if name.startswith(f"{other}.")), None)
+        if above:
+            raise UsageError(f"{where}: search.{name} lies within search.{above}; keep one")
+    for name in _names(space.fixed, where=f"{where}: fixed"):
+        if name in space.dimensions:
+            raise UsageError(f"{where}: {name} is both fixed and searched; keep one")
+    for machine, settings in space.machines.items():
+        _check_machine(space, _names(settings, where=f"{where}: machines.{machine}"), machine, where)
+
+
+def _check_machine(space: Space, names: set[str], machine: str, where: str) -> None:
+    at = f"{where}: machines.{machine}"
+    if BUDGET in names:
+        raise UsageError(f"{at}: {BUDGET}: {ALIKE}; put it in fixed")
+    if "seed" in names:
+        raise UsageError(f"{at}: seed: every trial has its own; set the space's `seed`")
+    searched = names & {*space.dimensions, *_set_by_presets(space)}
+    if searched:
+        raise UsageError(f"{at}: {min(searched)} is both the machine's and searched; keep one")
+
+
+def _set_by_presets(space: Space) -> Iterator[str]:
+    for name, dimension in space.dimensions.items():
+        if isinstance(dimension, Presets):
+            for settings in dimension.presets.values():
+                yield from (leaf for leaf, _ in leaves(nested({name: settings})))
+
+
+def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
+    """The dotted names of what is set."""
+    try:
+        return {name for name, _ in leaves(nested(settings))}
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _check_value(space: Space, place: Place, value: ParamValue, *, machine: str | None, where: str) -> None:
+    try:
+        config = space.config({**place.given, place.name: value}, machine=machine)
+    except ValidationError as error:
+        first = first_of(error)
+        named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
+        told = first_error(error) if named else message_of(first)
+        raise UsageError(f"{where} can be {value!r}: {told}") from error
+    if config.training.epochs != space.epochs:
+        raise UsageError(f"{where} can be {value!r}: {ALIKE}; fix {BUDGET}")
+
+
+def _check_point(space: Space, point: Point, *, where: str) -> None:
+    for name, value in point.items():
+        if name == "machine":
+            if not isinstance(value, str):
+                raise UsageError(f"{where}: machine = {value!r} should be a name; write '{value}'")
+            continue
+        if name not in space.dimensions:
+            raise UsageError(
+                f"{where}: {name} = {value!r} is not searched; there are: {', '.join(space.dimensions)}"
+            )
+        openings = [place.given for place in places(space.search) if place.name == name]
+        if not any(given.items() <= point.items() for given in openings):
+            wanted = " or ".join(", ".join(f"{k}: {v}" for k, v in given.items()) for given in openings)
+            raise UsageError(f"{where}: {name} = {value!r} is searched only with {wanted}; say so beside it")
+        distribution = space.dimensions[name].distribution()
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except ValueError:
+            inside = False
+        if not inside:
+            raise UsageError(f"{where}: {name} = {value!r} lies outside its search: {space.dimensions[name]}")
+
+
+def _check_sampler(space: Space, where: str) -> None:
+    """Refuse what a space that says which trials there are can't have, and one that doesn't can't."""
+    match space.sampler:
+        case "grid":
+            _check_grid(space, where)
+        case "listed":
+            _check_list(space, where)
+        case _ if space.seeds > 1:
+            raise UsageError(
+                f"{where}: seeds = {space.seeds}: {space.sampler} spends its trials better on new points "
+                "than on the same again; leave it out, or choose sampler: grid or listed"
+            )
+
+
+def _check_grid(space: Space, where: str) -> None:
+    if space.first:
+        raise UsageError(f"{where}: first: a grid runs all of its points; leave it out, or sampler: listed")
+    for name, dimension, _ in places(space.search):
+        try:
+            values = dimension.every()
+        except ValueError as error:
+            raise UsageError(f"{where}: search.{name} is {dimension}: {error}") from error
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise UsageError(f"{where}: search.{name}: {value!r} stands twice; `seeds` runs points again")
+    try:
+        grid(space.search)
+    except ValueError as error:
+        raise UsageError(f"{where}: search: {error}") from error
+
+
+def _check_list(space: Space, where: str) -> None:
+    if not space.first:
+        raise UsageError(f"{where}: first: sampler: listed runs the points of `first`, and there are none")
+    if space.pruner != "none":
+        raise UsageError(
+            f"{where}: pruner = {space.pruner!r}: the points of a list run to their end; leave it out"
+        )
+    for count, point in enumerate(space.first, 1):
+        at = f"{where}: first point {count}"
+        try:
+            space.draw(lambda name, _, point=point: point[name])  # type: ignore[misc]
+        except KeyError as error:
+            raise UsageError(
+                f"{at}: {error.args[0]} is open; a listed point says all that is searched"
+            ) from error
+        for other, before in enumerate(space.first[: count - 1], 1):
+            if _same(point, before):
+                raise UsageError(f"{at} is point {other} again; `seeds` runs points again")
+
+
+def _same(one: Point, other: Point) -> bool:
+    """Whether two points are one for some machine."""
+    machines = {point["machine"] for point in (one, other) if "machine" in point}
+    return len(machines) < 2 and _without_machine(one) == _without_machine(other)
+
+
+def _without_machine(point: Point) -> Point:
+    return {name: value for name, value in point.items() if name != "machine"}

@@ -1,0 +1,90 @@
+"""Where spaces lie, and how one is read that extends another."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from humtune.errors import UsageError
+from humtune.search.space import Space, nested
+from humtune.search.space_checks import check_space
+from humtune.search.strict_yaml import read_mapping
+
+MERGED = ("fixed", "machines")  # leaf by leaf with those of the space that is extended
+
+
+def read_space(name: str) -> tuple[str, Space]:
+    """The name and content of a space: a YAML file's path, or the bare name of one in `search_spaces`.
+
+    A bare name is looked up in ./search_spaces, then among those that humtune carries; one with a slash in
+    a folder of it. Raises a UsageError that names the file, the key, its value and what would be right.
+    """
+    path = _find(name)
+    raw = _read(path)
+    if raw.get("sampler") in ("grid", "listed") and raw.get("trials") is not None:
+        raise UsageError(
+            f"{path}: trials = {raw['trials']!r}: sampler: {raw['sampler']} runs all of its points; leave it "
+            "out, --trials runs fewer"
+        )
+    return path.stem, check_space(raw, where=str(path))
+
+
+def _read(path: Path, *extending: Path) -> dict[str, Any]:
+    """A file's keys over those of the space that it extends; `extending` are the files that led here."""
+    raw = read_mapping(path)
+    if "extends" not in raw:
+        return raw
+    wanted = raw.pop("extends")
+    said = f"{path}: extends = {wanted!r}"
+    if not isinstance(wanted, str):
+        raise UsageError(f"{said}: should be the name of one space")
+    try:
+        base = _find(wanted, beside=path)
+    except UsageError as error:
+        raise UsageError(f"{said}: {error}") from error
+    if base.resolve() in (*extending, path.resolve()):
+        raise UsageError(f"{said}: leads back to {base}; a space can't extend itself")
+    return _merged(_read(base, *extending, path.resolve()), raw)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = base | own
+    if _settings(base.get("fixed")) and _settings(own.get("fixed")):
+        merged["fixed"] = nested(base["fixed"], own["fixed"])
+    below, above = base.get("machines"), own.get("machines")
+    if isinstance(below, dict) and isinstance(above, dict):
+        both = [m for m in above if _settings(below.get(m)) and _settings(above[m])]
+        merged["machines"] = below | above | {m: nested(below[m], above[m]) for m in both}
+    return merged
+
+
+def _settings(value: Any) -> bool:
+    """Whether a value is a mapping by names; what is not stays as it is, to be told when it is checked."""
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+
+
+def _find(name: str, *, beside: Path | None = None) -> Path:
+    """The file of a space; first among the siblings of the one that extends it, which is not meant itself."""
+    folder = beside.parent if beside else Path()
+    if Path(name).suffix in {".yaml", ".yml"}:
+        given = folder / name
+        if not given.is_file():
+            raise UsageError(f"no search space at {given}")
+        return given
+    folders = [*([folder] if beside else []), *space_folders()]
+    for path in (f / f"{name}.yaml" for f in folders):
+        if path.is_file() and not (beside and path.samefile(beside)):
+            return path
+    known = ", ".join(sorted({name for f in space_folders() for name in _names(f)}))
+    raise UsageError(f"no search space named {name!r}; there are: {known}")
+
+
+def _names(folder: Path) -> list[str]:
+    """The spaces of a folder and those below; a file whose name begins with _ is a part of others."""
+    paths = (p for p in folder.rglob("*.yaml") if not p.name.startswith("_"))
+    return [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
+
+
+def space_folders() -> list[Path]:
+    """Where bare names are looked up: here, in the installed package, in the checkout it is run from."""
+    package = Path(str(files("humtune")))
+    return [Path("search_spaces"), package / "search_spaces", package.parents[1] / "search_spaces"]

@@ -29,7 +29,7 @@ from humtune.storage import Storage
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
 
-SYMBOLS: dict[Objective, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
+SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
 
 
 class TrialState(StrEnum):

@@ -71,7 +71,7 @@ def build_model(
         bank,
         bank.table.having(Role.HELD_OUT)[few],
         recorded=scores[held_out[few]],
-        spread=float(scores.std()),
+        spread=float(scores[clips.role != str(Role.PROBE)].std()),
     )
     exported = Exported(folder, info, tuple(alarms), len(graph), parity)
     card = model_card(exported.info, measured, exported.alarms, plan=ledger.plan, parity=parity)
@@ -108,7 +108,7 @@ def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detect
 
 def _figures(measured: Measured, alarms: list[Alarms]) -> dict[str, float]:
     row = vars(machine_row(measured))
-    kinds = ("omega_", "auc_", "pauc")
+    kinds = ("omega_", "auc_", "pauc", "pseudo")
     figures = {k: float(v) for k, v in row.items() if k.startswith(kinds) and v is not None}
     for part in alarms:
         figures |= part.to_figures()

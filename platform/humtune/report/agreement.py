@@ -1,7 +1,7 @@
-"""How far pseudo-Ω and Ω agree: what choosing without labels would have been worth, where there are labels."""
+"""How far pseudo-Ω and Ω agree: what choosing without labels would have been worth where there are some."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -23,11 +23,11 @@ class Agreement:
 
     machine: str
     candidates: int
-    rank_correlation: float  # Spearman's ρ of pseudo-Ω and Ω
-    by_kind: dict[str, float] = field(default_factory=dict)  # ρ of each kind of probe by itself
-    chosen: float = 0.0  # Ω of the candidate with the highest pseudo-Ω
-    mean: float = 0.0  # Ω of a candidate drawn at random
-    best: float = 0.0  # the highest Ω there is
+    rank_correlation: float | None  # Spearman's ρ of pseudo-Ω and Ω; None where either is the same for all
+    by_kind: dict[str, float | None]  # ρ of each kind of probe by itself
+    chosen: float  # Ω of the candidate with the highest pseudo-Ω
+    mean: float  # Ω of a candidate drawn at random
+    best: float  # the highest Ω there is
 
 
 def agreement(ledger: Ledger, records: Sequence[TrialRecord], clips: ClipTable) -> Agreement | None:
@@ -72,17 +72,17 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
         "",
         "## Choosing without labels",
         "",
-        "Spearman's ρ between pseudo-Ω (held-out clips against probes) and Ω over trial × score type, all kinds of "
-        "probes together and each by itself; Ω (official, selecting clips) of what pseudo-Ω would have chosen.",
+        "Spearman's ρ of pseudo-Ω (held-out clips against probes) and Ω over trial × score type, all kinds of "
+        "probes together and each by itself (– where it tells no candidates apart), and the Ω (official, "
+        "selecting clips) of what pseudo-Ω would have chosen.",
         "",
         to_markdown(columns, rows),
     ]
 
 
-def _rho(told: Array, true: Array) -> float:
-    """Spearman's ρ; 0 where one of the two tells nothing apart."""
+def _rho(told: Array, true: Array) -> float | None:
     if np.ptp(told) == 0 or np.ptp(true) == 0:
-        return 0.0
+        return None
     return float(spearmanr(told, true).statistic)
 
 

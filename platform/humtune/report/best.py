@@ -8,7 +8,7 @@ import numpy as np
 from humtune.config import TrialConfig
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshold_from
-from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import Figures, evaluate
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger, TrialRecord, TrialState
@@ -18,12 +18,12 @@ Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a config
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that ran their whole budget and have an Ω."""
-    return [r for r in records if r.state == TrialState.COMPLETE and r.omega]
+    """The trials that ran their whole budget and were judged."""
+    return [r for r in records if r.state == TrialState.COMPLETE and r.judged]
 
 
 def best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the highest Ω, of equal ones the earliest; None where none is complete."""
+    """The complete trial with the highest Ω or pseudo-Ω, of equal ones the earliest; None where none is."""
     return min(complete_trials(records), key=lambda r: (-r.objective, r.number), default=None)
 
 
@@ -46,7 +46,7 @@ class Measured:
     best: TrialRecord | None
     clips: ClipTable  # the scored clips
     scores: Array | None = None  # [N], the best trial's
-    select: Figures | None = None  # on the clips that chose it
+    select: Figures | None = None  # on the labelled dev clips: where Ω is the objective, those that chose it
     report: Figures | None = None  # on the other test clips, where there is truth
     cross_fitted: CrossFitted | None = None
     threshold: Threshold | None = None
@@ -73,12 +73,16 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None) -> 
     scores = read_scores(ledger, best.id, best.best_score)
 
     cross_fitted, select = None, None
-    try:
-        cells = Cells.of(clips, Role.SELECT)
-        select = evaluate(scores, cells)
-        cross_fitted = cross_fit(candidate_scores(ledger, candidates), cells)
-    except UsageError as error:
-        notes.append(str(error))
+    if best.judged_by == "pseudo":
+        notes.append(f"{machine}: chosen without labels, by pseudo-Ω")
+    if labelled(clips):
+        try:
+            cells = Cells.of(clips, Role.SELECT)
+            select = evaluate(scores, cells)
+            if best.judged_by == "omega":
+                cross_fitted = cross_fit(candidate_scores(ledger, candidates), cells)
+        except UsageError as error:
+            notes.append(str(error))
 
     report = None
     others = clips.having(Role.REPORT)
@@ -113,7 +117,7 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None) -> 
 
 def candidate_scores(ledger: Ledger, records: Iterable[TrialRecord]) -> Array:
     """Scores [K, N] of every complete trial × score type: all that the best was chosen from."""
-    return np.stack([read_scores(ledger, r.id, name) for r in complete_trials(records) for name in r.omega])
+    return np.stack([read_scores(ledger, r.id, name) for r in complete_trials(records) for name in r.judged])
 
 
 def read_scores(ledger: Ledger, trial: str, score_type: str) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
+from humtune.ledger import SYMBOLS
 from humtune.report.rows import Row
 from humtune.report.sheet import MISSING, percent, span
 
@@ -11,7 +12,9 @@ LEGEND = (
     "Ω cross-fitted: official Ω of what the search finds, on clips that did not choose it. Trial and score "
     "type are chosen on half of the selecting clips of each section, domain and label and read on the other "
     f"half; mean ± standard deviation of {SPLITS} splits.",
-    "Ω select: on the labelled dev clips that chose the trial, which makes it too high.",
+    "Ω select: on the labelled dev clips, which makes it too high where they chose the trial.",
+    "pseudo-Ω: harmonic mean of AUC and pAUC of held-out training clips against probes (disturbed clips, "
+    "other machines, false sections). Where it chose the trial, no label was looked at: Ω select is honest.",
     "Ω eval: on test clips that chose nothing, where their truth is known.",
     "official: harmonic mean of AUC source, AUC target and pAUC over the sections (DCASE 2022 Task 2). "
     "paper: with a pAUC per domain, four values a section (its eq. 1).",
@@ -56,6 +59,8 @@ FIELDS: dict[str, Callable[[Row], str]] = {
     "sigma2": lambda r: _number(r.sigma2),
     "beta_class": lambda r: _number(r.beta_class),
     "score": lambda r: r.score or MISSING,
+    "chosen by": lambda r: SYMBOLS.get(r.judged_by or "", MISSING),
+    "pseudo-Ω": lambda r: percent(r.pseudo),
     "Ω cross-fitted": _cross_fitted,
     "Ω select, official": lambda r: percent(r.omega_select_official),
     "Ω select, paper": lambda r: percent(r.omega_select_paper),

@@ -11,7 +11,7 @@ from humtune.report.best import Measured
 
 ALL = "all"
 
-_FRACTIONS = ("omega_", "auc_", "pauc", "false_alarms")
+_FRACTIONS = ("omega_", "auc_", "pauc", "pseudo", "false_alarms")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class Row:
     sigma2: float | None = None
     beta_class: float | None = None
     score: str | None = None
+    judged_by: str | None = None  # what chose trial and score: omega or pseudo
+    pseudo: float | None = None  # pseudo-Ω: held-out clips against probes
     omega_cross_fitted: float | None = None  # official, selecting clips that did not choose
     omega_cross_fitted_spread: float | None = None
-    omega_select_official: float | None = None  # the clips that chose
+    omega_select_official: float | None = None  # the labelled dev clips; those that chose, if Ω did
     omega_select_paper: float | None = None
     omega_eval_official: float | None = None  # test clips that are only reported
     omega_eval_paper: float | None = None
@@ -67,6 +69,8 @@ def machine_row(measured: Measured) -> Row:
             "head": head.kind,
             **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
             "score": best.best_score,
+            "judged_by": best.judged_by,
+            "pseudo": best.pseudo.get(best.best_score),
             "false_alarms": measured.false_alarms,
         }
     return Row(

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
-from humtune.ledger import Ledger, TrialState, searches
+from humtune.ledger import SYMBOLS, Ledger, TrialState, searches
 from humtune.report.best import best_trial
-from humtune.report.sheet import MISSING, percent
+from humtune.report.sheet import MISSING, in_percent, percent
 from humtune.sounds.parallel import tracked
 from humtune.storage import Storage
 
@@ -30,13 +30,14 @@ class SearchSummary:
     failed: int = 0
     unfinished: int = 0  # running, or left behind by a search that was killed
     omega_best: float | None = None  # official, selecting clips: harmonic mean of the machines' best trials
+    pseudo_best: float | None = None  # the same of the machines that are judged without labels
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The summary for a program; Ω in percent, the time as ISO 8601."""
-        omega = None if self.omega_best is None else round(100 * self.omega_best, 4)
+        best = {name: in_percent(getattr(self, name)) for name in ("omega_best", "pseudo_best")}
         created = datetime.fromtimestamp(self.created).astimezone().isoformat(timespec="seconds")
-        return asdict(self) | {"omega_best": omega, "created": None if self.problem else created}
+        return asdict(self) | best | {"created": None if self.problem else created}
 
 
 def summarise(storage: Storage) -> list[SearchSummary]:
@@ -52,7 +53,7 @@ def to_terminal(summaries: list[SearchSummary]) -> Table:
     table.add_column("search", overflow="fold")
     table.add_column("created", no_wrap=True)
     table.add_column("machines", overflow="fold")
-    for name in ("trials", "unfinished", "best Ω"):
+    for name in ("trials", "unfinished", "best"):
         table.add_column(name, justify="right", no_wrap=True)
     for s in summaries:
         if s.problem:
@@ -60,8 +61,14 @@ def to_terminal(summaries: list[SearchSummary]) -> Table:
             continue
         when = datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")
         trials = f"{s.complete}+{s.pruned}+{s.failed} of {s.planned}"
-        table.add_row(s.name, when, ", ".join(s.machines), trials, str(s.unfinished), percent(s.omega_best))
+        table.add_row(s.name, when, ", ".join(s.machines), trials, str(s.unfinished), _best(s))
     return table
+
+
+def _best(summary: SearchSummary) -> str:
+    figures = {"omega": summary.omega_best, "pseudo": summary.pseudo_best}
+    shown = [f"{SYMBOLS[name]} {percent(value)}" for name, value in figures.items() if value is not None]
+    return ", ".join(shown) or MISSING
 
 
 def _summary(ledger: Ledger) -> SearchSummary:
@@ -71,7 +78,8 @@ def _summary(ledger: Ledger) -> SearchSummary:
         return SearchSummary(ledger.name, problem="can't be read: torn, or of another version")
     states = Counter(r.state for r in records)
     machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}
-    best = [trial.objective for mine in machines.values() if (trial := best_trial(mine))]
+    best = [trial for mine in machines.values() if (trial := best_trial(mine))]
+    figures = {name: [t.objective for t in best if t.judged_by == name] for name in SYMBOLS}
     return SearchSummary(
         name=ledger.name,
         created=plan.created,
@@ -81,5 +89,5 @@ def _summary(ledger: Ledger) -> SearchSummary:
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],
         unfinished=states[TrialState.RUNNING],
-        omega_best=float(harmonic_mean(best)) if best else None,
+        **{f"{name}_best": float(harmonic_mean(values)) for name, values in figures.items() if values},
     )

@@ -28,11 +28,17 @@ class Report:
 
 
 def to_markdown(
-    search: str, rows: Sequence[Row], pictures: Mapping[tuple[str, str], str], *, points: str = ""
+    search: str,
+    rows: Sequence[Row],
+    pictures: Mapping[tuple[str, str], str],
+    *,
+    points: str = "",
+    blocks: Sequence[str] = (),
 ) -> str:
     """The rows as a Markdown table in percent, with the legend, the notes, published results and pictures.
 
-    Pictures are files by (machine, name); `points` is the file of the points' table, where there is one.
+    Pictures are files by (machine, name); `points` is the file of the points' table, where there is one;
+    `blocks` are lines of what else there is to tell.
     """
     cells = []
     for row in rows:
@@ -46,6 +52,7 @@ def to_markdown(
         lines += ["", "Notes", "", *(f"- {note}" for note in notes)]
     if points:
         lines += ["", f"Every point of the search, over its seeds: [{points}]({points})."]
+    lines += blocks
     lines += published_block([row.machine for row in rows])
     for machine, files in groupby(pictures.items(), key=lambda picture: picture[0][0]):
         lines += ["", f"## {machine}", "", *(f"![{name}]({file})" for (_, name), file in files)]

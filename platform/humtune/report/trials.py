@@ -13,7 +13,7 @@ from rich.text import Text
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import SYMBOLS, Ledger, TrialRecord
 from humtune.report.best import best_trial, complete_trials, read_scores
 from humtune.report.sheet import MISSING, percent, span
 from humtune.sounds.table import Role
@@ -23,7 +23,7 @@ EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epoch
 
 def list_trials(records: Sequence[TrialRecord]) -> Table:
     """A line a trial: state, Ω in percent, what was searched, why it ended; each machine's best in bold."""
-    table = _table("trial", "state", right=("Ω", "epochs", "time"))
+    table = _table("trial", "state", right=(_symbols(records), "epochs", "time"))
     table.add_column("score")
     table.add_column("searched", overflow="fold")
     best = {r.id for r in _best(records)}
@@ -31,10 +31,10 @@ def list_trials(records: Sequence[TrialRecord]) -> Table:
         table.add_row(
             record.id,
             record.state,
-            percent(record.objective) if record.omega else MISSING,
+            percent(record.objective) if record.judged else MISSING,
             str(len(record.epochs)),
             span(record.seconds),
-            record.best_score if record.omega else MISSING,
+            record.best_score if record.judged else MISSING,
             Text("; ".join(filter(None, (searched(record), record.reason)))),
             style="bold" if record.id in best else None,
         )
@@ -43,7 +43,7 @@ def list_trials(records: Sequence[TrialRecord]) -> Table:
 
 def list_best(records: Sequence[TrialRecord]) -> Table:
     """The best trial of each machine that has one."""
-    table = _table("machine", "best trial", right=("Ω",))
+    table = _table("machine", "best trial", right=(_symbols(records),))
     table.add_column("score")
     table.add_column("searched", overflow="fold")
     for record in _best(records):
@@ -61,7 +61,7 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
         parts.append(Text(record.reason))
     if record.params:
         parts.append(Text(f"searched: {searched(record)}"))
-    if record.omega:
+    if record.judged:
         parts += ["", _figures(ledger, record)]
     parts += ["", Text(yaml.safe_dump(record.config.model_dump(mode="json"), sort_keys=False).rstrip())]
     if record.epochs:
@@ -99,6 +99,11 @@ def searched(record: TrialRecord) -> str:
     return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
 
 
+def _symbols(records: Sequence[TrialRecord]) -> str:
+    """What the trials are judged by: Ω, pseudo-Ω, or both where machines differ."""
+    return " or ".join(sorted({r.symbol for r in records})) or "Ω"
+
+
 def _best(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     machines = dict.fromkeys(r.machine for r in complete_trials(records))
     found = [best_trial(r for r in records if r.machine == machine) for machine in machines]
@@ -107,18 +112,19 @@ def _best(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def _figures(ledger: Ledger, record: TrialRecord) -> Table:
     """Figures per score type on the selecting clips and, where there is truth, on the others."""
-    columns = ("Ω official", "Ω paper", "AUC source", "AUC target", "pAUC")
+    columns = ("pseudo-Ω", "Ω official", "Ω paper", "AUC source", "AUC target", "pAUC")
     table = _table("score", "clips", right=columns)
     clips = ledger.clips(record.machine)
-    for name, objective in record.omega.items():
+    for name in record.judged:
+        pseudo = percent(record.pseudo.get(name))
         for label, role in (("select", Role.SELECT), ("eval", Role.REPORT)):
             try:
                 figures = evaluate(read_scores(ledger, record.id, name), Cells.of(clips, role))
             except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth
                 if role == Role.SELECT:
-                    table.add_row(name, label, percent(objective))
+                    table.add_row(name, label, pseudo, percent(record.omega.get(name)))
                 continue
-            table.add_row(name, label, *_percents(figures))
+            table.add_row(name, label, pseudo if role == Role.SELECT else "", *_percents(figures))
     return table
 
 
@@ -134,9 +140,9 @@ def _percents(figures: Figures) -> list[str]:
 
 
 def _epochs(record: TrialRecord) -> Table:
-    """The curves, a line an epoch; Ω in percent."""
+    """The curves, a line an epoch; Ω and pseudo-Ω in percent."""
     names = list(dict.fromkeys(name for epoch in record.epochs for name in epoch.metrics))
-    table = _table(right=("epoch", *("Ω" if n == "omega" else n for n in names), "seconds"))
+    table = _table(right=("epoch", *(SYMBOLS.get(n, n) for n in names), "seconds"))
     step = math.ceil(len(record.epochs) / EPOCH_LINES)
     for epoch in record.epochs[::-step][::-1]:
         values = [_value(name, epoch.metrics.get(name)) for name in names]
@@ -145,7 +151,7 @@ def _epochs(record: TrialRecord) -> Table:
 
 
 def _value(name: str, value: float | None) -> str:
-    if name == "omega" or value is None:
+    if name in SYMBOLS or value is None:
         return percent(value)
     return f"{value:.4g}"
 

@@ -1,8 +1,9 @@
 """Writes a search's report: the table in four formats, the points, the pictures."""
 
 from humtune.ledger import Ledger
+from humtune.report.agreement import agreement, agreement_block
 from humtune.report.best import Measured, measure
-from humtune.report.figures import roc_curves, score_histogram, search_history
+from humtune.report.figures import probe_histogram, roc_curves, score_histogram, search_history
 from humtune.report.html import to_html
 from humtune.report.point_table import wants_points, write_points
 from humtune.report.points import Point
@@ -33,7 +34,10 @@ def write_report(ledger: Ledger) -> Report:
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):
         points, point_files = write_points(ledger)
-    text = to_markdown(ledger.name, rows, files, points=point_files[0] if point_files else "")
+    agreed = [a for m in measured if (a := agreement(ledger, m.records, m.clips))]
+    text = to_markdown(
+        ledger.name, rows, files, points=point_files[0] if point_files else "", blocks=agreement_block(agreed)
+    )
     written = {
         "table.md": text.encode(),
         "table.csv": to_csv([row.to_percent() for row in rows]),
@@ -48,12 +52,15 @@ def write_report(ledger: Ledger) -> Report:
 
 
 def draw(measured: Measured) -> dict[str, bytes]:
-    """A machine's pictures by name; those of scores only where there are labelled selecting clips."""
+    """A machine's pictures by name: scores and ROC where there are labels, scores of probes elsewhere."""
     pictures = {"history": search_history(measured.records, title=f"{measured.machine}: search")}
+    threshold = measured.threshold.value if measured.threshold else None
     if measured.scores is not None and measured.best and measured.select:
         scores, clips = measured.scores, measured.clips
         what = f"{measured.best.id}, {measured.best.best_score}, selecting clips"
-        threshold = measured.threshold.value if measured.threshold else None
         pictures["scores"] = score_histogram(scores, clips, threshold=threshold, title=what)
         pictures["roc"] = roc_curves(scores, clips, title=what)
+    elif measured.scores is not None and measured.best:
+        what = f"{measured.best.id}, {measured.best.best_score}, probes"
+        pictures["probes"] = probe_histogram(measured.scores, measured.clips, threshold=threshold, title=what)
     return pictures

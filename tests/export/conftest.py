@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
+from humtune.config import FUSION, SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
 from humtune.detector.detector import Detector, scoring_chunks
 from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
 from humtune.search.trial import TrialRun
@@ -51,12 +51,19 @@ def finished(tmp_path_factory) -> Path:
     tables = {machine: ledger.bank(machine) for machine in banks}
     storage.delete("small/plan.json")
     ledger.create(plan, {machine: bank.table.take(scored_clips(bank)) for machine, bank in tables.items()})
-    for number, config in enumerate((TINY, TINY.model_copy(update={"seed": 1}))):
-        trial = TrialRun(ledger, begun("fan", number, config), tables["fan"], rungs=())
-        while trial.epoch().state == TrialState.RUNNING:
-            pass
+    for number in range(2):
+        train_fan(ledger, number, seed=number)
     ledger.write(begun("valve", 0, TINY))
     return folder / "runs"
+
+
+def train_fan(ledger: Ledger, number: int, **changes: object) -> TrialRecord:
+    """Train another trial of fan, of the tiny configuration with some changes, to its end."""
+    record = begun("fan", number, TINY.model_copy(update=changes))
+    trial = TrialRun(ledger, record, ledger.bank("fan"), rungs=())
+    while (record := trial.epoch()).state == TrialState.RUNNING:
+        pass
+    return record
 
 
 def begun(machine: str, number: int, config: TrialConfig) -> TrialRecord:
@@ -106,6 +113,11 @@ def coloured_noise(rng: np.random.Generator, length: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def train():
+    return train_fan
+
+
+@pytest.fixture(scope="session")
 def make_bank():
     return bank_of
 
@@ -138,6 +150,8 @@ def make_detector(noises):
         with torch.no_grad():
             detector(batch)
         detector.reference = detector.embed(bank, indices)
+        if FUSION in config.score_types:
+            detector.fuse(detector.embed(bank, np.arange(12, len(bank.table))))
         return copy.deepcopy(detector).eval()
 
     return make

@@ -46,6 +46,9 @@ VARIANTS = {
     ),
 }
 
+PARTS = ("mahalanobis", "cosine", "nll")
+FUSED = VARIANTS["linear, not a power of two"].model_copy(update={"scores": (*PARTS, "fusion")})
+
 
 def run(graph: bytes, waveform: np.ndarray) -> float:
     options = onnxruntime.SessionOptions()
@@ -105,6 +108,28 @@ def test_every_score_of_every_head_is_exported(make_detector, noises, score_type
     found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
+
+
+def test_a_detector_that_cannot_join_its_scores_is_refused(make_detector):
+    detector = make_detector(FUSED)
+    detector.fusion = None
+    with pytest.raises(HumtuneError, match="fan does not know how to join its score types"):
+        export_onnx(detector, "fusion", {})
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "embedding"])
+def test_fusion_is_one_graph_with_all_its_scores(make_detector, noises, aggregation):
+    scoring = FUSED.scoring.model_copy(update={"aggregation": aggregation})
+    detector = make_detector(FUSED.model_copy(update={"scoring": scoring}))
+    wanted = detector.score(detector.embed(noises, TESTED))
+    z = np.stack([(wanted[t] - detector.fusion.centre[t]) / detector.fusion.spread[t] for t in PARTS])
+    assert len(set(z.argmin(axis=0))) > 1  # more than one type has its say
+    graph = export_onnx(detector, "fusion", {})
+    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    np.testing.assert_allclose(found, wanted["fusion"], rtol=0, atol=TOLERANCE * wanted["fusion"].std())
+    alone = [export_onnx(detector, name, {}) for name in PARTS]
+    print("SIZES", len(graph), [len(g) for g in alone])
+    assert len(graph) < sum(map(len, alone))
 
 
 def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):

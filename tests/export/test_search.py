@@ -84,6 +84,33 @@ def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
     assert not (tmp_path / "models" / "fan").exists()
 
 
+def test_in_the_place_of_a_trial_that_needs_the_section_the_next_best_leaves(ledger, tmp_path):
+    best = best_trial(ledger.records("fan"))
+    ledger.write(best.model_copy(update={"omega": best.omega | {"neg_logit": best.objective + 0.05}}))
+    (model,) = export_search(ledger, tmp_path).models
+    info, card = read_info(model.folder), (model.folder / CARD).read_text()
+    assert (info.trial, info.score_type) == (best.id, best.best_score)
+    assert model.left_out.startswith(f"{best.id} with neg_logit is left out, though its Ω is 5.0 points")
+    assert f"\n{model.left_out}.\n" in card
+
+
+def test_a_trial_won_by_fusion_leaves_as_one_graph(ledger, tmp_path, train):
+    done, bank = train(ledger, 2, scores=("cosine", "fusion", "nll", "mahalanobis")), ledger.bank("fan")
+    assert done.omega.keys() == {"cosine", "fusion", "nll", "mahalanobis"}
+    ledger.write(done.model_copy(update={"omega": done.omega | {"fusion": 0.999}}))
+    (model,) = export_search(ledger, tmp_path).models
+    scorer, recorded = Scorer.open(model.folder), ledger.scores(done.id, "fusion")
+    assert (scorer.info.trial, scorer.info.score_type) == (done.id, "fusion")
+    assert model.parity < 1e-3
+    scored = bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
+    found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in scored])
+    np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-3 * recorded.std())
+    held_out = ledger.clips("fan").having(Role.HELD_OUT)
+    parts = [ledger.scores(done.id, name) for name in ("cosine", "nll", "mahalanobis")]
+    z = [(part - part[held_out].mean()) / part[held_out].std() for part in parts]
+    np.testing.assert_allclose(recorded, np.min(z, axis=0), rtol=1e-4, atol=1e-4)
+
+
 def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     ids = [record.id for record in ledger.records("fan")]
     best = best_trial(ledger.records("fan")).id

@@ -99,3 +99,28 @@ def test_a_lost_score_file_is_named(bench):
     bench.storage.delete("fans/trials/fan-00000/scores/nll.npy")
     with pytest.raises(HumtuneError, match=r"fans/trials/fan-00000/scores/nll\.npy is missing"):
         measure(ledger, "fan")
+
+
+def test_only_allowed_score_types_are_chosen_and_measured(bench):
+    ledger = bench.search()
+    for number, skill in enumerate((0.3, 1.5, 0.6)):
+        bench.trial(ledger, "fan", number, skill=skill)
+    measured = measure(ledger, "fan", allowed=lambda config, name: config.head.mu != 6 and name == "nll")
+    best, all_of_them = measured.best, measure(ledger, "fan")
+    nll = {r.id: r.omega["nll"] for r in measured.records if r.config.head.mu != 6}
+    assert (best.id, best.best_score) == (max(nll, key=nll.get), "nll")
+    assert float(measured.select.omega_official) == best.objective == max(nll.values())
+    assert (measured.left_out.id, measured.left_out.best_score) == (all_of_them.best.id, "cosine")
+    assert measured.records == all_of_them.records
+    vectors = np.stack([ledger.scores(trial, "nll") for trial in nll])
+    cells = Cells.of(ledger.clips("fan"), Role.SELECT)
+    assert measured.cross_fitted.mean == cross_fit(vectors, cells).mean
+
+
+def test_where_nothing_is_allowed_the_note_says_so(bench):
+    ledger = bench.search()
+    bench.trial(ledger, "fan", 0)
+    measured = measure(ledger, "fan", allowed=lambda config, name: False)
+    assert (measured.best, measured.left_out.id) == (None, "fan-00000")
+    assert measured.notes == ("fan: no complete trial may be chosen",)
+    assert measure(ledger, "fan").left_out is None

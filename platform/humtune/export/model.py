@@ -11,11 +11,11 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.detector.detector import Detector, load_tensors
 from humtune.detector.head import Embeddings
-from humtune.detector.scores import SCORES
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import threshold_from
 from humtune.export.alarms import Alarms, count_alarms
 from humtune.export.card import model_card
+from humtune.export.choice import left_out_note
 from humtune.export.onnx import OPSET, export_onnx, least_samples
 from humtune.export.parity import CLIPS, check_parity
 from humtune.ledger import Ledger, TrialRecord
@@ -36,6 +36,7 @@ class Exported:
     alarms: tuple[Alarms, ...]
     size: int  # bytes of the graph
     parity: float  # largest difference to the detector, in the spread of the scores
+    left_out: str | None  # a sentence about a better trial that can't be exported
 
 
 def build_model(
@@ -45,7 +46,6 @@ def build_model(
     best, scores, clips = measured.best, measured.scores, measured.clips
     if best is None or scores is None:
         raise HumtuneError(f"{measured.machine}: no trial has run its whole budget yet")
-    _refuse_sections(best)
     bank = ledger.bank(measured.machine)
     detector = load_detector(ledger, best, bank)
     held_out = clips.having(Role.HELD_OUT)
@@ -73,20 +73,12 @@ def build_model(
         recorded=scores[held_out[few]],
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
     )
-    exported = Exported(folder, info, tuple(alarms), len(graph), parity)
-    card = model_card(exported.info, measured, exported.alarms, plan=ledger.plan, parity=parity)
+    exported = Exported(folder, info, tuple(alarms), len(graph), parity, left_out_note(measured))
+    card = model_card(
+        exported.info, measured, exported.alarms, plan=ledger.plan, parity=parity, left_out=exported.left_out
+    )
     files = {MODEL: graph, INFO: info.model_dump_json(indent=1).encode(), CARD: card.encode()}
     return exported, files
-
-
-def _refuse_sections(record: TrialRecord) -> None:
-    """A recording brought to an exported model doesn't say which section it is of."""
-    by_section = SCORES[record.best_score].by_section or record.config.scoring.pool == "section"
-    if by_section:
-        raise HumtuneError(
-            f"{record.machine}: {record.id} scores a clip against its own section, which an exported model "
-            f"can't know; search without pool: section and {record.best_score}, or export other machines"
-        )
 
 
 def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detector:

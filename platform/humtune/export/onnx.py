@@ -13,10 +13,12 @@ from onnxscript import ir
 from onnxscript import opset20 as op
 from torch import Tensor, nn
 
-from humtune.config import TEST_CHUNKS, Spectrogram
+from humtune.config import FUSION, TEST_CHUNKS, Spectrogram
 from humtune.detector.detector import Detector
+from humtune.detector.head import Embeddings
 from humtune.detector.scores import ClipScore
 from humtune.errors import HumtuneError
+from humtune.evaluation.fusion import Fusion
 from humtune.runtime.scorer import INPUT, OUTPUT
 
 OPSET = 20
@@ -36,8 +38,7 @@ class Deployed(nn.Module):
             raise HumtuneError(f"the detector of {detector.machine} has no reference embeddings to export")
         self.spectrogram = detector.config.spectrogram
         self.frontend, self.backbone, self.head = detector.frontend, detector.backbone, detector.head
-        reference = replace(detector.reference, section=None)
-        self.score = ClipScore(score_type, reference, detector.config.scoring, self.head.classify)
+        self.score = _score(detector, replace(detector.reference, section=None), score_type)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """The anomaly score, float64 []; at least `least_samples` samples."""
@@ -49,6 +50,36 @@ class Deployed(nn.Module):
         embedding, _ = self.head.embed(self.backbone(chunks))
         scores: Tensor = self.score(embedding)
         return scores.squeeze(0)
+
+
+class Fused(nn.Module):
+    """A detector's fusion as a function of embeddings [5, k]: of the same arithmetic as `Fusion`."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, fusion: Fusion, scores: Mapping[str, ClipScore]) -> None:
+        super().__init__()
+        self.scores = nn.ModuleList(scores[name] for name in fusion.centre)
+        for name, constants in (("centre", fusion.centre), ("spread", fusion.spread)):
+            values = [constants[of] for of in fusion.centre]
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float64)[:, None])
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """The fusion score, float64 [1]."""
+        scores = torch.stack([score(embedding) for score in self.scores])
+        return ((scores - self.centre) / self.spread).amin(dim=0)
+
+
+def _score(detector: Detector, reference: Embeddings, score_type: str) -> nn.Module:
+    """What maps the embeddings of a clip to its score."""
+    scoring, classify = detector.config.scoring, detector.head.classify
+    if score_type != FUSION:
+        return ClipScore(score_type, reference, scoring, classify)
+    if detector.fusion is None:
+        raise HumtuneError(f"the detector of {detector.machine} does not know how to join its score types")
+    parts = {name: ClipScore(name, reference, scoring, classify) for name in detector.fusion.centre}
+    return Fused(detector.fusion, parts)
 
 
 def least_samples(spectrogram: Spectrogram) -> int:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS
+from humtune.export.choice import measure_exportable
 from humtune.export.folders import check_replaceable, write_folder
 from humtune.export.model import Exported, build_model
 from humtune.ledger import Ledger
-from humtune.report.best import measure
 from humtune.sounds.parallel import tracked
 
 
@@ -29,7 +29,7 @@ def export_search(
     machines: Sequence[str] | None = None,
     false_alarm_rate: float = FALSE_ALARMS,
 ) -> Exports:
-    """Write the model of each machine's best trial to `out`/<machine>, and show how far it is.
+    """Write the model of each machine's best exportable trial to `out`/<machine>, and show how far it is.
 
     `false_alarm_rate` (0…1) is the share of held-out normal clips that the threshold may flag. A machine that
     can't be exported does not keep the others from it. UsageError for an unknown machine or a folder that
@@ -45,7 +45,7 @@ def export_search(
     failed: list[str] = []
     for machine in tracked(wanted, total=len(wanted), title="exporting"):
         try:
-            measured = measure(ledger, machine)
+            measured = measure_exportable(ledger, machine)
             if measured.best is None:
                 skipped += measured.notes
                 continue

@@ -42,7 +42,7 @@ def figure3(study: Study) -> Page:
         if system.name in FIGURE_3:
             for series, value in enumerate((system.dev, system.eval)):
                 if value is not None:
-                    label = f"{system.name} {system.year}"
+                    label = f"{system.name} ({system.year})"
                     drawn.append(Bar(label, value, series=series, published=True))
     picture = bars(
         drawn,

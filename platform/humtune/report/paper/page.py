@@ -14,6 +14,8 @@ from humtune.report.points import Clips, Point
 from humtune.report.sheet import MISSING, in_percent, to_markdown
 
 CLIPS: dict[Clips, str] = {"both": "dev+eval", "dev": "dev", "eval": "eval"}
+THEIRS = ("paper", "difference")
+CHOSEN_BY = "Ω paper, dev"
 SEED_NOTE = "Mean ± standard deviation (n − 1) over the seeds, in percent; a lone figure is a single seed's."
 OMEGA_NOTE = (
     "Ω paper is the paper's eq. (1), with a pAUC per domain; Ω official is the challenge's. dev: the "
@@ -21,8 +23,8 @@ OMEGA_NOTE = (
     "dev+eval: all, which is what eq. (1) says. The difference is of Ω paper on dev+eval, or on dev "
     "without that truth: the paper doesn't tell which clips its tables are of."
 )
-CHOICE_NOTE = "Bold: the highest on the dev clips. It was chosen on them, as in the paper, which makes it too high."
-    "A best is the highest on the dev clips that it is read on, as in the paper, and so a little too high."
+CHOICE_NOTE = (
+    "Bold, or called best: the highest on the dev clips. They chose it, as in the paper, so it is too high."
 )
 
 
@@ -80,8 +82,8 @@ def to_page_markdown(page: Page, study: Study) -> str:
     if page.grid:
         lines += ["", page.grid]
     labels, columns = _names(page)
-    heads = [*labels, *columns, "paper", "difference", "seeds", "machines"]
-    rows = [_cells(line, study, labels, columns) for line in page.lines]
+    heads = [*labels, *columns, *(THEIRS if _prints(page) else []), "seeds", "machines"]
+    rows = [_cells(line, page, study, columns) for line in page.lines]
     if rows:
         lines += ["", to_markdown(heads, rows, left=len(labels))]
     else:
@@ -121,12 +123,17 @@ def to_screen(page: Page, study: Study) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in labels:
         table.add_column(name, overflow="fold")
-    for name in (*columns, "paper", "difference", "seeds"):
+    for name in (*columns, *(THEIRS if _prints(page) else []), "seeds"):
         table.add_column(name, justify="right")
     for line in page.lines:
-        cells = _cells(line, study, labels, columns, plain=True)[:-1]
+        cells = _cells(line, page, study, columns, plain=True)[:-1]
         table.add_row(*cells, style="bold" if line.bold else None)
     return table
+
+
+def _prints(page: Page) -> bool:
+    """Whether the paper prints any figure of this result."""
+    return any(line.printed is not None for line in page.lines)
 
 
 def _names(page: Page) -> tuple[list[str], list[str]]:
@@ -136,18 +143,24 @@ def _names(page: Page) -> tuple[list[str], list[str]]:
     return list(labels), sorted(columns, key=lambda c: order.index(c) if c in order else len(order))
 
 
-def _cells(
-    line: Line, study: Study, labels: Sequence[str], columns: Sequence[str], *, plain: bool = False
-) -> list[str]:
-    ours = [str(line.ours[c]) if c in line.ours else MISSING for c in columns]
-    if line.bold and not plain:
-        ours[:1] = [f"**{ours[0]}**"]
+def _cells(line: Line, page: Page, study: Study, columns: Sequence[str], *, plain: bool = False) -> list[str]:
+    labels, _ = _names(page)
+    chosen_by = next((c for c in columns if c == CHOSEN_BY), columns[0]) if columns else ""
+    ours = [
+        (f"**{line.ours[c]}**" if line.bold and c == chosen_by and not plain else str(line.ours[c]))
+        if c in line.ours
+        else MISSING
+        for c in columns
+    ]
     gap = difference(line, study)
+    theirs = [
+        MISSING if line.printed is None else f"{line.printed:.1f}",
+        MISSING if gap is None else f"{gap:+.1f}",
+    ]
     return [
         *(line.labels.get(name, "") for name in labels),
         *ours,
-        MISSING if line.printed is None else f"{line.printed:.1f}",
-        MISSING if gap is None else f"{gap:+.1f}",
+        *(theirs if _prints(page) else []),
         str(line.seeds),
         str(line.machines),
     ]

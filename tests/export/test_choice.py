@@ -1,0 +1,82 @@
+"""Which trial leaves: one that needs a clip's section stays, and the user is told of it."""
+
+import pytest
+
+from humtune.config import Scoring, TrialConfig
+from humtune.errors import HumtuneError
+from humtune.export.choice import exportable, left_out_note, measure_exportable
+
+WHY = "scores a clip against its own section, which an exported model can't know"
+
+
+@pytest.mark.parametrize(
+    ("scores", "pool", "expected"),
+    [
+        (("cosine", "nll", "fusion"), "machine", {"cosine", "nll", "fusion"}),
+        (("cosine", "neg_logit"), "machine", {"cosine"}),
+        (("cosine", "neg_logit", "fusion"), "machine", {"cosine"}),
+        (("cosine", "nll", "fusion"), "section", set()),
+    ],
+)
+def test_what_needs_no_section_can_leave(scores, pool, expected):
+    config = TrialConfig(scores=scores, scoring=Scoring(pool=pool))
+    assert {name for name in scores if exportable(config, name)} == expected
+
+
+def give(ledger, number, figures, *, pool="machine", **changes):
+    """Let a trial of fan have these figures, with score vectors of the two that it has."""
+    record = ledger.read(f"fan-{number:05d}")
+    scoring = record.config.scoring.model_copy(update={"pool": pool})
+    config = record.config.model_copy(update={"scoring": scoring})
+    record = record.model_copy(update={"omega": figures, "config": config, **changes})
+    ledger.write(record)
+    return record
+
+
+def test_without_an_exportable_trial_the_best_is_refused_by_name(ledger):
+    give(ledger, 0, {"cosine": 0.6}, pool="section")
+    give(ledger, 1, {"neg_logit": 0.7})
+    with pytest.raises(HumtuneError, match=f"fan: fan-00001 {WHY}, and so does every other") as caught:
+        measure_exportable(ledger, "fan")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_complete_trial_there_is_nothing_to_choose(ledger):
+    measured = measure_exportable(ledger, "valve")
+    assert (measured.best, measured.left_out) == (None, None)
+    assert measured.notes == ("valve: no trial has run its whole budget yet",)
+
+
+def test_another_score_type_of_the_same_trial_is_taken(ledger):
+    give(ledger, 0, {"cosine": 0.6, "neg_logit": 0.815, "nll": 0.65})
+    give(ledger, 1, {"cosine": 0.64})
+    measured = measure_exportable(ledger, "fan")
+    assert (measured.best.id, measured.best.best_score, measured.best.objective) == ("fan-00000", "nll", 0.65)
+    assert left_out_note(measured) == (
+        f"fan-00000 with neg_logit is left out, though its Ω is 16.5 points higher: it {WHY}"
+    )
+
+
+def test_another_trial_is_taken(ledger):
+    give(ledger, 0, {"cosine": 0.7, "nll": 0.6}, pool="section")
+    give(ledger, 1, {"cosine": 0.64, "nll": 0.5})
+    measured = measure_exportable(ledger, "fan")
+    assert (measured.best.id, measured.best.best_score) == ("fan-00001", "cosine")
+    assert left_out_note(measured).startswith("fan-00000 with cosine is left out, though its Ω is 6.0 points")
+
+
+def test_nothing_is_left_out_where_the_best_can_leave(ledger):
+    give(ledger, 0, {"cosine": 0.6, "neg_logit": 0.7})
+    give(ledger, 1, {"cosine": 0.7})
+    measured = measure_exportable(ledger, "fan")
+    assert measured.best.id == "fan-00001"
+    assert measured.left_out is None
+    assert left_out_note(measured) is None
+
+
+def test_pseudo_omega_is_called_by_its_name(ledger):
+    for number, figures in enumerate(({"cosine": 0.6, "neg_logit": 0.7}, {"nll": 0.5})):
+        give(ledger, number, {}, pseudo=figures, judged_by="pseudo")
+    measured = measure_exportable(ledger, "fan")
+    assert (measured.best.id, measured.best.best_score) == ("fan-00000", "cosine")
+    assert "though its pseudo-Ω is 10.0 points higher" in left_out_note(measured)

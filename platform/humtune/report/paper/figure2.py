@@ -30,11 +30,15 @@ def figure2(study: Study) -> Page:
             if mine:
                 name = f"{score} (mu={mu:g}, sigma2={sigma2:g})"
                 drawn[name] = ([beta for beta, _, _ in mine], [average for _, _, average in mine])
-    picture = curves(
-        drawn,
-        xlabel="beta_class",
-        ylabel="Ω paper, dev clips (%)",
-        title=f"{study.search}: Ω over beta_class (Figure 2)",
+    picture = (
+        curves(
+            drawn,
+            xlabel="beta_class",
+            ylabel="Ω paper, dev clips (%)",
+            title=f"{study.search}: Ω over beta_class (Figure 2)",
+        )
+        if lines
+        else None
     )
     return Page(
         name="figure2",
@@ -42,6 +46,6 @@ def figure2(study: Study) -> Page:
         lead="Ω paper over all machines on the dev clips. The paper draws curves without figures; its text "
         "says that beta_class = 1 works best for both score types.",
         lines=lines,
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, *notes],
     )

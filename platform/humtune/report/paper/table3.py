@@ -43,12 +43,16 @@ def table3(study: Study) -> Page:
             values = [[figures.get((mu, sigma2, score), np.nan) for mu in mus] for sigma2 in sigma2s]
             panels.append(Heat(f"{score}, {who}", np.array(values).reshape(len(sigma2s), len(mus))))
     title = f"{study.search}: Ω over mu and sigma2 (Table 3)"
-    picture = heat_maps(
-        panels,
-        rows=[f"{s:g}" for s in sigma2s],
-        columns=[f"{m:g}" for m in mus],
-        labels=("sigma2", "mu"),
-        title=title,
+    picture = (
+        heat_maps(
+            panels,
+            rows=[f"{s:g}" for s in sigma2s],
+            columns=[f"{m:g}" for m in mus],
+            labels=("sigma2", "mu"),
+            title=title,
+        )
+        if lines
+        else None
     )
     return Page(
         name="table3",
@@ -56,6 +60,6 @@ def table3(study: Study) -> Page:
         lead="Ω paper over all machines, dev clips, cosine|nll, with beta_class 1; mu across, sigma2 down.",
         lines=lines,
         grid=to_markdown(["sigma2", *(f"{mu:g}" for mu in mus)], cells) if lines else "",
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, CHOICE_NOTE],
     )

@@ -58,7 +58,7 @@ def test_report_speaks_json_in_percent(run, ledger):
 def test_report_of_the_paper_wants_a_search_that_stands_for_a_result(run, ledger):
     error = run("report", "fans", "--paper", code=1).exception
     assert isinstance(error, UsageError)
-    assert "search_spaces/paper" in str(error)
+    assert "paper/mu_sigma2 (table3)" in str(error)
 
 
 def test_report_of_the_paper_prints_lines_and_files(run, bench):

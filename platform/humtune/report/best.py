@@ -18,12 +18,12 @@ Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a config
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that ran their whole budget and have an Ω."""
-    return [r for r in records if r.state == TrialState.COMPLETE and r.omega]
+    """The trials that ran their whole budget and have what they are judged by."""
+    return [r for r in records if r.state == TrialState.COMPLETE and r.judged]
 
 
 def best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the highest Ω, of equal ones the earliest; None where none is complete."""
+    """The complete trial with the highest objective, of equal ones the earliest; None where none is complete."""
     return min(complete_trials(records), key=lambda r: (-r.objective, r.number), default=None)
 
 
@@ -113,7 +113,7 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None) -> 
 
 def candidate_scores(ledger: Ledger, records: Iterable[TrialRecord]) -> Array:
     """Scores [K, N] of every complete trial × score type: all that the best was chosen from."""
-    return np.stack([read_scores(ledger, r.id, name) for r in complete_trials(records) for name in r.omega])
+    return np.stack([read_scores(ledger, r.id, name) for r in complete_trials(records) for name in r.judged])
 
 
 def read_scores(ledger: Ledger, trial: str, score_type: str) -> Array:

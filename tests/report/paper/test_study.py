@@ -10,7 +10,7 @@ from humtune.report.paper.write import RESULTS, write_paper
 
 def test_a_search_that_stands_for_nothing_is_told_the_spaces(bench):
     ledger = bench.search()
-    with pytest.raises(UsageError, match=r"'fans' stands for none .* mu_sigma2 \(table3\)") as told:
+    with pytest.raises(UsageError, match=r"'fans' stands for none .* paper/mu_sigma2 \(table3\)") as told:
         write_paper(ledger)
     assert all(name in str(told.value) for name in RESULTS)
 

@@ -23,7 +23,7 @@ def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 def best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the highest objective, of equal ones the earliest; None where none is complete."""
+    """The complete trial with the highest objective, of equal ones the first; None where none is complete."""
     return min(complete_trials(records), key=lambda r: (-r.objective, r.number), default=None)
 
 

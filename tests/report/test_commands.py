@@ -5,6 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from humtune.cli import report as commands
+from humtune.config import TrialConfig, VariationalHead
 from humtune.errors import UsageError
 from humtune.ledger import TrialState
 
@@ -52,6 +53,38 @@ def test_report_speaks_json_in_percent(run, ledger):
     assert [row["machine"] for row in told["rows"]] == ["fan", "valve", "all"]
     objective = 100 * ledger.read("fan-00001").objective
     assert told["rows"][0]["omega_select_official"] == pytest.approx(objective, abs=1e-4)
+
+
+def test_report_of_the_paper_wants_a_search_that_stands_for_a_result(run, ledger):
+    error = run("report", "fans", "--paper", code=1).exception
+    assert isinstance(error, UsageError)
+    assert "paper/mu_sigma2 (table3)" in str(error)
+
+
+def test_report_of_the_paper_prints_lines_and_files(run, bench):
+    ledger = bench.search("grid", machines=("fan",), space={"reproduces": "table3"})
+    head = VariationalHead(mu=5, sigma2=0.02)
+    bench.trial(ledger, "fan", 0, skill=1, config=TrialConfig(head=head))
+    text = run("report", "grid", "--paper").stdout
+    assert "66.3" in text
+    assert "No difference to the paper is given" in text
+    assert f"written: {bench.storage.uri}/grid/report/paper/table3.md" in text
+    told = json.loads(run("report", "grid", "--paper", "--json").stdout)
+    assert (told["result"], told["lines"][0]["paper"], told["lines"][0]["difference"]) == (
+        "table3",
+        66.3,
+        None,
+    )
+
+
+def test_report_prints_the_highest_points_of_a_grid(run, bench):
+    ledger = bench.search("grid", machines=("fan",), space={"sampler": "grid"})
+    for number in range(2):
+        bench.trial(ledger, "fan", number, skill=number)
+    text = run("report", "grid").stdout
+    assert "fan: mu=6" in text
+    assert "Published results of DCASE 2022 (not measured here) are in table.md" in text
+    assert "points.csv" in run("report", "grid", "--json").stdout
 
 
 def test_runs_lists_searches(run, ledger):

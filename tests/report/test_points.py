@@ -90,6 +90,28 @@ def test_a_points_figures_are_those_of_its_seeds(ledger):
     assert points[1].cross_fitted == Average.of(fitted)
 
 
+def test_points_that_no_label_judges_have_their_pseudo_omega(bench, make_clips):
+    clips = make_clips("fan", report=False)
+    clips.label[clips.having(Role.SELECT)] = -1
+    ledger = bench.search(clips={"fan": clips})
+    other = bench.search("labelled", machines=("fan",))
+    for number, figure in enumerate((0.6, 0.7)):
+        record = bench.trial(other, "fan", number, params={"head.mu": 5.0})
+        changes = {"omega": {}, "pseudo": {"cosine": figure}, "judged_by": "pseudo"}
+        ledger.write(record.model_copy(update=changes))
+    assert wants_points(ledger)
+    (point,), _ = measure_points(ledger)
+    write_points(ledger)
+    assert point.pseudo("cosine") == Average.of([0.6, 0.7])
+    assert (point.pseudo("nll"), point.omega("cosine"), point.best()) == (None, None, None)
+    text = bench.storage.read("fans/report/points.md").decode()
+    assert "## pseudo-Ω, probes (no labels)" in text
+    assert "| fan | 2 | **65.0±7.1** |" in text
+    assert "## Ω" not in text
+    (row,) = csv.DictReader(io.StringIO(bench.storage.read("fans/report/points.csv").decode()))
+    assert (row["score"], row["omega_pseudo"], row["omega_select_official"]) == ("cosine", "65.0", "")
+
+
 def test_eval_clips_without_truth_have_no_figure(bench, make_clips):
     ledger = bench.search(clips={"fan": make_clips("fan", truth=False)})
     seeds(bench, ledger, "fan", 5.0, first=0)

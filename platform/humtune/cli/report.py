@@ -47,7 +47,7 @@ def report(
     console = Console(highlight=False)
     for table in to_terminal(written, width=console.width):
         console.print(table, "")
-    if written.points:
+    if any(point.score_types for point in written.points):
         console.print(point_table.to_terminal(written.points), "")
     for line in (*SHORT_LEGEND, *pointer([row.machine for row in written.rows])):
         console.print(line, style="dim")

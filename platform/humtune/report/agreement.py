@@ -72,9 +72,9 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
         "",
         "## Choosing without labels",
         "",
-        "Spearman's ρ of pseudo-Ω (held-out clips against probes) and Ω over trial × score type, all kinds of "
-        "probes together and each by itself (– where it tells no candidates apart), and the Ω (official, "
-        "selecting clips) of what pseudo-Ω would have chosen.",
+        "Spearman's ρ of pseudo-Ω (held-out clips against probes) and Ω over trial × score type: all kinds "
+        "of probes together, and each by itself (– where it tells no candidates apart). Beside it the Ω "
+        "(official, selecting clips) of what pseudo-Ω would have chosen.",
         "",
         to_markdown(columns, rows),
     ]

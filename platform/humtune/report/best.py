@@ -18,12 +18,12 @@ Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a config
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that ran their whole budget and were judged."""
+    """The trials that ran their whole budget and have what they are judged by."""
     return [r for r in records if r.state == TrialState.COMPLETE and r.judged]
 
 
 def best_trial(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the highest Ω or pseudo-Ω, of equal ones the earliest; None where none is."""
+    """The complete trial with the highest objective, of equal ones the first; None where none is complete."""
     return min(complete_trials(records), key=lambda r: (-r.objective, r.number), default=None)
 
 

@@ -1,12 +1,11 @@
 """The table of a search's points: for a file, for a program, for a screen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from humtune.evaluation.metrics import Kind
 from humtune.ledger import Ledger, ParamValue
 from humtune.report.average import Average
 from humtune.report.points import Clips, Point, measure_points, shared_points
@@ -15,11 +14,14 @@ from humtune.report.sheet import MISSING, in_percent, to_csv, to_markdown
 
 SHORT = 5  # points that a screen shows
 
-_VIEWS: tuple[tuple[str, Kind, Clips], ...] = (
-    ("Ω official, selecting clips", "official", "dev"),
-    ("Ω paper, selecting clips", "paper", "dev"),
-    ("Ω official, eval clips", "official", "eval"),
-)
+_CLIPS: dict[str, Clips] = {"select": "dev", "eval": "eval"}  # by the table's columns
+_HEADLINE = "Ω official, selecting clips"
+_VIEWS: dict[str, Callable[[Point, str], Average | None]] = {
+    _HEADLINE: lambda p, s: p.omega(s),
+    "Ω paper, selecting clips": lambda p, s: p.omega(s, kind="paper"),
+    "Ω official, eval clips": lambda p, s: p.omega(s, clips="eval"),
+    "pseudo-Ω, probes (no labels)": lambda p, s: p.pseudo(s),
+}
 
 
 def wants_points(ledger: Ledger) -> bool:
@@ -29,7 +31,7 @@ def wants_points(ledger: Ledger) -> bool:
     seen: set[Any] = set()
     for record in ledger.records():
         point = (record.machine, *sorted(record.params.items()))
-        if record.omega and point in seen:
+        if record.judged and point in seen:
             return True
         seen.add(point)
     return False
@@ -55,27 +57,26 @@ def csv_rows(points: Sequence[Point]) -> list[dict[str, Any]]:
     for point in points:
         params = {short: point.params.get(name) for name, short in varied.items()}
         fitted = _columns("omega_cross_fitted_over_scores", point.cross_fitted)
-        for score in point.score_types:
+        for score in _scores([point]):
             row: dict[str, Any] = {"machine": point.machine, **params, "score": score}
             row["seeds"] = len(point.seeds)
-            for clips, where in (("dev", "select"), ("eval", "eval")):
-                for kind in ("official", "paper"):
-                    average = point.omega(score, kind=kind, clips=clips)  # type: ignore[arg-type]
-                    row |= _columns(f"omega_{where}_{kind}", average)
-            rows.append(row | fitted)
+            for where, clips in _CLIPS.items():
+                row |= _columns(f"omega_{where}_official", point.omega(score, clips=clips))
+                row |= _columns(f"omega_{where}_paper", point.omega(score, kind="paper", clips=clips))
+            rows.append(row | fitted | _columns("omega_pseudo", point.pseudo(score)))
     return rows
 
 
 def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) -> str:
     """Points as rows, score types as columns, each machine's highest in bold; a table a figure."""
-    scores = list(dict.fromkeys(s for p in points for s in p.score_types))
+    scores = _scores(points)
     varied = varying(points)
     lines = [f"# Points of {search}", "", *(f"- {line}" for line in LEGEND)]
-    for title, kind, clips in _VIEWS:
-        figures = [{s: p.omega(s, kind=kind, clips=clips) for s in scores} for p in points]
+    for title, read in _VIEWS.items():
+        figures = [{s: read(p, s) for s in scores} for p in points]
         if not any(average for row in figures for average in row.values()):
             continue
-        fitted = clips == "dev" and kind == "official"
+        fitted = title == _HEADLINE
         best = _highest(points, figures)
         rows = [
             [
@@ -146,6 +147,11 @@ def _highest(
         found = [a for a in (best.get(point.machine), *row.values()) if a]
         best[point.machine] = max(found, key=lambda a: a.mean, default=None)
     return best
+
+
+def _scores(points: Sequence[Point]) -> list[str]:
+    """The score types of points: those with an Ω, those with a pseudo-Ω."""
+    return list(dict.fromkeys(s for p in points for s in (*p.score_types, *p.seeds[0].pseudo)))
 
 
 def _height(point: Point) -> float:

@@ -30,6 +30,7 @@ class Seed:
     dev: Mapping[str, Figures] = field(default_factory=dict)  # selecting clips
     eval: Mapping[str, Figures] = field(default_factory=dict)  # reported clips, where there is truth
     cross_fitted: CrossFitted | None = None  # over the score types
+    pseudo: Mapping[str, float] = field(default_factory=dict)  # pseudo-Ω of the probes, where there are some
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the last epoch
 
     def figures(self, clips: Clips) -> dict[str, Figures]:
@@ -65,6 +66,11 @@ class Point:
         """Cross-fitted official Ω over the seeds: the score type is chosen on clips that don't judge it."""
         fitted = [seed.cross_fitted.mean for seed in self.seeds if seed.cross_fitted]
         return Average.of(fitted) if len(fitted) == len(self.seeds) else None
+
+    def pseudo(self, score: str) -> Average | None:
+        """Pseudo-Ω of a score type over the seeds; None where a seed has none, and over several machines."""
+        found = [seed.pseudo[score] for seed in self.seeds if score in seed.pseudo]
+        return Average.of(found) if len(found) == len(self.seeds) else None
 
     def metric(self, name: str) -> Average | None:
         """A metric of the last epoch over the seeds; None where a seed has none."""
@@ -172,7 +178,7 @@ def _cells(ledger: Ledger, machine: str, notes: list[str]) -> tuple[Cells | None
 def _measure(
     ledger: Ledger, record: TrialRecord, dev: Cells | None, report: Cells | None, *, cross_fitted: bool
 ) -> Seed:
-    vectors = {name: read_scores(ledger, record.id, name) for name in record.omega}
+    vectors = {name: read_scores(ledger, record.id, name) for name in record.omega}  # none without labels
     fitted = None
     if dev and vectors and cross_fitted:
         with suppress(UsageError):  # a cell of a single clip: the table's own notes say so
@@ -181,5 +187,6 @@ def _measure(
         dev={name: evaluate(v, dev) for name, v in vectors.items()} if dev else {},
         eval={name: evaluate(v, report) for name, v in vectors.items()} if report else {},
         cross_fitted=fitted,
+        pseudo=record.pseudo,
         metrics=record.epochs[-1].metrics if record.epochs else {},
     )

@@ -61,7 +61,7 @@ def published_block(machines: Iterable[str]) -> list[str]:
             str(s.year),
             s.kind,
             s.source,
-            *(MISSING if v is None else f"{v:.2f}" for v in (s.dev, s.eval)),
+            *(MISSING if v is None else f"{v:g}" for v in (s.dev, s.eval)),
         ]
         for s in SYSTEMS
     ]

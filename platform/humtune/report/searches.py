@@ -1,6 +1,7 @@
 """The searches of a storage: how far each has come and the best that it found."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -79,7 +80,6 @@ def _summary(ledger: Ledger) -> SearchSummary:
     states = Counter(r.state for r in records)
     machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}
     best = [trial for mine in machines.values() if (trial := best_trial(mine))]
-    figures = {name: [t.objective for t in best if t.judged_by == name] for name in SYMBOLS}
     return SearchSummary(
         name=ledger.name,
         created=plan.created,
@@ -89,5 +89,11 @@ def _summary(ledger: Ledger) -> SearchSummary:
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],
         unfinished=states[TrialState.RUNNING],
-        **{f"{name}_best": float(harmonic_mean(values)) for name, values in figures.items() if values},
+        omega_best=_mean(t.objective for t in best if t.judged_by == "omega"),
+        pseudo_best=_mean(t.objective for t in best if t.judged_by == "pseudo"),
     )
+
+
+def _mean(figures: Iterable[float]) -> float | None:
+    found = list(figures)
+    return float(harmonic_mean(found)) if found else None

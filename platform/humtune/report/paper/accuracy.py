@@ -43,18 +43,22 @@ def accuracy(study: Study) -> Page:
         found["cross-entropy"] = vanilla, ACCURACY_CROSS_ENTROPY
     lines = [_line(name, point, printed, bold=True) for name, (point, printed) in found.items()]
     lines += [_line(f"variational, {_name(key)}", point) for key, point in points.items()]
-    picture = bars(
-        [Bar.of(name, _test(point)) for name, (point, _) in found.items()],
-        series=("measured here, dev test clips",),
-        xlabel="mean accuracy of the section (%)",
-        title=f"{study.search}: section classification (§4.3)",
+    picture = (
+        bars(
+            [Bar.of(name, _test(point)) for name, (point, _) in found.items()],
+            series=("measured here, dev test clips",),
+            xlabel="mean accuracy of the section (%)",
+            title=f"{study.search}: section classification (§4.3)",
+        )
+        if found
+        else None
     )
     return Page(
         name="accuracy",
         title="Section classification (§4.3)",
         lead="Mean accuracy over the machines.",
         lines=lines,
-        picture=picture if found else None,
+        picture=picture,
         notes=[NOTE, CHOICE],
     )
 

@@ -23,18 +23,22 @@ def figure2(study: Study) -> Page:
                 for (m, s, beta), point in points.items()
                 if (m, s) == (mu, sigma2) and (average := point.omega(score, kind="paper"))
             ]
-            highest = max((average.mean for _, _, average in mine), default=0.0)
+            highest = max(((point.machines, average.mean) for _, point, average in mine), default=None)
             for beta, point, average in mine:
                 labels = {"score": score, "mu": f"{mu:g}", "sigma2": f"{sigma2:g}", "beta_class": f"{beta:g}"}
-                lines.append(omega_line(labels, point, score, bold=average.mean == highest))
+                lines.append(omega_line(labels, point, score, bold=(point.machines, average.mean) == highest))
             if mine:
                 name = f"{score} (mu={mu:g}, sigma2={sigma2:g})"
                 drawn[name] = ([beta for beta, _, _ in mine], [average for _, _, average in mine])
-    picture = curves(
-        drawn,
-        xlabel="beta_class",
-        ylabel="Ω paper, dev clips (%)",
-        title=f"{study.search}: Ω over beta_class (Figure 2)",
+    picture = (
+        curves(
+            drawn,
+            xlabel="beta_class",
+            ylabel="Ω paper, dev clips (%)",
+            title=f"{study.search}: Ω over beta_class (Figure 2)",
+        )
+        if lines
+        else None
     )
     return Page(
         name="figure2",
@@ -42,6 +46,6 @@ def figure2(study: Study) -> Page:
         lead="Ω paper over all machines on the dev clips. The paper draws curves without figures; its text "
         "says that beta_class = 1 works best for both score types.",
         lines=lines,
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, *notes],
     )

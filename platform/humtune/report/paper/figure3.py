@@ -44,12 +44,16 @@ def figure3(study: Study) -> Page:
                 if value is not None:
                     label = f"{system.name} ({system.year})"
                     drawn.append(Bar(label, value, series=series, published=True))
-    picture = bars(
-        drawn,
-        series=("measured here, dev", "measured here, eval"),
-        published=("published, dev", "published, eval"),
-        xlabel=f"Ω official (%); measured: {', '.join(study.machines)}",
-        title=f"{study.search}: variational, vanilla, published (Figure 3)",
+    picture = (
+        bars(
+            drawn,
+            series=("measured here, dev", "measured here, eval"),
+            published=("published, dev", "published, eval"),
+            xlabel=f"Ω official (%); measured: {', '.join(study.machines)}",
+            title=f"{study.search}: variational, vanilla, published (Figure 3)",
+        )
+        if lines
+        else None
     )
     return Page(
         name="figure3",
@@ -57,7 +61,7 @@ def figure3(study: Study) -> Page:
         lead="The paper draws bars without figures. Published systems are in the picture alone: they were "
         "not measured here, and stand for all seven machines of DCASE 2022.",
         lines=lines,
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, CHOICE_NOTE, *notes],
     )
 

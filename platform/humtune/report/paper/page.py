@@ -87,7 +87,7 @@ def to_page_markdown(page: Page, study: Study) -> str:
     if rows:
         lines += ["", to_markdown(heads, rows, left=len(labels))]
     else:
-        lines += ["", "No trial has run its whole budget yet."]
+        lines += ["", "Nothing to show yet: no trial has ended with what this needs."]
     lines += ["", *(f"- {note}" for note in (*page.notes, SEED_NOTE, *why(study), *study.notes))]
     return "\n".join(lines) + "\n"
 

@@ -37,12 +37,16 @@ def table2(study: Study) -> Page:
         place = next((str(i) for i, entry in enumerate(ranked, 1) if entry[1] == theirs), MISSING)
         choices.append([machine, ours, _name(theirs) if theirs else MISSING, f"{place} of {len(ranked)}"])
     columns = ["machine", "our best", "the paper's", "its place here"]
-    picture = heat_maps(
-        [Heat("framed: the paper's choice", heights, frozenset(marked))],
-        rows=[_name(p) for p in pictures],
-        columns=study.machines,
-        labels=("n_fft · frames · mels", ""),
-        title=f"{study.search}: spectrograms (Table 2)",
+    picture = (
+        heat_maps(
+            [Heat("framed: the paper's choice", heights, frozenset(marked))],
+            rows=[_name(p) for p in pictures],
+            columns=study.machines,
+            labels=("n_fft · frames · mels", ""),
+            title=f"{study.search}: spectrograms (Table 2)",
+        )
+        if lines
+        else None
     )
     return Page(
         name="table2",
@@ -51,7 +55,7 @@ def table2(study: Study) -> Page:
         "others that it tried. Each is read with its better score type of the two.",
         lines=lines,
         grid=to_markdown(columns, choices, left=3),
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, CHOICE_NOTE],
     )
 

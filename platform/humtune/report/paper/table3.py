@@ -19,7 +19,8 @@ def table3(study: Study) -> Page:
         for score in SCORES
         if (average := point.omega(score, kind="paper"))
     }
-    best = {s: max((k for k in ours if k[2] == s), key=lambda k: ours[k].mean, default=None) for s in SCORES}
+    heights = {key: (points[*key[:2], 1].machines, average.mean) for key, average in ours.items()}
+    best = {s: max((k for k in ours if k[2] == s), key=lambda k: heights[k], default=None) for s in SCORES}
     lines = []
     for mu, sigma2, score in ours:
         labels = {"mu": f"{mu:g}", "sigma2": f"{sigma2:g}", "score": score}
@@ -43,12 +44,16 @@ def table3(study: Study) -> Page:
             values = [[figures.get((mu, sigma2, score), np.nan) for mu in mus] for sigma2 in sigma2s]
             panels.append(Heat(f"{score}, {who}", np.array(values).reshape(len(sigma2s), len(mus))))
     title = f"{study.search}: Ω over mu and sigma2 (Table 3)"
-    picture = heat_maps(
-        panels,
-        rows=[f"{s:g}" for s in sigma2s],
-        columns=[f"{m:g}" for m in mus],
-        labels=("sigma2", "mu"),
-        title=title,
+    picture = (
+        heat_maps(
+            panels,
+            rows=[f"{s:g}" for s in sigma2s],
+            columns=[f"{m:g}" for m in mus],
+            labels=("sigma2", "mu"),
+            title=title,
+        )
+        if lines
+        else None
     )
     return Page(
         name="table3",
@@ -56,6 +61,6 @@ def table3(study: Study) -> Page:
         lead="Ω paper over all machines, dev clips, cosine|nll, with beta_class 1; mu across, sigma2 down.",
         lines=lines,
         grid=to_markdown(["sigma2", *(f"{mu:g}" for mu in mus)], cells) if lines else "",
-        picture=picture if lines else None,
+        picture=picture,
         notes=[OMEGA_NOTE, CHOICE_NOTE],
     )

@@ -48,11 +48,15 @@ def table4(study: Study) -> Page:
             lines.append(omega_line(labels, overall, "own"))
             if average := overall.omega("own", kind="paper"):
                 drawn.append(Bar.of(ALL, average, series=len(SCORES) + (chosen_by == OURS)))
-    picture = bars(
-        drawn,
-        series=(*SCORES, f"all: {THEIRS}", f"all: {OURS}"),
-        xlabel="Ω paper, dev clips (%)",
-        title=f"{study.search}: a configuration per machine (Table 4)",
+    picture = (
+        bars(
+            drawn,
+            series=(*SCORES, f"all: {THEIRS}", f"all: {OURS}"),
+            xlabel="Ω paper, dev clips (%)",
+            title=f"{study.search}: a configuration per machine (Table 4)",
+        )
+        if lines
+        else None
     )
     return Page(
         name="table4",
@@ -60,7 +64,7 @@ def table4(study: Study) -> Page:
         lead="The paper prints each machine's configuration and score type, without figures; the Ω over all "
         "machines is the bar `best per machine` of its Figure 3, without a figure too.",
         lines=lines,
-        picture=picture if lines else None,
+        picture=picture,
         notes=[
             OMEGA_NOTE,
             "Our best score types are chosen on the dev clips, which makes that line too high.",

@@ -42,10 +42,9 @@ def write_paper(ledger: Ledger) -> Written:
     """
     stands_for = ledger.plan.space.get("reproduces")
     if stands_for not in RESULTS:
-        spaces = ", ".join(f"{space} ({name})" for name, (_, space) in RESULTS.items())
+        spaces = ", ".join(f"paper/{space} ({name})" for name, (_, space) in RESULTS.items())
         raise UsageError(
-            f"search {ledger.name!r} stands for none of the paper's results; search one of the spaces in "
-            f"search_spaces/paper: {spaces}"
+            f"search {ledger.name!r} stands for none of the paper's results; these spaces do: {spaces}"
         )
     make, _ = RESULTS[stands_for]
     study = read_study(ledger, spectrogram_searched=stands_for == "table2")

@@ -1,0 +1,199 @@
+"""Where spaces are found, what one takes from another, and what a machine has for itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from humtune.config import Spectrogram, TrialConfig
+from humtune.errors import UsageError
+from humtune.search.cost import SIZES
+from humtune.search.fit import check_fits, silent_rows
+from humtune.search.space import Space
+from humtune.search.space_checks import check_space
+from humtune.search.space_files import read_space
+
+Make = Callable[..., Any]
+
+MU = "search: {head.mu: [5, 10]}\n"
+BASE = """
+trials: 7
+fixed: {training: {epochs: 9, batch_size: 8}, scores: [cosine, nll]}
+machines:
+  fan: {spectrogram: {n_fft: 512, n_mels: 64}}
+  valve: {backbone.width: 0.5}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Files of a folder `search_spaces` that the search is started beside."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(**texts: str) -> Path:
+        for name, text in texts.items():
+            path = tmp_path / "search_spaces" / f"{name.replace('__', '/')}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path / "search_spaces"
+
+    return write
+
+
+# --- extends
+
+WRONG = {
+    "extends: 3\n": "mine.yaml: extends = 3: should be the name of one space",
+    "extends: nothing\n": "mine.yaml: extends = 'nothing': no search space named 'nothing'; there are: ",
+    "extends: nothing.yaml\n": "mine.yaml: extends = 'nothing.yaml': no search space at ",
+    "extends: one\n": "two.yaml: extends = 'one': leads back to ",
+    f"extends: base\n{MU}fixed: [training]\n": "mine.yaml: fixed = ['training']: should be a mapping",
+    f"extends: base\n{MU}fixed: {{training: 3, training.epochs: 2}}\n": "training.epochs = 2: training is 3",
+    f"extends: base\n{MU}sampler: grid\n": (
+        "mine.yaml: trials = 7: sampler: grid runs all of its points; leave it out, --trials runs fewer"
+    ),
+    f"extend: base\n{MU}": "mine.yaml: extend = 'base': no such setting; did you mean extends?",
+    "extends: base\n": "mine.yaml: search is missing",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_can_not_be_extended_is_told(write: Make, text: str) -> None:
+    write(mine=text, base=BASE, one="extends: two\n", two="extends: one\n")
+    with pytest.raises(UsageError) as caught:
+        read_space("mine")
+    assert WRONG[text] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_space_that_extends_itself_finds_no_other(write: Make) -> None:
+    write(mine=f"extends: mine\n{MU}")
+    with pytest.raises(UsageError, match="extends = 'mine': no search space named 'mine'"):
+        read_space("mine")
+
+
+def test_fixed_and_machines_are_merged_leaf_by_leaf_and_the_rest_is_replaced(write: Make) -> None:
+    write(
+        base=BASE,
+        mine=f"extends: base\n{MU}"
+        "fixed: {training.epochs: 3, scores: [knn]}\n"
+        "machines: {fan: {spectrogram.n_mels: null}, pump: {labels: both}}\n",
+    )
+    name, space = read_space("mine")
+    assert (name, space.trials) == ("mine", 7)
+    assert space.fixed == {"training": {"epochs": 3, "batch_size": 8}, "scores": ["knn"]}
+    assert space.machines == {
+        "fan": {"spectrogram": {"n_fft": 512, "n_mels": None}},
+        "valve": {"backbone.width": 0.5},
+        "pump": {"labels": "both"},
+    }
+
+
+def test_a_space_is_extended_by_its_siblings_first_and_may_add_to_the_carried_one(write: Make) -> None:
+    folder = write(
+        _part="trials: 3\n",
+        quick="extends: quick\ntrials: 5\n",
+        deep___part="trials: 4\n",
+        deep__mine=f"extends: _part\n{MU}",
+        deep__other=f"extends: ../_part.yaml\n{MU}",
+    )
+    assert read_space("deep/mine")[1].trials == 4
+    assert read_space("deep/other")[1].trials == 3
+    assert read_space(str(folder / "deep" / "mine.yaml")) == read_space("deep/mine")
+    _, quick = read_space("quick")
+    assert quick.trials == 5
+    assert quick.fixed["backbone"] == {"width": 0.25}  # of the one that humtune carries
+    with pytest.raises(UsageError) as caught:
+        read_space("nothing")
+    listed = str(caught.value).partition("there are: ")[2].split(", ")
+    assert {"deep/mine", "deep/other", "quick", "paper/vanilla"} <= set(listed)
+    assert not any("_part" in name for name in listed)
+
+
+# --- what a machine has for itself
+
+MACHINES: dict[str, tuple[dict[str, Any], str]] = {
+    "no mapping": ({"machines": {"fan": 3}}, "here: machines.fan = 3: should be a mapping"),
+    "a misspelt key": (
+        {"machines": {"fan": {"spectrogram": {"nfft": 256}}}},
+        "here: machines.fan: spectrogram.nfft = 256: no such setting; did you mean spectrogram.n_fft?",
+    ),
+    "the budget": (
+        {"machines": {"fan": {"training": {"epochs": 3}}}},
+        "here: machines.fan: training.epochs: the budget is the same for every trial; put it in fixed",
+    ),
+    "a seed": ({"machines": {"fan": {"seed": 3}}}, "here: machines.fan: seed: every trial has its own"),
+    "what is searched": (
+        {"machines": {"fan": {"head": {"mu": 5}}}},
+        "here: machines.fan: head.mu is both the machine's and searched; keep one",
+    ),
+    "what a preset sets": (
+        {"machines": {"fan": {"labels": "both", "spectrogram.n_fft": 512}}},
+        "here: machines.fan: spectrogram.n_fft is both the machine's and searched; keep one",
+    ),
+    "what does not go with what is searched": (
+        {"machines": {"fan": {"head.kind": "arcface"}}},
+        "here: machines.fan: search.head.mu can be 5: head.mu = 5: no such setting",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_settings_of_a_machine_that_can_not_be_are_told(name: str) -> None:
+    keys, said = MACHINES[name]
+    search = {"head.mu": [5, 10], "spectrogram": {"presets": {"a": {"n_fft": 256}, "b": {}}}}
+    with pytest.raises(UsageError) as caught:
+        check_space({"search": search, **keys}, where="here")
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def machines_space(**keys: Any) -> Space:
+    raw = {
+        "fixed": {"spectrogram": {"n_fft": 1024, "chunk_frames": 16, "n_mels": 16}},
+        "machines": {"fan": {"spectrogram": {"n_fft": 256, "n_mels": 256, "chunk_frames": 100}}},
+        "search": {"head.mu": [5, 10]},
+    }
+    return check_space(raw | keys, where="here")
+
+
+def test_a_machines_own_settings_lie_between_what_is_fixed_and_what_is_searched() -> None:
+    space = machines_space()
+    fan, valve = (space.config({"head.mu": 10}, machine=m, seed=4) for m in ("fan", "valve"))
+    assert fan.spectrogram == Spectrogram(n_fft=256, chunk_frames=100, n_mels=256)
+    assert valve.spectrogram == Spectrogram(n_fft=1024, chunk_frames=16, n_mels=16)
+    assert (fan.head.mu, fan.seed) == (10, 4)
+    assert [c.spectrogram.n_fft for _, c in space.corners(*SIZES, machine="fan")] == [256]
+    assert [c.spectrogram.n_fft for _, c in space.corners(*SIZES, machine="valve")] == [1024]
+
+
+def test_trials_have_their_machines_settings(bench: Make) -> None:
+    search = bench()
+    search.space = search.space.model_copy(update={"machines": {"fan": {"backbone": {"width": 0.25}}}})
+    studies = search.studies()
+    widths = {r.machine: r.config.backbone.width for r in (studies.ask(), studies.ask())}
+    assert widths == {"fan": 0.25, "fan-2": TrialConfig().backbone.width}
+
+
+def test_recordings_are_held_against_their_machines_own_settings(table: Make) -> None:
+    space = machines_space()
+    for machine in ("valve", "fan"):
+        clips = table(machine)
+        lengths = np.full(len(clips), 16 * 512)
+        if machine == "valve":
+            check_fits(space, clips, lengths)
+        else:
+            with pytest.raises(UsageError, match=r"^fan: spectrogram.chunk_frames = 100 is longer than"):
+                check_fits(space, clips, lengths)
+    [line] = silent_rows(space, ["fan", "valve"])
+    assert line.startswith("fan: ")
+    assert " of 256 mel filters hold no bin at n_fft = 256 and stay silent" in line
+
+
+def test_a_machine_that_a_list_does_not_know_is_refused(table: Make) -> None:
+    space = machines_space(sampler="listed", first=[{"machine": "fan", "head.mu": 5}])
+    clips = table("valve")
+    with pytest.raises(UsageError, match=r"^valve: the space lists no point for it; add one to `first` with"):
+        check_fits(space, clips, np.full(len(clips), 160_000))

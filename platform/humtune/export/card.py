@@ -143,8 +143,8 @@ def _selection(measured: Measured) -> str:
     among = f"of {complete} complete ones ({len(measured.records)} in all)"
     if measured.best and measured.best.judged_by == "pseudo":
         return (
-            f"The trial has the highest pseudo-Ω {among}, with the better of its score types. No anomaly was\n"
-            "looked at: probes stood in for them (disturbed clips, other machines, false sections)."
+            f"The trial has the highest pseudo-Ω {among}, with the better of its score types. No anomaly\n"
+            "was looked at: probes stood in for them (disturbed clips, other machines, false sections)."
         )
     text = (
         f"The trial has the highest Ω {among} on the labelled dev clips, with the better of its score\n"

@@ -9,7 +9,7 @@ from humtune.ledger import Ledger, TrialState
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.report.write import write_report
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the searches are run first
 
 Searches = dict[str, Ledger]
 LINES = {  # a line a machine or point and score type

@@ -142,6 +142,9 @@ BROKEN = {
         ": search.spectrogram.n_mels lies within search.spectrogram; keep one"
     ),
     # what is searched: its values, all of them
+    "fixed: {head.mu: 5}\nsearch: {head.mu.x: [5]}\n": (
+        ": search.head.mu.x can be 5: head.mu.x = 5: mu is 5 already, which has no settings below it"
+    ),
     "search: {head.muu: [5]}\n": (
         ": search.head.muu can be 5: head.muu = 5: no such setting; did you mean head.mu?"
     ),

@@ -50,7 +50,9 @@ WRONG = {
     "extends: nothing.yaml\n": "mine.yaml: extends = 'nothing.yaml': no search space at ",
     "extends: one\n": "two.yaml: extends = 'one': leads back to ",
     f"extends: base\n{MU}fixed: [training]\n": "mine.yaml: fixed = ['training']: should be a mapping",
-    f"extends: base\n{MU}fixed: {{training: 3, training.epochs: 2}}\n": "training.epochs = 2: training is 3",
+    f"extends: base\n{MU}fixed: {{training: 3, training.epochs: 2}}\n": (
+        "mine.yaml: training.epochs = 2: training is 3 already, which has no settings below it"
+    ),
     f"extends: base\n{MU}sampler: grid\n": (
         "mine.yaml: trials = 7: sampler: grid runs all of its points; leave it out, --trials runs fewer"
     ),
@@ -110,6 +112,18 @@ def test_a_space_is_extended_by_its_siblings_first_and_may_add_to_the_carried_on
     listed = str(caught.value).partition("there are: ")[2].split(", ")
     assert {"deep/mine", "deep/other", "quick", "paper/vanilla"} <= set(listed)
     assert not any("_part" in name for name in listed)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/spaces.md"])
+def test_the_pages_show_spaces_that_work(tmp_path: Path, page: str) -> None:
+    blocks = (Path(__file__).parents[2] / page).read_text(encoding="utf-8").split("```yaml\n")[1:]
+    assert len(blocks) > 1
+    for count, block in enumerate(blocks):
+        text = block.partition("```")[0]
+        path = tmp_path / f"shown-{count}.yaml"
+        whole = "search:" in text or "extends:" in text
+        path.write_text(text if whole else f"{text}search: {{labels: [section]}}\n")
+        read_space(str(path))
 
 
 # --- what a machine has for itself

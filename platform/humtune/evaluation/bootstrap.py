@@ -11,6 +11,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array, Cell, Cells
@@ -52,12 +53,24 @@ class Resampled:
     draws: int  # tells these draws of these clips from others
 
     def interval(self, *, level: float = LEVEL) -> Interval:
-        """The percentile interval of every Ω."""
-        low, high = _ends(self.samples, level)
+        """The bias-corrected percentile interval of every Ω (Efron 1981).
+
+        Measured by benchmarks/selection_bias.py: it holds the true Ω as often as it says, and misses it on
+        either side more evenly, close to a perfect detector too, than the plain percentiles do.
+        """
+        below = np.mean(self.samples < self.estimate[..., None], axis=-1)
+        below = (below + np.mean(self.samples <= self.estimate[..., None], axis=-1)) / 2
+        least = 0.5 / self.samples.shape[-1]
+        shift = 2 * norm.ppf(np.clip(below, least, 1 - least))[..., None]
+        at = norm.cdf(shift + norm.ppf([(1 - level) / 2, (1 + level) / 2]))
+        low, high = np.moveaxis(_quantiles(self.samples, at), -1, 0)
         return Interval(low, high, self.estimate)
 
     def over(self, other: "Resampled", *, level: float = LEVEL) -> Difference:
-        """How much higher Ω is than another one of the same draws; a HumtuneError where draws differ."""
+        """How much higher Ω is than another one of the same draws; a HumtuneError where draws differ.
+
+        The interval is of percentiles, and p the level at which it would begin at 0.
+        """
         if self.draws != other.draws:
             raise HumtuneError(
                 "two Ω can only be paired on the same draws: same machines, clips, samples, seed"
@@ -65,7 +78,7 @@ class Resampled:
         estimate, samples = self.estimate - other.estimate, self.samples - other.samples
         below, above = (np.sum(side, axis=-1) + 1 for side in (samples <= 0, samples >= 0))
         p = np.minimum(1, 2 * np.minimum(below, above) / (samples.shape[-1] + 1))
-        low, high = _ends(samples, level)
+        low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=-1)
         return Difference(estimate, low, high, p)
 
     def within_noise(self, *, sure: float = SURE) -> NDArray[np.bool_]:
@@ -133,9 +146,10 @@ def within_noise(
     return resample(scores, cells, samples=samples, seed=seed).within_noise(sure=sure)
 
 
-def _ends(samples: Array, level: float) -> Array:
-    """The two quantiles, [2, ...], that leave (1 − level) / 2 outside on either side."""
-    return np.asarray(np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=-1))
+def _quantiles(samples: Array, at: Array) -> Array:
+    """Each row's own quantiles: samples [..., B] at [..., Q] gives [..., Q]."""
+    rows = zip(samples.reshape(-1, samples.shape[-1]), at.reshape(-1, at.shape[-1]), strict=True)
+    return np.asarray([np.quantile(row, q) for row, q in rows]).reshape(at.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,6 +93,8 @@ def _check_value(space: Space, place: Place, value: ParamValue, *, machine: str 
         named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
         told = first_error(error) if named else message_of(first)
         raise UsageError(f"{where} can be {value!r}: {told}") from error
+    except UsageError as error:
+        raise UsageError(f"{where} can be {value!r}: {error}") from error
     if config.training.epochs != space.epochs:
         raise UsageError(f"{where} can be {value!r}: {ALIKE}; fix {BUDGET}")
 

@@ -43,7 +43,11 @@ def _read(path: Path, *extending: Path) -> dict[str, Any]:
         raise UsageError(f"{said}: {error}") from error
     if base.resolve() in (*extending, path.resolve()):
         raise UsageError(f"{said}: leads back to {base}; a space can't extend itself")
-    return _merged(_read(base, *extending, path.resolve()), raw)
+    extended = _read(base, *extending, path.resolve())
+    try:
+        return _merged(extended, raw)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     folder = exports.models[0].folder
     card = (folder / CARD).read_text()
     info, best = read_info(folder), best_trial(ledger.records("fan"))
-    assert f"| Ω on the clips that chose it | {100 * best.objective:.1f} |" in card
+    assert f"| Ω on the labelled dev clips | {100 * best.objective:.1f} |" in card
     figures = info.figures
     for where in ("dev source", "dev target", "eval source", "eval target"):
         key = where.replace(" ", "_")

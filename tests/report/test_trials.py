@@ -72,7 +72,7 @@ def test_a_pruned_trial_shows_the_omega_that_it_left(ledger):
     text = printed(*show_trial(ledger, ledger.read("fan-00002")))
     assert "by [bold]median" in text
     (row,) = (line.split() for line in text.splitlines() if line.startswith("cosine "))
-    assert row == ["cosine", "select", "98.7"]
+    assert row == ["cosine", "select", "–", "98.7"]
 
 
 def test_a_trial_without_epochs_is_shown_too(ledger):
@@ -97,5 +97,5 @@ def test_a_machine_without_domains_has_no_target(bench, make_clips):
     (row,) = (
         line.split() for line in printed(*show_trial(ledger, record)).splitlines() if line[:4] == "nll "
     )
-    assert row[5] == "–"
-    assert not np.isnan(float(row[4]))
+    assert row[6] == "–"
+    assert not np.isnan(float(row[5]))

@@ -141,8 +141,8 @@ def test_what_was_chosen_is_short(bench: Make) -> None:
     assert outcome(complete).endswith(" cosine")
 
 
-def test_what_is_judged_without_labels_says_so(search: Any) -> None:
-    studies = search.studies()
+def test_what_is_judged_without_labels_says_so(bench: Any) -> None:
+    studies = bench().studies()
     record = studies.ask()
     assert record is not None
     update = {"state": TrialState.COMPLETE, "judged_by": "pseudo", "pseudo": {"nll": 0.8}, "omega": {}}

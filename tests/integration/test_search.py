@@ -212,3 +212,30 @@ def test_stop_ends_cleanly(recordings: Path, tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "s" / "plan.json").read_text())
     assert plan["trials"] == 50
     assert np.isfinite([r.objective for r in ended(tmp_path, "s")]).all()
+
+
+def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
+    recordings: Path, tmp_path: Path
+) -> None:
+    """Healthy recordings only: no test folder, no labels, no truth."""
+    healthy = tmp_path / "healthy"
+    for source in (recordings / "dev_data").glob("*/train/*.wav"):
+        target = healthy / "dev_data" / source.parent.parent.name / "train" / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+    space = write_space(tmp_path, trials=2, pruner="successive_halving")
+    finish(humtune("search", space, "--data", healthy, "--name", "blind", storage=tmp_path))
+    found = list(records(tmp_path, "blind"))
+    assert {(r.machine, r.state, r.judged_by) for r in found if r.origin == "first"} == {
+        (machine, TrialState.COMPLETE, "pseudo") for machine in MACHINES
+    }
+    assert all(r.omega == {} and 0 < r.objective <= 1 for r in found if r.state == TrialState.COMPLETE)
+    ledger = Ledger(Storage(tmp_path), "blind")
+    kinds = Counter(ledger.clips("fan").part.tolist())
+    assert {"fault", "machine", "section"} <= kinds.keys()
+    shown = finish(humtune("report", "blind", storage=tmp_path))
+    assert "pseudo-Ω" in shown
+    assert "chosen without labels" in shown
+    finish(humtune("export", "blind", "--out", tmp_path / "models", storage=tmp_path))
+    assert (tmp_path / "models" / "fan" / "model.onnx").exists()
+    assert "No anomaly" in (tmp_path / "models" / "valve" / "README.md").read_text()

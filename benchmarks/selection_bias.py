@@ -23,7 +23,7 @@ from scipy.stats import norm
 from humtune.evaluation.bootstrap import LEVEL, resample
 from humtune.evaluation.cells import Array, Cells
 from humtune.evaluation.metrics import MAX_FPR, harmonic_mean, omega
-from humtune.evaluation.selection import cross_fit
+from humtune.evaluation.selection import cross_fit, halves
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
 
@@ -40,6 +40,7 @@ CASES = {  # name -> share of the noise that all detectors have in common, more 
 LEVELS = (0.0, 1.6, 2.8)  # more skill, where intervals are tried
 DETECTORS, SAMPLES = 600, 500  # of each level
 EQUALS = 100  # detectors, for who is within noise
+UNCHOSEN = 6000
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -127,6 +128,13 @@ def keep(job: tuple[float, int]) -> Array:
     return np.array([np.mean(np.quantile(lead, 0.05, axis=1) <= 0), drawn.within_noise().mean()])
 
 
+def unchosen() -> list[Array]:
+    """Ω of many equal detectors without any choice: on all clips, and on half of each cell."""
+    rng = np.random.default_rng(77)
+    found, (_, cells) = scores(rng, UNCHOSEN), clips()
+    return [omega(found, part) for part in (cells, halves(cells, rng)[0])]
+
+
 def everywhere(work: Callable[[T], R], jobs: list[T], *, title: str, pool: ProcessPoolExecutor) -> list[R]:
     return list(tracked(pool.map(work, jobs, chunksize=2), total=len(jobs), title=title))
 
@@ -209,6 +217,11 @@ def main() -> None:
             for case, values in chosen.items()
             for count, mean, error in zip(COUNTS, *mean_and_error(values), strict=True)
         ],
+    )
+    show(
+        f"Ω in percent of {UNCHOSEN} equal detectors, none of them chosen; true: {100 * truth(0):.2f}",
+        ["all clips", "half of each cell"],
+        [[f"{100 * x.mean():.2f} ± {100 * x.std() / math.sqrt(len(x)):.2f}" for x in unchosen()]],
     )
     show(
         f"Intervals of {LEVEL:.0%}: how often the true Ω of {DETECTORS} detectors is inside (below, above)",

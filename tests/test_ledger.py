@@ -173,6 +173,12 @@ def test_a_plan_can_want_more(ledger: Ledger) -> None:
     assert Ledger.open(ledger.storage, "hums").plan == make_plan(trials=10)
 
 
+def test_a_machine_gets_no_more_trials_than_its_space_holds() -> None:
+    plan = make_plan(trials=3, holds={"fan": 2})
+    assert [plan.quota(m) for m in plan.machines] == [2, 3]
+    assert make_plan(trials=1, holds={"fan": 2}).quota("fan") == 1
+
+
 def test_a_record_comes_back_to_the_last_bit(ledger: Ledger) -> None:
     epochs = [
         Epoch(epoch=1, ended=1_700_000_000.1234567, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),

@@ -84,12 +84,23 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
     (tmp_path / "a-file").write_text("")
     (tmp_path / "bad[er].yaml").write_text("search: {head.muu: [5]}\n")
     (tmp_path / "long.yaml").write_text("fixed: {spectrogram: {chunk_frames: 500}}\nsearch: {head.mu: [5]}\n")
+    (tmp_path / "list.yaml").write_text(
+        "sampler: listed\n"
+        "fixed: {spectrogram: {n_fft: 512, chunk_frames: 32, n_mels: 32}}\n"
+        "search: {head.mu: [5]}\n"
+        "first: [{machine: fan, head.mu: 5}]\n"
+    )
     data = f"--data {recordings}"
     wrong = {
         f"search quik {data}": "no search space named 'quik'; there are: paper, paper/accuracy, paper/beta",
         f"search quik.yaml {data}": "no search space at quik.yaml",
         f"search bad[er].yaml {data}": "bad[er].yaml: search.head.muu can be 5: head.muu = 5: no such",
         f"search quick {data} --labels sections": "command line: fixed: labels = 'sections': should be",
+        f"search quick {data} --set head.muu=5": "head.muu = 5: no such setting; did you mean head.mu?",
+        f"search quick {data} --set head.mu": "--set head.mu: write KEY=VALUE, such as training.epochs=5",
+        f"search list.yaml {data}": "valve: the space lists no point for it; add one to `first` with",
+        f"search list.yaml {data} --machines valve --dry-run": "valve: the space lists no point for it",
+        f"search long.yaml {data} --set spectrogram.chunk_frames=499": "spectrogram.chunk_frames = 499 is",
         "search quick --data nowhere": "nowhere: no such folder; expected recordings as",
         f"search quick {data} --machines fan,drill": "no machine 'drill' in",
         f"search quick {data} --name taken": "there is a search named 'taken': humtune resume taken",
@@ -158,6 +169,22 @@ def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> N
     import ray
 
     assert not ray.is_initialized()
+
+
+def test_a_grid_that_is_done_wants_no_more_than_it_holds(humtune: Run, tmp_path: Path) -> None:
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=2)
+    grid = {"search": {"head.mu": [5, 10]}, "sampler": "grid"}
+    records = [
+        r.model_copy(update={"params": {"head.mu": mu}, "config": TrialConfig()})
+        for r, mu in zip(ledger.records(), (5, 10), strict=True)
+    ]
+    for record in records:
+        ledger.write(record)
+    ledger.write_plan(ledger.plan.model_copy(update={"space": grid, "holds": {"fan": 2}}))
+    code, out, err = humtune("resume", "hums", "--trials", "50")
+    assert (code, err) == (0, "")
+    assert "are left" not in out
+    assert list(ledger.records()) == records
 
 
 def test_stop_leaves_its_mark_where_the_search_looks(

@@ -56,19 +56,24 @@ def test_two_clips_a_cell_are_enough():
     assert result.spread == pytest.approx(0)
 
 
-def test_the_best_of_equal_noise_is_not_believed():
-    t = table(even(25, sections=(0, 1, 2)))
-    cells = Cells.of(t)
-    rng = np.random.default_rng(5)
-    fitted, naive, noise = [], [], []
-    for _ in range(4):
-        scores = rng.normal(size=(200, len(t)))
-        fitted.append(cross_fit(scores, cells, splits=10).mean)
-        naive.append(omega(scores, cells).max())
-        first, _ = halves(cells, rng)
-        noise.append(omega(scores, first).mean())
-    assert np.mean(fitted) == pytest.approx(np.mean(noise), abs=0.012)
-    assert np.mean(naive) > np.mean(noise) + 0.04
+@pytest.mark.parametrize(("common", "excess"), [(0.0, 0.035), (0.8, 0.012)])
+def test_of_equal_detectors_the_best_looks_better_and_the_cross_fitted_one_does_not(common, excess):
+    def mean(t):
+        return 0.7 * (t.label == ANOMALY) + 0.4 * (t.domain == TARGET)
+
+    t, many = (table(even(clips, sections=(0, 1, 2))) for clips in (50, 5000))
+    cells, rng = Cells.of(t), np.random.default_rng(5)
+    truth = float(omega(rng.normal(size=len(many)) + mean(many), Cells.of(many)))
+    fitted, naive = [], []
+    for seed in range(16):
+        shared, own = rng.normal(size=len(t)), rng.normal(size=(60, len(t)))
+        scores = mean(t) + np.sqrt(common) * shared + np.sqrt(1 - common) * own
+        fitted.append(cross_fit(scores, cells, splits=6, seed=seed).mean - truth)
+        naive.append(float(omega(scores, cells).max()) - truth)
+    error = np.std(fitted, ddof=1) / np.sqrt(len(fitted))
+    assert error < 0.006
+    assert abs(np.mean(fitted)) < 2 * error
+    assert np.mean(naive) > excess
 
 
 def test_a_candidate_that_is_better_is_found_and_read():

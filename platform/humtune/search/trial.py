@@ -47,7 +47,7 @@ class TrialRun:
         if ledger.storage.exists(self.checkpoint):
             self.run.restore(ledger.storage.read(self.checkpoint))
         self.record = _shortened(self.record, self.run.epochs_done)
-        ledger.write(self.record)
+        self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
     @property
     def checkpoint(self) -> str:
@@ -57,6 +57,9 @@ class TrialRun:
     def epoch(self) -> TrialRecord:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
         began = time()
+        if not self.begun:
+            self.ledger.write(self.record)
+            self.begun = True
         metrics = self.run.epoch()
         done = self.run.epochs_done
         last = done == self.record.config.training.epochs

@@ -162,7 +162,7 @@ def draw(found: dict[str, Array]) -> Figure:
         )
     panel.set(xlabel="members that score a clip, at most", ylabel="cross-fitted Ω, %", xticks=SIZES)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside upper left", ncols=2)
     return figure
 
 

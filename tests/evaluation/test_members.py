@@ -46,6 +46,20 @@ def test_a_fusion_is_read_as_it_is(one_machine):
     np.testing.assert_array_equal(found["label-free fusion"].splits, alone.splits)
 
 
+def test_another_way_of_halving_is_asked_for_every_split(one_machine):
+    scores, cells, section = one_machine
+    asked = []
+
+    def whole(cells, rng):
+        asked.append(cells)
+        return cells, cells
+
+    found = compare(scores, cells, section, splits=2, halve=whole)
+    assert len(asked) == 2
+    assert found["best single"].splits.tolist() == [pytest.approx(float(omega(scores, cells).max()))] * 2
+    assert found["greedy"].mean >= found["best single"].mean  # chosen and read on the same clips
+
+
 def test_equal_seeds_give_equal_tables(one_machine):
     scores, cells, section = one_machine
     tables = [compare(scores, cells, section, splits=3, seed=s) for s in (1, 1, 2)]

@@ -101,9 +101,9 @@ def select(
     Begins with the `start` best single candidates, half of the `members` at most; `members` bounds the
     distinct ones: when there are so many, only they are added again. Ends after `steps` additions, or
     `patience` of them without gain; of equal ends the shorter one is kept, of equal candidates the better
-    single one. Only the `pool` best single candidates are looked at. `objective`, scores [..., N] to [...], stands in for Ω
-    where another one is wanted; by it the result is never worse than the best single candidate. UsageError
-    for a bound below 1.
+    single one. Only the `pool` best single candidates are looked at. `objective`, scores [..., N] to [...],
+    stands in for Ω where another one is wanted; by it the result is never worse than the best single one.
+    UsageError for a bound below 1.
     """
     scores = _checked(candidates, cells)
     bounds = {"members": members, "start": start, "steps": steps, "patience": patience, "pool": pool}

@@ -41,7 +41,7 @@ def report(
     written = write_report(ledger)
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
-        rows = [row.to_percent() for row in written.rows]
+        rows = [row.to_percent() for row in (*written.rows, *written.others)]
         typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
         return
     console = Console(highlight=False)
@@ -51,9 +51,8 @@ def report(
         console.print(point_table.to_terminal(written.points), "")
     for line in (*SHORT_LEGEND, *pointer([row.machine for row in written.rows])):
         console.print(line, style="dim")
-    for row in written.rows:
-        if row.note:
-            console.print(row.note, markup=False)
+    for note in (*(row.note for row in written.rows if row.note), *written.notes):
+        console.print(note, markup=False)
     for file in files[:4]:
         console.print(f"written: {file}", markup=False, soft_wrap=True)
 

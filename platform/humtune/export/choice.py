@@ -37,5 +37,5 @@ def left_out_note(measured: Measured) -> str | None:
     figure = "Ω" if best.judged_by == "omega" else "pseudo-Ω"
     return (
         f"{left.id} with {left.best_score} is left out, though its {figure} is "
-        f"{100 * (left.objective - best.objective):.1f} points higher: it {_WHY}"
+        f"{100 * measured.lead:.1f} points higher: it {_WHY}"
     )

@@ -73,12 +73,13 @@ class EnsembleRecord(Frozen):
     compared: dict[str, tuple[float, ...]] = Field(
         {}, description="way of choosing -> cross-fitted Ω of each split"
     )
-    front: dict[int, tuple[float, ...]] = Field(
-        {}, description="members at most -> cross-fitted Ω of each split"
+    front: dict[str, dict[int, tuple[float, ...]]] = Field(
+        {}, description="way of choosing -> members at most -> cross-fitted Ω of each split"
     )
-    passes: dict[int, int] = Field(
-        {}, description="members at most -> distinct trials that a clip then goes through, at most"
+    passes: dict[str, dict[int, int]] = Field(
+        {}, description="the same -> networks (distinct trials or systems) that a clip then goes through"
     )
+    notes: tuple[str, ...] = ()  # what a figure is missing for
     data_hash: str = ""
     scores_hash: str = ""  # of the score file
     created: float  # seconds since 1970
@@ -117,11 +118,11 @@ class EnsembleRecord(Frozen):
     def combine(self, calibrated: ArrayLike, section: ArrayLike | None = None) -> Array:
         """The ensemble's score [N] of calibrated members [M, N]; None: clips of unknown section."""
         calibrated = np.asarray(calibrated, np.float64)
-        found = np.asarray(self.weights) @ calibrated
+        found = _weighted(self.weights, calibrated)
         for number, weights in self.sections.items() if section is not None else ():
             here = np.asarray(section) == number
-            found[here] = np.asarray(weights) @ calibrated[:, here]
-        return np.asarray(found)
+            found[here] = _weighted(weights, calibrated[:, here])
+        return found
 
 
 def ensemble_id(machine: str) -> str:
@@ -172,6 +173,12 @@ def ensemble_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
     if hashlib.sha256(data).hexdigest() != record.scores_hash:
         raise HumtuneError(f"{ledger.storage.uri}/{name} is not of {record.id}; {_again(ledger)}")
     return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.float64)
+
+
+def _weighted(weights: tuple[float, ...], calibrated: Array) -> Array:
+    """Only members with a share are looked at: another one may have no score here."""
+    shares = np.asarray(weights)
+    return np.asarray(shares[shares > 0] @ calibrated[shares > 0])
 
 
 def _file(ledger: Ledger, machine: str, ending: str) -> str:

@@ -102,7 +102,9 @@ def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None
 
 def show(
     name: SearchName,
-    trial: Annotated[str | None, typer.Argument(metavar="TRIAL", help="A trial, such as fan-00012.")] = None,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="TRIAL", help="A trial or an ensemble: fan-00012, fan-ensemble.")
+    ] = None,
     as_json: AsJson = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
@@ -118,6 +120,9 @@ def show(
 
     ledger = Ledger.open(Storage(storage), name)
     console = Console(highlight=False)
+    if trial and trial.endswith("-ensemble"):
+        _show_ensemble(ledger, trial, as_json=as_json)
+        return
     if trial:
         record = ledger.read(trial)
         if as_json:
@@ -130,3 +135,16 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         console.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
+
+
+def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from humtune.ensemble.record import SUFFIX, read_ensemble
+    from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
+
+    record = read_ensemble(ledger, name.removesuffix(SUFFIX))
+    if as_json:
+        typer.echo(json.dumps(ensemble_dict(ledger, record), indent=1))
+    else:
+        Console(highlight=False).print(*show_ensemble(ledger, record), sep="\n")

@@ -23,7 +23,10 @@ from humtune.sounds.table import ClipTable, Role
 CalibrationName = Literal["standard", "gamma"]
 RANKS = "ranks"  # the calibration of a transductive ensemble
 
-_CALIBRATIONS: Mapping[str, type[Standard] | type[GammaTail]] = {"standard": Standard, "gamma": GammaTail}
+CALIBRATIONS: Mapping[CalibrationName, type[Standard] | type[GammaTail]] = {
+    "standard": Standard,
+    "gamma": GammaTail,
+}
 _TEST = (Role.SELECT, Role.HIDDEN, Role.REPORT)
 
 
@@ -74,7 +77,7 @@ def gather(
     scores = np.empty_like(raw)
     for row, (trial, score_type) in enumerate(keys):
         try:
-            scale: Standard | GammaTail = _CALIBRATIONS[calibration].of(raw[row, held_out])
+            scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])
         except HumtuneError as error:
             raise HumtuneError(f"{trial} {score_type}: {error}") from error
         members.append(Member(trial=trial, score_type=score_type, calibration=scale))

@@ -9,7 +9,7 @@ import numpy as np
 
 from humtune import __version__
 from humtune.ensemble.archive import Allowed, read_archive, trial_stamps
-from humtune.ensemble.candidates import RANKS, CalibrationName, Candidates, gather
+from humtune.ensemble.candidates import CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
 from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
 from humtune.ensemble.systems import read_systems
 from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
@@ -38,6 +38,34 @@ class Share:
 
     machine: Array
     sections: Mapping[int, Array]
+
+
+def check_words(
+    name: str | None,
+    calibration: str,
+    imports: Sequence[Path],
+    *,
+    truth: Path | None = None,
+    out: Path | None = None,
+    exportable: bool = False,
+) -> CalibrationName:
+    """The calibration asked for; UsageError where a command's words don't go together."""
+    if name is None and not imports:
+        raise UsageError("of what? name a search, or the folders of imported systems: --import DIR")
+    if name is None and exportable:
+        raise UsageError("--exportable: imported systems are score files; only a search has models")
+    if name is not None and (truth or out):
+        word = "--truth" if truth else "--out"
+        raise UsageError(f"{word} is for imports alone; search {name!r} has its own")
+    if exportable and imports:
+        raise UsageError(
+            "--exportable and --import: with imported systems an ensemble is transductive, so it can't be "
+            "exported"
+        )
+    for known in CALIBRATIONS:
+        if calibration == known:
+            return known
+    raise UsageError(f"--calibration {calibration}: expected {' or '.join(CALIBRATIONS)}")
 
 
 def make_ensembles(

@@ -96,6 +96,11 @@ class EnsembleRecord(Frozen):
         return tuple(dict.fromkeys(m.trial for m in self.members if m.trial))
 
     @property
+    def networks(self) -> int:
+        """Distinct trials and imported systems among all members."""
+        return len({member.trial or member.system for member in self.members})
+
+    @property
     def machine_wide(self) -> dict[Member, float]:
         """Members with a share in the machine's weights, and the share: what scores a new recording."""
         return {m: w for m, w in zip(self.members, self.weights, strict=True) if w}

@@ -4,6 +4,7 @@ from humtune.ledger import CONFIRM, Ledger
 from humtune.report.agreement import agreement, agreement_block
 from humtune.report.best import Measured, label_free, measure, read_scores
 from humtune.report.confirmed import confirmed_block
+from humtune.report.ensembles import ensembles_block
 from humtune.report.figures import probe_histogram, roc_curves, score_histogram, search_history
 from humtune.report.html import to_html
 from humtune.report.labelled import labelled_clips
@@ -39,7 +40,12 @@ def write_report(ledger: Ledger) -> Report:
     if wants_points(ledger):
         points, point_files = write_points(ledger)
     agreed = [a for m in measured if (a := agreement(ledger, m.records, m.clips))]
-    blocks = [*(f"\n{note}." for note in told), *confirmed_block(ledger, measured), *agreement_block(agreed)]
+    blocks = [
+        *(f"\n{note}." for note in told),
+        *confirmed_block(ledger, measured),
+        *agreement_block(agreed),
+        *ensembles_block(ledger),
+    ]
     text = to_markdown(
         ledger.name,
         rows,

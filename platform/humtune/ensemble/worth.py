@@ -14,7 +14,7 @@ from humtune.evaluation.ensemble import Ensemble, ensemble
 from humtune.evaluation.greedy import Weights
 from humtune.evaluation.members import compare, greedy, sectional
 from humtune.evaluation.metrics import omega
-from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers
+from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers, halves
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import UNKNOWN, Role
 
@@ -49,16 +49,31 @@ def labelled_worth(
     }
     front: dict[str, dict[int, Splits]] = {way: {} for way in choosers}
     passes: dict[str, dict[int, int]] = {way: {} for way in choosers}
+    steps = iter(
+        tracked(range(splits * len(sizes)), total=splits * len(sizes), title=f"{clips.machine}: splits")
+    )
+
+    def halve(cells: Cells, rng: np.random.Generator) -> tuple[Cells, Cells]:
+        next(steps)
+        return halves(cells, rng)
+
+    compared: dict[str, Splits] = {}
     try:
-        for size in tracked(sizes, total=len(sizes), title=f"{clips.machine}: what members bring"):
+        for size in sizes:
             if size == sizes[-1]:
                 read = compare(
-                    scores, cells, section, fusion=candidates.fusion, members=settings.members, splits=splits
+                    scores,
+                    cells,
+                    section,
+                    fusion=candidates.fusion,
+                    members=settings.members,
+                    splits=splits,
+                    halve=halve,
                 )
                 compared = {way: tuple(fitted.splits.tolist()) for way, fitted in read.items()}
             else:
                 some = {way: choose(size) for way, choose in choosers.items()}
-                read = cross_fit_choosers(some, scores, cells, splits=splits)
+                read = cross_fit_choosers(some, scores, cells, splits=splits, halve=halve)
             for way in choosers:
                 front[way][size] = tuple(read[way].splits.tolist())
             whole = ensemble(scores, cells, members=size, others=settings.others)
@@ -66,6 +81,8 @@ def labelled_worth(
             passes["ensemble"][size] = most_networks(candidates.members, whole)
     except UsageError as error:  # a cell of a single clip
         return Worth(notes=(str(error),))
+    finally:
+        next(steps, None)  # the bar's last step
     return Worth(compared, front, passes)
 
 

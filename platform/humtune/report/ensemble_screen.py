@@ -50,8 +50,11 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
     if points := front_cells([record]):
         columns = ["members at most", "", "Ω", "networks"]
         parts += ["", _table(columns, [[row[2], row[1], *row[3:]] for row in points])]
-    place = f"{ledger.storage.uri}/{ledger.name}/ensembles/{record.machine}"
-    return [*parts, "", *(Text(f"{place}.{e}", no_wrap=True, overflow="ignore") for e in ("json", "npy"))]
+    files = (
+        f"{ledger.storage.uri}/{ledger.name}/ensembles",
+        *(f"  {record.machine}.{e}" for e in ("json", "npy")),
+    )
+    return [*parts, "", *(Text(name, no_wrap=True, overflow="ignore") for name in files)]
 
 
 def ensemble_dict(ledger: Ledger, record: EnsembleRecord) -> dict[str, Any]:

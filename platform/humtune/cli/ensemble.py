@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from humtune.ensemble.archive import Allowed
     from humtune.ensemble.record import EnsembleRecord
 
+SHOWN = 3  # files on the screen: the page, the table, the figure
+
 
 def ensemble(
     name: Annotated[
@@ -40,8 +42,9 @@ def ensemble(
 ) -> None:
     """Choose each machine's ensemble out of its finished trials, and tell what it is worth.
 
-    Written beside the search; show, report and submit know it. With --import, other systems' score files are
-    members too, and the ensemble is transductive. Example: humtune ensemble first --members 4
+    It is kept beside the search: `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With
+    --import, other systems' score files are members too, and the ensemble is transductive.
+    Example: humtune ensemble first --members 4
     """
     from humtune.ensemble.make import check_words, join_systems, make_ensembles
     from humtune.ledger import Ledger
@@ -110,5 +113,7 @@ def _print(
         console.print(line, style="dim")
     for line in skipped:
         console.print(line, markup=False)
-    for file in files:
+    for file in files[:SHOWN]:
         console.print(f"written: {file}", markup=False, soft_wrap=True)
+    if len(files) > SHOWN:
+        console.print(f"written: {len(files) - SHOWN} more beside them")

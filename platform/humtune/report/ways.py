@@ -28,8 +28,10 @@ class Way:
 
     @property
     def more(self) -> Array | None:
-        """How much better than the best single, split by split."""
-        return None if self.baseline is None else self.splits - self.baseline
+        """How much better than the best single, split by split; None for itself, or where there is none."""
+        if self.baseline is None or self.name in BASELINES:
+            return None
+        return self.splits - self.baseline
 
     @property
     def cells(self) -> tuple[str, str]:

@@ -103,6 +103,8 @@ def test_what_members_share_is_in_the_file_once(graph, alone):
     together = counts(graph)
     assert [single["STFT"] for single in singles] == [1, 1, 1, 0]  # the last by the Fourier matrix
     assert together["STFT"] == 1  # of three members
+    assert [single["Log"] for single in singles] == [1, 1, 1, 1]
+    assert together["Log"] == 2  # a picture of mels and a linear one, in decibels
     assert together["Conv"] == sum(singles[i]["Conv"] for i in (0, 2, 3))  # three networks, four members
     assert len(graph) < sum(len(alone[i]) for i in (0, 2, 3)) + 200_000
 

@@ -51,7 +51,9 @@ def _print(exports: "Exports", out: Path) -> None:
     from humtune.report.sheet import percent
 
     console, errors = Console(), Console(stderr=True)
-    table = Table("machine", "trial", "score", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("machine", "trial", "score"):
+        table.add_column(name, no_wrap=True)
     for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):
         table.add_column(column, justify="right")
     for model in exports.models:

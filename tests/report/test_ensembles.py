@@ -122,10 +122,17 @@ def test_the_report_has_a_line_for_each_ensemble(ledger):
     assert "| valve-ensemble | 2 of 4 | 2 | 72.5 ± 7.5 | 65.0 ± 5.0 | +7.5 ± 2.5 | 71.0 | – |" in table
 
 
-def test_files_are_written_beside_the_report(ledger):
-    files = write_ensembles(ledger, [record("fan"), record("valve")])
+def test_files_are_written_beside_the_report_and_forget_no_machine(ledger):
+    for machine in ("valve", "fan"):
+        write_ensemble(ledger, record(machine), np.zeros(3))
+        files = write_ensembles(ledger)
     assert files == ("fans/report/ensembles.md", "fans/report/ensembles.csv", "fans/report/front.png")
     assert all(ledger.storage.exists(file) for file in files)
+    page = ledger.storage.read(files[0]).decode()
+    assert [line for line in page.splitlines() if line.endswith("-ensemble")] == [
+        "## fan-ensemble",
+        "## valve-ensemble",
+    ]
 
 
 def test_a_submission_of_ensembles_wants_ensembles(ledger, tmp_path):

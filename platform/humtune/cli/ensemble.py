@@ -70,7 +70,7 @@ def ensemble(
     )
     from humtune.report.ensembles import write_ensembles
 
-    files = [f"{ledger.storage.uri}/{file}" for file in write_ensembles(ledger, made.records)]
+    files = [f"{ledger.storage.uri}/{file}" for file in write_ensembles(ledger)]
     _print(made.records, files, skipped=made.skipped, as_json=as_json)
     if not as_json:
         first = f"humtune show {name} {made.records[0].id}{storage_option(ledger.storage)}"

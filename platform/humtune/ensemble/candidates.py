@@ -18,6 +18,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
 from humtune.ledger import TrialRecord
 from humtune.sounds.annotations import clip_key
+from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role
 
 CalibrationName = Literal["standard", "gamma"]
@@ -75,7 +76,8 @@ def gather(
     held_out = clips.having(Role.HELD_OUT)
     members = []
     scores = np.empty_like(raw)
-    for row, (trial, score_type) in enumerate(keys):
+    title = f"calibrating {clips.machine}"
+    for row, (trial, score_type) in enumerate(tracked(keys, total=len(keys), title=title)):
         try:
             scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])
         except HumtuneError as error:

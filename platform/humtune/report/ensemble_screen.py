@@ -48,8 +48,7 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
     if cells := way_cells([record]):
         parts += ["", _table(["chosen", "Ω", "more"], [row[1:] for row in cells])]
     if points := front_cells([record]):
-        columns = ["members at most", "", "Ω", "networks"]
-        parts += ["", _table(columns, [[row[2], row[1], *row[3:]] for row in points])]
+        parts += ["", _table(["members at most", "", "Ω", "networks"], [row[1:] for row in points])]
     files = (
         f"{ledger.storage.uri}/{ledger.name}/ensembles",
         *(f"  {record.machine}.{e}" for e in ("json", "npy")),

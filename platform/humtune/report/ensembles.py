@@ -38,10 +38,18 @@ LABEL_FREE = (
 )
 
 
-def write_ensembles(ledger: Ledger, records: Sequence[EnsembleRecord]) -> tuple[str, ...]:
-    """Write ensembles.md, ensembles.csv and front.png to the search's report; their names in the storage."""
+def all_ensembles(ledger: Ledger) -> list[EnsembleRecord]:
+    """The ensembles of a search, in the order of its machines."""
+    return [found for machine in ledger.plan.machines if (found := find_ensemble(ledger, machine))]
+
+
+def write_ensembles(ledger: Ledger) -> tuple[str, ...]:
+    """Write ensembles.md, ensembles.csv and front.png to the search's report; their names in the storage.
+
+    They tell of every machine that has an ensemble, whenever it was made.
+    """
     place = f"{ledger.name}/report"
-    data = render(ledger.name, records)
+    data = render(ledger.name, all_ensembles(ledger))
     for name, content in data.items():
         ledger.storage.write(f"{place}/{name}", content)
     return tuple(f"{place}/{name}" for name in data)
@@ -140,7 +148,7 @@ def csv_rows(records: Sequence[EnsembleRecord]) -> list[dict[str, object]]:
 
 def ensembles_block(ledger: Ledger) -> list[str]:
     """Lines of Markdown for the search's report; none where no ensemble was made."""
-    records = [found for machine in ledger.plan.machines if (found := find_ensemble(ledger, machine))]
+    records = all_ensembles(ledger)
     if not records:
         return []
     rows = []

@@ -166,3 +166,14 @@ def test_systems_alone_make_an_ensemble_of_the_first_one_s_clips(tmp_path):
     assert clips.name.tolist() == names
     assert record.figures["omega_select"] == pytest.approx(float(omega(scores, Cells.of(clips, Role.SELECT))))
     assert record.settings.imports == (str(tmp_path / "one"), str(tmp_path / "two"))
+
+
+def test_real_systems_know_more_together_than_the_best_of_them(real_data):
+    systems = real_data / "dcase2022_scores" / "dev"
+    if not systems.is_dir():
+        pytest.skip(f"no scores of other systems in {systems}")
+    record, *_ = join_systems([systems], machines=["bearing"], members=2)["bearing"]
+    more = np.array(record.compared["ensemble"]) - np.array(record.compared["best single"])
+    assert record.settings.candidates == 24
+    assert more.mean() > 0.02  # two points of Ω, on clips that did not choose
+    assert (more > 0).mean() > 0.9

@@ -22,7 +22,7 @@ class Machine:
     """One machine's systems, calibrated in every transductive way."""
 
     def __init__(self, table: ClipTable, scores: Array) -> None:
-        self.table, self.cells = table, Cells.of(table, Role.SELECT)
+        self.table, self.cells, self.raw = table, Cells.of(table, Role.SELECT), scores
         self.scores = {name: f(scores, table.section) for name, f in transductive.CALIBRATIONS.items()}
         self.single = members.best_single(self.scores["ranks"], self.cells)
 

@@ -78,8 +78,8 @@ def test_a_figure_is_a_mean_its_deviation_and_a_paired_difference():
 
 def test_the_page_tells_members_front_and_what_can_not_be_believed():
     page = to_page("fans", [record("fan")])
-    assert "| fan-00001 nll | standard | 1.00 | 0.25 |" in page
-    assert "| fan-00002 nll | standard | – | 0.75 |" in page
+    assert "| fan-00001 nll | gamma | 1.00 | 0.25 |" in page
+    assert "| fan-00002 nll | gamma | – | 0.75 |" in page
     assert "| fan | ensemble | 2 | 72.5 ± 7.5 | 2 |" in page
     assert "Ω 90.0 on selecting clips (these chose: too high), 71.0 on hidden clips." in page
     assert "on sections without labels no weighting was better" in page
@@ -178,7 +178,9 @@ def test_the_command_makes_prints_and_shows(run, ledger):
     assert "oracle single" in text
     assert "humtune show fans fan-ensemble" in text
     shown = run("show", "fans", "fan-ensemble").stdout
-    assert "calibrated by standard" in shown
+    assert "calibrated by" in shown
+    listed = run("show", "fans").stdout
+    assert "fan-ensemble: 2 of 6 candidates, Ω" in " ".join(listed.split())
     assert "  fan.json" in shown
     told = json.loads(run("show", "fans", "fan-ensemble", "--json").stdout)
     assert (told["id"], told["transductive"]) == ("fan-ensemble", False)

@@ -35,8 +35,8 @@ def ensemble(
         bool, typer.Option("--exportable", help="Only members that can leave as a model.")
     ] = False,
     calibration: Annotated[
-        str, typer.Option(help="Scale of held-out training clips' scores: standard or gamma.")
-    ] = "standard",
+        str, typer.Option(help="Scale of held-out training clips' scores: gamma or standard.")
+    ] = "gamma",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:

@@ -116,6 +116,7 @@ def show(
 
     from humtune.ledger import Ledger
     from humtune.report import trials
+    from humtune.report.ensemble_screen import ensemble_lines
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
@@ -135,6 +136,8 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         console.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
+        for line in ensemble_lines(ledger):
+            console.print(line, markup=False)
 
 
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:

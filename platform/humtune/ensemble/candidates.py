@@ -22,6 +22,7 @@ from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role
 
 CalibrationName = Literal["standard", "gamma"]
+CALIBRATION: CalibrationName = "gamma"  # docs/ensembles.md
 RANKS = "ranks"  # the calibration of a transductive ensemble
 
 CALIBRATIONS: Mapping[CalibrationName, type[Standard] | type[GammaTail]] = {
@@ -51,7 +52,7 @@ def gather(
     clips: ClipTable,
     archive: Archive | None,
     *,
-    calibration: CalibrationName = "standard",
+    calibration: CalibrationName = CALIBRATION,
     allowed: Allowed | None = None,
     systems: Sequence[System] = (),
 ) -> Candidates:

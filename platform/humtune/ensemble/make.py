@@ -9,7 +9,7 @@ import numpy as np
 
 from humtune import __version__
 from humtune.ensemble.archive import Allowed, read_archive, trial_stamps
-from humtune.ensemble.candidates import CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
+from humtune.ensemble.candidates import CALIBRATION, CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
 from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
 from humtune.ensemble.systems import read_systems
 from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
@@ -75,7 +75,7 @@ def make_ensembles(
     members: int = MEMBERS,
     imports: Sequence[Path] = (),
     allowed: Allowed | None = None,
-    calibration: CalibrationName = "standard",
+    calibration: CalibrationName = CALIBRATION,
 ) -> Made:
     """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
 

@@ -47,7 +47,7 @@ class Settings(Frozen):
 
     members: int = Field(MEMBERS, ge=1, description="a clip is scored with so many at most")
     others: float = Field(OTHERS, ge=0, le=1, description="what other sections count in a section's choice")
-    calibration: str = "standard"  # standard, gamma; ranks: transductive
+    calibration: str = "gamma"  # or standard; ranks: transductive
     judged_by: Objective = "omega"  # pseudo: the best by pseudo-Ω, with equal weights
     imports: tuple[str, ...] = ()  # folders of other systems' score files
     exportable: bool = False  # only members that can leave as a model

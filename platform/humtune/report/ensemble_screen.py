@@ -10,8 +10,8 @@ from rich.text import Text
 
 from humtune.ensemble.record import EnsembleRecord
 from humtune.ledger import Ledger
-from humtune.report.ensembles import figures_line, front_cells, member_cells, told, way_cells
-from humtune.report.ways import ALL
+from humtune.report.ensembles import all_ensembles, figures_line, front_cells, member_cells, told, way_cells
+from humtune.report.ways import ALL, ways
 
 SHORT_LEGEND = (
     "Ω in percent on clips that did not choose, mean ± standard deviation over the splits; more: than the",
@@ -33,6 +33,19 @@ def to_terminal(records: Sequence[EnsembleRecord]) -> list[RenderableType]:
         columns = [f"{machines[-1]}, members at most", "", "Ω", "networks"]
         parts += ["", _table(columns, points)]
     return parts
+
+
+def ensemble_lines(ledger: Ledger) -> list[str]:
+    """A line for each ensemble of a search: what a list of its trials ends with."""
+    lines = []
+    for record in all_ensembles(ledger):
+        omega = [way.cells[0] for way in ways([record]) if way.name == "ensemble"]
+        figure = f", Ω {omega[0]} on clips that did not choose" if omega else ""
+        how = ", transductive" if record.transductive else ""
+        lines.append(
+            f"{record.id}: {len(record.members)} of {record.settings.candidates} candidates{figure}{how}"
+        )
+    return lines
 
 
 def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType]:

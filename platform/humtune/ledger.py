@@ -109,6 +109,7 @@ class Plan(Frozen):
     data_hash: dict[str, str]  # machine -> content hash of its bank
     probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
     judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
+    holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial
@@ -158,13 +159,14 @@ class Ledger:
             raise HumtuneError(f"{self.storage.uri}/{name} can't be read: {_first(error)}") from error
 
     def clips(self, machine: str) -> ClipTable:
-        """The machine's scored clips (held out, select, report, probes); the order of every score vector."""
+        """The machine's scored clips, that is all but those to train on; the order of every score vector."""
         return ClipTable.from_json(self.storage.read(f"{self.name}/clips/{machine}.json"))
 
     def bank(self, machine: str) -> ClipBank:
         """The machine's recordings, with the role of each clip; memory-mapped."""
-        bank = ClipBank.open(self.storage, self.plan.banks[machine])
-        return replace(bank, table=assign_roles(bank.table))
+        plan = self.plan
+        bank = ClipBank.open(self.storage, plan.banks[machine])
+        return replace(bank, table=assign_roles(bank.table, holdout=plan.holdout))
 
     def probes(self, machine: str) -> ClipBank | None:
         """The machine's probes, memory-mapped; None where the search has none."""

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import decide, false_alarm_rate, threshold_from
+from humtune.evaluation.calibration import GammaTail, Standard, decide, false_alarm_rate, threshold_from
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 10])
@@ -49,3 +49,57 @@ def test_too_few_clips_give_the_highest_score_and_say_so():
 def test_a_score_on_the_threshold_is_no_alarm():
     np.testing.assert_array_equal(decide([0.5, 1.0, 1.5], 1.0), [False, False, True])
     assert np.isnan(false_alarm_rate([], 1.0))
+
+
+@pytest.mark.parametrize("scale", [Standard, GammaTail])
+def test_a_scale_needs_two_clips_with_finite_scores(scale):
+    with pytest.raises(HumtuneError, match="needs 2 held-out normal clips or more, got 1"):
+        scale.of([1.0])
+    with pytest.raises(HumtuneError, match="held-out normal clip has the score inf"):
+        scale.of([1.0, np.inf])
+
+
+def test_standard_scores_count_standard_deviations():
+    scale = Standard.of([1.0, 3.0])
+    np.testing.assert_allclose(scale([[2.0, 3.0], [5.0, 0.0]]), [[0, 1], [3, -2]])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    held_out=st.lists(st.floats(-1e6, 1e6) | st.integers(-2, 2), min_size=2, max_size=40),
+    scores=st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40),
+)
+def test_a_gamma_tail_is_finite_and_never_turns_an_order_around(held_out, scores):
+    found = GammaTail.of(held_out)(np.sort(scores))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= -1e-9 * np.abs(found).max()).all()
+
+
+@pytest.mark.parametrize("clips", [100, 1000])
+def test_a_gamma_tail_makes_normal_clips_normal(clips):
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(50):
+        scale = GammaTail.of(rng.gamma(3, 2, clips))
+        found = scale(rng.gamma(3, 2, 2000))
+        shares.append([np.mean(found > z) for z in (0, 1.2816, 2.3263)])
+    mean = np.mean(shares, axis=0)
+    np.testing.assert_allclose(mean[:2], [0.5, 0.1], rtol=0.1)
+    assert mean[2] == pytest.approx(0.01, abs=0.005)
+
+
+def test_a_gamma_tail_tells_apart_what_exceeds_every_held_out_clip():
+    held_out = np.random.default_rng(0).gamma(3, 2, 100)
+    scale = GammaTail.of(held_out)
+    beyond = held_out.max() * np.array([1.0, 1.1, 2, 20, 2000])
+    assert (np.diff(scale(beyond)) > 0).all()
+    one_by_one = [float(scale(score)) for score in beyond]
+    np.testing.assert_array_equal(one_by_one, scale(beyond))
+
+
+def test_two_detectors_with_other_units_have_the_same_calibrated_scores():
+    rng = np.random.default_rng(0)
+    held_out, scores = rng.gamma(3, 2, 100), rng.gamma(4, 3, 50)
+    np.testing.assert_allclose(
+        GammaTail.of(70 * held_out - 900)(70 * scores - 900), GammaTail.of(held_out)(scores), rtol=1e-6
+    )

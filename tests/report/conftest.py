@@ -11,11 +11,18 @@ from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipT
 from humtune.storage import Storage
 
 
-def clip_table(machine, *, per_cell=10, held_out=30, sections=(0, 1), report=True, truth=True, domains=True):
-    """Selecting clips, held-out clips and (with or without truth) clips that are only reported."""
+def clip_table(
+    machine, *, per_cell=10, held_out=30, sections=(0, 1), report=True, truth=True, domains=True, hidden=0
+):
+    """Selecting, hidden and held-out clips, and (with or without truth) clips that are only reported."""
     cells = [(d, y) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)]
     rows = [("train", 0, SOURCE, NORMAL, Role.HELD_OUT)] * held_out
-    rows += [("test", s, d, y, Role.SELECT) for s in sections for d, y in cells for _ in range(per_cell)]
+    rows += [
+        ("test", s, d, y, Role.HIDDEN if i < hidden else Role.SELECT)
+        for s in sections
+        for d, y in cells
+        for i in range(per_cell)
+    ]
     if report:
         known = [(d, y) if truth else (UNKNOWN, UNKNOWN) for d, y in cells]
         rows += [

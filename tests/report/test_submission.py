@@ -13,7 +13,7 @@ from humtune.evaluation.submission import evaluate_folder
 from humtune.ledger import TrialState
 from humtune.report.best import measure
 from humtune.report.submission import write_submission
-from humtune.sounds.table import NORMAL, TARGET, Role
+from humtune.sounds.table import NORMAL, TARGET, ClipTable, Role
 
 LABELS, DOMAINS = ("normal", "anomaly"), ("source", "target")
 
@@ -104,6 +104,19 @@ def test_a_machine_that_can_not_be_written_keeps_no_other_from_it(bench, make_cl
         assert sentence.startswith(word)
     result = run("submit", ledger.name, "--out", tmp_path / "out", "--storage", ledger.storage.uri, code=1)
     assert "fan: no held-out normal clips" in result.stderr
+
+
+def test_hidden_clips_are_part_of_a_submission_and_probes_are_not(bench, make_clips, tmp_path):
+    table = make_clips("fan", hidden=5)
+    probes = table.take(table.having(Role.HELD_OUT)).with_columns(
+        name=[f"fault-{i}.wav" for i in range(30)], part="fault", split="test", label=1, role=str(Role.PROBE)
+    )
+    clips = ClipTable.concatenate([table, probes])
+    ledger = bench.search(clips={"fan": clips})
+    bench.trial(ledger, "fan", 0)
+    assert write_submission(ledger, tmp_path / "out").clips == (table.split == "test").sum()
+    told = {name for names in read_folder(tmp_path / "out").values() for name in names}
+    assert told == set(table.name[table.split == "test"])
 
 
 def test_the_folder_holds_every_test_clip_in_order_with_the_reports_decisions(ledger, tables, tmp_path):

@@ -56,6 +56,21 @@ def test_scores_are_of_the_clips_and_then_of_the_probes(
         assert measured.pseudo[name] == PseudoCells(table).omega(vector)
 
 
+def test_hidden_clips_are_scored_and_have_no_part_in_any_figure(bank: ClipBank, detector: Detector) -> None:
+    role = bank.table.role.copy()
+    role[bank.table.having(Role.SELECT)[::3]] = Role.HIDDEN  # a clip of each cell
+    hiding = replace(bank, table=replace(bank.table, role=role))
+    measured = Yardstick(hiding, None).measure(detector)
+    table = scored_table(hiding, None)
+    hidden = table.having(Role.HIDDEN)
+    assert len(hidden) == 8
+    for name, vector in measured.scores.items():
+        assert np.isfinite(vector[hidden]).all()
+        shuffled = vector.copy()
+        shuffled[hidden] = np.random.default_rng(0).normal(size=len(hidden))
+        assert measured.omega[name] == omega(shuffled, Cells.of(table, Role.SELECT))
+
+
 def test_a_claimed_section_is_believed(bank: ClipBank, probes: ClipBank, detector: Detector) -> None:
     """A clip's own section has the training clips that are like it; another's are further off."""
     vector = Yardstick(bank, probes).measure(detector).scores["cosine"]

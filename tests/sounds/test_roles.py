@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from humtune.errors import UsageError
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
@@ -102,3 +103,58 @@ def test_every_cell_keeps_clips_to_train_on(cells, share):
     for cell, size in sizes.items():
         assert taken[cell] < size
         assert taken[cell] == (0 if share == 0 or size == 1 else min(max(1, round(share * size)), size - 1))
+
+
+CELLS = [(s, d, y) for s in (0, 1) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)]
+
+
+def labelled(per_cell: int = 10) -> list[Row]:
+    return [("dev", "test", *cell, "") for cell in CELLS for _ in range(per_cell)]
+
+
+def hidden(clips: ClipTable) -> Counter:
+    chosen = clips.take(clips.having(Role.HIDDEN))
+    return Counter(zip(chosen.section.tolist(), chosen.domain.tolist(), chosen.label.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 5), (0.3, 3), (0.8, 8)])
+def test_a_holdout_hides_its_share_of_every_cell_and_nothing_else(share: float, count: int):
+    rows = [*train(40), *labelled(), ("dev", "test", 0, SOURCE, UNKNOWN, ""), ("eval", "test", 3, 0, 1, "")]
+    before, after = assign_roles(table(rows)), assign_roles(table(rows), holdout=share)
+    assert hidden(after) == dict.fromkeys(CELLS, count)
+    assert not hidden(before)
+    changed = before.role != after.role
+    assert set(before.role[changed]) == {Role.SELECT}
+    assert set(after.role[changed]) == {Role.HIDDEN}
+
+
+def test_what_is_hidden_does_not_depend_on_order_and_differs_from_cell_to_cell():
+    clips = table([*train(20), *labelled()])
+    first = assign_roles(clips, holdout=0.5)
+    order = np.random.default_rng(1).permutation(len(clips))
+    np.testing.assert_array_equal(assign_roles(clips.take(order), holdout=0.5).role, first.role[order])
+    np.testing.assert_array_equal(assign_roles(first, holdout=0.5).role, first.role)
+    assert not np.array_equal(assign_roles(clips, holdout=0.5, seed=1).role, first.role)
+    by_cell = (first.role[20:] == Role.HIDDEN).reshape(len(CELLS), -1)
+    assert len(np.unique(by_cell, axis=0)) > 4
+
+
+@pytest.mark.parametrize(
+    ("gone", "share", "words"),
+    [
+        (7, 0.5, r"fan section 01 target: --holdout 0.5 hides 2 of 3 anomalous clips.*4 or more are needed"),
+        (0, 0.1, r"fan section 00 source: --holdout 0.1 hides 1 of 10 normal clips.*closer to 0.5"),
+        (0, 0.9, r"hides 9 of 10 normal clips; both sides need 2"),
+        (0, 1.0, r"--holdout 1: it is a share"),
+        (0, -0.5, r"--holdout -0.5: it is a share"),
+    ],
+)
+def test_a_holdout_that_leaves_a_side_too_small_is_refused(gone: int, share: float, words: str):
+    rows = labelled()
+    with pytest.raises(UsageError, match=words):
+        assign_roles(table(rows[: len(rows) - gone]), holdout=share)
+
+
+def test_without_labels_there_is_nothing_to_hide():
+    with pytest.raises(UsageError, match="fan has no labelled dev test clips to hide; leave out --holdout"):
+        assign_roles(table(train(20)), holdout=0.5)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to run on; `auto` on one of its nodes.")]
 Slots = Annotated[int, typer.Option(min=0, help="Trials at a time; 0: as many as fit.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="Trials per machine; of a grid or list, the first.")]
+Holdout = Annotated[
+    float, typer.Option(help="Share of the labelled clips that nothing is chosen by, to be reported on.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,6 +39,7 @@ def search(
     trials: Trials = None,
     labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
     settings: Settings = None,
+    holdout: Holdout = 0.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
@@ -63,11 +67,17 @@ def search(
     run.check_device(device, address)
     resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
     if dry_run:
-        _print_cost(chosen, data, place, wanted, resources)
+        _print_cost(chosen, data, place, wanted, resources, holdout)
         return
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
-        chosen, name=search_name, data=data, storage=place, machines=wanted, resources=resources
+        chosen,
+        name=search_name,
+        data=data,
+        storage=place,
+        machines=wanted,
+        resources=resources,
+        holdout=holdout,
     )
     for line in silent_rows(chosen, ledger.plan.machines):
         Console().print(line, highlight=False, soft_wrap=True)
@@ -127,7 +137,12 @@ def _gpus(device: str, gpus: float | None) -> float:
 
 
 def _print_cost(
-    space: "Space", data: Path, storage: "Storage", machines: list[str] | None, resources: "Resources"
+    space: "Space",
+    data: Path,
+    storage: "Storage",
+    machines: list[str] | None,
+    resources: "Resources",
+    holdout: float,
 ) -> None:
     from rich.progress import track
     from rich.table import Table
@@ -136,7 +151,7 @@ def _print_cost(
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
 
-    banks = fitting_banks(space, data, storage, machines)
+    banks = fitting_banks(space, data, storage, machines, holdout=holdout)
     table = Table("machine", "size", "ms a chunk", "a trial", "trials", "in all")
     console, total = Console(), 0.0
     for bank in banks.values():

@@ -1,14 +1,26 @@
-"""From scores to decisions: a threshold out of normal clips that the detector never saw."""
+"""What held-out normal clips say of a score: a threshold, and a scale on which detectors compare.
+
+Everything here works one clip at a time; `transductive` has what is left to scores without held-out clips.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, ndtri_exp
+from scipy.stats import gamma
 
 from humtune.errors import HumtuneError, UsageError
 
 FALSE_ALARMS = 0.1  # share of normal clips that a threshold may flag, where nobody asks for another
+LEAST_CLIPS = 2  # held-out clips: one has no spread
+LEAST_SPREAD = 1e-6  # of the scores' size: below it they differ by float32 rounding alone
+BODY = 0.9  # share of held-out clips below the parametric tail: where the DCASE baselines put their threshold
+
+_SKEW = (0.05, 2.0)  # from nearly normal to exponential: a gamma has no heavier tail to one side only
+_LEAST_SHARE = 1e-200  # of clips in the tail that float64 can still tell from none
 
 
 @dataclass(frozen=True)
@@ -27,13 +39,11 @@ def threshold_from(held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS) -
     Scores [N] of normal clips kept out of training and reference. With fewer than 1 / false_alarms clips no
     quantile can tell that rate: the highest score is taken, and a note says so.
     """
-    scores = np.asarray(held_out, np.float64).ravel()
     if not 0 < false_alarms < 1:
         raise UsageError(f"a false-alarm rate lies between 0 and 1, got {false_alarms}")
-    if scores.size == 0:
+    if np.size(held_out) == 0:
         raise HumtuneError("no held-out normal clips: a threshold needs scores of clips that trained nothing")
-    if not np.isfinite(scores).all():
-        raise HumtuneError(f"a held-out normal clip has the score {scores[~np.isfinite(scores)][0]}")
+    scores = _finite(held_out)
     needed = math.ceil(1 / false_alarms - 1e-9)
     note = None
     if scores.size < needed:
@@ -54,3 +64,79 @@ def false_alarm_rate(normal: ArrayLike, threshold: float) -> float:
     """The share of normal clips' scores that would raise an alarm; NaN without clips."""
     alarms = decide(normal, threshold)
     return float(alarms.mean()) if alarms.size else math.nan
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Scores in standard deviations above the mean of held-out normal clips."""
+
+    mean: float
+    spread: float
+
+    @classmethod
+    def of(cls, held_out: ArrayLike) -> "Standard":
+        """The scale of held-out scores [N]; HumtuneError with fewer than two, or for one not finite."""
+        scores = _finite(held_out)
+        if scores.size < LEAST_CLIPS:
+            raise HumtuneError(
+                f"calibration needs {LEAST_CLIPS} held-out normal clips or more, got {scores.size}"
+            )
+        least = LEAST_SPREAD * max(LEAST_SPREAD, float(np.abs(scores).max()))
+        return cls(float(scores.mean()), max(float(scores.std()), least))
+
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated scores, of the same shape."""
+        return (np.asarray(scores, np.float64) - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class GammaTail:
+    """How unusual a score is among held-out normal clips, as a quantile of the standard normal distribution.
+
+    The body is the held-out clips' own distribution, between them interpolated. Above its 90 % quantile,
+    where few clips are left and pAUC is decided, a gamma distribution goes on, fitted by mean, spread and
+    skewness (Pearson's type III; the DCASE baselines fit a gamma to training scores for their thresholds). It
+    keeps rising, so that anomalies beyond every held-out clip don't tie.
+    """
+
+    knots: tuple[float, ...]  # held-out scores up to the tail, sorted, without doubles
+    shares: tuple[float, ...]  # of held-out clips below each knot, ties counting half
+    scale: Standard
+    skew: float
+
+    @classmethod
+    def of(cls, held_out: ArrayLike) -> "GammaTail":
+        """The distribution of held-out scores [N]; HumtuneError as `Standard.of`."""
+        scale = Standard.of(held_out)
+        scores = np.sort(_finite(held_out))
+        knots, first, counts = np.unique(scores, return_index=True, return_counts=True)
+        shares = (first + counts / 2) / scores.size
+        body = (shares <= BODY) | (np.arange(knots.size) == 0)
+        skew = float(np.clip(np.mean(scale(scores) ** 3), *_SKEW))
+        return cls(tuple(knots[body].tolist()), tuple(shares[body].tolist()), scale, skew)
+
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated scores, of the same shape: 1.28 where one in ten normal clips lies above."""
+        scores = np.asarray(scores, np.float64)
+        z, first, last = self.scale(scores), self.scale(self.knots[0]), float(self.scale(self.knots[-1]))
+        body = np.interp(scores, self.knots, ndtri(np.array(self.shares)))
+        end = max(last, float(self._tail.isf(_LEAST_SHARE)))
+        log_share = self._log_survival(np.clip(z, last, end)) - self._log_survival(last)
+        tail = -ndtri_exp(np.log1p(-self.shares[-1]) + log_share)
+        # A straight line beyond both ends, where no distribution is left to measure by.
+        return np.asarray(np.where(z > last, tail, body) + np.minimum(z - first, 0) + np.maximum(z - end, 0))
+
+    def _log_survival(self, z: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(np.log(np.maximum(self._tail.sf(z), _LEAST_SHARE)))
+
+    @property
+    def _tail(self) -> Any:
+        """The gamma distribution of mean 0, standard deviation 1 and this skewness."""
+        return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
+
+
+def _finite(held_out: ArrayLike) -> NDArray[np.float64]:
+    scores = np.asarray(held_out, np.float64).ravel()
+    if not np.isfinite(scores).all():
+        raise HumtuneError(f"a held-out normal clip has the score {scores[~np.isfinite(scores)][0]}")
+    return scores

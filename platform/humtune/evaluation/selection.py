@@ -1,5 +1,6 @@
 """Choosing the best candidate without believing its own score: cross-fitted Ω."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,13 +12,18 @@ from humtune.evaluation.metrics import harmonic_mean, omega
 
 SPLITS = 20
 
+Chooser = Callable[[Array, Cells], Array]  # candidates [K, N] and the clips that choose -> one score [N]
+Halve = Callable[[Cells, np.random.Generator], tuple[Cells, Cells]]
+
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
     """What choosing the best candidate is worth on clips that did not choose it."""
 
     splits: Array  # [S], official Ω, the mean of a split's two halves
-    chosen: NDArray[np.int64]  # [K], how often each candidate was chosen, out of 2 S
+    chosen: NDArray[
+        np.int64
+    ]  # [K], how often each candidate was chosen, out of 2 S; [0] where they are joined
 
     @property
     def mean(self) -> float:
@@ -48,6 +54,31 @@ def cross_fit(scores: ArrayLike, cells: Cells, *, splits: int = SPLITS, seed: in
             chosen[best] += 1
             values[split, way] = reading[best]
     return CrossFitted(splits=values.mean(axis=1), chosen=chosen)
+
+
+def cross_fit_choosers(
+    choosers: Mapping[str, Chooser],
+    scores: ArrayLike,
+    cells: Cells,
+    *,
+    splits: int = SPLITS,
+    seed: int = 0,
+    halve: Halve | None = None,
+) -> dict[str, CrossFitted]:
+    """Let every chooser make one score [N] of scores [K, N] by half of the clips; read it on the other half.
+
+    All see the same splits, those of `cross_fit` with that seed, so that their differences are paired.
+    `halve` splits cells in another way than `halves`.
+    """
+    scores = np.atleast_2d(np.asarray(scores, np.float64))
+    rng = np.random.default_rng(seed)
+    values = {name: np.empty((splits, 2)) for name in choosers}
+    for split in range(splits):
+        first, second = (halve or halves)(cells, rng)
+        for way, (choosing, reading) in enumerate(((first, second), (second, first))):
+            for name, choose in choosers.items():
+                values[name][split, way] = omega(choose(scores, choosing), reading)
+    return {name: CrossFitted(v.mean(axis=1), np.zeros(0, np.int64)) for name, v in values.items()}
 
 
 def cross_fit_machines(machines: list[CrossFitted]) -> CrossFitted:

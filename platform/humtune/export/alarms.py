@@ -9,14 +9,14 @@ from humtune.evaluation.calibration import decide
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 _DOMAINS = {SOURCE: "source", TARGET: "target"}
-_PARTS = {Role.SELECT: "dev", Role.REPORT: "eval"}
+_PARTS = {Role.SELECT: "dev", Role.HIDDEN: "hidden", Role.REPORT: "eval"}
 
 
 @dataclass(frozen=True)
 class Alarms:
     """Test clips of one part and domain, and the shares of them above the threshold, 0…1."""
 
-    part: str  # "dev": the clips that chose the detector; "eval": the others
+    part: str  # "dev": the clips that chose the detector; "hidden", "eval": others
     domain: str  # "source", "target", or "any" where the data set names none
     normals: int
     false_alarms: float

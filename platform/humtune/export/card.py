@@ -112,6 +112,7 @@ def _clips(clips: ClipTable) -> str:
     uses = {
         Role.HELD_OUT: "normal training clips held out, for the threshold",
         Role.SELECT: "labelled test clips",
+        Role.HIDDEN: "labelled test clips that chose nothing",
         Role.REPORT: "test clips that are only reported",
     }
     counts = Counter(clips.role.tolist())

@@ -80,7 +80,7 @@ def write_submission(ledger: Ledger, out: Path) -> Submission:
 def _entry(ledger: Ledger, best: TrialRecord) -> _Entry:
     clips, scores = ledger.clips(best.machine), read_scores(ledger, best.id, best.best_score)
     threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=FALSE_ALARMS)
-    test = np.flatnonzero(clips.split == "test")
+    test = clips.having(Role.SELECT, Role.HIDDEN, Role.REPORT)  # probes are no clips of the challenge
     if not test.size:
         raise HumtuneError("the search had no test clips")
     test = test[np.argsort(clips.name[test], kind="stable")]

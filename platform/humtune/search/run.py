@@ -60,15 +60,19 @@ def prepare(
     storage: Storage,
     machines: Sequence[str] | None = None,
     resources: Resources = DEFAULT,
+    holdout: float = 0.0,
 ) -> Ledger:
-    """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet."""
+    """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet.
+
+    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses.
+    """
     if name in TAKEN:
         raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
     if name in searches(storage):
         raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
-    banks = fitting_banks(space, data, storage, machines)
+    banks = fitting_banks(space, data, storage, machines, holdout=holdout)
     probes = {m: make_probes(bank, strangers(data, m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
     holds = {machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {}
@@ -83,6 +87,7 @@ def prepare(
         data_hash={m: bank.hash for m, bank in banks.items()},
         probes={m: bank.folder for m, bank in probes.items() if bank},
         judged_by={m: objective_of(space.objective, table) for m, table in clips.items()},
+        holdout=holdout,
         device=resources.device,
         cpus=resources.cpus,
         gpus=resources.gpus,
@@ -95,11 +100,11 @@ def prepare(
 
 
 def fitting_banks(
-    space: Space, data: Path, storage: Storage, machines: Sequence[str] | None
+    space: Space, data: Path, storage: Storage, machines: Sequence[str] | None, *, holdout: float = 0.0
 ) -> dict[str, ClipBank]:
     """The machines' recordings with the roles of their clips, each shown to fit the space."""
     banks = {
-        machine: replace(bank, table=assign_roles(bank.table))
+        machine: replace(bank, table=assign_roles(bank.table, holdout=holdout))
         for machine, bank in load_banks(data, storage, machines).items()
     }
     for bank in banks.values():

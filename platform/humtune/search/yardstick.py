@@ -87,7 +87,7 @@ class Yardstick:
 
 def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
     """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
-    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
+    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)
 
 
 def scored_table(bank: ClipBank, probes: ClipBank | None) -> ClipTable:

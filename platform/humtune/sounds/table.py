@@ -20,6 +20,7 @@ class Role(StrEnum):
     TRAIN = "train"  # fits the network and is the reference of the scores
     HELD_OUT = "held_out"  # normal, kept out of both: thresholds and calibration
     SELECT = "select"  # labelled test clips whose Ω chooses
+    HIDDEN = "hidden"  # labelled test clips that a search asked not to be chosen by
     REPORT = "report"  # test clips that are only reported, with or without truth
     PROBE = "probe"  # made, not recorded: what stands in for anomalies where nobody has any
 

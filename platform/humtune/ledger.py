@@ -29,6 +29,10 @@ from humtune.storage import Storage
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
 
+Origin = Literal["first", "sampler", "grid", "confirm"]  # why there is a trial
+
+CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
+
 SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
 
 
@@ -56,7 +60,7 @@ class TrialRecord(Frozen):
     id: str  # "<machine>-<number>", the folder below trials/
     machine: str
     number: int  # counts within the machine, from 0
-    origin: Literal["first", "sampler", "grid"]
+    origin: Origin
     params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
     config: TrialConfig
     state: TrialState = TrialState.RUNNING
@@ -110,6 +114,8 @@ class Plan(Frozen):
     probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
     judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
+    confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
+    confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial

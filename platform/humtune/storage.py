@@ -82,6 +82,16 @@ class Storage:
         selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
 
+    def stamps(self, folder: str) -> dict[str, tuple[int, int]]:
+        """Modification time (ns) and size of every file below a folder, by name; a single listing."""
+        selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True, recursive=True)
+        skip = len(f"{self._root}/{folder}/")
+        return {
+            info.path[skip:]: (info.mtime_ns or 0, info.size)
+            for info in self._fs.get_file_info(selector)
+            if info.is_file
+        }
+
     def put_folder(self, name: str, folder: Path) -> None:
         """Bring a flat local folder to its place, whole; it is moved where it can be. What is there stays."""
         if not self.is_local:

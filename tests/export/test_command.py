@@ -4,8 +4,11 @@ import typer
 from typer.testing import CliRunner
 
 from humtune.cli.export import export
+from humtune.ensemble.make import make_ensembles
 from humtune.errors import UsageError
+from humtune.export.choice import exportable
 from humtune.report.best import best_trial
+from humtune.runtime.info import MODEL
 
 
 @pytest.fixture
@@ -46,3 +49,11 @@ def test_a_machine_that_failed_is_told_and_the_exit_code_says_so(run, ledger, tm
     result = run("small", "--out", tmp_path / "models", code=1)
     assert "valve-00000/detector.pt is missing" in result.stderr
     assert (tmp_path / "models" / "fan").is_dir()
+
+
+def test_an_ensemble_that_the_search_made_is_exported_by_its_name(run, ledger, tmp_path):
+    make_ensembles(ledger, machines=["fan"], members=2, allowed=exportable)
+    result = run("small", "--out", tmp_path / "models", "--ensemble")
+    line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["fan"])
+    assert line.split()[1:3] == ["fan-ensemble", "ensemble"]
+    assert (tmp_path / "models" / "fan" / MODEL).stat().st_size > 0

@@ -15,7 +15,8 @@ from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.detector.head import Embeddings
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import Threshold
-from humtune.export.onnx import OPSET, export_onnx, least_samples
+from humtune.export.graph import Member, least_samples
+from humtune.export.onnx import OPSET, export_onnx
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.audio import read_audio, to_waveform
 
@@ -60,7 +61,7 @@ def run(graph: bytes, waveform: np.ndarray) -> float:
 def test_a_detector_without_reference_is_refused(make_detector):
     detector = make_detector(VARIANTS["mel"]).without_reference()
     with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
-        export_onnx(detector, "cosine", {})
+        export_onnx([Member(detector, "cosine")], {})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, s
     detector = make_detector(VARIANTS[variant])
     wanted = detector.score(detector.embed(noises, TESTED))[score_type]
     detector.train()  # the graph must not depend on what the detector was doing
-    graph = export_onnx(detector, score_type, {})
+    graph = export_onnx([Member(detector, score_type)], {})
     found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())  # else a small difference would say nothing
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
@@ -104,7 +105,7 @@ def test_every_score_of_every_head_is_exported(make_detector, noises, score_type
     detector.reference = replace(detector.reference, section=chunks % 2, label=chunks % 3)
     tested = replace(detector.embed(noises, TESTED), section=None)
     wanted = detector.score(tested)[score_type]
-    graph = export_onnx(detector, score_type, {})
+    graph = export_onnx([Member(detector, score_type)], {})
     found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
@@ -114,7 +115,7 @@ def test_a_detector_that_cannot_join_its_scores_is_refused(make_detector):
     detector = make_detector(FUSED)
     detector.fusion = None
     with pytest.raises(HumtuneError, match="fan does not know how to join its score types"):
-        export_onnx(detector, "fusion", {})
+        export_onnx([Member(detector, "fusion")], {})
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "embedding"])
@@ -124,10 +125,10 @@ def test_fusion_is_one_graph_with_all_its_scores(make_detector, noises, aggregat
     wanted = detector.score(detector.embed(noises, TESTED))
     z = np.stack([(wanted[t] - detector.fusion.centre[t]) / detector.fusion.spread[t] for t in PARTS])
     assert len(set(z.argmin(axis=0))) > 1  # more than one type has its say
-    graph = export_onnx(detector, "fusion", {})
+    graph = export_onnx([Member(detector, "fusion")], {})
     found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
     np.testing.assert_allclose(found, wanted["fusion"], rtol=0, atol=TOLERANCE * wanted["fusion"].std())
-    network = len(export_onnx(detector, "cosine", {}))
+    network = len(export_onnx([Member(detector, "cosine")], {}))
     assert len(graph) < 1.3 * network  # the network is in it once
 
 
@@ -140,7 +141,7 @@ def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
     detector = make_detector(VARIANTS["mel"], bank)
     tested = np.arange(12, len(files))
     wanted = detector.score(detector.embed(bank, tested))["cosine"]
-    graph = export_onnx(detector, "cosine", {})
+    graph = export_onnx([Member(detector, "cosine")], {})
     found = np.array([run(graph, to_waveform(bank.clip(int(i)))) for i in tested])
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
@@ -148,8 +149,8 @@ def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
 def test_every_length_from_one_chunk_on(make_detector, make_bank):
     config = VARIANTS["linear, not a power of two"]
     detector = make_detector(config)
-    graph = export_onnx(detector, "cosine", {})
-    least, hop = least_samples(config.spectrogram), config.spectrogram.hop
+    graph = export_onnx([Member(detector, "cosine")], {})
+    least, hop = least_samples([Member(detector, "nll")]), config.spectrogram.hop
     lengths = [least, least + 1, least + hop - 1, least + hop, 2 * least + 1, 5 * least + 7, 400_001]
     rng = np.random.default_rng(0)
     clips = [rng.integers(-9_000, 9_000, length).astype(np.int16) for length in lengths]
@@ -162,7 +163,7 @@ def test_every_length_from_one_chunk_on(make_detector, make_bank):
 
 def test_silence_and_full_scale_have_scores(make_detector, make_bank):
     detector = make_detector(VARIANTS["mel"])
-    graph = export_onnx(detector, "nll", {})
+    graph = export_onnx([Member(detector, "nll")], {})
     rng = np.random.default_rng(0)
     for clip in (np.zeros(40_000, np.int16), rng.choice([-32_768, 32_767], 40_000).astype(np.int16)):
         wanted = detector.score(detector.embed(make_bank([clip]), np.arange(1)))["nll"][0]
@@ -174,7 +175,7 @@ def test_the_file_is_one_and_says_what_it_is(make_detector, capfd, recwarn):
     mean, count = detector.reference.mean, 2_000  # a reference that outweighs the network
     many = mean.repeat(-(-count // len(mean)), 1)[:count].clone()
     detector.reference = Embeddings(many, many.clone(), detector.reference.clip.repeat(99)[:count])
-    graph = export_onnx(detector, "nll", {"machine": "fan", "humtune": "1.2"})
+    graph = export_onnx([Member(detector, "nll")], {"machine": "fan", "humtune": "1.2"})
     said = capfd.readouterr()
     assert (said.out, said.err, list(recwarn)) == ("", "", [])
     model = onnx.load_from_string(graph)
@@ -199,7 +200,7 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, noises, tm
         score_type="nll",
         threshold=Threshold(value=float(np.median(wanted)), false_alarms=0.1, clips=12),
         sample_rate=16_000,
-        least_samples=least_samples(config.spectrogram),
+        least_samples=least_samples([Member(detector, "nll")]),
         search="s",
         trial="fan-00000",
         configuration={},
@@ -207,7 +208,7 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, noises, tm
         versions={},
     )
     metadata = {name: getattr(info, name) for name in ("machine", "search", "trial", "score_type")}
-    (tmp_path / MODEL).write_bytes(export_onnx(detector, "nll", metadata))
+    (tmp_path / MODEL).write_bytes(export_onnx([Member(detector, "nll")], metadata))
     (tmp_path / INFO).write_text(info.model_dump_json())
     np.savez(tmp_path / "clips.npz", *[to_waveform(noises.clip(int(i))) for i in TESTED])
     program = (

@@ -5,6 +5,7 @@ import pytest
 
 from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.errors import HumtuneError
+from humtune.export.graph import Member
 from humtune.export.parity import LEDGER_TOLERANCE, TOLERANCE, check_parity
 
 CLIPS = np.arange(12, 16)
@@ -33,7 +34,9 @@ def wanted(detector, noises):
 
 
 def check(detector, noises, graph, recorded, spread):
-    return check_parity(Graph(graph), detector, noises, CLIPS, recorded=recorded, spread=spread)
+    return check_parity(
+        Graph(graph), [Member(detector, "nll")], noises, CLIPS, recorded=recorded, spread=spread
+    )
 
 
 @pytest.mark.parametrize("off", [2 * TOLERANCE, 1.0, np.nan])

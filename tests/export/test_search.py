@@ -134,7 +134,7 @@ def test_the_model_scores_recordings_as_the_search_did(exported):
     found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in scored])
     np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-4 * recorded.std())
     assert model.parity < 1e-4
-    assert model.size == (model.folder / MODEL).stat().st_size
+    assert model.cost.size == (model.folder / MODEL).stat().st_size
     threshold = threshold_from(recorded[clips.having(Role.HELD_OUT)], false_alarms=0.25)
     assert scorer.info.threshold == threshold
     assert list(model.alarms) == count_alarms(clips, recorded, threshold.value)
@@ -161,7 +161,7 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     folder = exports.models[0].folder
     card = (folder / CARD).read_text()
     info, best = read_info(folder), best_trial(ledger.records("fan"))
-    assert f"| Ω on the labelled dev clips | {100 * best.objective:.1f} |" in card
+    assert f"| Ω on the labelled dev clips | {100 * best.objective:.1f} (" in card
     figures = info.figures
     for where in ("dev source", "dev target", "eval source", "eval target"):
         key = where.replace(" ", "_")

@@ -239,3 +239,56 @@ def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
     finish(humtune("export", "blind", "--out", tmp_path / "models", storage=tmp_path))
     assert (tmp_path / "models" / "fan" / "model.onnx").exists()
     assert "No anomaly" in (tmp_path / "models" / "valve" / "README.md").read_text()
+
+
+def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(recordings: Path, tmp_path: Path) -> None:
+    space = write_space(tmp_path, trials=3)
+    words = ("--data", recordings, "--machines", "fan", "--name", "h")
+    refused = humtune("search", space, *words, "--holdout", "0.9", storage=tmp_path)
+    out, _ = refused.communicate(timeout=120)
+    assert refused.returncode == 2
+    assert "--holdout 0.9 hides 4 of 4 normal clips" in out
+    finish(humtune("search", space, *words, "--holdout", "0.5", storage=tmp_path))
+    ledger = Ledger(Storage(tmp_path), "h")
+    clips = ledger.clips("fan")
+    assert (
+        Counter(clips.role.tolist())["hidden"] == Counter(clips.role.tolist())["select"] == 2 * 4 * 2
+    )  # of two dev sections
+    before = {r.id: r for r in ledger.records()}
+
+    said = finish(humtune("resume", "h", "--confirm", "1", "--seeds", "3", storage=tmp_path))
+    assert "[confirms 3/3]" in said
+    found = {r.id: r for r in ledger.records()}
+    assert {k: found[k] for k in before} == before
+    again = [r for r in found.values() if r.origin == "confirm"]
+    best = max(before.values(), key=lambda r: r.objective)
+    assert [(r.state, r.params) for r in again] == [(TrialState.COMPLETE, best.params)] * 3
+    assert len({r.config.seed for r in again} | {best.config.seed}) == 4
+    assert len({r.objective for r in again}) > 1
+    for record in found.values():
+        for name, value in record.omega.items():
+            scores = ledger.scores(record.id, name)
+            assert float(omega(scores, Cells.of(clips, Role.SELECT))) == value
+    finish(humtune("resume", "h", storage=tmp_path))
+    assert {r.id: r for r in ledger.records()} == found  # nothing is left to do
+
+    said = finish(humtune("report", "h", "--json", storage=tmp_path))
+    told = json.loads(said[said.index("{") :])
+    row = told["rows"][0]
+    means = {s: sum(r.omega[s] for r in again) / 3 for s in again[0].omega}
+    score = max(means, key=lambda s: means[s])
+    assert (row["score"], row["seeds"]) == (score, 3)
+    assert row["omega_confirmed"] == pytest.approx(100 * means[score], abs=1e-3)
+    assert row["trial"] == sorted(again, key=lambda r: (r.omega[score], r.number))[1].id
+    assert row["omega_hidden_low"] <= row["omega_hidden_official"] <= row["omega_hidden_high"]
+    finish(humtune("export", "h", "--out", tmp_path / "models", storage=tmp_path))
+    info = json.loads((tmp_path / "models" / "fan" / "model.json").read_text())
+    assert (info["trial"], info["score_type"]) == (row["trial"], row["score"])
+    card = (tmp_path / "models" / "fan" / "README.md").read_text()
+    assert "16 labelled test clips that chose nothing" in card
+    assert "**Ω hidden**" in card
+    assert "trained again" in card
+    finish(humtune("submit", "h", "--out", tmp_path / "submission", storage=tmp_path))
+    lines = [f.read_text().splitlines() for f in (tmp_path / "submission").glob("anomaly_score_*.csv")]
+    test = [*recordings.glob("*/fan/test/*.wav")]
+    assert sum(map(len, lines)) == len(test) > 32

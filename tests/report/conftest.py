@@ -75,6 +75,7 @@ class Bench:
         state=TrialState.COMPLETE,
         epochs=3,
         gains=None,
+        mu=None,
         **changes,
     ):
         """Write a trial: its scores are noise, and higher by `skill` × their gain for anomalies."""
@@ -92,10 +93,10 @@ class Bench:
             machine=machine,
             number=number,
             origin="sampler",
-            params={"head.mu": 5.0 + number},
+            params={"head.mu": 5.0 + number if mu is None else mu},
             config=TrialConfig(
                 spectrogram=Spectrogram(n_fft=512, chunk_frames=128, n_mels=None, db=False),
-                head=VariationalHead(mu=5.0 + number, sigma2=0.5, beta_class=10),
+                head=VariationalHead(mu=5.0 + number if mu is None else mu, sigma2=0.5, beta_class=10),
             ),
             state=state,
             started=1.7e9 + 60 * number,

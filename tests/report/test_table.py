@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from humtune.ledger import TrialState
-from humtune.report.columns import FIELDS, LEGEND
+from humtune.report.columns import LEGEND, fields
 from humtune.report.rows import Row
 from humtune.report.sheet import span
 from humtune.report.table import Report, to_terminal
@@ -39,7 +39,8 @@ def test_what_is_written_is_what_is_returned(bench):
         *(f"fans/report/{m}-{f}.png" for m in ("fan", "valve") for f in ("scores", "roc", "history")),
     }
     rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/table.csv").decode())))
-    assert [row["machine"] for row in rows] == ["fan", "valve", "all"]
+    told = [(row["machine"], row["choice"]) for row in rows]
+    assert told == [(m, c) for c in ("best", "one for all") for m in ("fan", "valve", "all")]
     fan = report.rows[0]
     assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.omega_cross_fitted, abs=1e-4)
     assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.omega_eval_paper, abs=1e-4)
@@ -52,10 +53,15 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     report = write_report(filled(bench))
     text = bench.storage.read("fans/report/table.md").decode()
     head, _, first, second, last, *_ = [line for line in text.splitlines() if line.startswith("|")]
-    assert head.count("|") == first.count("|") == len(FIELDS) + 2
+    assert head.count("|") == first.count("|") == len(fields(report.rows)) + 2
     row = report.rows[0]
+    interval = f"{100 * row.omega_select_low:.1f}–{100 * row.omega_select_high:.1f}"
     assert f"| **{100 * row.omega_cross_fitted:.1f}±{100 * row.omega_cross_fitted_spread:.1f}** |" in first
-    assert f"| {100 * row.omega_select_official:.1f} | {100 * row.omega_select_paper:.1f} |" in first
+    official, paper = 100 * row.omega_select_official, 100 * row.omega_select_paper
+    assert f"| {official:.1f} | {interval} | {paper:.1f} |" in first
+    assert f"| {row.within_noise} of 4 |" in first
+    assert "Ω hidden" not in head
+    assert "Ω confirmed" not in head
     assert "| 512 | 128 | linear | no | variational | 6 | 0.5 | 10 | cosine |" in first
     assert second.startswith("| valve |")
     assert last.startswith("| all | – |")

@@ -64,6 +64,21 @@ def test_the_table_counts_every_state_and_names_the_best(bench: Make) -> None:
     assert shown[0] == "hums: 0 s gone, 1 min 12 s left"
 
 
+def test_what_confirms_is_counted_apart(bench: Make) -> None:
+    search = bench(machines=("fan",), trials=2)
+    search.ledger.write_plan(search.ledger.plan.model_copy(update={"confirm": 1, "confirm_seeds": 2}))
+    studies = search.studies()
+    console = log()
+    with LiveTable(studies, slots=1, console=console):
+        search.play(studies, studies.ask(), 0.7)
+        assert any("fan │ 1/2, 0/2 confirm │" in line for line in lines(studies))
+        search.play(studies, studies.ask(), 0.6)
+        search.play(studies, studies.ask(), 0.65)
+        assert any("fan │ 2/2, 1/2 confirm │ 0 │ 0 │ 0 │ Ω 65.0" in line for line in lines(studies))
+    said = [line.split(" Ω")[0] for line in console.file.getvalue().splitlines()]
+    assert said == ["fan-00000 [1/2]", "fan-00001 [2/2]", "fan-00002 [confirms 1/2]"]
+
+
 def test_the_table_at_the_end(bench: Make) -> None:
     search = bench(machines=("fan",), trials=1)
     studies = search.studies()

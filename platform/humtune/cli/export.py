@@ -19,10 +19,14 @@ def export(
     false_alarm_rate: Annotated[
         float, typer.Option(help="Share of normal recordings that the threshold may flag.")
     ] = 0.1,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
+    ] = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
 
+    With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score.
     Example: humtune export first --out models --false-alarm-rate 0.05
     """
     from humtune.ledger import Ledger
@@ -32,7 +36,9 @@ def export(
     from humtune.export.search import export_search
 
     wanted = [m.strip() for m in machines.split(",")] if machines else None
-    exports = export_search(ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate)
+    exports = export_search(
+        ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate, ensemble=ensemble
+    )
     _print(exports, out)
     raise typer.Exit(1 if exports.failed else 0)
 
@@ -41,11 +47,14 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich import box
     from rich.table import Table
 
+    from humtune.export.cost import SECONDS
     from humtune.report.sheet import percent
 
     console, errors = Console(), Console(stderr=True)
-    table = Table("machine", "trial", "score", box=box.SIMPLE_HEAD)
-    for column in ("Ω select", "cross-fitted", "threshold", "MB"):
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("machine", "trial", "score"):
+        table.add_column(name, no_wrap=True)
+    for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):
         table.add_column(column, justify="right")
     for model in exports.models:
         info = model.info
@@ -56,9 +65,11 @@ def _print(exports: "Exports", out: Path) -> None:
             info.score_type,
             *map(percent, omegas),
             f"{info.threshold.value:.4g}",
-            f"{model.size / 1e6:.1f}",
+            f"{model.cost.size / 1e6:.1f}",
+            f"{1e3 * model.cost.seconds:.0f}",
         )
     console.print(table)
+    console.print(f"ms: one core, a clip of {SECONDS:g} s", highlight=False)
     notes = [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
     notes += [f"{m.info.machine}: {m.left_out}" for m in exports.models if m.left_out]
     for line in notes:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from humtune import __version__
-from humtune.cli import data, evaluate, export, report, score, search, submit, track
+from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, track
 from humtune.errors import HumtuneError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(report.runs)
 app.command()(report.show)
 app.command()(report.report)
 app.command()(track.track)
+app.command()(ensemble.ensemble)
 app.command()(export.export)
 app.command()(score.score)
 app.command()(evaluate.evaluate)

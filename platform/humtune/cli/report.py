@@ -41,7 +41,7 @@ def report(
     written = write_report(ledger)
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
-        rows = [row.to_percent() for row in written.rows]
+        rows = [row.to_percent() for row in (*written.rows, *written.others)]
         typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
         return
     console = Console(highlight=False)
@@ -51,9 +51,8 @@ def report(
         console.print(point_table.to_terminal(written.points), "")
     for line in (*SHORT_LEGEND, *pointer([row.machine for row in written.rows])):
         console.print(line, style="dim")
-    for row in written.rows:
-        if row.note:
-            console.print(row.note, markup=False)
+    for note in (*(row.note for row in written.rows if row.note), *written.notes):
+        console.print(note, markup=False)
     for file in files[:4]:
         console.print(f"written: {file}", markup=False, soft_wrap=True)
 
@@ -103,7 +102,9 @@ def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None
 
 def show(
     name: SearchName,
-    trial: Annotated[str | None, typer.Argument(metavar="TRIAL", help="A trial, such as fan-00012.")] = None,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="TRIAL", help="A trial or an ensemble: fan-00012, fan-ensemble.")
+    ] = None,
     as_json: AsJson = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
@@ -119,6 +120,9 @@ def show(
 
     ledger = Ledger.open(Storage(storage), name)
     console = Console(highlight=False)
+    if trial and trial.endswith("-ensemble"):
+        _show_ensemble(ledger, trial, as_json=as_json)
+        return
     if trial:
         record = ledger.read(trial)
         if as_json:
@@ -131,3 +135,16 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         console.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
+
+
+def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from humtune.ensemble.record import SUFFIX, read_ensemble
+    from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
+
+    record = read_ensemble(ledger, name.removesuffix(SUFFIX))
+    if as_json:
+        typer.echo(json.dumps(ensemble_dict(ledger, record), indent=1))
+    else:
+        Console(highlight=False).print(*show_ensemble(ledger, record), sep="\n")

@@ -87,13 +87,17 @@ def search(
 def resume(
     name: SearchName,
     trials: Trials = None,
+    confirm: Annotated[
+        int | None, typer.Option(min=1, help="Train so many of each machine's best again, with new seeds.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="New seeds for each that --confirm trains again.")] = 3,
     slots: Slots = 0,
     address: Address = None,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
-    """Go on with a search that was killed or stopped, or that shall have more trials.
+    """Go on with a search that was killed or stopped, or that shall have more trials or its best confirmed.
 
-    Example: humtune resume quick --trials 50
+    Example: humtune resume quick --confirm 3 --seeds 5
     """
     from humtune.ledger import Ledger
     from humtune.storage import Storage
@@ -101,6 +105,9 @@ def resume(
     ledger = Ledger.open(Storage(storage), name)
     if trials is not None:
         ledger.write_plan(ledger.plan.model_copy(update={"trials": trials}))
+    if confirm is not None:
+        wish = {"confirm": confirm, "confirm_seeds": seeds}
+        ledger.write_plan(ledger.plan.model_copy(update=wish))
     _run(ledger, address, slots)
 
 
@@ -123,7 +130,7 @@ def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
     studies = run(ledger, address=address, slots=slots)
     console = Console()
     place = storage_option(ledger.storage)
-    left = sum(max(0, m.quota - len(m.ended)) for m in studies.machines.values())
+    left = sum(machine.left for machine in studies.machines.values())
     if left:
         console.print(f"{left} trials are left: humtune resume {ledger.name}{place}", soft_wrap=True)
     console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)

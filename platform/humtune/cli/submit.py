@@ -11,6 +11,9 @@ from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 def submit(
     name: SearchName,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files.")] = Path("submission"),
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Each machine's ensemble in the place of its best trial.")
+    ] = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Write a search's DCASE submission: scores and decisions of each machine's best trial, dev and eval.
@@ -25,7 +28,7 @@ def submit(
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
     from humtune.report.submission import write_submission
 
-    written = write_submission(ledger, out)
+    written = write_submission(ledger, out, ensembles=ensemble)
     console, errors = (
         Console(stderr=e, highlight=False, soft_wrap=True, markup=False) for e in (False, True)
     )

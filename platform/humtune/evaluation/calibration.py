@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, ndtri_exp
-from scipy.stats import gamma
 
 from humtune.errors import HumtuneError, UsageError
 
@@ -117,14 +115,21 @@ class GammaTail:
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Calibrated scores, of the same shape: 1.28 where one in ten normal clips lies above."""
+        from scipy.special import ndtri, ndtri_exp  # here: a threshold alone does without scipy's import time
+
         scores = np.asarray(scores, np.float64)
         z, first, last = self.scale(scores), self.scale(self.knots[0]), float(self.scale(self.knots[-1]))
         body = np.interp(scores, self.knots, ndtri(np.array(self.shares)))
-        end = max(last, float(self._tail.isf(_LEAST_SHARE)))
+        end = float(self.scale(self.end))
         log_share = self._log_survival(np.clip(z, last, end)) - self._log_survival(last)
         tail = -ndtri_exp(np.log1p(-self.shares[-1]) + log_share)
         # A straight line beyond both ends, where no distribution is left to measure by.
         return np.asarray(np.where(z > last, tail, body) + np.minimum(z - first, 0) + np.maximum(z - end, 0))
+
+    @property
+    def end(self) -> float:
+        """The score at which the gamma tail ends and a straight line begins."""
+        return max(self.knots[-1], self.scale.mean + self.scale.spread * float(self._tail.isf(_LEAST_SHARE)))
 
     def _log_survival(self, z: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(np.log(np.maximum(self._tail.sf(z), _LEAST_SHARE)))
@@ -132,6 +137,8 @@ class GammaTail:
     @property
     def _tail(self) -> Any:
         """The gamma distribution of mean 0, standard deviation 1 and this skewness."""
+        from scipy.stats import gamma
+
         return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
 
 

@@ -1,13 +1,14 @@
 """The model card: what an exported model is, how good it is, and how to run it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from humtune.config import TEST_CHUNKS, leaves
-from humtune.evaluation.selection import SPLITS
+from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.alarms import Alarms
-from humtune.ledger import Plan, TrialState
-from humtune.report.best import Measured
+from humtune.export.blueprint import Blueprint
+from humtune.export.cost import SECONDS, Cost
+from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.ledger import Plan
 from humtune.report.sheet import percent
 from humtune.runtime.info import MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
@@ -16,10 +17,10 @@ _CARD = """\
 # {machine}
 
 Hears whether a {machine} sounds as it should. `{model}` maps a recording (mono, {rate} Hz, float32 in
-[-1, 1]) to an anomaly score, higher is stranger: spectrogram, {chunks} chunks, network and the {score} score
-against the training recordings, all in one graph. A score above **{threshold:.6g}** counts as an anomaly.
+[-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
+**{threshold:.6g}** counts as an anomaly.
 
-Trial `{trial}` of the search `{search}`, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
+{origin} of the search `{search}`, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
 {onnxruntime}, opset {opset}).
 
 ## Run it
@@ -59,53 +60,64 @@ Recordings: `{data}`, content hash `{data_hash}`.
 
 {alarms}
 
-## Configuration
+## {heading}
 
 {configuration}
+
+## Size and speed
+
+{costs}
+
+One clip at a time on one core of the computer that made it, other work there included.
 
 ## Limits
 
 - It knows the machines, microphones and rooms of its training recordings; others need their own search.
 - It takes what those recordings hold for healthy. A fault that was there all along is not heard.
-- A score says how strange a recording is, not what is broken, nor how badly.
+{limits}- A score says how strange a recording is, not what is broken, nor how badly.
 - A recording of less than {seconds:.2f} s ({least} samples) is repeated to that length by `humtune score`.
-- The graph's scores were compared with the trained detector's on held-out recordings: they differ by at most
-  {parity:.1e} of the scores' spread.
+- The graph's scores were compared with those of what was trained, on held-out recordings: they differ by at
+  most {parity:.1e} of the scores' spread.
 """
 
 
 def model_card(
     info: ModelInfo,
-    measured: Measured,
+    plan: Blueprint,
     alarms: Sequence[Alarms],
+    costs: Mapping[str, Cost],
     *,
-    plan: Plan,
+    ledger: Plan,
     parity: float,
-    left_out: str | None = None,
 ) -> str:
-    """The card as Markdown; figures in percent."""
+    """The card as Markdown; figures in percent, `costs` by the name of the model that they are of."""
+    measured = plan.measured
+    story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
     return _CARD.format(
         machine=info.machine,
         model=MODEL,
         rate=info.sample_rate,
-        chunks=TEST_CHUNKS,
-        score=info.score_type,
         threshold=info.threshold.value,
-        trial=info.trial,
         search=info.search,
         **info.versions,
         least=info.least_samples,
         seconds=info.least_samples / info.sample_rate,
-        data=plan.data,
-        data_hash=plan.data_hash[info.machine],
+        data=ledger.data,
+        data_hash=ledger.data_hash[info.machine],
         clips=_clips(measured.clips),
-        figures=_table(("", "%"), _figures(info.figures)),
-        selection=_selection(measured) + (f"\n\n{left_out}." if left_out else ""),
+        figures=markdown(("", "%"), _figures(info.figures)),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),
-        configuration=_table(("setting", "value"), leaves(info.configuration)),
+        costs=_costs(costs),
         parity=parity,
+        **vars(story) | {"selection": story.selection + (f"\n\n{plan.left_out}." if plan.left_out else "")},
     )
+
+
+def _costs(costs: Mapping[str, Cost]) -> str:
+    header = ("", "MB", f"ms a clip of {SECONDS:g} s")
+    rows = ((name, f"{c.size / 1e6:.2f}", f"{1e3 * c.seconds:.1f}") for name, c in costs.items())
+    return markdown(header, rows)
 
 
 def _clips(clips: ClipTable) -> str:
@@ -123,7 +135,10 @@ def _clips(clips: ClipTable) -> str:
 
 def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
     names = {
+        "omega_hidden_official": "**Ω hidden** (on labelled clips that nothing chose by)",
+        "omega_hidden_paper": "Ω with a pAUC per domain, same clips",
         "omega_cross_fitted": "**Ω cross-fitted** (on clips that did not choose)",
+        "omega_confirmed": "Ω confirmed (mean over new seeds, on the labelled dev clips)",
         "pseudo": "pseudo-Ω (held-out clips against probes)",
         "omega_select_official": "Ω on the labelled dev clips",
         "omega_select_paper": "Ω with a pAUC per domain (the paper's), same clips",
@@ -136,27 +151,11 @@ def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
     for key, name in names.items():
         if key in figures:
             spread = figures.get(f"{key}_spread")
-            yield name, percent(figures[key]) + (f" ± {percent(spread)}" if spread is not None else "")
-
-
-def _selection(measured: Measured) -> str:
-    complete = sum(r.state == TrialState.COMPLETE for r in measured.records)
-    among = f"of {complete} complete ones ({len(measured.records)} in all)"
-    if measured.best and measured.best.judged_by == "pseudo":
-        return (
-            f"The trial has the highest pseudo-Ω {among}, with the better of its score types. No anomaly\n"
-            "was looked at: probes stood in for them (disturbed clips, other machines, false sections)."
-        )
-    text = (
-        f"The trial has the highest Ω {among} on the labelled dev clips, with the better of its score\n"
-        "types; being the best of many, that Ω is too high."
-    )
-    if measured.cross_fitted:
-        text += (
-            "\nCross-fitted Ω is what choosing so is worth: chosen on half of the clips, read on the other;\n"
-            f"mean ± standard deviation of {SPLITS} splits."
-        )
-    return text
+            told = percent(figures[key]) + (f" ± {percent(spread)}" if spread is not None else "")
+            interval = [figures.get(key.replace("official", side)) for side in ("low", "high")]
+            if key.endswith("_official") and None not in interval:
+                told += f" ({' – '.join(map(percent, interval))} with {100 * LEVEL:.0f} %)"
+            yield name, told
 
 
 def _threshold(info: ModelInfo) -> str:
@@ -176,9 +175,4 @@ def _alarms(alarms: Sequence[Alarms]) -> str:
         (f"{a.part} {a.domain}", a.normals, percent(a.false_alarms), a.anomalies, percent(a.caught))
         for a in alarms
     )
-    return _table(header, rows)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return markdown(header, rows)

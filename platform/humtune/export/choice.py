@@ -6,7 +6,7 @@ from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
 from humtune.report.best import Measured, measure
 
-_WHY = "scores a clip against its own section, which an exported model can't know"
+WHY = "scores a clip against its own section, which an exported model can't know"
 
 
 def exportable(config: TrialConfig, score_type: str) -> bool:
@@ -23,7 +23,7 @@ def measure_exportable(ledger: Ledger, machine: str) -> Measured:
     measured = measure(ledger, machine, allowed=exportable)
     if measured.best is None and (left := measured.left_out):
         raise HumtuneError(
-            f"{machine}: {left.id} {_WHY}, and so does every other complete trial; "
+            f"{machine}: {left.id} {WHY}, and so does every other complete trial; "
             "search without scoring.pool: section and with more score types than neg_logit"
         )
     return measured
@@ -37,5 +37,5 @@ def left_out_note(measured: Measured) -> str | None:
     figure = "Ω" if best.judged_by == "omega" else "pseudo-Ω"
     return (
         f"{left.id} with {left.best_score} is left out, though its {figure} is "
-        f"{100 * (left.objective - best.objective):.1f} points higher: it {_WHY}"
+        f"{100 * measured.lead:.1f} points higher: it {WHY}"
     )

@@ -1,10 +1,13 @@
-"""Does the exported graph say what the detector says? Asked on real recordings before anything is written."""
+"""Does the exported graph say what the detectors say? Asked on real recordings before anything is written."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.detector.detector import Detector
 from humtune.errors import HumtuneError
+from humtune.evaluation.cells import Array
+from humtune.export.graph import Member
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
@@ -19,19 +22,19 @@ CLIPS = 8
 
 def check_parity(
     scorer: Scorer,
-    detector: Detector,
+    members: Sequence[Member],
     bank: ClipBank,
     clips: NDArray[np.intp],
     *,
-    recorded: NDArray[np.float64],
+    recorded: Array,
     spread: float,
 ) -> float:
-    """The largest difference between graph and detector, in the spread of the machine's scores.
+    """The largest difference between graph and detectors, in the spread of the machine's scores.
 
-    Compares the graph with the detector on the bank's `clips` [n], and the detector with the scores that were
-    `recorded` [n] of them when it was trained. HumtuneError with the figures where either is off.
+    Compares the graph with its members on the bank's `clips` [n], and these with the scores that were
+    `recorded` [n] of them when they were trained. HumtuneError with the figures where either is off.
     """
-    wanted = detector.score(detector.embed(bank, clips))[scorer.info.score_type]
+    wanted = member_scores(members, bank, clips)
     found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in clips])
     floor = ROUNDING * max(1.0, float(np.abs(wanted).max()))
     name = f"{scorer.info.machine}, {scorer.info.trial}"
@@ -39,12 +42,22 @@ def check_parity(
     if not off <= max(LEDGER_TOLERANCE * spread, floor):
         raise HumtuneError(
             f"{name}: its weights give {scorer.info.score_type} scores up to {off:.3g} away from the "
-            f"recorded ones (their spread is {spread:.3g}); the trial's files don't belong together"
+            f"recorded ones (their spread is {spread:.3g}); the files of a trial don't belong together"
         )
     off = float(np.abs(found - wanted).max())
     if not off <= max(TOLERANCE * spread, floor):
         raise HumtuneError(
             f"{name}: the ONNX model's {scorer.info.score_type} scores are up to {off:.3g} away from the "
-            f"detector's (their spread is {spread:.3g}, allowed are {TOLERANCE:g} of it); it was not written"
+            f"detectors' (their spread is {spread:.3g}, allowed are {TOLERANCE:g} of it); it was not written"
         )
     return off / spread if spread > 0 else 0.0
+
+
+def member_scores(members: Sequence[Member], bank: ClipBank, clips: NDArray[np.intp]) -> Array:
+    """What the members say of the bank's clips [n] by their detectors and calibrations, without any graph."""
+    embedded = {member.detector: member.detector.embed(bank, clips) for member in members}
+    total = np.zeros(len(clips))
+    for member in members:
+        score = member.detector.score(embedded[member.detector])[member.score_type]
+        total += member.weight * (member.calibration(score) if member.calibration else score)
+    return total

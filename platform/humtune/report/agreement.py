@@ -10,7 +10,8 @@ from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
 from humtune.ledger import Ledger, TrialRecord
-from humtune.report.best import candidate_scores, complete_trials
+from humtune.report.best import candidate_scores
+from humtune.report.configurations import searched_trials
 from humtune.report.sheet import MISSING, percent, to_markdown
 from humtune.sounds.table import ClipTable, Role
 
@@ -33,7 +34,7 @@ class Agreement:
 def agreement(ledger: Ledger, records: Sequence[TrialRecord], clips: ClipTable) -> Agreement | None:
     """The agreement over a machine's complete trials; None without labels, probes or enough candidates."""
     cells = PseudoCells(clips)
-    if not complete_trials(records) or not labelled(clips) or not cells.kinds:
+    if not searched_trials(records) or not labelled(clips) or not cells.kinds:
         return None
     scores = candidate_scores(ledger, records)
     if len(scores) < LEAST:

@@ -1,18 +1,23 @@
 """The columns of a report's table, and what they mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
 from humtune.ledger import SYMBOLS
-from humtune.report.rows import Row
-from humtune.report.sheet import MISSING, percent, span
+from humtune.report.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
+from humtune.report.sheet import MISSING, percent, span, to_markdown
 
 LEGEND = (
     "Ω cross-fitted: official Ω of what the search finds, on clips that did not choose it. Trial and score "
     "type are chosen on half of the selecting clips of each section, domain and label and read on the other "
     f"half; mean ± standard deviation of {SPLITS} splits.",
     "Ω select: on the labelled dev clips, which makes it too high where they chose the trial.",
+    f"{100 * LEVEL:.0f} %: the interval of what other clips of the same recordings would give, from "
+    f"{SAMPLES:,} draws of each cell's clips. It doesn't mend a figure that is too high from being chosen.",
+    "within noise: candidates (trial × score type) that may truly be the best, of all there were; the one "
+    f"that is, is among them with {SURE:.0%}.",
     "pseudo-Ω: harmonic mean of AUC and pAUC of held-out training clips against probes (disturbed clips, "
     "other machines, false sections). Where it chose the trial, no label was looked at: Ω select is honest.",
     "Ω eval: on test clips that chose nothing, where their truth is known.",
@@ -25,9 +30,23 @@ LEGEND = (
     "trials: complete + pruned + failed. time: the work of all trials, added up.",
     "all: harmonic means over all values of all machines, as the challenge ranks; cross-fitted per split.",
 )
+HIDDEN_LEGEND = (
+    "Ω hidden: on the labelled dev clips that --holdout hid from search, early stopping and every choice.",
+)
+CONFIRMED_LEGEND = (
+    "Ω confirmed: mean ± standard deviation over new seeds of the configuration that is best by that mean; "
+    "the trial shown is the one with their median Ω. Cross-fitting is of the search's own trials.",
+)
+OTHERS_LEGEND = (
+    "one for all: the parameters and score type with the highest Ω over all machines, of those that were "
+    "tried on every one; cross-fitted in the same way.",
+    "label-free: trial and score type with the highest pseudo-Ω (the fusion, where the trial has it), on "
+    "labelled clips that had no part in it: what the search gives without labelled anomalies.",
+)
 SHORT_LEGEND = (
-    "In percent. Ω cross-fitted (official) is read on clips that did not choose, Ω select on those that did.",
-    "trials: complete + pruned + failed. The whole legend is in table.md.",
+    "In percent. Ω cross-fitted (official) is read on clips that did not choose, Ω select on those that did,",
+    "Ω hidden on clips that nothing chose by. trials: complete + pruned + failed.",
+    "The whole legend is in table.md.",
 )
 
 
@@ -41,6 +60,19 @@ def _mels(row: Row) -> str:
 
 def _db(row: Row) -> str:
     return MISSING if row.db is None else "yes" if row.db else "no"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return MISSING if low is None else f"{percent(low)}–{percent(high)}"
+
+
+def _confirmed(row: Row) -> str:
+    spread = "" if row.omega_confirmed_spread is None else f"±{percent(row.omega_confirmed_spread)}"
+    return percent(row.omega_confirmed) + spread
+
+
+def _within(row: Row) -> str:
+    return MISSING if row.within_noise is None else f"{row.within_noise} of {row.candidates}"
 
 
 def _cross_fitted(row: Row) -> str:
@@ -62,10 +94,17 @@ FIELDS: dict[str, Callable[[Row], str]] = {
     "chosen by": lambda r: SYMBOLS.get(r.judged_by or "", MISSING),
     "pseudo-Ω": lambda r: percent(r.pseudo),
     "Ω cross-fitted": _cross_fitted,
+    "Ω hidden, official": lambda r: percent(r.omega_hidden_official),
+    "Ω hidden, 90 %": lambda r: _interval(r.omega_hidden_low, r.omega_hidden_high),
+    "Ω hidden, paper": lambda r: percent(r.omega_hidden_paper),
+    "Ω confirmed": _confirmed,
+    "new seeds": lambda r: MISSING if r.seeds is None else f"{r.seeds}",
     "Ω select, official": lambda r: percent(r.omega_select_official),
+    "Ω select, 90 %": lambda r: _interval(r.omega_select_low, r.omega_select_high),
     "Ω select, paper": lambda r: percent(r.omega_select_paper),
     "Ω eval, official": lambda r: percent(r.omega_eval_official),
     "Ω eval, paper": lambda r: percent(r.omega_eval_paper),
+    "within noise": _within,
     "AUC source": lambda r: percent(r.auc_source),
     "AUC target": lambda r: percent(r.auc_target),
     "pAUC": lambda r: percent(r.pauc),
@@ -73,4 +112,81 @@ FIELDS: dict[str, Callable[[Row], str]] = {
     "trials": lambda r: f"{r.complete}+{r.pruned}+{r.failed}",
     "time": lambda r: span(r.seconds),
 }
-HEADLINE = list(FIELDS).index("Ω cross-fitted")
+_HIDDEN = ("Ω hidden, official", "Ω hidden, 90 %", "Ω hidden, paper")
+_CONFIRMED = ("Ω confirmed", "new seeds")
+
+
+def fields(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
+    """The columns that some rows need: without those of a holdout or of confirmation where there was none."""
+    unused: tuple[str, ...] = ()
+    if all(row.omega_hidden_official is None for row in rows):
+        unused += _HIDDEN
+    if all(row.seeds is None for row in rows):
+        unused += _CONFIRMED
+    return {name: show for name, show in FIELDS.items() if name not in unused}
+
+
+def headline(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns that tell what the search is worth: on hidden clips where there are some."""
+    return _HIDDEN[:2] if _HIDDEN[0] in fields(rows) else ("Ω cross-fitted",)
+
+
+def legend(rows: Sequence[Row], others: Sequence[Row] = ()) -> tuple[str, ...]:
+    """What the columns of some rows mean."""
+    names = fields(rows)
+    found: tuple[str, ...] = LEGEND
+    for lines, wanted in ((HIDDEN_LEGEND, _HIDDEN[0] in names), (CONFIRMED_LEGEND, _CONFIRMED[0] in names)):
+        found += lines if wanted else ()
+    return found + (OTHERS_LEGEND if others else ())
+
+
+def lines(rows: Sequence[Row], others: Sequence[Row] = ()) -> list[tuple[str, list[str], bool]]:
+    """The table with rows as columns: name of the line, a cell a row, whether it is of the headline.
+
+    The last lines hold the honest Ω of other ways to choose: hidden, else cross-fitted, else of select.
+    """
+    best = headline(rows)
+    found = [(name, [show(row) for row in rows], name in best) for name, show in fields(rows).items()]
+    for choice in (ONE_FOR_ALL, LABEL_FREE):
+        known = {row.machine: honest(row) for row in others if row.choice == choice}
+        if known:
+            found.append((f"{choice}, Ω", [known.get(row.machine, MISSING) for row in rows], False))
+    return found
+
+
+def honest(row: Row) -> str:
+    """A row's Ω on clips that had no part in its choice."""
+    if row.omega_hidden_official is not None:
+        return percent(row.omega_hidden_official)
+    return percent(row.omega_select_official) if row.choice == LABEL_FREE else _cross_fitted(row)
+
+
+OTHER_FIELDS: dict[str, Callable[[Row], str]] = {
+    "machine": lambda r: r.machine,
+    "trial": lambda r: r.trial or MISSING,
+    **{
+        name: FIELDS[name]
+        for name in (
+            "score",
+            "Ω cross-fitted",
+            "Ω hidden, official",
+            "Ω hidden, 90 %",
+            "Ω select, official",
+            "Ω select, 90 %",
+            "Ω eval, official",
+        )
+    },
+}
+
+
+def others_block(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
+    """Lines of Markdown that set the best beside one configuration for all and the label-free choice."""
+    if not others:
+        return []
+    shown = fields(rows)
+    names = [name for name in OTHER_FIELDS if name not in _HIDDEN or name in shown]
+    cells = []
+    for choice in (BEST, ONE_FOR_ALL, LABEL_FREE):
+        chosen = [row for row in (*rows, *others) if row.choice == choice]
+        cells += [[choice, *(OTHER_FIELDS[name](row) for name in names)] for row in chosen]
+    return ["", "## Other ways to choose", "", to_markdown(["choice", *names], cells, left=3)]

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from humtune.ledger import Ledger, ParamValue
 from humtune.report.average import Average
+from humtune.report.configurations import searched_trials
 from humtune.report.points import Clips, Point, measure_points, shared_points
 from humtune.report.rows import ALL
 from humtune.report.sheet import MISSING, in_percent, to_csv, to_markdown
@@ -29,9 +30,9 @@ def wants_points(ledger: Ledger) -> bool:
     if ledger.plan.space.get("sampler") in ("grid", "listed"):
         return True
     seen: set[Any] = set()
-    for record in ledger.records():
+    for record in searched_trials(ledger.records()):
         point = (record.machine, *sorted(record.params.items()))
-        if record.judged and point in seen:
+        if point in seen:
             return True
         seen.add(point)
     return False

@@ -14,7 +14,8 @@ from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger, ParamValue, TrialRecord
 from humtune.report.average import Average
-from humtune.report.best import complete_trials, read_scores
+from humtune.report.best import read_scores
+from humtune.report.configurations import searched_trials
 from humtune.report.rows import ALL
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import UNKNOWN, Role
@@ -106,7 +107,7 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     """
     points: list[Point] = []
     notes: list[str] = []
-    trials = [r for m in ledger.plan.machines for r in complete_trials(ledger.records(m))]
+    trials = [r for m in ledger.plan.machines for r in searched_trials(ledger.records(m))]
     known: dict[str, list[tuple[TrialRecord, Seed]]] = {}
     cells: dict[str, tuple[Cells | None, Cells | None]] = {}
     for record in tracked(trials, total=len(trials), title="measuring points"):

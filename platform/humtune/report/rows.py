@@ -4,21 +4,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from humtune.evaluation.metrics import Figures, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
-from humtune.ledger import TrialState
+from humtune.ledger import TrialRecord, TrialState
+from humtune.report.average import Average
 from humtune.report.best import Measured
+from humtune.report.labelled import Reading
+from humtune.report.one_for_all import Pick
 
 ALL = "all"
+BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose
 
 _FRACTIONS = ("omega_", "auc_", "pauc", "pseudo", "false_alarms")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One machine's best configuration and its figures, fractions 0…1; None where there is none."""
+    """One machine's configuration and its figures, fractions 0…1; None where there is none."""
 
     machine: str
+    choice: str = BEST  # how it was chosen: each machine's best, one for all machines, without labels
     trial: str | None = None
     n_fft: int | None = None
     chunk_frames: int | None = None
@@ -33,8 +37,19 @@ class Row:
     pseudo: float | None = None  # pseudo-Ω: held-out clips against probes
     omega_cross_fitted: float | None = None  # official, selecting clips that did not choose
     omega_cross_fitted_spread: float | None = None
+    omega_hidden_official: float | None = None  # labelled dev clips that --holdout hid
+    omega_hidden_low: float | None = None  # 90 % interval of the official one, as below
+    omega_hidden_high: float | None = None
+    omega_hidden_paper: float | None = None
     omega_select_official: float | None = None  # the labelled dev clips; those that chose, if Ω did
+    omega_select_low: float | None = None
+    omega_select_high: float | None = None
     omega_select_paper: float | None = None
+    omega_confirmed: float | None = None  # official, selecting clips: mean over the new seeds
+    omega_confirmed_spread: float | None = None
+    seeds: int | None = None  # new ones of this configuration
+    candidates: int | None = None  # trial × score type
+    within_noise: int | None = None  # those that may truly be the best
     omega_eval_official: float | None = None  # test clips that are only reported
     omega_eval_paper: float | None = None
     auc_source: float | None = None  # selecting clips, as the next two
@@ -57,26 +72,23 @@ class Row:
 
 def machine_row(measured: Measured) -> Row:
     """The row of one machine; without a complete trial it holds the counts and a note."""
-    configuration: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if best := measured.best:
-        picture, head = best.config.spectrogram, best.config.head
-        configuration = {
-            "trial": best.id,
-            "n_fft": picture.n_fft,
-            "chunk_frames": picture.chunk_frames,
-            "n_mels": picture.n_mels,
-            "db": picture.db,
-            "head": head.kind,
-            **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
-            "score": best.best_score,
-            "judged_by": best.judged_by,
-            "pseudo": best.pseudo.get(best.best_score),
+        found = _configuration(best) | {
             "false_alarms": measured.false_alarms,
+            "candidates": measured.candidates or None,
+            "within_noise": measured.within_noise,
         }
+    if again := measured.confirmed:
+        found["seeds"] = len(again.trials)
+        if again.trials[0].judged_by == "omega":
+            average = Average.of(trial.omega[again.best_score] for trial in again.trials)
+            assert average  # of one seed or more
+            found |= {"omega_confirmed": average.mean, "omega_confirmed_spread": average.spread}
     return Row(
         machine=measured.machine,
-        **configuration,
-        **_figures(measured.cross_fitted, measured.select, measured.report),
+        **found,
+        **_figures(measured.cross_fitted, measured.reading),
         **_work([measured]),
         note="; ".join(measured.notes),
     )
@@ -88,37 +100,65 @@ def overall_row(machines: Sequence[Measured]) -> Row:
     The cross-fitted Ω is, for each split, the harmonic mean of the machines' Ω; its mean and spread over the
     splits follow from that. Machines without a figure are left out of it, and the note names them.
     """
-    selects = [m.select for m in machines if m.select]
-    reports = [m.report for m in machines if m.report]
     fitted = [m.cross_fitted for m in machines if m.cross_fitted]
     return Row(
         machine=ALL,
         **_figures(
-            cross_fit_machines(fitted) if fitted else None,
-            pool(selects) if selects else None,
-            pool(reports) if reports else None,
+            cross_fit_machines(fitted) if fitted else None, Reading.pooled([m.reading for m in machines])
         ),
         **_work(machines),
         note="; ".join(_left_out(machines)),
     )
 
 
-def _figures(
-    cross_fitted: CrossFitted | None, select: Figures | None, report: Figures | None
-) -> dict[str, Any]:
+def pick_rows(choice: str, picks: Sequence[Pick]) -> list[Row]:
+    """The rows of another way to choose: a machine each, and with two or more a last one over all of them."""
+    rows = [
+        Row(
+            machine=pick.machine,
+            choice=choice,
+            **_configuration(pick.trial),
+            **_figures(pick.cross_fitted, pick.reading),
+        )
+        for pick in picks
+    ]
+    if len(picks) > 1:
+        fitted = [pick.cross_fitted for pick in picks if pick.cross_fitted]
+        whole = cross_fit_machines(fitted) if len(fitted) == len(picks) else None
+        reading = Reading.pooled([pick.reading for pick in picks])
+        rows.append(Row(machine=ALL, choice=choice, **_figures(whole, reading)))
+    return rows
+
+
+def _configuration(best: TrialRecord) -> dict[str, Any]:
+    picture, head = best.config.spectrogram, best.config.head
+    return {
+        "trial": best.id,
+        "n_fft": picture.n_fft,
+        "chunk_frames": picture.chunk_frames,
+        "n_mels": picture.n_mels,
+        "db": picture.db,
+        "head": head.kind,
+        **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
+        "score": best.best_score,
+        "judged_by": best.judged_by,
+        "pseudo": best.pseudo.get(best.best_score),
+    }
+
+
+def _figures(cross_fitted: CrossFitted | None, reading: Reading) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if cross_fitted:
         found |= {"omega_cross_fitted": cross_fitted.mean, "omega_cross_fitted_spread": cross_fitted.spread}
-    if select:
-        found |= {
-            "omega_select_official": select.omega_official,
-            "omega_select_paper": select.omega_paper,
-            "auc_source": select.auc_source,
-            "auc_target": select.auc_target,
-            "pauc": select.pauc,
-        }
-    if report:
-        found |= {"omega_eval_official": report.omega_official, "omega_eval_paper": report.omega_paper}
+    for kind, name in (("select", "select"), ("hidden", "hidden"), ("eval", "report")):
+        if figures := getattr(reading, name):
+            found[f"omega_{kind}_official"] = figures.omega_official
+            found[f"omega_{kind}_paper"] = figures.omega_paper
+        if draws := getattr(reading, f"{name}_draws", None):
+            interval = draws.interval()
+            found |= {f"omega_{kind}_low": interval.low, f"omega_{kind}_high": interval.high}
+    if select := reading.select:
+        found |= {"auc_source": select.auc_source, "auc_target": select.auc_target, "pauc": select.pauc}
     return {name: float(value) for name, value in found.items() if value == value}  # NaN: no such domain
 
 
@@ -134,10 +174,15 @@ def _work(machines: Sequence[Measured]) -> dict[str, Any]:
 
 
 def _left_out(machines: Sequence[Measured]) -> list[str]:
-    kinds = (("Ω", "select"), ("cross-fitted Ω", "cross_fitted"), ("Ω on eval", "report"))
+    figures: dict[str, list[Any]] = {
+        "Ω": [m.reading.select for m in machines],
+        "cross-fitted Ω": [m.cross_fitted for m in machines],
+        "Ω on hidden clips": [m.reading.hidden for m in machines],
+        "Ω on eval": [m.reading.report for m in machines],
+    }
     notes = []
-    for label, name in kinds:
-        without = [m.machine for m in machines if getattr(m, name) is None]
+    for label, found in figures.items():
+        without = [m.machine for m, figure in zip(machines, found, strict=True) if figure is None]
         if without and len(without) < len(machines):
             notes.append(f"{label} over all is without {', '.join(without)}")
     return notes

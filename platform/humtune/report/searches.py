@@ -11,7 +11,7 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
-from humtune.ledger import SYMBOLS, Ledger, TrialState, searches
+from humtune.ledger import CONFIRM, SYMBOLS, Ledger, TrialState, searches
 from humtune.report.best import best_trial
 from humtune.report.sheet import MISSING, in_percent, percent
 from humtune.sounds.parallel import tracked
@@ -84,7 +84,7 @@ def _summary(ledger: Ledger) -> SearchSummary:
         name=ledger.name,
         created=plan.created,
         machines=plan.machines,
-        planned=sum(map(plan.quota, plan.machines)),
+        planned=sum(map(plan.quota, plan.machines)) + sum(r.origin == CONFIRM for r in records),
         complete=states[TrialState.COMPLETE],
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],

@@ -1,4 +1,4 @@
-"""The DCASE submission folder of a search: scores and decisions of each machine's best trial."""
+"""The DCASE submission folder of a search: scores and decisions of each machine's best, or its ensemble."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.ensemble.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
@@ -20,7 +21,7 @@ class Submission:
     """What was written, and what could not be."""
 
     files: tuple[Path, ...]
-    trials: tuple[str, ...]  # the best of each machine that was written
+    trials: tuple[str, ...]  # the best of each machine that was written, or its ensemble
     clips: int
     skipped: tuple[str, ...]  # a sentence for each machine that has no best trial yet
     failed: tuple[str, ...]  # a sentence for each machine whose best trial can't be written
@@ -29,9 +30,9 @@ class Submission:
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """A machine's test clips, with the scores and decisions of its best trial."""
+    """A machine's test clips, with the scores and decisions of what speaks for it."""
 
-    trial: str
+    trial: str  # or ensemble
     clips: ClipTable
     scores: Array
     decisions: NDArray[np.bool_]
@@ -42,20 +43,23 @@ class _Entry:
         return {file_name(kind, self.clips.machine, section) for section in sections for kind in KINDS}
 
 
-def write_submission(ledger: Ledger, out: Path) -> Submission:
+def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> Submission:
     """Write `anomaly_score_…` and `decision_result_…` of all test clips, dev and eval, a pair per section.
 
     Thresholds are those of the report and the exported models: from held-out training clips. A machine that
     can't be written does not keep the others from it. UsageError where `out` holds score files that this
-    search would not replace; HumtuneError where no machine can be written.
+    search would not replace; HumtuneError where no machine can be written. With `ensembles` each machine's
+    ensemble speaks in the place of its best trial, with the weights of each clip's section.
     """
     entries: list[_Entry] = []
     skipped: list[str] = []
     failed: list[str] = []
     for machine in ledger.plan.machines:
         try:
-            best = best_trial(ledger.records(machine))
-            if best is None:
+            best = None if ensembles else best_trial(ledger.records(machine))
+            if ensembles:
+                entries.append(_ensemble_entry(ledger, read_ensemble(ledger, machine)))
+            elif best is None:
                 skipped.append(f"{machine}: no trial has run its whole budget yet")
             else:
                 entries.append(_entry(ledger, best))
@@ -80,6 +84,27 @@ def write_submission(ledger: Ledger, out: Path) -> Submission:
 def _entry(ledger: Ledger, best: TrialRecord) -> _Entry:
     clips, scores = ledger.clips(best.machine), read_scores(ledger, best.id, best.best_score)
     threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=FALSE_ALARMS)
+    return _test_entry(best.id, clips, scores, decide(scores, threshold.value), threshold.note)
+
+
+def _ensemble_entry(ledger: Ledger, record: EnsembleRecord) -> _Entry:
+    """As `_entry`; a transductive ensemble has no held-out scores, so its decisions need another rule."""
+    clips, scores = ledger.clips(record.machine), ensemble_scores(ledger, record)
+    if not record.transductive:
+        threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=FALSE_ALARMS)
+        return _test_entry(record.id, clips, scores, decide(scores, threshold.value), threshold.note)
+    decisions = np.zeros(len(clips), bool)
+    for section in np.unique(clips.section):
+        here = (clips.section == section) & np.isfinite(scores)
+        if here.any():
+            decisions[here] = decide(scores[here], float(np.median(scores[here])))
+    note = "transductive: its decisions are the upper half of each section, as test sets are half anomalous"
+    return _test_entry(record.id, clips, scores, decisions, note)
+
+
+def _test_entry(
+    name: str, clips: ClipTable, scores: Array, decisions: NDArray[np.bool_], note: str | None
+) -> _Entry:
     test = clips.having(Role.SELECT, Role.HIDDEN, Role.REPORT)  # probes are no clips of the challenge
     if not test.size:
         raise HumtuneError("the search had no test clips")
@@ -92,8 +117,8 @@ def _entry(ledger: Ledger, best: TrialRecord) -> _Entry:
     chosen = scores[test]
     if not np.isfinite(chosen).all():
         first = int(np.argmin(np.isfinite(chosen)))
-        raise HumtuneError(f"{best.id}: the score of {clips.name[test][first]} is {chosen[first]}")
-    return _Entry(best.id, clips.take(test), chosen, decide(chosen, threshold.value), threshold.note)
+        raise HumtuneError(f"{name}: the score of {clips.name[test][first]} is {chosen[first]}")
+    return _Entry(name, clips.take(test), chosen, decisions[test], note)
 
 
 def _check_foreign(out: Path, names: set[str]) -> None:

@@ -9,12 +9,12 @@ from rich import box
 from rich.table import Table
 
 from humtune.report import sheet
-from humtune.report.columns import FIELDS, HEADLINE, LEGEND
+from humtune.report.columns import fields, headline, legend, lines, others_block
 from humtune.report.points import Point
 from humtune.report.published import published_block
 from humtune.report.rows import Row
 
-_COLUMN = 8  # characters that a machine's figures take on a screen
+_COLUMN = 9  # characters that a machine's figures take on a screen
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Report:
     search: str
     rows: tuple[Row, ...]  # a machine each; with two or more a last one over all
     files: tuple[str, ...]
+    others: tuple[Row, ...] = ()  # what other ways to choose would have given
+    notes: tuple[str, ...] = ()  # on those
     points: tuple[Point, ...] = ()  # where the search tries points, not what a sampler draws
 
 
@@ -32,6 +34,7 @@ def to_markdown(
     rows: Sequence[Row],
     pictures: Mapping[tuple[str, str], str],
     *,
+    others: Sequence[Row] = (),
     points: str = "",
     blocks: Sequence[str] = (),
 ) -> str:
@@ -40,39 +43,43 @@ def to_markdown(
     Pictures are files by (machine, name); `points` is the file of the points' table, where there is one;
     `blocks` are lines of what else there is to tell.
     """
+    columns, bold = fields(rows), headline(rows)
     cells = []
     for row in rows:
-        values = [show(row) for show in FIELDS.values()]
-        values[HEADLINE] = f"**{values[HEADLINE]}**"
-        cells.append([row.machine, *values])
-    lines = [f"# {search}", "", "Ω, AUC, pAUC and false alarms in percent.", ""]
-    lines.append(sheet.to_markdown(["machine", *FIELDS], cells))
-    lines += ["", *(f"- {line}" for line in LEGEND)]
+        values = {name: show(row) for name, show in columns.items()}
+        values |= {name: f"**{values[name]}**" for name in bold}
+        cells.append([row.machine, *values.values()])
+    text = [f"# {search}", "", "Ω, AUC, pAUC and false alarms in percent.", ""]
+    text.append(sheet.to_markdown(["machine", *columns], cells))
+    text += ["", *(f"- {line}" for line in legend(rows, others))]
     if notes := [row.note for row in rows if row.note]:
-        lines += ["", "Notes", "", *(f"- {note}" for note in notes)]
+        text += ["", "Notes", "", *(f"- {note}" for note in notes)]
     if points:
-        lines += ["", f"Every point of the search, over its seeds: [{points}]({points})."]
-    lines += blocks
-    lines += published_block([row.machine for row in rows])
+        text += ["", f"Every point of the search, over its seeds: [{points}]({points})."]
+    text += others_block(rows, others)
+    text += blocks
+    text += published_block([row.machine for row in rows])
     for machine, files in groupby(pictures.items(), key=lambda picture: picture[0][0]):
-        lines += ["", f"## {machine}", "", *(f"![{name}]({file})" for (_, name), file in files)]
-    return "\n".join(lines) + "\n"
+        text += ["", f"## {machine}", "", *(f"![{name}]({file})" for (_, name), file in files)]
+    return "\n".join(text) + "\n"
 
 
 def to_terminal(report: Report, *, width: int) -> list[Table]:
     """The table for a screen of that width: machines as columns, in several tables where they are many."""
-    first = max(map(len, FIELDS)) + 1
+    first = max(len(name) for name, _, _ in lines(report.rows, report.others)) + 1
     room = max(1, (width - first) // (_COLUMN + 1))
     blocks = math.ceil(len(report.rows) / room)
     size = math.ceil(len(report.rows) / blocks)
-    return [_block(report.search, report.rows[i : i + size]) for i in range(0, len(report.rows), size)]
+    blocks_of = range(0, len(report.rows), size)
+    return [_block(report, report.rows[i : i + size]) for i in blocks_of]
 
 
-def _block(search: str, rows: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column(search, no_wrap=True)
+def _block(report: Report, rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
+    table.add_column(report.search, no_wrap=True)
+    here = [report.rows.index(row) for row in rows]
     for row in rows:
         table.add_column(row.machine, justify="right", min_width=_COLUMN, overflow="fold")
-    for i, (field, show) in enumerate(FIELDS.items()):
-        table.add_row(field, *map(show, rows), style="bold" if i == HEADLINE else None)
+    for name, cells, bold in lines(report.rows, report.others):
+        table.add_row(name, *(cells[i] for i in here), style="bold" if bold else None)
     return table

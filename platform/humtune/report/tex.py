@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from humtune.report.columns import FIELDS, HEADLINE
+from humtune.report.columns import lines as table_lines
 from humtune.report.rows import Row
 
 _SIGNS = {
@@ -16,7 +16,7 @@ _SIGNS = {
 }
 
 
-def to_tex(search: str, rows: Sequence[Row]) -> str:
+def to_tex(search: str, rows: Sequence[Row], others: Sequence[Row] = ()) -> str:
     r"""The rows as a tabular to be included; figures in percent. Needs \usepackage{booktabs}."""
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -26,9 +26,9 @@ def to_tex(search: str, rows: Sequence[Row]) -> str:
         _line(["", *(row.machine for row in rows)]),
         r"\midrule",
     ]
-    for i, (name, show) in enumerate(FIELDS.items()):
-        cells = [escape(cell) for cell in (name, *(show(row) for row in rows))]
-        if i == HEADLINE:
+    for name, values, bold in table_lines(rows, others):
+        cells = [escape(cell) for cell in (name, *values)]
+        if bold:
             cells = [rf"\textbf{{{cell}}}" for cell in cells]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"

@@ -14,7 +14,8 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
 from humtune.ledger import SYMBOLS, Ledger, TrialRecord
-from humtune.report.best import best_trial, complete_trials, read_scores
+from humtune.report.best import best_trial, read_scores
+from humtune.report.configurations import complete_trials
 from humtune.report.sheet import MISSING, percent, span
 from humtune.sounds.table import Role
 
@@ -117,7 +118,7 @@ def _figures(ledger: Ledger, record: TrialRecord) -> Table:
     clips = ledger.clips(record.machine)
     for name in record.judged:
         pseudo = percent(record.pseudo.get(name))
-        for label, role in (("select", Role.SELECT), ("eval", Role.REPORT)):
+        for label, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("eval", Role.REPORT)):
             try:
                 figures = evaluate(read_scores(ledger, record.id, name), Cells.of(clips, role))
             except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from humtune.ledger import TrialRecord, TrialState
-from humtune.search.studies import MachineStudy, Studies
+from humtune.ledger import CONFIRM, TrialRecord, TrialState
+from humtune.search.machine_study import MachineStudy
+from humtune.search.studies import Studies
 
 REFRESH_SECONDS = 0.5
 
@@ -50,10 +51,14 @@ class LiveTable(AbstractContextManager["LiveTable"]):
 
     def _log(self) -> None:
         for this in list(self.studies.machines.values()):
-            for count, record in enumerate(list(this.ended.values()), 1):
+            counts = {True: 0, False: 0}
+            for record in list(this.ended.values()):
+                confirms = record.origin == CONFIRM
+                counts[confirms] += 1
                 if record.id not in self._told:
                     self._told.add(record.id)
-                    place = f"[{count}/{this.quota}]"
+                    wanted = this.confirmations[1] if confirms else this.quota
+                    place = f"[{'confirms ' if confirms else ''}{counts[confirms]}/{wanted}]"
                     line = f"{record.id} {place} {outcome(record)} ({duration(record.seconds)})"
                     self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -76,10 +81,11 @@ class LiveTable(AbstractContextManager["LiveTable"]):
 def row(this: MachineStudy) -> list[str]:
     """A machine's line."""
     states = [r.state for r in list(this.ended.values())]
-    best = this.best
+    best, (confirmed, wanted) = this.best, this.confirmations
+    trials = f"{len(this.searched)}/{this.quota}"
     return [
         this.machine,
-        f"{len(states)}/{this.quota}",
+        f"{trials}, {confirmed}/{wanted} confirm" if wanted else trials,
         str(len(this.running)),
         str(states.count(TrialState.PRUNED)),
         str(states.count(TrialState.FAILED)),

@@ -120,7 +120,7 @@ def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studie
     """
     plan = ledger.plan
     studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
-    if all(m.started >= m.quota for m in studies.machines.values()):
+    if studies.over:
         return studies
     ledger.storage.delete(f"{ledger.name}/{STOP_FILE}")
     started_here = connect(address)

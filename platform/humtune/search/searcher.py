@@ -20,11 +20,11 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
         """Accept whatever Tune says: the metric is the studies' own."""
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial as the configuration of a DetectorTrial, or FINISHED."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial as the configuration of a DetectorTrial, FINISHED, or None: ask again later."""
         record = self.studies.ask()
         if record is None:
-            return str(Searcher.FINISHED)
+            return str(Searcher.FINISHED) if self.studies.over else None
         return self.trial_config(record)
 
     def trial_config(self, record: TrialRecord) -> dict[str, Any]:

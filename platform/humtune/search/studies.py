@@ -4,7 +4,6 @@ Asks what to try next, says when a trial may be stopped, is told how trials end.
 """
 
 import warnings
-from dataclasses import dataclass, field
 from functools import partial
 from time import time
 
@@ -19,47 +18,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import Ledger, ParamValue, TrialRecord, TrialState, machine_of, trial_id
+from humtune.ledger import CONFIRM, Ledger, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
 from humtune.search.grid import Run
+from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.space import TRIALS, Space
-
-
-@dataclass
-class Running:
-    """A trial that has been asked for and has not ended."""
-
-    trial: optuna.Trial
-    record: TrialRecord
-    epoch: int = 0
-
-
-@dataclass
-class MachineStudy:
-    """One machine's study and where its trials stand."""
-
-    machine: str
-    study: optuna.Study
-    quota: int
-    running: dict[str, Running] = field(default_factory=dict)
-    ended: dict[str, TrialRecord] = field(default_factory=dict)
-    unfinished: list[Running] = field(default_factory=list)  # of an earlier sitting, not yet asked for
-    next_number: int = 0
-
-    @property
-    def started(self) -> int:
-        """Trials that run or have ended."""
-        return len(self.running) + len(self.ended)
-
-    @property
-    def ranking(self) -> list[TrialRecord]:
-        """The trials that ran their whole budget, best first."""
-        complete = [r for r in list(self.ended.values()) if r.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda r: (-r.objective, r.number))
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The best trial that ran its whole budget."""
-        return next(iter(self.ranking), None)
 
 
 class Studies:
@@ -83,7 +45,15 @@ class Studies:
             sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
             pruner=pruner(self.space),
         )
-        this = MachineStudy(machine=machine, study=study, quota=quota)
+        plan = self.ledger.plan
+        this = MachineStudy(
+            machine=machine,
+            study=study,
+            quota=quota,
+            confirm=plan.confirm,
+            seeds=plan.confirm_seeds,
+            first_seed=self.space.seed,
+        )
         for record in records:
             self._replay(this, record)
         study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
@@ -95,7 +65,7 @@ class Studies:
 
     def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
         """What is left of a grid or list: a point is had with the seed that its trial got."""
-        had = [Run(record.params, record.config.seed) for record in records]
+        had = [Run(record.params, record.config.seed) for record in records if record.origin != CONFIRM]
         origin = "grid" if self.space.sampler == "grid" else "first"
         for run in self.space.runs(this.machine):
             if run not in had:
@@ -110,6 +80,13 @@ class Studies:
 
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
+        this.next_number = max(this.next_number, record.number + 1)
+        if record.origin == CONFIRM:
+            if record.state == TrialState.RUNNING:
+                this.interrupted.append(Running(None, record, epoch=len(record.epochs)))
+            else:
+                this.ended[record.id] = record
+            return
         this.study.enqueue_trial(record.params)
         trial = self._ask(this.study)
         for epoch, objective in rungs_of(record).items():
@@ -120,22 +97,39 @@ class Studies:
         else:
             tell(this.study, trial, record)
             this.ended[record.id] = record
-        this.next_number = max(this.next_number, record.number + 1)
 
     def ask(self) -> TrialRecord | None:
-        """The next trial, of the machine that is furthest behind; None when every machine has its quota."""
+        """The next trial, of the machine that is furthest behind; None where there is none to start now.
+
+        The search goes before confirmation, which begins for a machine when the last of its trials ended.
+        """
         waiting = [m for m in self.machines.values() if m.started < m.quota]
-        if not waiting:
-            return None
-        this = min(waiting, key=lambda m: m.started / m.quota)
-        if this.unfinished:
-            running = this.unfinished.pop(0)
+        if waiting:
+            this = min(waiting, key=lambda m: m.started / m.quota)
+            running = this.unfinished.pop(0) if this.unfinished else self._sampled(this)
         else:
-            trial = self._ask(this.study)
-            running = Running(trial, self._record(this.machine, this.next_number, trial))
-            this.next_number += 1
+            waiting = [m for m in self.machines.values() if m.is_searched and (m.interrupted or m.due)]
+            if not waiting:
+                return None
+            this = waiting[0]
+            running = this.interrupted.pop(0) if this.interrupted else self._confirming(this)
         this.running[running.record.id] = running
         return running.record
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial will be asked for any more, however those that run will end."""
+        return all(machine.is_asked for machine in self.machines.values())
+
+    def _sampled(self, this: MachineStudy) -> Running:
+        trial = self._ask(this.study)
+        run = Run(trial.params, trial.user_attrs.get("seed", self.space.seed + this.next_number))
+        origin = trial.user_attrs.get("origin", "sampler")
+        return Running(trial, self._record(this, run, origin=origin))
+
+    def _confirming(self, this: MachineStudy) -> Running:
+        """One of the best again; Optuna hears nothing of it, as its study holds one trial a choice."""
+        return Running(None, self._record(this, this.due[0], origin=CONFIRM))
 
     def _ask(self, study: optuna.Study) -> optuna.Trial:
         """A trial with all its parameters chosen: which there are depends on those before."""
@@ -143,17 +137,17 @@ class Studies:
         self.space.draw(partial(suggest, trial))
         return trial
 
-    def _record(self, machine: str, number: int, trial: optuna.Trial) -> TrialRecord:
+    def _record(self, this: MachineStudy, run: Run, *, origin: Origin) -> TrialRecord:
+        number = this.next_number
+        this.next_number += 1
         return TrialRecord(
-            id=trial_id(machine, number),
-            machine=machine,
+            id=trial_id(this.machine, number),
+            machine=this.machine,
             number=number,
-            origin=trial.user_attrs.get("origin", "sampler"),
-            params=trial.params,
-            config=self.space.config(
-                trial.params, machine=machine, seed=trial.user_attrs.get("seed", self.space.seed + number)
-            ),
-            judged_by=self.judged_by.get(machine, "omega"),
+            origin=origin,
+            params=run.params,
+            config=self.space.config(run.params, machine=this.machine, seed=run.seed),
+            judged_by=self.judged_by.get(this.machine, "omega"),
             started=time(),
         )
 
@@ -162,13 +156,13 @@ class Studies:
         return self.machines[machine_of(trial)].running[trial]
 
     def report(self, trial: str, epoch: int, seconds: float, objective: float | None) -> bool:
-        """Take an epoch; whether the trial should be stopped. First points run to their end."""
+        """Take an epoch; whether the trial should be stopped: first points and what confirms never are."""
         running = self.running(trial)
         again = epoch <= running.epoch  # since its checkpoint, in a process that died
         running.epoch = max(epoch, running.epoch)
         self.epochs_run += 1
         self.seconds_run += seconds
-        if objective is None:
+        if objective is None or running.trial is None:
             return False
         if not again:
             running.trial.report(objective, epoch)
@@ -179,7 +173,8 @@ class Studies:
         this = self.machines[record.machine]
         running = this.running.pop(record.id, None)
         if running is not None:
-            tell(this.study, running.trial, record)
+            if running.trial:
+                tell(this.study, running.trial, record)
             this.ended[record.id] = record
             for epoch in record.epochs[running.epoch :]:
                 self.epochs_run += 1
@@ -190,7 +185,7 @@ class Studies:
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())
-        trials = sum(max(0, m.quota - len(m.ended)) for m in machines)
+        trials = sum(m.left for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
         return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
 

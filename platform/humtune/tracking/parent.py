@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from humtune.evaluation.cells import labelled
-from humtune.ledger import Ledger, Objective, Plan, TrialRecord, TrialState
+from humtune.ledger import CONFIRM, Ledger, Objective, Plan, TrialRecord, TrialState
 from humtune.tracking import runs
 from humtune.tracking.child import tag
 
@@ -26,6 +26,7 @@ class Result(NamedTuple):
     objective: float | None  # of a complete trial
     judged_by: Objective
     digest: str
+    record: TrialRecord  # without its epochs, which need no second home
 
     @classmethod
     def of(cls, record: TrialRecord) -> Self:
@@ -39,6 +40,7 @@ class Result(NamedTuple):
             objective=record.objective if complete else None,
             judged_by=record.judged_by,
             digest=runs.digest(record),
+            record=record.model_copy(update={"epochs": ()}),
         )
 
 
@@ -66,9 +68,11 @@ def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: 
 
 
 def best_of(results: Sequence[Result]) -> Result | None:
-    """The complete trial with the highest objective; of equal ones the first."""
-    complete = [result for result in results if result.objective is not None]
-    return max(complete, key=lambda result: (result.objective, -result.number), default=None)
+    """The trial that the report takes as the best, with its score type alone in its record."""
+    from humtune.report.best import best_trial
+
+    best = best_trial(result.record for result in results)
+    return next((r._replace(record=best) for r in results if best and r.trial == best.id), None)
 
 
 def show(
@@ -79,7 +83,8 @@ def show(
     A trial without stored scores gives no pictures; it is then shown again by the next sync.
     """
     record = ledger.read(best.trial)
-    pictures = _pictures(ledger, record)
+    score = best.record.best_score
+    pictures = _pictures(ledger, record, score)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
         (Path(folder) / "config.json").write_text(record.config.model_dump_json(indent=1))
         for name, data in pictures.items():
@@ -87,19 +92,19 @@ def show(
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
     shown = best.digest if pictures else ""
-    tag(client, parent.run_id, {"best": record.id, "score_type": record.best_score, runs.DIGEST: shown})
+    tag(client, parent.run_id, {"best": record.id, "score_type": score, runs.DIGEST: shown})
     return replace(parent, shown=shown)
 
 
-def _pictures(ledger: Ledger, record: TrialRecord) -> dict[str, bytes]:
+def _pictures(ledger: Ledger, record: TrialRecord, score: str) -> dict[str, bytes]:
     """How a trial's scores tell normal from anomalous, as PNG."""
     from humtune.report.figures import probe_histogram, roc_curves, score_histogram
 
     try:
-        scores = ledger.scores(record.id, record.best_score)
+        scores = ledger.scores(record.id, score)
     except FileNotFoundError:
         return {}
-    clips, title = ledger.clips(record.machine), f"{record.id}, {record.best_score}"
+    clips, title = ledger.clips(record.machine), f"{record.id}, {score}"
     if not labelled(clips):
         return {"probes.png": probe_histogram(scores, clips, title=title)}
     return {
@@ -110,7 +115,7 @@ def _pictures(ledger: Ledger, record: TrialRecord) -> dict[str, bytes]:
 
 def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result], trials: int) -> Parent:
     """Close a machine's run when all its trials ended; open it again when more of them are wanted."""
-    if len(results) < trials:
+    if sum(result.record.origin != CONFIRM for result in results) < trials:
         if parent.status != "RUNNING":
             client.update_run(parent.run_id, status="RUNNING")
         return replace(parent, status="RUNNING")
@@ -126,6 +131,8 @@ def _log_rise(client: "MlflowClient", run_id: str, results: Sequence[Result]) ->
     logged = [metric.value for metric in client.get_metric_history(run_id, name)]
     step, top = len(logged), max(logged, default=-1.0)
     for result in sorted(results, key=lambda result: (result.ended, result.number)):
+        if result.record.origin == CONFIRM:
+            continue
         if result.objective is not None and result.objective > top:
             step, top = step + 1, result.objective
             client.log_metric(run_id, name, top, timestamp=result.ended, step=step, synchronous=True)

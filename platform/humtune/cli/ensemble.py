@@ -1,0 +1,119 @@
+"""ensemble: several trials of a machine as one detector."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from humtune.cli.options import DEFAULT_STORAGE, StorageUri, storage_option
+
+if TYPE_CHECKING:
+    from humtune.ensemble.archive import Allowed
+    from humtune.ensemble.record import EnsembleRecord
+
+SHOWN = 3  # files on the screen: the page, the table, the figure
+
+
+def ensemble(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A search; without one, imports alone.")
+    ] = None,
+    machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    members: Annotated[int, typer.Option(min=1, help="A clip is scored with so many at most.")] = 8,
+    imports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import", metavar="DIR", help="Score files of another system, or a folder of such folders."
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labels of imports alone, where names tell none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Files of imports alone.")] = None,
+    exportable: Annotated[
+        bool, typer.Option("--exportable", help="Only members that can leave as a model.")
+    ] = False,
+    calibration: Annotated[
+        str, typer.Option(help="Scale of held-out training clips' scores: standard or gamma.")
+    ] = "standard",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Choose each machine's ensemble out of its finished trials, and tell what it is worth.
+
+    It is kept beside the search: `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With
+    --import, other systems' score files are members too, and the ensemble is transductive.
+    Example: humtune ensemble first --members 4
+    """
+    from humtune.ensemble.make import check_words, join_systems, make_ensembles
+    from humtune.ledger import Ledger
+    from humtune.storage import Storage
+
+    wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
+    kind = check_words(name, calibration, imports or [], truth=truth, out=out, exportable=exportable)
+    if name is None:
+        joined = join_systems(imports or [], truth=truth, machines=wanted, members=members)
+        from humtune.report.joined import write_joined
+
+        paths = [str(path) for path in write_joined(joined, out)] if out else []
+        _print([record for record, *_ in joined.values()], paths, as_json=as_json)
+        return
+    ledger = Ledger.open(Storage(storage), name)
+    made = make_ensembles(
+        ledger,
+        machines=wanted,
+        members=members,
+        imports=imports or [],
+        allowed=_exportable() if exportable else None,
+        calibration=kind,
+    )
+    from humtune.report.ensembles import write_ensembles
+
+    files = [f"{ledger.storage.uri}/{file}" for file in write_ensembles(ledger)]
+    _print(made.records, files, skipped=made.skipped, as_json=as_json)
+    if not as_json:
+        first = f"humtune show {name} {made.records[0].id}{storage_option(ledger.storage)}"
+        typer.echo(f"{first}   its members and weights")
+
+
+def _exportable() -> "Allowed":
+    from humtune.export import choice
+
+    return choice.exportable
+
+
+def _print(
+    records: "tuple[EnsembleRecord, ...] | list[EnsembleRecord]",
+    files: list[str],
+    *,
+    skipped: tuple[str, ...] = (),
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+
+    from humtune.report.ensemble_screen import SHORT_LEGEND, to_terminal
+    from humtune.report.ensembles import csv_rows
+
+    if as_json:
+        told = {
+            "ensembles": {r.id: [m.name for m in r.members] for r in records},
+            "transductive": any(r.transductive for r in records),
+            "lines": csv_rows(records),
+            "skipped": skipped,
+            "files": files,
+        }
+        typer.echo(json.dumps(told, indent=1))
+        return
+    console = Console(highlight=False)
+    for part in to_terminal(records):
+        console.print(part)
+    console.print()
+    for line in SHORT_LEGEND:
+        console.print(line, style="dim")
+    for line in skipped:
+        console.print(line, markup=False)
+    for file in files[:SHOWN]:
+        console.print(f"written: {file}", markup=False, soft_wrap=True)
+    if len(files) > SHOWN:
+        console.print(f"written: {len(files) - SHOWN} more beside them")

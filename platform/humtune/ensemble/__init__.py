@@ -1,0 +1,1 @@
+"""Several trials as one detector: chosen together, recorded, and read like a single one."""

@@ -1,0 +1,199 @@
+"""The score archive: all records and scores of a machine's trials in one file, for thousands of trials.
+
+    <storage>/<search>/archive/<machine>.parquet
+
+A cache of the ledger and nothing more: every trial in it carries the modification times and sizes of the
+files it was read from. One listing of the ledger tells which trials changed; those are read again, so it is
+never trusted when stale, and may be deleted at any time.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from humtune.config import TrialConfig
+from humtune.errors import HumtuneError
+from humtune.evaluation.cells import Array
+from humtune.ledger import CONFIRM, Ledger, TrialRecord, TrialState, machine_of
+from humtune.sounds.parallel import map_in_order
+
+Stamps = Mapping[str, str]  # trial -> what changes whenever its record or scores do
+Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a configuration may be chosen
+
+_FORMAT = {b"humtune.archive": b"1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """A machine's trials, and the scores of the complete ones."""
+
+    records: tuple[TrialRecord, ...]  # without their epochs, in the order of their numbers
+    keys: tuple[tuple[str, str], ...]  # trial and score type of each row of scores
+    scores: Array  # [K, N], in the order of the ledger's clips
+
+    @cached_property
+    def _row(self) -> dict[tuple[str, str], int]:
+        return {key: row for row, key in enumerate(self.keys)}
+
+    def of(self, keys: Iterable[tuple[str, str]]) -> Array:
+        """Scores [K, N] of these trials and score types; HumtuneError for one that is not complete."""
+        try:
+            return self.scores[[self._row[key] for key in keys]]
+        except KeyError as error:
+            trial, score_type = error.args[0]
+            raise HumtuneError(f"{trial} has no scores of type {score_type!r}") from None
+
+    def candidates(self, allowed: Allowed | None = None) -> list[tuple[TrialRecord, str]]:
+        """Every score type of the complete trials that the search itself ran, of those that are allowed."""
+        return [
+            (record, score_type)
+            for record in self.records
+            if record.state == TrialState.COMPLETE and record.origin != CONFIRM
+            for score_type in record.judged
+            if allowed is None or allowed(record.config, score_type)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    stamp: str
+    record: str  # JSON, without the epochs
+    scores: Mapping[str, Array]  # [N], by score type
+
+
+def trial_stamps(ledger: Ledger) -> Stamps:
+    """The stamp of every trial of a search that has a record, out of one listing of its files."""
+    files: dict[str, list[str]] = {}
+    for name, (modified, size) in ledger.storage.stamps(f"{ledger.name}/trials").items():
+        trial, _, file = name.partition("/")
+        if file == "record.json" or (file.startswith("scores/") and file.endswith(".npy")):
+            files.setdefault(trial, []).append(f"{file} {modified} {size}")
+    return {
+        trial: hashlib.md5("\n".join(sorted(found)).encode(), usedforsecurity=False).hexdigest()
+        for trial, found in files.items()
+        if any(line.startswith("record.json ") for line in found)
+    }
+
+
+def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) -> Archive:
+    """All trials of a machine with their scores, brought up to date with the ledger first.
+
+    `stamps`, where several machines share one listing of the ledger. HumtuneError for a score file that is
+    missing or not of the machine's clips.
+    """
+    stamps = trial_stamps(ledger) if stamps is None else stamps
+    wanted = sorted((t for t in stamps if machine_of(t) == machine), key=lambda t: t.rpartition("-"))
+    known, scores = _load(ledger, machine)
+    stale = [t for t in wanted if t not in known or known[t].stamp != stamps[t]]
+    if stale or len(known) != len(wanted):
+        clips = len(ledger.clips(machine))
+
+        def read(trial: str) -> _Trial:
+            return _read_trial(ledger, trial, stamps[trial], clips)
+
+        fresh = map_in_order(read, stale, title=f"reading {machine}")
+        known |= dict(zip(stale, fresh, strict=True))
+        known = {trial: known[trial] for trial in wanted}
+        rows = [vector for found in known.values() for vector in found.scores.values()]
+        scores = np.stack(rows) if rows else np.zeros((0, 0))
+        with suppress(OSError):  # somebody else's storage: what can't be kept is read again
+            ledger.storage.write(_file(ledger, machine), _to_parquet(known))
+    try:
+        records = tuple(TrialRecord.model_validate_json(t.record) for t in known.values())
+    except ValidationError:  # of another version: the ledger itself says what is wrong
+        ledger.storage.delete(_file(ledger, machine))
+        records = tuple(record for record in ledger.records(machine))
+    keys = tuple((trial, name) for trial, found in known.items() for name in found.scores)
+    return Archive(records, keys, scores)
+
+
+def _read_trial(ledger: Ledger, trial: str, stamp: str, clips: int) -> _Trial:
+    record = ledger.read(trial)
+    scores = {}
+    for name in record.judged if record.state == TrialState.COMPLETE else ():
+        place = f"{ledger.storage.uri}/{ledger.file(trial, f'scores/{name}.npy')}"
+        try:
+            vector = ledger.scores(trial, name)
+        except FileNotFoundError:
+            raise HumtuneError(f"{place} is missing, though the trial is complete") from None
+        if vector.shape != (clips,):
+            raise HumtuneError(f"{place} has {vector.size} scores for {clips} clips")
+        scores[name] = vector
+    return _Trial(stamp, record.model_copy(update={"epochs": ()}).model_dump_json(), scores)
+
+
+def _load(ledger: Ledger, machine: str) -> tuple[dict[str, _Trial], Array]:
+    """What the file holds by trial, and all of its scores; nothing where it can't be read."""
+    nothing: tuple[dict[str, _Trial], Array] = {}, np.zeros((0, 0))
+    try:
+        table = pq.read_table(io.BytesIO(ledger.storage.read(_file(ledger, machine))))
+    except (OSError, pa.ArrowException):
+        return nothing
+    if (table.schema.metadata or {}).get(b"humtune.archive") != _FORMAT[b"humtune.archive"]:
+        return nothing
+    trials, stamps, records, types = (
+        table[c].to_pylist() for c in ("trial", "stamp", "record", "score_type")
+    )
+    vectors = _vectors(table["scores"], sum(name is not None for name in types))
+    rows = iter(vectors)
+    found: dict[str, _Trial] = {}
+    for trial, stamp, record, score_type in zip(trials, stamps, records, types, strict=True):
+        if record is not None:
+            scores: dict[str, Array] = {}
+            found[trial] = _Trial(stamp, record, scores)
+        if score_type is not None:
+            scores[score_type] = next(rows)
+    return found, vectors
+
+
+def _vectors(column: pa.ChunkedArray, count: int) -> Array:
+    """The column's vectors [count, N], not copied: they lie in one buffer, one after the other."""
+    joined = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.large_binary())
+    data = joined.buffers()[2] if count else None
+    return np.frombuffer(data or b"", np.float64).reshape(count, -1 if count else 0)
+
+
+def _to_parquet(trials: Mapping[str, _Trial]) -> bytes:
+    """A row a trial and score type; the record stands in the trial's first row only."""
+    rows = [
+        (
+            name,
+            trial.stamp,
+            None if i else trial.record,
+            score_type,
+            None if vector is None else vector.tobytes(),
+        )
+        for name, trial in trials.items()
+        for i, (score_type, vector) in enumerate(trial.scores.items() or [(None, None)])
+    ]
+    trial, stamp, record, score_type, scores = zip(*rows, strict=True) if rows else ((),) * 5
+    table = pa.table(
+        {
+            "trial": pa.array(trial, pa.string()),
+            "stamp": pa.array(stamp, pa.string()),
+            "record": pa.array(record, pa.string()),
+            "score_type": pa.array(score_type, pa.string()),
+            "scores": pa.array(scores, pa.large_binary()),
+        },
+        metadata=_FORMAT,
+    )
+    stream = io.BytesIO()
+    pq.write_table(
+        table,
+        stream,
+        compression={"scores": "none", **dict.fromkeys(table.column_names[:4], "zstd")},
+        use_dictionary=["trial", "stamp", "score_type"],
+    )
+    return stream.getvalue()
+
+
+def _file(ledger: Ledger, machine: str) -> str:
+    return f"{ledger.name}/archive/{machine}.parquet"

@@ -1,0 +1,134 @@
+"""What an ensemble is chosen from: a machine's trials × score types, and other people's systems."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.config import FUSION
+from humtune.ensemble.archive import Allowed, Archive
+from humtune.ensemble.record import Member
+from humtune.ensemble.systems import System
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation import transductive
+from humtune.evaluation.calibration import GammaTail, Standard
+from humtune.evaluation.cells import Array
+from humtune.evaluation.fusion import Fusion
+from humtune.ledger import TrialRecord
+from humtune.sounds.annotations import clip_key
+from humtune.sounds.parallel import tracked
+from humtune.sounds.table import ClipTable, Role
+
+CalibrationName = Literal["standard", "gamma"]
+RANKS = "ranks"  # the calibration of a transductive ensemble
+
+CALIBRATIONS: Mapping[CalibrationName, type[Standard] | type[GammaTail]] = {
+    "standard": Standard,
+    "gamma": GammaTail,
+}
+_TEST = (Role.SELECT, Role.HIDDEN, Role.REPORT)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """One machine's candidates with comparable scores."""
+
+    clips: ClipTable
+    members: tuple[Member, ...]
+    scores: Array  # [K, N], calibrated; where ranked, NaN for clips outside of the test set
+    pseudo: Array  # [K], pseudo-Ω; NaN where nobody measured it
+    fusion: Array | None  # [N], a score that needs no labels: see `fuse_all`; None where systems are imported
+
+    @property
+    def transductive(self) -> bool:
+        """Whether they are ranked within the test set."""
+        return any(member.calibration is None for member in self.members)
+
+
+def gather(
+    clips: ClipTable,
+    archive: Archive | None,
+    *,
+    calibration: CalibrationName = "standard",
+    allowed: Allowed | None = None,
+    systems: Sequence[System] = (),
+) -> Candidates:
+    """A machine's candidates: every allowed score type of its complete trials, and the imported systems.
+
+    Trials are calibrated by held-out training clips. Imported systems have no scores of these: with them all
+    are ranked within the sections of the test set. UsageError where a system lacks clips, HumtuneError where
+    there is no candidate.
+    """
+    own = archive.candidates(allowed) if archive else []
+    if not own and not systems:
+        which = "complete trial may be chosen" if archive and archive.keys else "complete trial yet"
+        raise HumtuneError(f"{clips.machine}: no {which}")
+    keys = [(record.id, score_type) for record, score_type in own]
+    raw = archive.of(keys) if archive and keys else np.zeros((0, len(clips)))
+    pseudo = np.array([record.pseudo.get(s, np.nan) for record, s in own] + [np.nan] * len(systems))
+    if systems:
+        members = [Member(trial=trial, score_type=s) for trial, s in keys]
+        members += [Member(system=system.name) for system in systems]
+        taken = np.stack([*raw, *(align(system, clips) for system in systems)])
+        return Candidates(clips, tuple(members), _rank(taken, clips), pseudo, None)
+    held_out = clips.having(Role.HELD_OUT)
+    members = []
+    scores = np.empty_like(raw)
+    title = f"calibrating {clips.machine}"
+    for row, (trial, score_type) in enumerate(tracked(keys, total=len(keys), title=title)):
+        try:
+            scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])
+        except HumtuneError as error:
+            raise HumtuneError(f"{trial} {score_type}: {error}") from error
+        members.append(Member(trial=trial, score_type=score_type, calibration=scale))
+        scores[row] = scale(raw[row])
+    return Candidates(clips, tuple(members), scores, pseudo, fuse_all(own, raw, held_out))
+
+
+def fuse_all(own: Sequence[tuple[TrialRecord, str]], raw: Array, held_out: NDArray[np.intp]) -> Array:
+    """A score [N] that nothing chose: each trial's fusion of its score types, the mean of all trials."""
+    trials: dict[str, dict[str, Array]] = {}
+    for (record, score_type), vector in zip(own, raw, strict=True):
+        if score_type != FUSION or len(record.judged) == 1:
+            trials.setdefault(record.id, {})[score_type] = vector
+    fused = []
+    for found in trials.values():
+        if len(found) > 1:
+            fused.append(Fusion.of(found, held_out)(found))
+        else:
+            (vector,) = found.values()
+            fused.append(Standard.of(vector[held_out])(vector))
+    return np.asarray(np.mean(fused, axis=0))
+
+
+def align(system: System, clips: ClipTable) -> Array:
+    """A system's scores [N] of the machine's clips; NaN for those it need not have.
+
+    It must have every clip that chooses or is hidden; of any other section of the test set all clips or none.
+    """
+    if clips.machine not in system.scores:
+        there = ", ".join(system.scores)
+        raise UsageError(f"{system.folder}: no scores of {clips.machine}; there are {there} (--machines)")
+    known = {clip_key(name): score for name, score in system.scores[clips.machine].items()}
+    scores = np.array([known.get(clip_key(name), np.nan) for name in clips.name])
+    test = np.isin(clips.role, [str(r) for r in _TEST])
+    scores[~test] = np.nan
+    missing = test & np.isnan(scores)
+    for section in np.unique(clips.section[missing]):
+        here = test & (clips.section == section)
+        needed = np.isin(clips.role, [str(Role.SELECT), str(Role.HIDDEN)]) & here & missing
+        if needed.any() or not missing[here].all():
+            clip = clips.name[needed if needed.any() else here & missing][0]
+            raise UsageError(
+                f"{system.folder}: {clips.machine}: {clip} has no score; add it, or drop the import"
+            )
+    return scores
+
+
+def _rank(scores: Array, clips: ClipTable) -> Array:
+    test = clips.having(*_TEST)
+    found = np.full_like(scores, np.nan)
+    found[:, test] = transductive.ranks(scores[:, test], clips.section[test])
+    return found

@@ -1,0 +1,223 @@
+"""Makes ensembles: chooses each machine's members and tells what the choice is worth."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from humtune import __version__
+from humtune.ensemble.archive import Allowed, read_archive, trial_stamps
+from humtune.ensemble.candidates import CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
+from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
+from humtune.ensemble.systems import read_systems
+from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.ensemble import ensemble
+from humtune.evaluation.greedy import MEMBERS
+from humtune.evaluation.labels import Truth, label_clips
+from humtune.evaluation.members import TOP
+from humtune.evaluation.metrics import omega
+from humtune.ledger import Ledger
+from humtune.sounds.table import UNKNOWN, ClipTable, Role
+
+
+@dataclass(frozen=True)
+class Made:
+    """The ensembles that were made, and a sentence for each machine that has none."""
+
+    records: tuple[EnsembleRecord, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What a machine's score is made of: weights [K] of all candidates, and those of some sections."""
+
+    machine: Array
+    sections: Mapping[int, Array]
+
+
+def check_words(
+    name: str | None,
+    calibration: str,
+    imports: Sequence[Path],
+    *,
+    truth: Path | None = None,
+    out: Path | None = None,
+    exportable: bool = False,
+) -> CalibrationName:
+    """The calibration asked for; UsageError where a command's words don't go together."""
+    if name is None and not imports:
+        raise UsageError("of what? name a search, or the folders of imported systems: --import DIR")
+    if name is None and exportable:
+        raise UsageError("--exportable: imported systems are score files; only a search has models")
+    if name is not None and (truth or out):
+        word = "--truth" if truth else "--out"
+        raise UsageError(f"{word} is for imports alone; search {name!r} has its own")
+    if exportable and imports:
+        raise UsageError(
+            "--exportable and --import: with imported systems an ensemble is transductive, so it can't be "
+            "exported"
+        )
+    for known in CALIBRATIONS:
+        if calibration == known:
+            return known
+    raise UsageError(f"--calibration {calibration}: expected {' or '.join(CALIBRATIONS)}")
+
+
+def make_ensembles(
+    ledger: Ledger,
+    *,
+    machines: Sequence[str] | None = None,
+    members: int = MEMBERS,
+    imports: Sequence[Path] = (),
+    allowed: Allowed | None = None,
+    calibration: CalibrationName = "standard",
+) -> Made:
+    """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
+
+    What judged the trials chooses: Ω of the selecting clips, or pseudo-Ω. `imports` are folders of other
+    systems' score files; `allowed` says which score types of which trials may be members. A machine without
+    complete trials keeps no other from its ensemble; HumtuneError where none can be made.
+    """
+    plan = ledger.plan
+    wanted = _wanted(ledger.name, plan.machines, machines)
+    systems, stamps = read_systems(imports), trial_stamps(ledger)
+    made, skipped = [], []
+    for machine in wanted:
+        clips = ledger.clips(machine)
+        archive = read_archive(ledger, machine, stamps=stamps)
+        try:
+            candidates = gather(clips, archive, calibration=calibration, allowed=allowed, systems=systems)
+        except UsageError:
+            raise
+        except HumtuneError as error:
+            skipped.append(str(error))
+            continue
+        settings = Settings(
+            members=members,
+            calibration=RANKS if systems else calibration,
+            judged_by=plan.judged_by.get(machine, "omega"),
+            imports=tuple(str(system.folder) for system in systems),
+            exportable=allowed is not None,
+            candidates=len(candidates.members),
+        )
+        record, scores = build(candidates, settings, data_hash=plan.data_hash.get(machine, ""))
+        made.append(write_ensemble(ledger, record, scores))
+    if not made:
+        raise HumtuneError("; ".join(skipped))
+    return Made(tuple(made), tuple(skipped))
+
+
+def join_systems(
+    imports: Sequence[Path],
+    *,
+    truth: Path | None = None,
+    machines: Sequence[str] | None = None,
+    members: int = MEMBERS,
+) -> dict[str, tuple[EnsembleRecord, ClipTable, Array]]:
+    """Machine -> the ensemble of imported systems alone, its clips and its scores; needs labels.
+
+    The clips are those of the first system. They tell their labels by name, or `truth` does, a folder as
+    `Truth.open` reads.
+    """
+    systems = read_systems(imports)
+    wanted = _wanted(str(systems[0].folder), tuple(systems[0].scores), machines)
+    known = Truth.open(truth) if truth else None
+    found = {}
+    for machine in wanted:
+        clips = label_clips(machine, systems[0].scores[machine], truth=known)
+        candidates = gather(clips, None, systems=systems)
+        settings = Settings(
+            members=members,
+            calibration=RANKS,
+            imports=tuple(str(system.folder) for system in systems),
+            candidates=len(systems),
+        )
+        record, scores = build(candidates, settings)
+        found[machine] = record, clips, scores
+    return found
+
+
+def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") -> tuple[EnsembleRecord, Array]:
+    """One machine's ensemble and its scores [N] of all clips, NaN where a transductive one has none."""
+    clips, scores = candidates.clips, candidates.scores
+    if settings.judged_by == "pseudo":
+        share = Share(by_pseudo(candidates, settings.members), {})
+        worth = label_free_worth(candidates, share.machine)
+    else:
+        cells = Cells.of(clips, Role.SELECT)
+        found = ensemble(scores, cells, members=settings.members, others=settings.others)
+        share = Share(found.machine.values, {n: w.values for n, w in found.sections.items()})
+        worth = labelled_worth(candidates, cells, settings)
+    record = _record(candidates, share, settings, worth, data_hash)
+    rows = {m.name: row for m, row in zip(candidates.members, scores, strict=True)}
+    joined = record.combine(np.stack([rows[m.name] for m in record.members]), clips.section)
+    return record.model_copy(update={"figures": dict(_figures(joined, clips))}), joined
+
+
+def by_pseudo(candidates: Candidates, members: int) -> Array:
+    """Equal weights [K] of the best trials by pseudo-Ω, each with its best score type.
+
+    As many as the plain mean takes elsewhere, five, or `members` if that is less.
+    """
+    if candidates.transductive:
+        raise UsageError(
+            f"{candidates.clips.machine}: its trials are judged by pseudo-Ω, which imported systems lack; "
+            "leave out --import"
+        )
+    best: dict[str | None, int] = {}
+    for row in np.argsort(-candidates.pseudo, kind="stable").tolist():
+        best.setdefault(candidates.members[row].trial, row)
+    taken = list(best.values())[: min(TOP, members)]
+    weights = np.zeros(len(candidates.members))
+    weights[taken] = 1 / len(taken)
+    return weights
+
+
+def _record(
+    candidates: Candidates, share: Share, settings: Settings, worth: Worth, data_hash: str
+) -> EnsembleRecord:
+    total = share.machine + sum(share.sections.values(), np.zeros(len(candidates.members)))
+    order = sorted(np.flatnonzero(total).tolist(), key=lambda k: (-share.machine[k], -total[k]))
+
+    def of(weights: Array) -> tuple[float, ...]:
+        return tuple(weights[order].tolist())
+
+    machine = candidates.clips.machine
+    return EnsembleRecord(
+        id=ensemble_id(machine),
+        machine=machine,
+        members=tuple(candidates.members[k] for k in order),
+        weights=of(share.machine),
+        sections={section: of(weights) for section, weights in share.sections.items()},
+        settings=settings,
+        compared=worth.compared,
+        front=worth.front,
+        passes=worth.passes,
+        notes=worth.notes,
+        data_hash=data_hash,
+        created=time.time(),
+        version=__version__,
+    )
+
+
+def _figures(scores: Array, clips: ClipTable) -> Iterator[tuple[str, float]]:
+    """Official Ω of the ensemble on each kind of labelled clips that has all it needs."""
+    for name, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("report", Role.REPORT)):
+        if np.any(clips.label[clips.having(role)] != UNKNOWN):
+            try:
+                yield f"omega_{name}", float(omega(scores, Cells.of(clips, role)))
+            except HumtuneError:  # a cell without both labels, or clips that an imported system lacks
+                continue
+
+
+def _wanted(where: str, known: Iterable[str], machines: Sequence[str] | None) -> list[str]:
+    known = list(known)
+    for machine in machines or ():
+        if machine not in known:
+            raise UsageError(f"{where}: no machine {machine!r}; there are {', '.join(known)}")
+    return list(dict.fromkeys(machines or known))

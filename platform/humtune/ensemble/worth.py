@@ -1,0 +1,127 @@
+"""What an ensemble is worth on clips that did not choose it, and what each further member brings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.ensemble.candidates import Candidates
+from humtune.ensemble.record import Member, Settings
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.ensemble import Ensemble, ensemble
+from humtune.evaluation.greedy import Weights
+from humtune.evaluation.members import compare, greedy, sectional
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers, halves
+from humtune.sounds.parallel import tracked
+from humtune.sounds.table import UNKNOWN, Role
+
+SIZES = (1, 2, 3, 5, 8, 12, 16, 24)  # of the front, as far as the members go
+
+Splits = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Figures of the ways of choosing, by name; see `EnsembleRecord`."""
+
+    compared: dict[str, Splits] = field(default_factory=dict)
+    front: dict[str, dict[int, Splits]] = field(default_factory=dict)
+    passes: dict[str, dict[int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def labelled_worth(
+    candidates: Candidates, cells: Cells, settings: Settings, *, splits: int = SPLITS
+) -> Worth:
+    """Cross-fitted Ω of every way of choosing, and of both kinds of ensemble by their number of members.
+
+    All are read on the same splits. Where the cells are too small to halve, a note stands in their place.
+    """
+    clips, scores = candidates.clips, candidates.scores
+    section: NDArray[np.integer] = clips.section
+    sizes = front_sizes(settings.members, len(scores))
+    choosers: dict[str, Callable[[int], Chooser]] = {
+        "greedy": greedy,
+        "ensemble": lambda size: sectional(section, members=size, others=settings.others),
+    }
+    front: dict[str, dict[int, Splits]] = {way: {} for way in choosers}
+    passes: dict[str, dict[int, int]] = {way: {} for way in choosers}
+    steps = iter(
+        tracked(range(splits * len(sizes)), total=splits * len(sizes), title=f"{clips.machine}: splits")
+    )
+
+    def halve(cells: Cells, rng: np.random.Generator) -> tuple[Cells, Cells]:
+        next(steps)
+        return halves(cells, rng)
+
+    compared: dict[str, Splits] = {}
+    try:
+        for size in sizes:
+            if size == sizes[-1]:
+                read = compare(
+                    scores,
+                    cells,
+                    section,
+                    fusion=candidates.fusion,
+                    members=settings.members,
+                    splits=splits,
+                    halve=halve,
+                )
+                compared = {way: tuple(fitted.splits.tolist()) for way, fitted in read.items()}
+            else:
+                some = {way: choose(size) for way, choose in choosers.items()}
+                read = cross_fit_choosers(some, scores, cells, splits=splits, halve=halve)
+            for way in choosers:
+                front[way][size] = tuple(read[way].splits.tolist())
+            whole = ensemble(scores, cells, members=size, others=settings.others)
+            passes["greedy"][size] = networks(candidates.members, whole.machine.members)
+            passes["ensemble"][size] = most_networks(candidates.members, whole)
+    except UsageError as error:  # a cell of a single clip
+        return Worth(notes=(str(error),))
+    finally:
+        next(steps, None)  # the bar's last step
+    return Worth(compared, front, passes)
+
+
+def label_free_worth(candidates: Candidates, weights: Array) -> Worth:
+    """Ω of what was chosen without labels, where there are some to read it by."""
+    clips, scores = candidates.clips, candidates.scores
+    passes = {
+        "ensemble": {int(np.count_nonzero(weights)): networks(candidates.members, np.flatnonzero(weights))}
+    }
+    if not np.any(clips.label[clips.having(Role.SELECT)] != UNKNOWN):
+        return Worth(passes=passes, notes=(f"{clips.machine}: no labelled clips to read it by",))
+    ways = {
+        "best by pseudo-Ω": scores[np.nanargmax(candidates.pseudo)],
+        "mean of all": scores.mean(axis=0),
+        "label-free fusion": candidates.fusion,
+        "ensemble": weights @ scores,
+    }
+    try:
+        cells = Cells.of(clips, Role.SELECT)
+        compared: dict[str, Splits] = {
+            way: (float(omega(vector, cells)),) for way, vector in ways.items() if vector is not None
+        }
+    except HumtuneError as error:
+        return Worth(passes=passes, notes=(str(error),))
+    return Worth(compared, passes=passes)
+
+
+def front_sizes(members: int, candidates: int) -> list[int]:
+    """The sizes of the front: from one member to all that are allowed or there."""
+    most = min(members, candidates)
+    return [*(size for size in SIZES if size < most), most]
+
+
+def networks(members: tuple[Member, ...], taken: NDArray[np.intp]) -> int:
+    """Distinct trials or systems among those taken: score types of a trial share its forward pass."""
+    return len({members[k].trial or members[k].system for k in taken.tolist()})
+
+
+def most_networks(members: tuple[Member, ...], found: Ensemble) -> int:
+    """What the most expensive section's clips go through."""
+    weightings: list[Weights] = [found.machine, *found.sections.values()]
+    return max(networks(members, weights.members) for weights in weightings)

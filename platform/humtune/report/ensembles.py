@@ -1,0 +1,173 @@
+"""What ensembles are worth: the ways of choosing side by side, and Ω against the number of members."""
+
+from collections.abc import Sequence
+
+from humtune.ensemble.record import EnsembleRecord, find_ensemble
+from humtune.evaluation.cells import Array
+from humtune.evaluation.members import TOP
+from humtune.ledger import Ledger
+from humtune.report.front import draw_front
+from humtune.report.sheet import MISSING, in_percent, percent, to_csv, to_markdown
+from humtune.report.ways import BASELINES, front, spread, ways
+
+NAMES = {"greedy": "greedy, one weighting"}  # where the key says too little
+TRANSDUCTIVE = (
+    "Transductive: scores are ranked within the section of the test set, as imported systems have no scores "
+    "of training clips. A clip's score depends on the clips beside it, so this ensemble can't score new "
+    "recordings and can't be exported."
+)
+LEGEND = (
+    "Ω: official, in percent, of labelled dev clips that chose nothing: chosen on half of each section, "
+    "domain and label, read on the other half; mean ± standard deviation over the splits. The splits "
+    "share their clips, so the deviation is no interval for new ones.",
+    "more: the paired difference to the best single, split by split.",
+    "ensemble: greedy selection with weights per section. The gain of these weights is knowledge of sections "
+    "with labels: clips of any other section, and new recordings, have the machine's weights (greedy, one "
+    "weighting), and on sections without labels no weighting was better than a good single detector.",
+    f"top-{TOP} mean, mean of all: plain means of calibrated scores. label-free fusion: of each trial the "
+    "lowest z-score of its score types by held-out training clips, the mean over all trials; no label is "
+    "looked at.",
+    "oracle single: the candidate that is best on all clips, which nobody can know beforehand.",
+    "networks: distinct trials or systems that a clip goes through, of a weighting per section the most "
+    "that any section wants. Score types of one trial share its forward pass, so the time for a clip grows "
+    "with the networks, not with the members.",
+)
+LABEL_FREE = (
+    "Chosen without labels, by pseudo-Ω: the best score type of each of the best trials, with equal weights. "
+    "Ω is of all labelled dev clips, none of which chose."
+)
+
+
+def all_ensembles(ledger: Ledger) -> list[EnsembleRecord]:
+    """The ensembles of a search, in the order of its machines."""
+    return [found for machine in ledger.plan.machines if (found := find_ensemble(ledger, machine))]
+
+
+def write_ensembles(ledger: Ledger) -> tuple[str, ...]:
+    """Write ensembles.md, ensembles.csv and front.png to the search's report; their names in the storage.
+
+    They tell of every machine that has an ensemble, whenever it was made.
+    """
+    place = f"{ledger.name}/report"
+    data = render(ledger.name, all_ensembles(ledger))
+    for name, content in data.items():
+        ledger.storage.write(f"{place}/{name}", content)
+    return tuple(f"{place}/{name}" for name in data)
+
+
+def render(title: str, records: Sequence[EnsembleRecord]) -> dict[str, bytes]:
+    """The files by name: tables as Markdown and CSV, and the figure where there is a front."""
+    found = {"ensembles.md": to_page(title, records).encode(), "ensembles.csv": to_csv(csv_rows(records))}
+    if any(r.front for r in records):
+        found["front.png"] = draw_front(records, title=title)
+    return found
+
+
+def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
+    """The page about a search's ensembles."""
+    text = [f"# {title}: ensembles", "", *told(records)]
+    text += [to_markdown(["machine", "chosen", "Ω", "more"], way_cells(records), left=2), ""]
+    if points := front_cells(records):
+        text += ["## What each member brings", "", "![Ω against the number of members](front.png)", ""]
+        columns = ["machine", "chosen", "members at most", "Ω", "networks"]
+        text += [to_markdown(columns, points, left=2), ""]
+    text += [f"- {line}" for line in LEGEND]
+    for record in records:
+        text += ["", f"## {record.id}", "", to_markdown(*member_cells(record), left=1)]
+        text += ["", figures_line(record)]
+    return "\n".join(text) + "\n"
+
+
+def told(records: Sequence[EnsembleRecord]) -> list[str]:
+    """Lines about how the ensembles came to be, each with an empty one behind it."""
+    lines = [TRANSDUCTIVE] if any(r.transductive for r in records) else []
+    lines += [LABEL_FREE] if any(r.settings.judged_by == "pseudo" for r in records) else []
+    lines += [f"{note}." for r in records for note in r.notes]
+    return [line for text in lines for line in (text, "")]
+
+
+def way_cells(records: Sequence[EnsembleRecord]) -> list[list[str]]:
+    """Machine, way, Ω and the difference to the best single."""
+    return [[way.machine, NAMES.get(way.name, way.name), *way.cells] for way in ways(records)]
+
+
+def front_cells(records: Sequence[EnsembleRecord]) -> list[list[str]]:
+    """Machine, way, members, Ω and networks."""
+    return [
+        [p.machine, NAMES.get(p.way, p.way), str(p.members), spread(p.splits), f"{p.networks:.3g}"]
+        for p in front(records)
+    ]
+
+
+def member_cells(record: EnsembleRecord) -> tuple[list[str], list[list[str]]]:
+    """Columns and a row a member: what it is, its scale, its share in the machine's and sections' weights."""
+    columns = ["member", "calibration", "machine", *(f"section {s:02d}" for s in record.sections)]
+    weightings = [record.weights, *record.sections.values()]
+    rows = [
+        [
+            member.name,
+            record.settings.calibration,
+            *(f"{w[i]:.2f}" if w[i] else MISSING for w in weightings),
+        ]
+        for i, member in enumerate(record.members)
+    ]
+    return columns, rows
+
+
+def figures_line(record: EnsembleRecord) -> str:
+    """Official Ω on each kind of labelled clips in a sentence."""
+    chose = "" if record.settings.judged_by == "pseudo" else " (these chose: too high)"
+    kinds = {
+        "omega_select": f"selecting clips{chose}",
+        "omega_hidden": "hidden clips",
+        "omega_report": "eval clips",
+    }
+    found = [f"{percent(record.figures[k])} on {text}" for k, text in kinds.items() if k in record.figures]
+    return f"Ω {', '.join(found)}." if found else "No labelled clips to read Ω on."
+
+
+def csv_rows(records: Sequence[EnsembleRecord]) -> list[dict[str, object]]:
+    """A row a machine and way, and one a point of the front; Ω in percent."""
+    found: list[dict[str, object]] = [
+        {
+            "machine": way.machine,
+            "way": way.name,
+            "members": None,
+            "networks": None,
+            **_columns("omega", way.splits),
+            **_columns("more", way.more),
+        }
+        for way in ways(records)
+    ]
+    for p in front(records):
+        row = {"machine": p.machine, "way": p.way, "members": p.members, "networks": round(p.networks, 2)}
+        found.append({**row, **_columns("omega", p.splits)})
+    transductive = any(r.transductive for r in records)
+    return [{**row, "transductive": transductive} for row in found]
+
+
+def ensembles_block(ledger: Ledger) -> list[str]:
+    """Lines of Markdown for the search's report; none where no ensemble was made."""
+    records = all_ensembles(ledger)
+    if not records:
+        return []
+    rows = []
+    for record in records:
+        compared = {way.name: way.cells for way in ways([record])}
+        omega, more = compared.get("ensemble", (MISSING, MISSING))
+        single = next((compared[name][0] for name in BASELINES if name in compared), MISSING)
+        others = (percent(record.figures.get(k)) for k in ("omega_hidden", "omega_report"))
+        members = f"{len(record.members)} of {record.settings.candidates}"
+        rows.append([record.id, members, str(record.networks), omega, single, more, *others])
+    columns = ["ensemble", "members", "networks", "Ω", "best single", "more", "Ω hidden", "Ω eval"]
+    page = "[ensembles.md](ensembles.md)"
+    return ["", "## Ensembles", "", *told(records), to_markdown(columns, rows), "", f"All of it: {page}."]
+
+
+def _columns(name: str, values: Array | None) -> dict[str, float | None]:
+    if values is None:
+        return {name: None, f"{name}_sd": None}
+    return {
+        name: in_percent(float(values.mean())),
+        f"{name}_sd": in_percent(float(values.std())) if len(values) > 1 else None,
+    }

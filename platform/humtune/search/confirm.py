@@ -1,0 +1,22 @@
+"""Which of a machine's configurations are trained again with new seeds, once its search is over."""
+
+from collections.abc import Iterable
+
+from humtune.ledger import CONFIRM, TrialRecord
+from humtune.report.configurations import configurations, searched_trials
+from humtune.search.grid import Run
+
+FIRST_SEED = 1_000_000  # above the space's own seed: no trial of a search gets as far
+
+
+def due(records: Iterable[TrialRecord], *, best: int, seeds: int, seed: int) -> list[Run]:
+    """The best configurations, each with the same new seeds, that no trial has had yet; seed by seed.
+
+    Configurations are ranked by what the search's own trials are judged by, those with several seeds by the
+    mean. What confirms has no say in what is confirmed, so a resumed search asks for the same.
+    """
+    records = list(records)
+    had = [Run(r.params, r.config.seed) for r in records if r.origin == CONFIRM]
+    points = [c.trials[0].params for c in configurations(searched_trials(records))[:best]]
+    runs = [Run(point, seed + FIRST_SEED + i) for i in range(seeds) for point in points]
+    return [run for run in runs if run not in had]

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from humtune.ensemble.make import check_words, join_systems, make_ensembles
+from humtune.ensemble.record import ensemble_scores, read_ensemble
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.ensemble import ensemble
+from humtune.evaluation.greedy import MEMBERS
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.scorefiles import write_file
+from humtune.sounds.table import UNKNOWN, Role
+
+
+@pytest.fixture
+def ledger(bench, make_clips):
+    ledger = bench.search(clips={m: make_clips(m, hidden=2) for m in ("fan", "valve")})
+    for number in range(4):
+        bench.trial(ledger, "fan", number, skill=0.5 + number / 4)
+    return ledger
+
+
+@pytest.fixture
+def judged_by_pseudo(bench, make_clips):
+    ledger = bench.search("blind", clips={"fan": make_clips("fan")})
+    ledger.write_plan(ledger.plan.model_copy(update={"judged_by": {"fan": "pseudo"}}))
+    for number, told in enumerate((0.5, 0.8, 0.7, 0.6)):
+        pseudo = {"cosine": told, "nll": told + 0.01}
+        bench.trial(ledger, "fan", number, skill=number, judged_by="pseudo", pseudo=pseudo)
+    return ledger
+
+
+@pytest.fixture
+def system(tmp_path, ledger):
+    def write(name, *, roles=(Role.SELECT, Role.HIDDEN), seed=0):
+        clips = ledger.clips("fan")
+        clips = clips.take(clips.having(*roles))
+        rng = np.random.default_rng(seed)
+        values = rng.normal(size=len(clips)) + 2 * clips.label
+        for section in np.unique(clips.section).tolist():
+            here = clips.section == section
+            place = {"machine": "fan", "section": section}
+            names, scores = clips.name[here].tolist(), values[here].tolist()
+            write_file(tmp_path / name, "anomaly_score", **place, names=names, values=scores)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((None, "standard", []), "of what\\? name a search"),
+        (("fans", "isotonic", []), "--calibration isotonic: expected standard or gamma"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(words, told):
+    with pytest.raises(UsageError, match=told):
+        check_words(*words)
+
+
+def test_words_that_contradict_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="so it can't be exported"):
+        check_words("fans", "standard", [tmp_path], exportable=True)
+    with pytest.raises(UsageError, match="only a search has models"):
+        check_words(None, "standard", [tmp_path], exportable=True)
+    with pytest.raises(UsageError, match="--truth is for imports alone"):
+        check_words("fans", "standard", [], truth=tmp_path)
+
+
+def test_a_misspelt_machine_lists_those_there_are(ledger):
+    with pytest.raises(UsageError, match="fans: no machine 'fann'; there are fan, valve"):
+        make_ensembles(ledger, machines=["fann"])
+
+
+def test_no_complete_trial_anywhere_is_an_error(ledger):
+    with pytest.raises(HumtuneError, match="valve: no complete trial yet"):
+        make_ensembles(ledger, machines=["valve"])
+
+
+def test_imports_can_not_be_judged_without_labels(judged_by_pseudo, system):
+    folder = system("theirs")
+    with pytest.raises(UsageError, match="imported systems lack; leave out --import"):
+        make_ensembles(judged_by_pseudo, imports=[folder])
+
+
+def test_it_chooses_by_the_selecting_clips_alone(ledger):
+    made = make_ensembles(ledger)
+    assert made.skipped == ("valve: no complete trial yet",)
+    (record,) = made.records
+    assert record == read_ensemble(ledger, "fan")
+    clips = ledger.clips("fan")
+    cells = Cells.of(clips, Role.SELECT)
+    keys = [(f"fan-0000{i}", s) for i in range(4) for s in ("cosine", "nll")]
+    own = np.stack([ledger.scores(*key) for key in keys])
+    held_out = own[:, clips.role == Role.HELD_OUT]
+    own = (own - held_out.mean(axis=1, keepdims=True)) / held_out.std(axis=1, keepdims=True)
+    by_hand = ensemble(own, cells, members=MEMBERS)
+    np.testing.assert_allclose(ensemble_scores(ledger, record), by_hand(own, clips.section))
+    assert {m.name for m in record.members} == {" ".join(keys[k]) for k in by_hand.members}
+    assert record.figures["omega_select"] == pytest.approx(float(omega(by_hand(own, clips.section), cells)))
+    hidden = Cells.of(clips, Role.HIDDEN)
+    assert record.figures["omega_hidden"] == pytest.approx(float(omega(by_hand(own, clips.section), hidden)))
+    assert set(record.figures) == {"omega_select", "omega_hidden", "omega_report"}
+    assert sum(record.weights) == pytest.approx(1)
+
+
+def test_hidden_and_eval_labels_change_nothing(ledger, bench):
+    before = make_ensembles(ledger).records[0]
+    clips = ledger.clips("fan")
+    label = np.where(np.isin(clips.role, ["hidden", "report"]), UNKNOWN, clips.label).astype(np.int8)
+    ledger.storage.write("fans/clips/fan.json", replace(clips, label=label).to_json())
+    after = make_ensembles(ledger).records[0]
+    assert (after.members, after.weights, after.sections) == (before.members, before.weights, before.sections)
+    assert set(after.figures) == {"omega_select"}
+
+
+def test_members_bound_what_a_clip_is_scored_with(ledger):
+    record = make_ensembles(ledger, members=2).records[0]
+    for weights in (record.weights, *record.sections.values()):
+        assert 1 <= np.count_nonzero(weights) <= 2
+
+
+def test_only_what_is_allowed_becomes_a_member(ledger):
+    record = make_ensembles(ledger, allowed=lambda config, score_type: score_type == "nll").records[0]
+    assert {m.score_type for m in record.members} == {"nll"}
+    assert record.settings.exportable
+
+
+def test_without_labels_the_best_trials_by_pseudo_share_equally(judged_by_pseudo):
+    record = make_ensembles(judged_by_pseudo, members=3).records[0]
+    assert [m.name for m in record.members] == ["fan-00001 nll", "fan-00002 nll", "fan-00003 nll"]
+    assert record.weights == pytest.approx((1 / 3,) * 3)
+    assert record.sections == {}
+    assert record.settings.judged_by == "pseudo"
+    assert record.compared["ensemble"] == pytest.approx((record.figures["omega_select"],))
+
+
+def test_imported_systems_are_members_and_make_it_transductive(ledger, system):
+    record = make_ensembles(ledger, machines=["fan"], imports=[system("theirs")]).records[0]
+    assert record.transductive
+    assert record.settings.calibration == "ranks"
+    assert "theirs" in {m.name for m in record.members}  # by far the best
+    scores, clips = ensemble_scores(ledger, record), ledger.clips("fan")
+    assert np.isfinite(scores[clips.having(Role.SELECT, Role.HIDDEN)]).all()
+    assert np.isnan(scores[clips.having(Role.HELD_OUT)]).all()
+    assert "omega_report" not in record.figures
+
+
+def test_systems_alone_make_an_ensemble_of_the_first_one_s_clips(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [
+        f"section_00_{d}_test_{label}_{i:04d}_a_1.wav"
+        for d in ("source", "target")
+        for label in ("normal", "anomaly")
+        for i in range(8)
+    ]
+    odd = np.array(["anomaly" in name for name in names])
+    for team, gain in (("one", 1), ("two", 1.5)):
+        values = (rng.normal(size=len(names)) + gain * odd).tolist()
+        write_file(tmp_path / team, "anomaly_score", machine="fan", section=0, names=names, values=values)
+    record, clips, scores = join_systems([tmp_path], members=2)["fan"]
+    assert record.transductive
+    assert clips.name.tolist() == names
+    assert record.figures["omega_select"] == pytest.approx(float(omega(scores, Cells.of(clips, Role.SELECT))))
+    assert record.settings.imports == (str(tmp_path / "one"), str(tmp_path / "two"))

@@ -1,0 +1,123 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from humtune.cli.main import app
+from humtune.ledger import CONFIRM
+from humtune.report.columns import FIELDS, fields, headline, honest, lines
+from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row
+from humtune.report.write import write_report
+
+MACHINES = ("fan", "valve")
+
+
+@pytest.fixture
+def ledger(bench, make_clips):
+    """Two machines with hidden clips and pseudo-Ω; fan's two best are confirmed."""
+    ledger = bench.search(clips={m: make_clips(m, hidden=4) for m in MACHINES}, trials=2)
+    for machine in MACHINES:
+        for number, skill in enumerate((1.5, 0.8)):
+            pseudo = {"cosine": 0.5 + number / 10, "nll": 0.4}
+            bench.trial(ledger, machine, number, skill=skill, pseudo=pseudo)
+    for number, mu in enumerate((5.0, 6.0, 5.0, 6.0), 2):
+        bench.trial(ledger, "fan", number, skill=1, mu=mu, origin=CONFIRM)
+    return ledger
+
+
+def table(ledger, name="table.md"):
+    return ledger.storage.read(f"{ledger.name}/report/{name}").decode()
+
+
+def test_columns_that_nobody_needs_are_left_out():
+    plain, hidden, confirmed = Row("a"), Row("b", omega_hidden_official=0.5), Row("c", seeds=2)
+    gone = {"Ω hidden, official", "Ω hidden, 90 %", "Ω hidden, paper", "Ω confirmed", "new seeds"}
+    assert FIELDS.keys() - fields([plain]).keys() == gone
+    assert FIELDS.keys() == fields([plain, hidden, confirmed]).keys()
+    assert headline([plain, confirmed]) == ("Ω cross-fitted",)
+    assert headline([plain, hidden]) == ("Ω hidden, official", "Ω hidden, 90 %")
+
+
+def test_the_honest_figure_is_the_hidden_one_else_one_that_did_not_choose():
+    figures = {"omega_cross_fitted": 0.6, "omega_cross_fitted_spread": 0.01, "omega_select_official": 0.7}
+    assert honest(Row("a", **figures)) == "60.0±1.0"
+    assert honest(Row("a", LABEL_FREE, **figures)) == "70.0"
+    assert honest(Row("a", LABEL_FREE, omega_hidden_official=0.65, **figures)) == "65.0"
+
+
+def test_rows_as_columns_end_with_the_other_ways_to_choose():
+    rows = [Row("fan"), Row("valve")]
+    found = lines(rows, [Row("valve", ONE_FOR_ALL, omega_cross_fitted=0.6, omega_cross_fitted_spread=0)])
+    assert found[-1] == ("one for all, Ω", ["–", "60.0±0.0"], False)
+    assert [name for name, *_ in lines(rows)] == list(fields(rows))
+
+
+def test_with_a_holdout_the_hidden_clips_make_the_headline_with_their_interval(ledger):
+    report = write_report(ledger)
+    fan = report.rows[0]
+    assert fan.omega_hidden_low < fan.omega_hidden_official < fan.omega_hidden_high
+    assert report.rows[-1].omega_hidden_low < report.rows[-1].omega_hidden_official
+    text = table(ledger)
+    low, high = 100 * fan.omega_hidden_low, 100 * fan.omega_hidden_high
+    assert f"| **{100 * fan.omega_hidden_official:.1f}** | **{low:.1f}–{high:.1f}** |" in text
+    assert "- Ω hidden: on the labelled dev clips that --holdout hid" in text
+    assert rf"\textbf{{{100 * fan.omega_hidden_official:.1f}}}" in table(ledger, "table.tex")
+
+
+def test_every_confirmed_configuration_is_listed_and_the_best_by_its_mean(ledger):
+    report = write_report(ledger)
+    again = [r for r in ledger.records("fan") if r.origin == CONFIRM]
+    fan, valve = report.rows[:2]
+    assert (fan.seeds, valve.seeds, valve.omega_confirmed) == (2, None, None)
+    means = {
+        (mu, s): sum(r.omega[s] for r in again if r.params["head.mu"] == mu) / 2
+        for mu in (5, 6)
+        for s in ("cosine", "nll")
+    }
+    assert fan.omega_confirmed == pytest.approx(max(means.values()))
+    assert fan.mu == max(means, key=means.get)[0]
+    block = table(ledger).partition("## Confirmed with new seeds")[2].partition("## ")[0]
+    listed = [line for line in block.splitlines() if line.startswith("| fan")]
+    assert len(listed) == 2
+    assert listed[0].startswith(
+        f"| fan | mu={fan.mu:g} | {fan.score} | 2 | Ω {100 * fan.omega_confirmed:.1f}±"
+    )
+    assert "| valve" not in block
+
+
+def test_the_best_stands_beside_one_for_all_and_the_label_free_choice(ledger):
+    report = write_report(ledger)
+    ways = [(row.choice, row.machine) for row in report.others]
+    assert ways == [(c, m) for c in (ONE_FOR_ALL, LABEL_FREE) for m in (*MACHINES, "all")]
+    free = [row for row in report.others if row.choice == LABEL_FREE]
+    assert [(row.trial, row.score) for row in free[:2]] == [
+        ("fan-00001", "cosine"),
+        ("valve-00001", "cosine"),
+    ]
+    assert free[0].omega_select_official == pytest.approx(ledger.read("fan-00001").omega["cosine"])
+    assert free[0].omega_cross_fitted is None
+    text = table(ledger).partition("## Other ways to choose")[2]
+    assert text.count("\n| label-free |") == 3
+    assert text.count("\n| best |") == 3
+    for name in ("table.csv", "table.tex", "table.html"):
+        assert "label-free" in table(ledger, name)
+
+
+def test_the_screen_and_json_have_them_too(ledger):
+    def told(*words):
+        return CliRunner().invoke(app, ["report", ledger.name, *words, "--storage", ledger.storage.uri])
+
+    screen = [line.split(",")[0] for line in told().stdout.splitlines() if ", Ω  " in line]
+    assert screen == ["one for all", "label-free"]
+    rows = json.loads(told("--json").stdout)["rows"]
+    assert [row["choice"] for row in rows] == ["best"] * 3 + [ONE_FOR_ALL] * 3 + [LABEL_FREE] * 3
+
+
+def test_without_a_shared_configuration_a_note_says_so(bench):
+    ledger = bench.search()
+    bench.trial(ledger, "fan", 0, mu=5.0)
+    bench.trial(ledger, "valve", 0, mu=6.0)
+    report = write_report(ledger)
+    assert report.others == ()
+    assert "no configuration was tried on every machine" in report.notes[0]
+    assert report.notes[0] in table(ledger)

@@ -57,7 +57,7 @@ def test_a_trials_cost_counts_its_training_and_every_scoring(
     monkeypatch.setattr(cost, "_chunk_seconds", lambda run: 3.0)
     train = len(bank.table.having(Role.TRAIN))
     trained = train * 2 * 4  # chunks a clip, epochs
-    scored = len(bank.table) * TEST_CHUNKS / 3  # without the backward pass
+    scored = (len(bank.table) + 300) * TEST_CHUNKS / 3  # with probes, without the backward pass
     fixed = {**FIXED, "spectrogram": SMALL}
     [once] = costs(space(fixed=fixed), bank, device="cpu", cpus=1)
     assert once.trial_seconds == pytest.approx(3 * (trained + scored))

@@ -11,6 +11,7 @@ from humtune.detector.training import TrainingRun
 from humtune.ledger import ParamValue
 from humtune.search.space import Space
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.probes import PER_KIND
 
 CHUNKS = 8  # a step's, at most: a whole step of the paper's largest pictures takes a dozen seconds
 STEPS = 3  # the fastest counts, after one that warms up
@@ -35,7 +36,8 @@ def costs(space: Space, bank: ClipBank, *, device: str, cpus: float) -> Iterator
         run = TrainingRun(config, bank, device=device)
         chunk = _chunk_seconds(run)
         trained = len(run.clips) * config.training.chunks_per_clip * config.training.epochs
-        scored = len(bank.table) * TEST_CHUNKS * (1 + len(space.rungs))
+        clips = len(bank.table) + 3 * PER_KIND  # with about as many probes
+        scored = clips * TEST_CHUNKS * (1 + len(space.rungs))
         yield Cost(bank.table.machine, params, chunk, chunk * (trained + scored * FORWARD_SHARE))
 
 

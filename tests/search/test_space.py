@@ -296,7 +296,10 @@ def test_an_unknown_name_lists_those_there_are(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UsageError) as caught:
         read_space("quik")
     of_the_paper = ", ".join(f"paper/{path.stem}" for path in OF_THE_PAPER)
-    assert str(caught.value) == f"no search space named 'quik'; there are: heads, mine, paper, {of_the_paper}, quick"
+    assert (
+        str(caught.value)
+        == f"no search space named 'quik'; there are: heads, mine, paper, {of_the_paper}, quick"
+    )
 
 
 def test_a_plan_that_is_no_space_is_told() -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from humtune.config import FUSION
-from humtune.ensemble.archive import read_archive
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.bootstrap import resample
 from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshold_from
@@ -160,10 +161,8 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None, noi
 
 
 def candidate_scores(ledger: Ledger, records: Iterable[TrialRecord]) -> Array:
-    """Scores [K, N] of every complete trial × score type that a machine's search chose from."""
-    searched = searched_trials(records)
-    archive = read_archive(ledger, searched[0].machine)
-    return archive.of((r.id, name) for r in searched for name in r.judged)
+    """Scores [K, N] of every complete trial × score type that the search chose from."""
+    return np.stack([read_scores(ledger, r.id, name) for r in searched_trials(records) for name in r.judged])
 
 
 def read_scores(ledger: Ledger, trial: str, score_type: str) -> Array:

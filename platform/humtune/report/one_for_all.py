@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humtune.ensemble.archive import read_archive
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Array, Cells
 from humtune.evaluation.metrics import Figures, evaluate, pool
@@ -44,8 +43,8 @@ def one_for_all(ledger: Ledger, machines: Sequence[Measured]) -> list[Pick] | st
     if not found:
         return "one configuration for all: no configuration was tried on every machine"
     scores = [
-        read_archive(ledger, measured.machine).of((row[i].id, score) for row, score in found)
-        for i, measured in enumerate(machines)
+        np.stack([read_scores(ledger, row[i].id, score) for row, score in found])
+        for i in range(len(machines))
     ]
     row, score = found[_best([evaluate(s, c) for s, c in zip(scores, cells, strict=True)])]
     try:

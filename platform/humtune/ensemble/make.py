@@ -14,14 +14,14 @@ from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write
 from humtune.ensemble.systems import read_systems
 from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.ensemble import ensemble
 from humtune.evaluation.greedy import MEMBERS
 from humtune.evaluation.labels import Truth, label_clips
 from humtune.evaluation.members import TOP
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
-from humtune.sounds.table import UNKNOWN, ClipTable, Role
+from humtune.sounds.table import ClipTable, Role
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _record(
 def _figures(scores: Array, clips: ClipTable) -> Iterator[tuple[str, float]]:
     """Official Ω of the ensemble on each kind of labelled clips that has all it needs."""
     for name, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("report", Role.REPORT)):
-        if np.any(clips.label[clips.having(role)] != UNKNOWN):
+        if labelled(clips, role):
             try:
                 yield f"omega_{name}", float(omega(scores, Cells.of(clips, role)))
             except HumtuneError:  # a cell without both labels, or clips that an imported system lacks

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from humtune.ensemble.candidates import Candidates
 from humtune.ensemble.record import Member, Settings
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.ensemble import Ensemble, ensemble
 from humtune.evaluation.greedy import Weights
 from humtune.evaluation.members import compare, greedy, sectional
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers, halves
 from humtune.sounds.parallel import tracked
-from humtune.sounds.table import UNKNOWN, Role
+from humtune.sounds.table import Role
 
 SIZES = (1, 2, 3, 5, 8, 12, 16, 24)  # of the front, as far as the members go
 
@@ -92,7 +92,7 @@ def label_free_worth(candidates: Candidates, weights: Array) -> Worth:
     passes = {
         "ensemble": {int(np.count_nonzero(weights)): networks(candidates.members, np.flatnonzero(weights))}
     }
-    if not np.any(clips.label[clips.having(Role.SELECT)] != UNKNOWN):
+    if not labelled(clips):
         return Worth(passes=passes, notes=(f"{clips.machine}: no labelled clips to read it by",))
     ways = {
         "best by pseudo-Ω": scores[np.nanargmax(candidates.pseudo)],

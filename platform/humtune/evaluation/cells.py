@@ -97,6 +97,6 @@ class Cells:
         return scores
 
 
-def labelled(table: ClipTable) -> bool:
-    """Whether there are labelled clips to select by."""
-    return bool(np.any(table.label[table.having(Role.SELECT)] != UNKNOWN))
+def labelled(table: ClipTable, role: Role = Role.SELECT) -> bool:
+    """Whether any clip of a role has its label; without a role, whether there are clips to select by."""
+    return bool(np.any(table.label[table.having(role)] != UNKNOWN))

@@ -7,13 +7,11 @@ The clips that choose and those that a search hid come from here for everything 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from humtune.errors import UsageError
 from humtune.evaluation.bootstrap import Resampled, pool_resampled, resample
-from humtune.evaluation.cells import Array, Cells
+from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import Figures, evaluate, pool
-from humtune.sounds.table import UNKNOWN, ClipTable, Role
+from humtune.sounds.table import ClipTable, Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,7 @@ def labelled_clips(clips: ClipTable) -> LabelledClips:
     found: dict[Role, Cells] = {}
     notes = []
     for role, where in ((Role.SELECT, ""), (Role.HIDDEN, "hidden clips: "), (Role.REPORT, "eval clips: ")):
-        if np.any(clips.label[clips.having(role)] != UNKNOWN):
+        if labelled(clips, role):
             try:
                 found[role] = Cells.of(clips, role)
             except UsageError as error:

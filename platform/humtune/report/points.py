@@ -9,7 +9,7 @@ import numpy as np
 
 from humtune.config import TrialConfig
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells
+from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger, ParamValue, TrialRecord
@@ -18,7 +18,7 @@ from humtune.report.best import read_scores
 from humtune.report.configurations import searched_trials
 from humtune.report.rows import ALL
 from humtune.sounds.parallel import tracked
-from humtune.sounds.table import UNKNOWN, Role
+from humtune.sounds.table import Role
 
 T = TypeVar("T")
 Clips = Literal["dev", "eval", "both"]  # those that select, those that are reported, all
@@ -168,8 +168,7 @@ def _cells(ledger: Ledger, machine: str, notes: list[str]) -> tuple[Cells | None
     found: list[Cells | None] = []
     for role, name in ((Role.SELECT, ""), (Role.REPORT, "eval clips: ")):
         try:
-            labelled = bool(np.any(clips.label[clips.having(role)] != UNKNOWN))
-            found.append(Cells.of(clips, role) if labelled or role == Role.SELECT else None)
+            found.append(Cells.of(clips, role) if labelled(clips, role) or role == Role.SELECT else None)
         except UsageError as error:
             notes.append(f"{name}{error}")
             found.append(None)

@@ -264,7 +264,7 @@ def test_the_searcher_hands_out_the_quota_and_then_ends(stage: Make) -> None:
     for config in configs[:2]:
         assert config["storage"] == here.ledger.storage.uri
         assert config["search"] == "hums"
-        assert config["rungs"] == [2, 4]
+        assert config["measured"] == [2, 4]
         assert config["cpus"] == 1.0
         assert TrialRecord.model_validate_json(config["record"]).id == config["trial"]
         assert all(isinstance(v, str | float | list) for v in config.values())

@@ -62,9 +62,9 @@ BROKEN = {
     f"{MU}zzz: 1\n": ": zzz = 1: no such setting",
     f"{MU}trials: 0\n": ": trials = 0: should be greater than or equal to 1",
     f"{MU}trials: many\n": ": trials = 'many': should be a valid integer",
-    f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe', 'random', 'grid' or 'listed'",
+    f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe', 'gp', 'random', 'grid' or 'listed'",
     f"{MU}pruner: asha\n": (
-        ": pruner = 'asha': should be 'none', 'successive_halving', 'median' or 'hyperband'"
+        ": pruner = 'asha': should be 'none', 'successive_halving', 'median', 'hyperband' or 'wilcoxon'"
     ),
     f"{MU}grace: 0\n": ": grace = 0: should be greater than 0",
     f"{MU}grace: 1.5\n": ": grace = 1.5: should be less than or equal to 1",
@@ -551,7 +551,39 @@ def test_rungs_double_from_the_grace_and_never_reach_the_end(
     space = make_space(fixed={"training": {"epochs": epochs}}, grace=grace, pruner="median")
     assert space.rungs == rungs
     assert space.epochs == epochs
-    assert make_space(fixed={"training": {"epochs": epochs}}, grace=grace).rungs == ()  # no pruner, no rungs
+    unpruned = make_space(fixed={"training": {"epochs": epochs}}, grace=grace, pruner="none")
+    assert unpruned.rungs == unpruned.measured == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "stopped_by"),
+    [
+        ({"trials": 19}, "none"),
+        ({"trials": 20}, "successive_halving"),
+        ({"sampler": "random"}, "successive_halving"),  # twenty, where nobody says
+        ({"sampler": "grid"}, "none"),  # whoever wants a grid wants all of it
+        ({"trials": 20, "pruner": "none"}, "none"),
+        ({"trials": 5, "pruner": "median"}, "median"),
+        ({"sampler": "grid", "pruner": "hyperband"}, "hyperband"),
+    ],
+)
+def test_trials_are_stopped_early_where_there_are_enough_to_compare(
+    keys: dict[str, Any], stopped_by: str
+) -> None:
+    space = make_space(**keys)
+    assert space.stopped_by == stopped_by
+    assert bool(space.rungs) == (stopped_by != "none")
+
+
+def test_curves_are_measured_at_every_epoch_and_stop_nothing_more() -> None:
+    fixed = {"training": {"epochs": 8}}
+    assert make_space(fixed=fixed, curves=True, pruner="none").measured == (1, 2, 3, 4, 5, 6, 7)
+    stopping = make_space(fixed=fixed, curves=True, pruner="successive_halving", grace=0.25)
+    assert (stopping.rungs, stopping.measured) == ((2, 4), (1, 2, 3, 4, 5, 6, 7))
+
+
+def test_a_test_of_curves_looks_at_every_epoch_after_the_grace() -> None:
+    assert make_space(fixed={"training": {"epochs": 8}}, pruner="wilcoxon").rungs == (2, 3, 4, 5, 6, 7)
 
 
 def test_corners_are_the_extremes_of_some_branches() -> None:

@@ -17,6 +17,7 @@ from humtune.sounds.classes import class_labels
 from humtune.sounds.table import Role
 
 STANDARD_CLIPS = 256  # enough for the mean and deviation of a row; all of them would cost an epoch
+SKETCH_CLIPS = 256  # enough of a reference to rank trials by, half-way; all of them would cost half an epoch
 
 
 class TrainingRun:
@@ -43,9 +44,12 @@ class TrainingRun:
         self._standardise()
 
     def _standardise(self) -> None:
-        few = self.clips[np.linspace(0, len(self.clips) - 1, STANDARD_CLIPS).astype(np.intp)]
-        batches = scoring_chunks(self.bank, np.unique(few), self.config, 64)
+        batches = scoring_chunks(self.bank, self._some(STANDARD_CLIPS), self.config, 64)
         self.detector.frontend.fit(samples.to(self.device) for samples in batches)
+
+    def _some(self, count: int) -> NDArray[np.intp]:
+        """So many training clips at most, always the same ones, evenly through the bank and its sections."""
+        return np.unique(self.clips[np.linspace(0, len(self.clips) - 1, count).astype(np.intp)])
 
     def epoch(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.
@@ -137,6 +141,12 @@ class TrainingRun:
         if FUSION in self.config.score_types:
             detector.fuse(detector.embed(self.bank, self.bank.table.having(Role.HELD_OUT)))
         return detector
+
+    def sketch(self) -> Detector:
+        """The detector as it stands, on a small reference and without fusion: a quick look at a rung."""
+        self.detector.reference = self.detector.embed(self.bank, self._some(SKETCH_CLIPS))
+        self.detector.fusion = None
+        return self.detector
 
     def state(self) -> bytes:
         """Everything that the next epoch depends on, as plain tensors and numbers."""

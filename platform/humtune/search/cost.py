@@ -7,11 +7,12 @@ from time import perf_counter
 import torch
 
 from humtune.config import TEST_CHUNKS
-from humtune.detector.training import TrainingRun
+from humtune.detector.training import SKETCH_CLIPS, TrainingRun
 from humtune.ledger import ParamValue
 from humtune.search.space import Space
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import PER_KIND
+from humtune.sounds.table import Role
 
 CHUNKS = 8  # a step's, at most: a whole step of the paper's largest pictures takes a dozen seconds
 STEPS = 3  # the fastest counts, after one that warms up
@@ -37,7 +38,8 @@ def costs(space: Space, bank: ClipBank, *, device: str, cpus: float) -> Iterator
         chunk = _chunk_seconds(run)
         trained = len(run.clips) * config.training.chunks_per_clip * config.training.epochs
         clips = len(bank.table) + 3 * PER_KIND  # with about as many probes
-        scored = clips * TEST_CHUNKS * (1 + len(space.rungs))
+        sketched = len(bank.table.having(Role.SELECT)) + min(SKETCH_CLIPS, len(run.clips))
+        scored = TEST_CHUNKS * (clips + sketched * len(space.measured))
         yield Cost(bank.table.machine, params, chunk, chunk * (trained + scored * FORWARD_SHARE))
 
 

@@ -31,7 +31,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         name = trial.config["trial"]
         if not self.studies.report(name, result["epoch"], result["seconds"], result["objective"]):
             return str(TrialScheduler.CONTINUE)
-        reason = f"stopped by {self.studies.space.pruner} after epoch {result['epoch']}"
+        reason = f"stopped by {self.studies.space.stopped_by} after epoch {result['epoch']}"
         self._end(name, TrialState.PRUNED, reason)
         return str(TrialScheduler.STOP)
 

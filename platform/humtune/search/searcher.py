@@ -34,7 +34,7 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
             "search": self.studies.ledger.name,
             "record": record.model_dump_json(),
             "trial": record.id,
-            "rungs": list(self.studies.space.rungs),
+            "measured": list(self.studies.space.measured),
             "cpus": self.cpus,
         }
 

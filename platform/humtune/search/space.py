@@ -12,6 +12,9 @@ from humtune.search.dimensions import Dimension, Presets, Scalar, places
 from humtune.search.grid import Point, Run, combinations, grid, touching
 
 TRIALS = 20  # per machine, where neither the space nor the command line says
+PRUNED_FROM = 20  # trials of a machine: with fewer, there is hardly one to compare with at a rung
+
+Pruner = Literal["none", "successive_halving", "median", "hyperband", "wilcoxon"]
 
 
 class Space(Frozen):
@@ -28,15 +31,19 @@ class Space(Frozen):
     objective: Literal["omega", "pseudo"] | None = Field(
         None, description="null: omega where there are labels, else pseudo"
     )
-    sampler: Literal["tpe", "random", "grid", "listed"] = Field(
+    sampler: Literal["tpe", "gp", "random", "grid", "listed"] = Field(
         "tpe", description="grid runs every point of the space, listed those of `first` alone"
     )
     trials: int | None = Field(
         None, ge=1, description=f"per machine; without it {TRIALS}, or all that a grid or list holds"
     )
     seeds: int = Field(1, ge=1, description="times that each point of a grid or list is run")
-    pruner: Literal["none", "successive_halving", "median", "hyperband"] = "none"
+    pruner: Pruner | None = Field(
+        None,
+        description=f"null: successive_halving where a sampler has {PRUNED_FROM} trials a machine or more",
+    )
     grace: float = Field(0.3, gt=0, le=1, description="share of the epochs before a trial may be stopped")
+    curves: bool = Field(False, description="measure after every epoch, to look at: nothing more is stopped")
     seed: int = 0
     fixed: dict[str, Any] = Field({}, description="what every trial has in common")
     machines: dict[str, dict[str, Any]] = Field({}, description="what only this machine's trials have")
@@ -105,13 +112,30 @@ class Space(Frozen):
         return self.config({}).training.epochs
 
     @property
+    def stopped_by(self) -> Pruner:
+        """The pruner: the one that is named, or what the number of trials makes worthwhile."""
+        if self.pruner is not None:
+            return self.pruner
+        compares = not self.enumerated and (self.trials or TRIALS) >= PRUNED_FROM
+        return "successive_halving" if compares else "none"
+
+    @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs after which a trial may be stopped: the grace, then doubled each time."""
-        if self.pruner == "none":
-            return ()
+        """Epochs after which a trial may be stopped: the grace, then doubled each time, or each one after."""
         first = max(1, round(self.grace * self.epochs))
-        rungs = (first * 2**i for i in range(self.epochs.bit_length()))
-        return tuple(rung for rung in rungs if rung < self.epochs)
+        match self.stopped_by:
+            case "none":
+                return ()
+            case "wilcoxon":  # compares whole curves, and needs more than a few points of each
+                return tuple(range(first, self.epochs))
+            case _:
+                rungs = (first * 2**i for i in range(self.epochs.bit_length()))
+                return tuple(rung for rung in rungs if rung < self.epochs)
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """Epochs before the last after which a trial is measured."""
+        return tuple(range(1, self.epochs)) if self.curves else self.rungs
 
     def corners(self, *branches: str, machine: str | None = None) -> Iterator[tuple[Point, TrialConfig]]:
         """What touches some branches: every combination of its extreme values, and its configuration.

@@ -156,7 +156,7 @@ def _check_grid(space: Space, where: str) -> None:
 def _check_list(space: Space, where: str) -> None:
     if not space.first:
         raise UsageError(f"{where}: first: sampler: listed runs the points of `first`, and there are none")
-    if space.pruner != "none":
+    if space.stopped_by != "none":
         raise UsageError(
             f"{where}: pruner = {space.pruner!r}: the points of a list run to their end; leave it out"
         )

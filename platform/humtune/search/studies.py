@@ -3,7 +3,7 @@
 Asks what to try next, says when a trial may be stopped, is told how trials end. Knows no Ray.
 """
 
-import warnings
+from collections.abc import Sequence
 from functools import partial
 from time import time
 
@@ -14,14 +14,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.ledger import CONFIRM, Ledger, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
 from humtune.search.grid import Run
 from humtune.search.machine_study import MachineStudy, Running
-from humtune.search.space import TRIALS, Space
+from humtune.search.samplers import pruner, sampler
+from humtune.search.space import Space
 
 
 class Studies:
@@ -89,7 +89,7 @@ class Studies:
             return
         this.study.enqueue_trial(record.params)
         trial = self._ask(this.study)
-        for epoch, objective in rungs_of(record).items():
+        for epoch, objective in rungs_of(record, self.space.rungs).items():
             trial.report(objective, epoch)
             trial.should_prune()  # a rung is entered by asking
         if record.state == TrialState.RUNNING:
@@ -162,7 +162,7 @@ class Studies:
         running.epoch = max(epoch, running.epoch)
         self.epochs_run += 1
         self.seconds_run += seconds
-        if objective is None or running.trial is None:
+        if objective is None or running.trial is None or epoch not in self.space.rungs:
             return False
         if not again:
             running.trial.report(objective, epoch)
@@ -210,30 +210,7 @@ def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
         study.tell(trial, state=OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL)
 
 
-def rungs_of(record: TrialRecord) -> dict[int, float]:
-    """What the trial is judged by, by epoch, where it was measured before the end."""
-    last, name = record.config.training.epochs, record.judged_by
-    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch < last}
-
-
-def sampler(space: Space, *, seed: int) -> BaseSampler:
-    """The space's sampler. The seed differs from sitting to sitting, so that no draw is repeated."""
-    if space.sampler != "tpe":  # of a grid or list, it is never asked
-        return RandomSampler(seed=seed)
-    startup = min(10, max(2, (space.trials or TRIALS) // 3))
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed)
-
-
-def pruner(space: Space) -> BasePruner:
-    """The space's pruner, with the space's rungs."""
-    first = next(iter(space.rungs), space.epochs)
-    match space.pruner:
-        case "successive_halving":
-            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
-        case "hyperband":
-            return HyperbandPruner(min_resource=first, max_resource=space.epochs, reduction_factor=2)
-        case "median":
-            return MedianPruner(n_startup_trials=4, n_warmup_steps=first - 1)
-        case _:
-            return NopPruner()
+def rungs_of(record: TrialRecord, rungs: Sequence[int]) -> dict[int, float]:
+    """What the trial is judged by at those of the rungs that it has reached."""
+    name = record.judged_by
+    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch in rungs}

@@ -28,13 +28,15 @@ class TrialRun:
     """Trains one trial's detector an epoch at a time, and keeps its record, checkpoint and results."""
 
     def __init__(
-        self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, rungs: tuple[int, ...]
+        self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, measured: tuple[int, ...]
     ) -> None:
         plan = ledger.plan
         self.ledger = ledger
-        self.rungs = rungs
+        self.measured = measured
         self.run = TrainingRun(record.config, bank, device=plan.device)
-        self.yardstick = Yardstick(bank, ledger.probes(record.machine))
+        probes = ledger.probes(record.machine)
+        self.yardstick = Yardstick(bank, probes)
+        self.quick_yardstick = Yardstick.quick(bank, probes, judged_by=record.judged_by)
         self.record = record.model_copy(
             update={
                 "data_hash": bank.hash,
@@ -64,16 +66,19 @@ class TrialRun:
         done = self.run.epochs_done
         last = done == self.record.config.training.epochs
         update: dict[str, Any] = {}
-        measured: Measurement | None = None
-        if last or done in self.rungs:
-            measured = self.yardstick.measure(self.run.finish())
-            update |= {"omega": measured.omega, "pseudo": measured.pseudo}
-            metrics |= measured.metrics
+        found: Measurement | None = None
+        if last:
+            found = self.yardstick.measure(self.run.finish())
+        elif done in self.measured:
+            found = self.quick_yardstick.measure(self.run.sketch())
+        if found:
+            update |= {"omega": found.omega, "pseudo": found.pseudo}
+            metrics |= found.metrics
         ended = time()
         epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
-        if last and measured:
-            self._keep(measured.scores)
+        if last and found:
+            self._keep(found.scores)
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
@@ -135,7 +140,7 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
     if record.state != TrialState.RUNNING:
         raise HumtuneError(f"{record.id} is {record.state} already")
     bank = open_bank(ledger.storage, ledger.name, record.machine)
-    return TrialRun(ledger, record, bank, rungs=tuple(config["rungs"]))
+    return TrialRun(ledger, record, bank, measured=tuple(config["measured"]))
 
 
 class DetectorTrial(tune.Trainable):  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """What a trial's detector is measured by: scores of every clip and probe, Ω, pseudo-Ω, and its classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ from humtune.detector.head import Embeddings, over_chunks
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
+from humtune.ledger import Objective
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ClipTable, Role
+
+SCORED = (Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)  # the roles of the clips that get a score
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +41,20 @@ class Measurement:
 class Yardstick:
     """A machine's scored clips and probes, by which its trials' detectors are compared."""
 
-    def __init__(self, bank: ClipBank, probes: ClipBank | None) -> None:
+    def __init__(self, bank: ClipBank, probes: ClipBank | None, *, roles: Sequence[Role] = SCORED) -> None:
         self.bank = bank
         self.probes = probes
-        self.scored = scored_clips(bank)
-        self.table = scored_table(bank, probes)
+        self.scored = bank.table.having(*roles)
+        self.table = scored_table(bank, probes, roles=roles)
         self.cells = Cells.of(self.table, Role.SELECT) if labelled(self.table) else None
         self.pseudo = PseudoCells(self.table) if probes else None
+
+    @classmethod
+    def quick(cls, bank: ClipBank, probes: ClipBank | None, *, judged_by: Objective) -> "Yardstick":
+        """For half-way through a trial: only the clips and probes that it is judged by."""
+        if judged_by == "omega":
+            return cls(bank, None, roles=[Role.SELECT])
+        return cls(bank, probes, roles=[Role.HELD_OUT])
 
     def measure(self, detector: Detector) -> Measurement:
         """Every figure of a detector that has its reference, from one forward pass of each clip."""
@@ -87,10 +98,10 @@ class Yardstick:
 
 def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
     """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
-    return bank.table.having(Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)
+    return bank.table.having(*SCORED)
 
 
-def scored_table(bank: ClipBank, probes: ClipBank | None) -> ClipTable:
+def scored_table(bank: ClipBank, probes: ClipBank | None, *, roles: Sequence[Role] = SCORED) -> ClipTable:
     """What is known of everything that gets a score: the clips that did not train, then the probes."""
-    clips = bank.table.take(scored_clips(bank))
+    clips = bank.table.take(bank.table.having(*roles))
     return ClipTable.concatenate([clips, probes.table]) if probes else clips

@@ -29,7 +29,7 @@ from humtune.storage import Storage
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
 
-Origin = Literal["first", "sampler", "grid", "confirm"]  # why there is a trial
+Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 
 CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
 
@@ -113,6 +113,7 @@ class Plan(Frozen):
     data_hash: dict[str, str]  # machine -> content hash of its bank
     probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
     judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
+    warm: str | None = Field(None, description="the earlier search that this one started from")
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
     confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.pruners import (
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+from optuna.samplers import GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.ledger import TrialRecord, TrialState
@@ -18,7 +24,7 @@ from humtune.search.studies import Studies, rungs_of
 
 Make = Callable[..., Any]
 
-PRUNERS = ["successive_halving", "median", "hyperband", "none"]
+PRUNERS = ["successive_halving", "median", "hyperband", "wilcoxon", "none"]
 
 
 def told(studies: Studies, machine: str = "fan") -> list[dict[str, Any]]:
@@ -374,7 +380,7 @@ def test_a_search_killed_again_and_again_keeps_to_its_plan(bench: Make) -> None:
     for machine in ("fan", "fan-2"):
         mine = [r for r in records if r.machine == machine]
         assert [r.number for r in mine] == list(range(8))
-        assert Counter(r.origin for r in mine) == {"first": 2, "sampler": 6}
+        assert Counter(r.origin == "first" for r in mine) == {True: 2, False: 6}
         for r in mine:
             assert [e.epoch for e in r.epochs] == list(range(1, len(r.epochs) + 1))
 
@@ -500,7 +506,9 @@ def test_time_left_is_told_from_this_sittings_epochs(bench: Make) -> None:
 # --- samplers and pruners by name
 
 
-@pytest.mark.parametrize(("name", "kind"), [("tpe", TPESampler), ("random", RandomSampler)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("tpe", TPESampler), ("gp", GPSampler), ("random", RandomSampler)]
+)
 def test_samplers_by_name(space: Make, name: str, kind: type) -> None:
     assert type(sampler(space(sampler=name), seed=1)) is kind
 
@@ -511,6 +519,7 @@ def test_samplers_by_name(space: Make, name: str, kind: type) -> None:
         ("successive_halving", SuccessiveHalvingPruner),
         ("median", MedianPruner),
         ("hyperband", HyperbandPruner),
+        ("wilcoxon", WilcoxonPruner),
         ("none", NopPruner),
     ],
 )
@@ -564,3 +573,36 @@ def test_optuna_keeps_quiet(bench: Make, capfd: pytest.CaptureFixture[str]) -> N
 def test_a_record_is_plain(bench: Make) -> None:
     record = bench().studies().ask()
     assert TrialRecord.model_validate_json(record.model_dump_json()) == record
+
+
+# --- what machines learn of each other
+
+
+def test_every_fourth_trial_is_the_best_of_another_machine(bench: Make) -> None:
+    search = bench(trials=8, pruner="none", first=[{"head.mu": 5, "head.sigma2": 0.5}])
+    studies = search.studies()
+    for record in iter(studies.ask, None):
+        search.play(studies, record, toy(record.params) + (0.1 if record.machine == "fan" else 0.0))
+    records = {m: list(search.ledger.records(m)) for m in studies.machines}
+    for machine, other in (("fan", "fan-2"), ("fan-2", "fan")):
+        assert [r.origin for r in records[machine][:4]] == ["first", "sampler", "sampler", "transfer"]
+        known = records[other][: 3 if machine == "fan" else 4]  # fan is asked first
+        assert records[machine][3].params == max(known, key=lambda r: r.objective).params
+        assert {r.number for r in records[machine] if r.origin == "transfer"} <= {3, 7}
+
+
+def test_a_point_is_not_lent_to_a_machine_that_has_tried_it(bench: Make) -> None:
+    search = bench(trials=8, search={"head.mu": [5]})
+    studies = search.studies()
+    for record in iter(studies.ask, None):
+        search.play(studies, record, 0.7)
+    assert {r.origin for m in studies.machines for r in search.ledger.records(m)} == {"sampler"}
+
+
+@pytest.mark.parametrize("keys", [{"transfer": False}, {"sampler": "random"}, {"machines": ("fan",)}])
+def test_nothing_is_lent_where_it_was_not_asked_for(bench: Make, keys: dict[str, Any]) -> None:
+    search = bench(trials=8, **keys)
+    studies = search.studies()
+    for record in iter(studies.ask, None):
+        search.play(studies, record, 0.7)
+    assert {r.origin for m in studies.machines for r in search.ledger.records(m)} == {"sampler"}

@@ -40,6 +40,10 @@ def search(
     labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
     settings: Settings = None,
     holdout: Holdout = 0.0,
+    earlier: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="An earlier search whose trials this one starts from."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
@@ -59,8 +63,10 @@ def search(
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
     said = read_settings(settings or []) | ({"labels": labels} if labels else {})
     chosen = override(chosen, trials=trials, settings=said)
+    from humtune.ledger import Ledger
     from humtune.search import run
     from humtune.search.fit import silent_rows
+    from humtune.search.warm import told
 
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
@@ -78,8 +84,9 @@ def search(
         machines=wanted,
         resources=resources,
         holdout=holdout,
+        earlier=Ledger.open(place, earlier) if earlier else None,
     )
-    for line in silent_rows(chosen, ledger.plan.machines):
+    for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
         Console().print(line, highlight=False, soft_wrap=True)
     _run(ledger, address, slots)
 

@@ -33,7 +33,23 @@ Scalar = Annotated[ParamValue, PlainValidator(_scalar)]
 Number = Annotated[int | float, PlainValidator(_number)]
 
 
-class _OneOf(Frozen, ABC):
+class _Searched(Frozen, ABC):
+    """Whatever a sampler can draw from."""
+
+    @abstractmethod
+    def distribution(self) -> BaseDistribution:
+        """As Optuna knows it."""
+
+    def holds(self, value: Any) -> bool:
+        """Whether it can be this value."""
+        distribution = self.distribution()
+        try:
+            return bool(distribution._contains(distribution.to_internal_repr(value)))
+        except ValueError:
+            return False
+
+
+class _OneOf(_Searched):
     """One of several options, without an order."""
 
     @property
@@ -111,7 +127,7 @@ class Presets(_OneOf):
         return self.presets[str(value)]
 
 
-class Range(Frozen):
+class Range(_Searched):
     """A number between two bounds, both included; a whole one where both bounds are whole."""
 
     low: Number

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 import optuna
+from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import CONFIRM, TrialRecord, TrialState
+from humtune.ledger import CONFIRM, ParamValue, TrialRecord, TrialState
 from humtune.report.best import best_trial
 from humtune.search import confirm
 from humtune.search.grid import Run
@@ -39,6 +40,16 @@ class MachineStudy:
     def searched(self) -> list[TrialRecord]:
         """Trials of the search that have ended."""
         return [r for r in list(self.ended.values()) if r.origin != CONFIRM]
+
+    @property
+    def tried(self) -> list[dict[str, ParamValue]]:
+        """Points of trials that have ended or run."""
+        return [r.params for r in self.searched] + [r.record.params for r in self.running.values()]
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether points wait to be asked for, before the sampler's turn."""
+        return bool(self.study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)))
 
     @property
     def started(self) -> int:

@@ -23,6 +23,7 @@ from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.search.trial import DetectorTrial
+from humtune.search.warm import warm_up
 from humtune.search.yardstick import scored_table
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.probes import make_probes, strangers
@@ -61,10 +62,12 @@ def prepare(
     machines: Sequence[str] | None = None,
     resources: Resources = DEFAULT,
     holdout: float = 0.0,
+    earlier: Ledger | None = None,
 ) -> Ledger:
     """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet.
 
-    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses.
+    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses. What an
+    `earlier` search found is where the samplers start.
     """
     if name in TAKEN:
         raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
@@ -88,6 +91,7 @@ def prepare(
         probes={m: bank.folder for m, bank in probes.items() if bank},
         judged_by={m: objective_of(space.objective, table) for m, table in clips.items()},
         holdout=holdout,
+        warm=earlier.name if earlier else None,
         device=resources.device,
         cpus=resources.cpus,
         gpus=resources.gpus,
@@ -95,6 +99,8 @@ def prepare(
         version=__version__,
     )
     ledger = Ledger(storage, name)
+    if earlier:
+        warm_up(ledger, plan, space, earlier)
     ledger.create(plan, clips)
     return ledger
 

@@ -12,6 +12,7 @@ from humtune.search.dimensions import Dimension, Presets, Scalar, places
 from humtune.search.grid import Point, Run, combinations, grid, touching
 
 TRIALS = 20  # per machine, where neither the space nor the command line says
+TRANSFER_EVERY = 4  # trials of a machine: one is lent by another, the sampler chooses the others
 PRUNED_FROM = 20  # trials of a machine: with fewer, there is hardly one to compare with at a rung
 
 Pruner = Literal["none", "successive_halving", "median", "hyperband", "wilcoxon"]
@@ -44,6 +45,9 @@ class Space(Frozen):
     )
     grace: float = Field(0.3, gt=0, le=1, description="share of the epochs before a trial may be stopped")
     curves: bool = Field(False, description="measure after every epoch, to look at: nothing more is stopped")
+    transfer: bool = Field(
+        True, description=f"of a sampler's trials every {TRANSFER_EVERY}th is what is best on another machine"
+    )
     seed: int = 0
     fixed: dict[str, Any] = Field({}, description="what every trial has in common")
     machines: dict[str, dict[str, Any]] = Field({}, description="what only this machine's trials have")
@@ -90,6 +94,11 @@ class Space(Frozen):
     def enumerated(self) -> bool:
         """Whether the space itself says which trials there are, so that no sampler chooses."""
         return self.sampler in ("grid", "listed")
+
+    @property
+    def transfers(self) -> bool:
+        """Whether machines learn of each other's best points while they are searched."""
+        return self.transfer and self.sampler in ("tpe", "gp")
 
     def runs(self, machine: str) -> list[Run]:
         """The points of a grid or list with their seeds: all with the first seed, then all with the next.

@@ -113,12 +113,7 @@ def _check_point(space: Space, point: Point, *, where: str) -> None:
         if not any(given.items() <= point.items() for given in openings):
             wanted = " or ".join(", ".join(f"{k}: {v}" for k, v in given.items()) for given in openings)
             raise UsageError(f"{where}: {name} = {value!r} is searched only with {wanted}; say so beside it")
-        distribution = space.dimensions[name].distribution()
-        try:
-            inside = distribution._contains(distribution.to_internal_repr(value))
-        except ValueError:
-            inside = False
-        if not inside:
+        if not space.dimensions[name].holds(value):
             raise UsageError(f"{where}: {name} = {value!r} lies outside its search: {space.dimensions[name]}")
 
 

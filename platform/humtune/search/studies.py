@@ -18,10 +18,11 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.ledger import CONFIRM, Ledger, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
-from humtune.search.grid import Run
+from humtune.search.grid import Point, Run
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, sampler
-from humtune.search.space import Space
+from humtune.search.space import TRANSFER_EVERY, Space
+from humtune.search.warm import Warmth, warmth_of
 
 
 class Studies:
@@ -54,13 +55,16 @@ class Studies:
             seeds=plan.confirm_seeds,
             first_seed=self.space.seed,
         )
+        warmth = warmth_of(self.ledger, machine)
+        for record in warmth.observed:
+            tell(study, self._relive(study, record), record)
         for record in records:
             self._replay(this, record)
         study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
         if self.space.enumerated:
             self._enqueue_runs(this, records)
         else:
-            self._enqueue_first(this, records)
+            self._enqueue_first(this, records, warmth)
         return this
 
     def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
@@ -71,12 +75,14 @@ class Studies:
             if run not in had:
                 this.study.enqueue_trial(run.params, user_attrs={"origin": origin, "seed": run.seed})
 
-    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord]) -> None:
+    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord], warmth: Warmth) -> None:
         """The first points that no trial had; what one leaves open is the sampler's to choose."""
-        tried = [r.params for r in records if r.origin == "first"]
-        for point in self.space.first_points(this.machine):
-            if not any(point.items() <= params.items() for params in tried):
-                this.study.enqueue_trial(point, user_attrs={"origin": "first"})
+        had = [r.params for r in records if r.origin in ("first", "warm")]
+        for origin, points in (("first", self.space.first_points(this.machine)), ("warm", warmth.points)):
+            for point in points:
+                if not any(point.items() <= params.items() for params in had):
+                    this.study.enqueue_trial(point, user_attrs={"origin": origin})
+                    had.append(point)
 
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
@@ -87,16 +93,21 @@ class Studies:
             else:
                 this.ended[record.id] = record
             return
-        this.study.enqueue_trial(record.params)
-        trial = self._ask(this.study)
-        for epoch, objective in rungs_of(record, self.space.rungs).items():
-            trial.report(objective, epoch)
-            trial.should_prune()  # a rung is entered by asking
+        trial = self._relive(this.study, record)
         if record.state == TrialState.RUNNING:
             this.unfinished.append(Running(trial, record, epoch=len(record.epochs)))
         else:
             tell(this.study, trial, record)
             this.ended[record.id] = record
+
+    def _relive(self, study: optuna.Study, record: TrialRecord) -> optuna.Trial:
+        """The trial as the study knew it before it was told the end."""
+        study.enqueue_trial(record.params)
+        trial = self._ask(study)
+        for epoch, objective in rungs_of(record, self.space.rungs).items():
+            trial.report(objective, epoch)
+            trial.should_prune()  # a rung is entered by asking
+        return trial
 
     def ask(self) -> TrialRecord | None:
         """The next trial, of the machine that is furthest behind; None where there is none to start now.
@@ -122,10 +133,25 @@ class Studies:
         return all(machine.is_asked for machine in self.machines.values())
 
     def _sampled(self, this: MachineStudy) -> Running:
+        lent = self._lent(this)
+        if lent:
+            this.study.enqueue_trial(lent, user_attrs={"origin": "transfer"})
         trial = self._ask(this.study)
         run = Run(trial.params, trial.user_attrs.get("seed", self.space.seed + this.next_number))
         origin = trial.user_attrs.get("origin", "sampler")
         return Running(trial, self._record(this, run, origin=origin))
+
+    def _lent(self, this: MachineStudy) -> Point | None:
+        """What is best on another machine and new to this one; None where it is the sampler's turn."""
+        count, turn = divmod(this.started, TRANSFER_EVERY)
+        if not self.space.transfers or turn != TRANSFER_EVERY - 1 or this.has_queue:
+            return None
+        others = [other for other in self.machines.values() if other is not this]
+        for other in others[count % max(1, len(others)) :] + others[: count % max(1, len(others))]:
+            best = other.best
+            if best and best.params not in this.tried:
+                return best.params
+        return None
 
     def _confirming(self, this: MachineStudy) -> Running:
         """One of the best again; Optuna hears nothing of it, as its study holds one trial a choice."""

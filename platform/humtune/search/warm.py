@@ -1,0 +1,130 @@
+"""A warm start: what an earlier search found, in the words of this one's space.
+
+    <storage>/<search>/warm/<machine>.json
+
+Trials that this search could have run itself, on the same clips, are observations: sampler and pruner know
+them from the beginning. Of any other only the point is worth something: the best ones are tried first.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, zip_longest
+
+from humtune.config import Frozen, TrialConfig, leaves
+from humtune.errors import UsageError
+from humtune.ledger import Ledger, ParamValue, Plan, TrialRecord, TrialState
+from humtune.search.dimensions import Presets
+from humtune.search.grid import Point
+from humtune.search.space import Space, nested
+
+MOST_POINTS = 5  # to try first: more would be the earlier search again
+
+
+class Warmth(Frozen):
+    """What a machine's study knows before its first trial."""
+
+    observed: tuple[TrialRecord, ...] = ()  # with the params of this space
+    points: tuple[dict[str, ParamValue], ...] = ()
+
+
+def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
+    """Keep, for each machine, what an earlier search knows; a UsageError where that is nothing at all."""
+    if space.enumerated:
+        raise UsageError(
+            f"--from {earlier.name}: a {space.sampler} asks no sampler, and learns nothing of it"
+        )
+    found = {machine: _warmth(space, machine, plan, earlier) for machine in plan.machines}
+    if not any(warmth.observed or warmth.points for warmth in found.values()):
+        raise UsageError(
+            f"--from {earlier.name}: no trial of it has settings that this space searches, or none has ended"
+        )
+    for machine, warmth in found.items():
+        ledger.storage.write(_file(ledger, machine), warmth.model_dump_json().encode())
+
+
+def warmth_of(ledger: Ledger, machine: str) -> Warmth:
+    """What a machine's study knew before its first trial; nothing, where the search started cold."""
+    name = _file(ledger, machine)
+    if not ledger.storage.exists(name):
+        return Warmth()
+    return Warmth.model_validate_json(ledger.storage.read(name))
+
+
+def point_of(space: Space, config: TrialConfig, machine: str) -> Point | None:
+    """The point of the space that chooses what a configuration has; None where none does.
+
+    Only what is searched is looked at: the rest may differ. Of presets, the one that says most and is true.
+    """
+    said = dict(leaves(config.model_dump(mode="json")))
+    given = nested(space.fixed, space.machines.get(machine, {}))
+
+    def true(name: str, preset: str, dimension: Presets) -> bool:
+        own = leaves(nested(given, {name: dimension.presets[preset]}))
+        return all(said.get(leaf) == value for leaf, value in own if leaf.startswith(f"{name}."))
+
+    point: Point = {}
+    still_open = dict(space.search)
+    while still_open:
+        name = next(iter(still_open))
+        dimension = still_open.pop(name)
+        if isinstance(dimension, Presets):
+            fitting = [preset for preset in dimension.presets if true(name, preset, dimension)]
+            if not fitting:
+                return None
+            point[name] = max(fitting, key=lambda preset: len(dimension.presets[preset]))
+            still_open = dimension.below(name, point[name]) | still_open
+        elif name in said and dimension.holds(said[name]):
+            point[name] = said[name]
+        else:
+            return None
+    return point
+
+
+def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
+    own = list(earlier.records(machine))
+    observed = tuple(_observed(space, own, machine)) if _same_clips(machine, plan, earlier.plan) else ()
+    points = _best_points(space, own, machine)
+    if not own:
+        others = {m: list(earlier.records(m)) for m in earlier.plan.machines}
+        in_turn = zip_longest(*(_best_points(space, records, machine) for records in others.values()))
+        points = [point for point in chain.from_iterable(in_turn) if point is not None]
+    known = [record.params for record in observed]
+    new = [p for i, p in enumerate(points) if p not in known and p not in points[:i]]
+    return Warmth(observed=observed, points=tuple(new[:MOST_POINTS]))
+
+
+def _same_clips(machine: str, plan: Plan, earlier: Plan) -> bool:
+    """Whether both searches measure a machine's trials by the same figure of the same clips."""
+    by_machine = ((plan.data_hash, earlier.data_hash), (plan.judged_by, earlier.judged_by))
+    same = all(ours.get(machine) == theirs.get(machine) for ours, theirs in by_machine)
+    return same and plan.holdout == earlier.holdout
+
+
+def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterator[TrialRecord]:
+    for record in records:
+        point = point_of(space, record.config, machine)
+        ended = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if ended and point and space.config(point, machine=machine, seed=record.config.seed) == record.config:
+            yield record.model_copy(update={"params": point})
+
+
+def _best_points(space: Space, records: list[TrialRecord], machine: str) -> list[Point]:
+    complete = [record for record in records if record.state == TrialState.COMPLETE]
+    ranking = sorted(complete, key=lambda record: (-record.objective, record.number))
+    points = [point_of(space, record.config, machine) for record in ranking]
+    return [point for point in points if point]
+
+
+def _file(ledger: Ledger, machine: str) -> str:
+    return f"{ledger.name}/warm/{machine}.json"
+
+
+def told(ledger: Ledger) -> Iterator[str]:
+    """A line a machine: what it starts with; none for a search that starts cold."""
+    plan = ledger.plan
+    for machine in plan.machines if plan.warm else ():
+        warmth = warmth_of(ledger, machine)
+        parts = [
+            f"{len(warmth.observed)} trials of {plan.warm} are known" if warmth.observed else "",
+            f"{len(warmth.points)} points of {plan.warm} are tried first" if warmth.points else "",
+        ]
+        yield f"{machine}: {', '.join(filter(None, parts)) or f'nothing of {plan.warm} fits'}"

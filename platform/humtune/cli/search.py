@@ -132,11 +132,15 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 
 def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+    from humtune.report.rungs import rungs, rungs_line
     from humtune.search.run import run
 
     studies = run(ledger, address=address, slots=slots)
     console = Console()
     place = storage_option(ledger.storage)
+    foretold = rungs_line([r for m in studies.machines.values() for r in rungs(m.machine, m.ended.values())])
+    if foretold:
+        console.print(foretold, soft_wrap=True)
     left = sum(machine.left for machine in studies.machines.values())
     if left:
         console.print(f"{left} trials are left: humtune resume {ledger.name}{place}", soft_wrap=True)

@@ -12,6 +12,7 @@ from humtune.report.one_for_all import Pick, one_for_all
 from humtune.report.point_table import wants_points, write_points
 from humtune.report.points import Point
 from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
+from humtune.report.rungs import rungs, rungs_block
 from humtune.report.sheet import to_csv
 from humtune.report.table import Report, to_markdown
 from humtune.report.tex import to_tex
@@ -44,6 +45,7 @@ def write_report(ledger: Ledger) -> Report:
         *(f"\n{note}." for note in told),
         *confirmed_block(ledger, measured),
         *agreement_block(agreed),
+        *rungs_block([rung for m in measured for rung in rungs(m.machine, m.records)]),
         *ensembles_block(ledger),
     ]
     text = to_markdown(

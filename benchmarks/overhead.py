@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
+from humtune.search.actor import DetectorTrial
 from humtune.search.run import connect, tuner
 from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.studies import Studies
-from humtune.search.trial import DetectorTrial
 from humtune.storage import Storage
 
 STEPS = 5

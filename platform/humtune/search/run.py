@@ -15,6 +15,7 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, Plan, searches
+from humtune.search.actor import DetectorTrial
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
@@ -22,7 +23,6 @@ from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
-from humtune.search.trial import DetectorTrial
 from humtune.search.yardstick import scored_table
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.probes import make_probes, strangers

@@ -176,6 +176,7 @@ def connect(address: str | None) -> bool:
     """Join Ray at an address, or start it on this computer; whether it was started here."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nor its snapshots, which grow with every trial
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if ray.is_initialized():
         return False

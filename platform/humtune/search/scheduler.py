@@ -27,7 +27,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         return True
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Nothing: Tune begins what waits in order by itself; choosing walks through all trials, each step."""
+        """Nothing: Tune begins what waits in order by itself. To choose is to walk through all trials."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP after an epoch."""

@@ -1,57 +1,57 @@
 """What a trial costs beyond its training: marginal seconds per no-op trial of five steps.
 
-    python benchmarks/overhead.py [--trials 100] [--slots 2]
+    python benchmarks/overhead.py [--trials 100] [--slots 2] [--sampler random] [--mlflow] [--way search]
 
-The same trials, which only write their ledger record at each step, run three ways in one go: through
-humtune's search (Ray Tune, studies, scheduler), as calls of plain Ray actors, and in a loop without Ray.
-Marginal: the time between the ends of trials, once the first few are through, so that start-up doesn't count.
+The same trials, which ask of the storage what a real one asks (record, checkpoint) and compute nothing, run
+three ways: through humtune's search (Ray Tune, studies, scheduler, live table), as calls of plain Ray actors,
+and in a loop without Ray. Marginal: from the end of a trial to the end of the next, once the first few are
+through, so that start-up doesn't count. From 1,000 trials on, a second table has the search in windows.
 """
 
 import argparse
+import resource
 import tempfile
 from collections.abc import Callable
-from time import time
-from typing import Any
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from time import process_time, time
+from typing import Any, NamedTuple
 
 import ray
+from noop import MACHINES, STEPS, NoOp, make_search, make_space, noop_trial, start_ray
 from rich.console import Console
 from rich.table import Table
 
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
-from humtune.search.run import connect, tuner
+from humtune.ledger import TrialRecord, TrialState
+from humtune.search.live import LiveTable
+from humtune.search.run import tuner
 from humtune.search.searcher import MachineSearcher
-from humtune.search.space import Space
 from humtune.search.studies import Studies
-from humtune.search.trial import DetectorTrial
-from humtune.storage import Storage
+from humtune.tracking import Mirror
 
-STEPS = 5
-WARM = 10  # trials that don't count
-
-
-class NoOp:
-    """Stands in for a TrialRun: writes the record after each step, and does nothing else."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.ledger = Ledger(Storage(config["storage"]), config["search"])
-        self.record = TrialRecord.model_validate_json(config["record"])
-
-    def epoch(self) -> TrialRecord:
-        number = len(self.record.epochs) + 1
-        epoch = Epoch(epoch=number, ended=time(), seconds=0.0, metrics={"loss": 1.0})
-        update: dict[str, Any] = {"epochs": (*self.record.epochs, epoch)}
-        if number == STEPS:
-            mu = float(self.record.config.head.mu)
-            update |= {"state": TrialState.COMPLETE, "omega": {"cosine": 1 / mu}, "ended": time()}
-        self.record = self.record.model_copy(update=update)
-        self.ledger.write(self.record)
-        return self.record
+WINDOWS = 10
+GROWS = 1.2  # the last window against the first
 
 
-class NoOpTrial(DetectorTrial):
-    """The real coat around it."""
+class Moment(NamedTuple):
+    """The driver when a trial had ended."""
 
-    start = staticmethod(NoOp)
+    time: float
+    cpu: float  # seconds, of all threads
+    rss: int  # bytes
+
+
+class WatchedStudies(Studies):
+    """Remembers when each trial was told, and what the driver had cost by then."""
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.moments: list[Moment] = []
+
+    def end(self, record: TrialRecord) -> None:
+        super().end(record)
+        self.moments.append(Moment(time(), process_time(), resident()))
 
 
 @ray.remote(num_cpus=1)
@@ -65,36 +65,23 @@ class PlainActor:
         return self.trial.epoch().state == TrialState.COMPLETE
 
 
-def studies(folder: str, name: str, trials: int) -> Studies:
-    """A search of two machines without recordings."""
-    space = Space.model_validate(
-        {
-            "trials": trials // 2,
-            "sampler": "random",
-            "fixed": {"training": {"epochs": STEPS}},
-            "search": {"head.mu": {"low": 1.0, "high": 30.0}},
-        }
-    )
-    ledger = Ledger(Storage(folder), name)
-    plan = Plan(
-        name=name,
-        space=space.model_dump(mode="json"),
-        data="",
-        machines=("fan", "valve"),
-        trials=trials // 2,
-        banks={},
-        data_hash={},
-        created=time(),
-        version="benchmark",
-    )
-    ledger.create(plan, {})
-    return Studies(ledger, space)
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def through_tune(search: Studies, slots: int) -> None:
-    """Humtune's own way."""
-    with tempfile.TemporaryDirectory() as folder:
-        tuner(search, search.ledger.plan, slots=slots, folder=folder, trial=NoOpTrial).fit()
+def through_tune(search: Studies, slots: int, mlflow: bool = False) -> None:
+    """Humtune's own way, drawing its table for nobody."""
+    plan = search.ledger.plan
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        nowhere = stack.enter_context(Path("/dev/null").open("w"))
+        if mlflow:
+            stack.enter_context(Mirror(search.ledger))
+        stack.enter_context(
+            LiveTable(search, slots=slots, console=Console(file=nowhere, force_terminal=True))
+        )
+        tuner(search, plan, slots=slots, folder=folder, trial=noop_trial(slots=slots)).fit()
 
 
 def through_actors(search: Studies, slots: int) -> None:
@@ -133,30 +120,72 @@ def in_a_loop(search: Studies, slots: int) -> None:
         search.end(trial.record)
 
 
-def marginal(run: Callable[[Studies, int], None], trials: int, slots: int) -> float:
-    """Seconds from one trial's end to the next one's, once the first few are through."""
+def measured(run: Callable[[Studies, int], None], words: argparse.Namespace) -> tuple[list[Moment], int]:
+    """The moments at which trials were told, and the number of processes that ran them."""
+    machines = MACHINES[:2]
+    space = make_space((words.trials + warm(words.slots)) // len(machines), sampler=words.sampler)
     with tempfile.TemporaryDirectory() as folder:
-        search = studies(folder, "noop", WARM + trials)
-        run(search, slots)
-        ends = sorted(r.ended for r in search.ledger.records() if r.ended is not None)
-    return (ends[-1] - ends[WARM - 1]) / trials
+        search = WatchedStudies(make_search(folder, space, machines=machines), space)
+        run(search, words.slots)
+        processes = len({record.host for record in search.ledger.records()})
+    return search.moments, processes
+
+
+def warm(slots: int) -> int:
+    """Trials that don't count: some for each process to have begun."""
+    return max(10, 2 * slots)
+
+
+def per_trial(moments: list[Moment], begin: int, end: int) -> tuple[float, float]:
+    """Milliseconds a trial between two of them: of the clock, and of the driver's processor time."""
+    first, last = moments[begin], moments[end]
+    return 1000 * (last.time - first.time) / (end - begin), 1000 * (last.cpu - first.cpu) / (end - begin)
+
+
+def show_windows(moments: list[Moment], slots: int, console: Console) -> None:
+    """The cost of a trial by how many went before it."""
+    begin = max(100, warm(slots))
+    step = len(moments) // WINDOWS
+    edges = [
+        begin,
+        *range(2 * step if begin >= step else step, len(moments) - step // 2, step),
+        len(moments) - 1,
+    ]
+    table = Table(
+        "trials", "ms a trial", "driver's CPU ms", "driver's MiB", title="humtune search, in windows"
+    )
+    for first, last in pairwise(edges):
+        clock, cpu = per_trial(moments, first, last)
+        mib = moments[last].rss / 2**20
+        table.add_row(f"{first:,} – {last + 1:,}", f"{clock:.1f}", f"{cpu:.1f}", f"{mib:.0f}")
+    console.print(table)
+    early, late = (per_trial(moments, *pair)[0] for pair in (edges[:2], edges[-2:]))
+    verdict = "it grows" if late > GROWS * early else "it does not grow"
+    console.print(f"first window {early:.1f} ms a trial, last window {late:.1f}: {verdict}")
 
 
 def main() -> None:
+    ways = {"loop": in_a_loop, "actors": through_actors, "search": through_tune}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--sampler", choices=["random", "tpe"], default="random")
+    parser.add_argument("--mlflow", action="store_true", help="with the mirror's thread (sqlite) beside it")
+    parser.add_argument("--way", choices=ways, action="append", help="one of them alone; may be repeated")
     words = parser.parse_args()
-    connect(None)
-    ways = {"a loop": in_a_loop, "plain Ray actors": through_actors, "humtune search": through_tune}
-    found = {name: marginal(run, words.trials, words.slots) for name, run in ways.items()}
+    if words.mlflow:
+        ways["search"] = lambda search, slots: through_tune(search, slots, mlflow=True)
+    console = Console()
+    start_ray(words.slots)
+    table = Table("way", "ms a trial", "processes", title=f"{words.trials} no-op trials of {STEPS} steps")
+    for name in words.way or ways:
+        moments, processes = measured(ways[name], words)
+        clock, _ = per_trial(moments, warm(words.slots), len(moments) - 1)
+        table.add_row(name, f"{clock:.1f}", str(processes))
     ray.shutdown()
-    table = Table(
-        "way", "ms a trial", "against plain actors", title=f"{words.trials} no-op trials of {STEPS} steps"
-    )
-    for name, seconds in found.items():
-        table.add_row(name, f"{1000 * seconds:.1f}", f"{seconds / found['plain Ray actors']:.2f}")
-    Console().print(table)
+    console.print(table)
+    if words.trials >= 1000 and "search" in (words.way or ways):
+        show_windows(moments, words.slots, console)
 
 
 if __name__ == "__main__":

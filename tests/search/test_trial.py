@@ -19,7 +19,8 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.search import trial as trial_module
-from humtune.search.trial import DetectorTrial, TrialRun, open_bank, start_trial
+from humtune.search.actor import DetectorTrial
+from humtune.search.trial import TrialRun, open_bank, start_trial
 from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ANOMALY, Role

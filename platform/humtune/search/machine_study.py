@@ -1,5 +1,6 @@
 """One machine's study, and where its trials stand: asked for, running, ended, to be confirmed."""
 
+from bisect import insort
 from dataclasses import dataclass, field
 
 import optuna
@@ -20,6 +21,22 @@ class Running:
     epoch: int = 0
 
 
+class Ended(dict[str, TrialRecord]):
+    """Trials that have ended, sorted as they come: with thousands of them, none is looked through again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.searched: list[TrialRecord] = []
+        self.confirming: list[TrialRecord] = []
+        self.ranking: list[TrialRecord] = []  # those that ran their whole budget, best first
+
+    def __setitem__(self, trial: str, record: TrialRecord) -> None:
+        super().__setitem__(trial, record)
+        (self.confirming if record.origin == CONFIRM else self.searched).append(record)
+        if record.state == TrialState.COMPLETE:
+            insort(self.ranking, record, key=lambda r: (-r.objective, r.number))
+
+
 @dataclass
 class MachineStudy:
     """One machine's study and where its trials stand."""
@@ -28,7 +45,7 @@ class MachineStudy:
     study: optuna.Study
     quota: int  # of the search; what confirms comes on top
     running: dict[str, Running] = field(default_factory=dict)
-    ended: dict[str, TrialRecord] = field(default_factory=dict)
+    ended: Ended = field(default_factory=Ended)
     unfinished: list[Running] = field(default_factory=list)  # of an earlier sitting, not yet asked for
     interrupted: list[Running] = field(default_factory=list)  # the same, of trials that confirm
     next_number: int = 0
@@ -39,7 +56,7 @@ class MachineStudy:
     @property
     def searched(self) -> list[TrialRecord]:
         """Trials of the search that have ended."""
-        return [r for r in list(self.ended.values()) if r.origin != CONFIRM]
+        return self.ended.searched
 
     @property
     def tried(self) -> list[dict[str, ParamValue]]:
@@ -78,7 +95,7 @@ class MachineStudy:
     @property
     def confirmations(self) -> tuple[int, int]:
         """Trials that confirm: how many have ended, of how many, as far as that is known."""
-        ended = len(self.ended) - len(self.searched)
+        ended = len(self.ended.confirming)
         if not self.is_searched:
             return ended, ended + self.confirm * self.seeds
         return ended, ended + self._running(confirms=True) + len(self.interrupted) + len(self.due)
@@ -95,10 +112,9 @@ class MachineStudy:
     @property
     def ranking(self) -> list[TrialRecord]:
         """The trials that ran their whole budget, best first."""
-        complete = [r for r in list(self.ended.values()) if r.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda r: (-r.objective, r.number))
+        return self.ended.ranking
 
     @property
     def best(self) -> TrialRecord | None:
         """The best trial, as the report chooses it."""
-        return best_trial(list(self.ended.values()))
+        return best_trial([*self.ranking[:1], *self.ended.confirming])

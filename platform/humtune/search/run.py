@@ -15,6 +15,7 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, Plan, searches
+from humtune.search.actor import DetectorTrial
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
@@ -22,7 +23,6 @@ from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
-from humtune.search.trial import DetectorTrial
 from humtune.search.warm import warm_up
 from humtune.search.yardstick import scored_table
 from humtune.sounds.bank import ClipBank, load_banks
@@ -182,6 +182,7 @@ def connect(address: str | None) -> bool:
     """Join Ray at an address, or start it on this computer; whether it was started here."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nor its snapshots, which grow with every trial
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if ray.is_initialized():
         return False

@@ -26,6 +26,9 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         """Accept whatever Tune says: the metric is the studies' own."""
         return True
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Nothing: Tune begins what waits in order by itself. To choose is to walk through all trials."""
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP after an epoch."""
         name = trial.config["trial"]
@@ -58,9 +61,9 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             ledger.write(record)
         ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
         self.studies.end(record)
-        fallen = self.studies.machines[record.machine].ranking[KEPT_REFERENCES:]
-        if fallen:  # a trial that ends pushes one out: itself, or the one that was last among the best
-            out = record if record in fallen else fallen[0]
+        ranking = self.studies.machines[record.machine].ranking
+        if len(ranking) > KEPT_REFERENCES:  # one is pushed out: this one, or the last of the best before
+            out = ranking[KEPT_REFERENCES] if record in ranking[:KEPT_REFERENCES] else record
             ledger.storage.delete(ledger.file(out.id, "reference.pt"))
 
 

@@ -1,8 +1,7 @@
-"""One trial: a TrainingRun that writes itself into the ledger, and the thin coat that Ray Tune drives."""
+"""One trial: a TrainingRun that writes itself into the ledger. Knows no Ray."""
 
 import io
 import platform
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from time import time
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray import tune
 
 from humtune import __version__
 from humtune.detector.training import TrainingRun
@@ -141,43 +139,3 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
         raise HumtuneError(f"{record.id} is {record.state} already")
     bank = open_bank(ledger.storage, ledger.name, record.machine)
     return TrialRun(ledger, record, bank, measured=tuple(config["measured"]))
-
-
-class DetectorTrial(tune.Trainable):  # type: ignore[misc]
-    """What Ray Tune sees of a trial: steps of an epoch, in an actor that goes on to the next trial."""
-
-    start: Callable[[dict[str, Any]], TrialRun] = staticmethod(start_trial)
-
-    def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial in a new actor. What goes wrong is told by the first step."""
-        self.reason: str | None = None
-        self.trial: TrialRun | None = None
-        try:
-            self.trial = self.start(config)
-        except (HumtuneError, ValueError) as error:
-            self.reason = str(error)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial in this actor: no new process, no new import."""
-        self.setup(new_config)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """An epoch. A trial that fails for a reason of its own ends like any other."""
-        if self.trial is None:
-            return {"done": True, "reason": self.reason}
-        try:
-            record = self.trial.epoch()
-        except HumtuneError as error:
-            record = self.trial.fail(str(error))
-        except (ValueError, RuntimeError, MemoryError) as error:
-            record = self.trial.fail(f"{type(error).__name__}: {error}")
-        if record.state != TrialState.RUNNING:
-            self.trial = None  # frees the memory before the next trial asks for its own
-            return {"done": True, "reason": record.reason}
-        last = record.epochs[-1]
-        objective = last.metrics.get(record.judged_by)
-        return {"done": False, "epoch": last.epoch, "seconds": last.seconds, "objective": objective}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: checkpoints lie in the ledger, under the trial's own name, where any resume finds them."""

@@ -43,7 +43,7 @@ class Space(Frozen):
         None,
         description=f"null: successive_halving where a sampler has {PRUNED_FROM} trials a machine or more",
     )
-    grace: float = Field(0.3, gt=0, le=1, description="share of the epochs before a trial may be stopped")
+    grace: float = Field(0.5, gt=0, le=1, description="share of the epochs before a trial may be stopped")
     curves: bool = Field(False, description="measure after every epoch, to look at: nothing more is stopped")
     transfer: bool = Field(
         True, description=f"of a sampler's trials every {TRANSFER_EVERY}th is what is best on another machine"

@@ -17,6 +17,7 @@ class Running:
     trial: optuna.Trial | None
     record: TrialRecord
     epoch: int = 0
+    restarts: int = 0  # in this sitting, as its process died
 
 
 @dataclass

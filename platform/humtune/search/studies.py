@@ -23,6 +23,8 @@ from humtune.search.grid import Run
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.space import TRIALS, Space
 
+RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
+
 
 class Studies:
     """All machines' studies of one search."""
@@ -81,6 +83,9 @@ class Studies:
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
         this.next_number = max(this.next_number, record.number + 1)
+        if not record.readable:  # nothing is known but that it was
+            this.ended[record.id] = record
+            return
         if record.origin == CONFIRM:
             if record.state == TrialState.RUNNING:
                 this.interrupted.append(Running(None, record, epoch=len(record.epochs)))
@@ -120,6 +125,22 @@ class Studies:
     def over(self) -> bool:
         """Whether no trial will be asked for any more, however those that run will end."""
         return all(machine.is_asked for machine in self.machines.values())
+
+    @property
+    def any_running(self) -> bool:
+        """Whether a trial runs."""
+        return any(machine.running for machine in self.machines.values())
+
+    def again(self, trial: str) -> bool:
+        """Ask for a trial once more whose process died; False where it has died too often."""
+        this = self.machines[machine_of(trial)]
+        running = this.running[trial]
+        if running.restarts == RESTARTS:
+            return False
+        del this.running[trial]
+        running.restarts += 1
+        (this.unfinished if running.trial else this.interrupted).append(running)
+        return True
 
     def _sampled(self, this: MachineStudy) -> Running:
         trial = self._ask(this.study)

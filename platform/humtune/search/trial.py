@@ -2,9 +2,11 @@
 
 import io
 import platform
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import time
 from typing import Any
 
@@ -15,13 +17,15 @@ from ray import tune
 
 from humtune import __version__
 from humtune.detector.training import TrainingRun
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, Superseded
 from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.search.watchdog import Watchdog
 from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank
 from humtune.storage import Storage
 
-CHECKPOINT_SECONDS = 5.0  # the work that a kill may cost, at most
+TRIALS_OWN = (HumtuneError, ValueError, RuntimeError, MemoryError)  # errors that it would meet every time
+NO_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # PyTorch's words
 
 
 class TrialRun:
@@ -33,56 +37,89 @@ class TrialRun:
         plan = ledger.plan
         self.ledger = ledger
         self.rungs = rungs
-        self.run = TrainingRun(record.config, bank, device=plan.device)
+        self.checkpoint_seconds = plan.checkpoint_seconds
+        self.hours = plan.hours_per_trial
+        self.checkpoint = ledger.file(record.id, "checkpoint.pt")
+        self.run = self._training(record, bank, plan.device)
         self.yardstick = Yardstick(bank, ledger.probes(record.machine))
+        done = self.run.epochs_done
         self.record = record.model_copy(
             update={
                 "data_hash": bank.hash,
                 "version": __version__,
                 "host": platform.node(),
                 "device": device_name(plan.device),
+                "continued": (*record.continued, done) if done else record.continued,
             }
         )
+        self.record = _shortened(self.record, done)
         self.checkpointed = time()
-        if ledger.storage.exists(self.checkpoint):
-            self.run.restore(ledger.storage.read(self.checkpoint))
-        self.record = _shortened(self.record, self.run.epochs_done)
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
-    @property
-    def checkpoint(self) -> str:
-        """The storage's name of the state between two epochs."""
-        return self.ledger.file(self.record.id, "checkpoint.pt")
+    def _training(self, record: TrialRecord, bank: ClipBank, device: str) -> TrainingRun:
+        """The training as its checkpoint left it; from its start where that is damaged.
+
+        One that is ahead of the record was left by a process that had no right to: epochs would be missing.
+        """
+        run = TrainingRun(record.config, bank, device=device)
+        if not self.ledger.storage.exists(self.checkpoint):
+            return run
+        with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
+            run.restore(self.ledger.storage.read(self.checkpoint))
+            if run.epochs_done <= len(record.epochs):
+                return run
+        return TrainingRun(record.config, bank, device=device)  # the other may be restored in parts
 
     def epoch(self) -> TrialRecord:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
         began = time()
         if not self.begun:
             self.ledger.write(self.record)
+            for folder in ("", "scores"):
+                self.ledger.storage.sweep(self.ledger.file(self.record.id, folder))
             self.begun = True
-        metrics = self.run.epoch()
+        with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
+            metrics, measured = self._train()
         done = self.run.epochs_done
         last = done == self.record.config.training.epochs
         update: dict[str, Any] = {}
-        measured: Measurement | None = None
-        if last or done in self.rungs:
-            measured = self.yardstick.measure(self.run.finish())
+        if measured:
             update |= {"omega": measured.omega, "pseudo": measured.pseudo}
-            metrics |= measured.metrics
         ended = time()
         epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last and measured:
+            self.ledger.check_sitting()
             self._keep(measured.scores)
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
         if last:
             self.ledger.storage.delete(self.checkpoint)
-        elif ended - self.checkpointed > CHECKPOINT_SECONDS:
+        elif ended - self.checkpointed > self.checkpoint_seconds:
             self.ledger.storage.write(self.checkpoint, self.run.state())
             self.checkpointed = time()
         return self.record
+
+    def _train(self) -> tuple[dict[str, float], Measurement | None]:
+        """An epoch's metrics; where it is a rung or the last, with what the detector measures then."""
+        metrics = self.run.epoch()
+        if self.run.epochs_done not in (*self.rungs, self.record.config.training.epochs):
+            return metrics, None
+        measured = self.yardstick.measure(self.run.finish())
+        return metrics | measured.metrics, measured
+
+    @property
+    def _seconds_left(self) -> float:
+        left = 3600 * self.hours - self.record.seconds
+        if left <= 0:
+            raise HumtuneError(self._out_of_time)
+        return left
+
+    @property
+    def _out_of_time(self) -> str:
+        epoch = len(self.record.epochs) + 1
+        return f"epoch {epoch} was not done when the trial's {self.hours:g} h were over"
 
     def fail(self, reason: str) -> TrialRecord:
         """Write down that the trial can't go on, and why."""
@@ -102,6 +139,16 @@ class TrialRun:
 def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
     """The record of a trial that ends now, before its time."""
     return record.model_copy(update={"state": state, "reason": reason, "ended": time()})
+
+
+def what_went_wrong(error: Exception) -> str:
+    """An error as the reason of a trial that failed: what was wrong, before what it is called."""
+    text = str(error)
+    if isinstance(error, HumtuneError):
+        return text
+    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
+        return f"it ran out of memory: {text}".removesuffix(": ")
+    return f"{type(error).__name__}: {text}"
 
 
 def device_name(device: str) -> str:
@@ -130,8 +177,10 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
     torch.set_num_threads(max(1, int(config["cpus"])))
-    ledger = Ledger(Storage(config["storage"]), config["search"])
+    ledger = Ledger(Storage(config["storage"]), config["search"], sitting=config.get("sitting", ""))
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
+    if not record.readable:
+        raise HumtuneError(record.reason)
     if record.state != TrialState.RUNNING:
         raise HumtuneError(f"{record.id} is {record.state} already")
     bank = open_bank(ledger.storage, ledger.name, record.machine)
@@ -144,13 +193,16 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
     start: Callable[[dict[str, Any]], TrialRun] = staticmethod(start_trial)
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial in a new actor. What goes wrong is told by the first step."""
+        """Begin a trial in a new actor. What goes wrong is told by the first step.
+
+        Where the storage can't be read, it may be so for a moment: that is left to Tune, which begins again.
+        """
         self.reason: str | None = None
         self.trial: TrialRun | None = None
         try:
             self.trial = self.start(config)
-        except (HumtuneError, ValueError) as error:
-            self.reason = str(error)
+        except TRIALS_OWN as error:
+            self.reason = what_went_wrong(error)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this actor: no new process, no new import."""
@@ -163,10 +215,12 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
             return {"done": True, "reason": self.reason}
         try:
             record = self.trial.epoch()
-        except HumtuneError as error:
-            record = self.trial.fail(str(error))
-        except (ValueError, RuntimeError, MemoryError) as error:
-            record = self.trial.fail(f"{type(error).__name__}: {error}")
+        except TRIALS_OWN as error:
+            reason = what_went_wrong(error)
+            with suppress(Superseded, OSError):  # on a full disk the driver, too, tries to write it down
+                self.trial.fail(reason)
+            self.trial = None
+            return {"done": True, "reason": reason}
         if record.state != TrialState.RUNNING:
             self.trial = None  # frees the memory before the next trial asks for its own
             return {"done": True, "reason": record.reason}

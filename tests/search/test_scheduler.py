@@ -124,6 +124,17 @@ def test_a_trial_whose_node_was_taken_away_is_left_to_tune(stage: Make) -> None:
     assert here.studies.running("fan-00000").restarts == 0
 
 
+def test_a_trial_that_was_stopped_is_told_of_twice(stage: Make) -> None:
+    """Tune marks the result that stopped it as the last one, and then says that the trial is complete."""
+    here = stage(pruner="median")
+    trial, record = here.suggest()
+    here.search.end(_Quiet(), record, TrialState.PRUNED, "stopped")
+    for _ in range(2):
+        here.scheduler.on_trial_complete(None, trial, {"done": True, "epoch": 2})
+    assert states(here) == ["PRUNED"]
+    assert here.ledger.read("fan-00000").reason == "stopped"
+
+
 def test_a_process_that_dies_after_its_last_word_has_nothing_to_do_again(stage: Make) -> None:
     """As one that a watchdog ended: the record says why."""
     here = stage()

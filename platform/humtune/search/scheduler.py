@@ -67,8 +67,11 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     def _end(self, name: str, state: TrialState, reason: str) -> None:
         """Close the trial's record, unless its process has done so itself.
 
-        Where it can't be written, the trial ends in memory only, and a later sitting takes it up again.
+        Where it can't be written, the trial ends in memory only, and a later sitting takes it up again. Tune
+        tells of a trial that was stopped a second time, as of one that is complete.
         """
+        if not self.studies.is_running(name):
+            return
         ledger = self.studies.ledger
         record = self.studies.running(name).record
         try:

@@ -172,6 +172,10 @@ class Studies:
             started=time(),
         )
 
+    def is_running(self, trial: str) -> bool:
+        """Whether a trial has been asked for and has not ended."""
+        return trial in self.machines[machine_of(trial)].running
+
     def running(self, trial: str) -> Running:
         """A trial that runs."""
         return self.machines[machine_of(trial)].running[trial]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from humtune.config import Spectrogram, TrialConfig, VariationalHead
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
 from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, machine_of, searches, trial_id
 from humtune.sounds.table import ClipTable, Role
 from humtune.storage import Storage
@@ -100,17 +100,34 @@ TORN = [b"", b'{"id": "fan-000', b"\xff\xfe\x00", b"[]", b'{"id": "fan-00000"}']
 
 
 @pytest.mark.parametrize("content", TORN)
-def test_a_torn_record_is_one_sentence_with_its_file(ledger: Ledger, content: bytes) -> None:
+def test_a_torn_record_is_a_failed_trial_that_names_its_file(ledger: Ledger, content: bytes) -> None:
     ledger.write(make_record())
     ledger.storage.write("hums/trials/fan-00001/record.json", content)
-    with pytest.raises(HumtuneError) as caught:
-        list(ledger.records())
-    said = str(caught.value)
-    assert f"{ledger.storage.uri}/hums/trials/fan-00001/record.json can't be read: " in said
-    assert said.endswith("; delete its folder and resume")
+    whole, torn = ledger.records()
+    assert whole == make_record()
+    assert (torn.id, torn.machine, torn.number) == ("fan-00001", "fan", 1)
+    assert (torn.state, torn.params, torn.readable) == (TrialState.FAILED, {}, False)
+    said = torn.reason or ""
+    assert said.startswith(f"{ledger.storage.uri}/hums/trials/fan-00001/record.json can't be read: ")
     assert "\n" not in said
-    assert ledger.read("fan-00000") == make_record()  # the others can still be read
+    assert ledger.storage.read("hums/trials/fan-00001/record.json") == content  # kept, to be looked at
     assert list(ledger.records("fan-2")) == []
+
+
+def test_a_torn_record_of_no_trial_is_no_trial(ledger: Ledger) -> None:
+    ledger.storage.write("hums/trials/notes/record.json", b"{")
+    assert list(ledger.records()) == []
+
+
+def test_a_later_sitting_takes_the_right_to_write(ledger: Ledger) -> None:
+    ledger.begin_sitting()
+    worker = Ledger(ledger.storage, "hums", sitting=ledger.sitting)
+    worker.write(make_record())
+    Ledger(ledger.storage, "hums").begin_sitting()
+    for late in (worker, ledger):
+        with pytest.raises(Superseded, match="hums was resumed elsewhere"):
+            late.write(make_record(state="failed"))
+    assert ledger.read("fan-00000") == make_record()
 
 
 @pytest.mark.parametrize("content", TORN)
@@ -137,14 +154,21 @@ def test_what_is_no_record_is_left_out(ledger: Ledger) -> None:
 def test_an_unknown_key_in_a_record_is_refused(ledger: Ledger) -> None:
     written = json.loads(make_record().model_dump_json()) | {"loss": 3}
     ledger.storage.write("hums/trials/fan-00000/record.json", json.dumps(written).encode())
-    with pytest.raises(HumtuneError, match="loss Extra inputs are not permitted"):
-        ledger.read("fan-00000")
+    assert "loss Extra inputs are not permitted" in (ledger.read("fan-00000").reason or "")
 
 
 def test_a_score_vector_never_unpickles(ledger: Ledger, tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     ledger.storage.write(ledger.file("fan-00000", "scores/nll.npy"), (tmp_path / "evil.npy").read_bytes())
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(DamagedScores, match=r"fan-00000/scores/nll\.npy is damaged") as caught:
+        ledger.scores("fan-00000", "nll")
+    assert caught.value.trial == "fan-00000"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"PK\x03\x04junk", b"\x93NUMPY\x01\x00", b"\xff\xfe"])
+def test_torn_scores_name_their_trial(ledger: Ledger, content: bytes) -> None:
+    ledger.storage.write(ledger.file("fan-00000", "scores/nll.npy"), content)
+    with pytest.raises(DamagedScores, match=r"fan-00000/scores/nll\.npy is damaged"):
         ledger.scores("fan-00000", "nll")
 
 

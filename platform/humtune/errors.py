@@ -11,3 +11,15 @@ class UsageError(HumtuneError):
     """A wrong word, file or value given by the user; the command line exits with 2."""
 
     exit_code = 2
+
+
+class Superseded(HumtuneError):
+    """What is written here belongs to a sitting that another one has taken over from."""
+
+
+class DamagedScores(HumtuneError):
+    """A trial's score file that can't be read: the trial is out, the others are not."""
+
+    def __init__(self, trial: str, message: str) -> None:
+        super().__init__(message)
+        self.trial = trial

@@ -5,22 +5,25 @@
     <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
     <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
     <storage>/<search>/trials/<id>/…                 checkpoint, detector
+    <storage>/<search>/sitting                       who may write trials: the last that began or resumed
 
 Every file is written whole or not at all, so a search may be killed at any moment.
 """
 
 import io
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from humtune.config import Frozen, TrialConfig
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ClipTable
@@ -69,6 +72,7 @@ class TrialRecord(Frozen):
     ended: float | None = None
     seconds: float = 0.0  # of work, without the time between two sittings
     epochs: tuple[Epoch, ...] = ()
+    continued: tuple[int, ...] = ()  # the epochs after which it went on from a checkpoint
     judged_by: Objective = "omega"
     omega: dict[str, float] = Field(default={}, description="score type -> Ω of the selecting clips, 0…1")
     pseudo: dict[str, float] = Field(default={}, description="score type -> pseudo-Ω of the probes, 0…1")
@@ -76,6 +80,7 @@ class TrialRecord(Frozen):
     version: str = ""
     host: str = ""
     device: str = ""
+    readable: bool = Field(True, exclude=True)  # False of what stands in for a record that can't be read
 
     @property
     def judged(self) -> dict[str, float]:
@@ -86,6 +91,12 @@ class TrialRecord(Frozen):
     def symbol(self) -> str:
         """What the trial is judged by, as a table writes it: Ω or pseudo-Ω."""
         return SYMBOLS[self.judged_by]
+
+    def without_scores(self, reason: str) -> "TrialRecord":
+        """The trial as one that failed, as what it left can't be read."""
+        return self.model_copy(
+            update={"state": TrialState.FAILED, "reason": reason, "omega": {}, "pseudo": {}}
+        )
 
     @property
     def best_score(self) -> str:
@@ -120,6 +131,8 @@ class Plan(Frozen):
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial
+    hours_per_trial: float = Field(24.0, gt=0, description="of work, over all sittings; then it has failed")
+    checkpoint_seconds: float = Field(5.0, ge=0, description="the work that a kill may cost a trial, at most")
     created: float
     version: str
 
@@ -131,9 +144,10 @@ class Plan(Frozen):
 class Ledger:
     """Reads and writes one search's record."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
+    def __init__(self, storage: Storage, name: str, *, sitting: str = "") -> None:
         self.storage = storage
         self.name = name
+        self.sitting = sitting
 
     @classmethod
     def open(cls, storage: Storage, name: str) -> "Ledger":
@@ -184,21 +198,49 @@ class Ledger:
         """The storage's name of a trial's file."""
         return f"{self.name}/trials/{trial}/{name}"
 
+    def begin_sitting(self) -> None:
+        """Take over: whatever is left of an earlier sitting may write no trial any more."""
+        self.sitting = uuid.uuid4().hex
+        self.storage.write(f"{self.name}/sitting", self.sitting.encode())
+
+    def check_sitting(self) -> None:
+        """Raise Superseded where a later sitting has begun; a ledger of no sitting may always write."""
+        if self.sitting and self.storage.read(f"{self.name}/sitting") != self.sitting.encode():
+            raise Superseded(f"{self.name} was resumed elsewhere, and goes on there")
+
     def write(self, record: TrialRecord) -> None:
-        """Write one trial's record over the one before."""
+        """Write one trial's record over the one before; Superseded where a later sitting has begun."""
+        self.check_sitting()
         self.storage.write(self.file(record.id, "record.json"), record.model_dump_json().encode())
 
     def find(self, trial: str) -> TrialRecord | None:
-        """One trial's record, where there is one."""
+        """One trial's record, where there is one; of a damaged one a failed trial with that reason."""
         name = self.file(trial, "record.json")
         try:
             return TrialRecord.model_validate_json(self.storage.read(name))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValidationError as error:
-            raise HumtuneError(
-                f"{self.storage.uri}/{name} can't be read: {_first(error)}; delete its folder and resume"
-            ) from error
+            return self._stand_in(trial, f"{self.storage.uri}/{name} can't be read: {_first(error)}")
+
+    def _stand_in(self, trial: str, reason: str) -> TrialRecord | None:
+        """A failed trial in memory: the damaged record stays where it is, and costs no other trial."""
+        machine, _, number = trial.rpartition("-")
+        if not number.isdecimal():
+            return None
+        return TrialRecord(
+            id=trial,
+            machine=machine,
+            number=int(number),
+            origin="sampler",
+            params={},
+            config=TrialConfig(),
+            state=TrialState.FAILED,
+            reason=reason,
+            started=(created := self.plan.created),
+            ended=created,
+            readable=False,
+        )
 
     def read(self, trial: str) -> TrialRecord:
         """One trial's record; a UsageError where there is no such trial."""
@@ -222,9 +264,16 @@ class Ledger:
             self.storage.write(self.file(trial, f"scores/{name}.npy"), npy_bytes(vector))
 
     def scores(self, trial: str, score_type: str) -> NDArray[np.float64]:
-        """Scores of the machine's scored clips, float64 [N], higher is more anomalous."""
-        data = self.storage.read(self.file(trial, f"scores/{score_type}.npy"))
-        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
+        """Scores of the machine's scored clips, float64 [N], higher is more anomalous.
+
+        DamagedScores where the file is torn.
+        """
+        name = self.file(trial, f"scores/{score_type}.npy")
+        data = self.storage.read(name)
+        try:
+            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
+        except (ValueError, EOFError, BadZipFile, TypeError) as error:
+            raise DamagedScores(trial, f"{self.storage.uri}/{name} is damaged") from error
 
 
 def trial_id(machine: str, number: int) -> str:

@@ -137,6 +137,12 @@ class Storage:
             self._fs.create_dir(path.rpartition("/")[0], recursive=True)
             return self._fs.open_output_stream(path)
 
+    def sweep(self, folder: str) -> None:
+        """Remove the drafts right below a folder that writers left there when they were killed."""
+        if self.is_local:
+            for draft in self.path(folder).glob(".draft-*"):
+                draft.unlink(missing_ok=True)
+
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
         with suppress(FileNotFoundError):

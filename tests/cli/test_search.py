@@ -147,10 +147,10 @@ def test_words_that_are_no_command_are_told(humtune: Run, words: list[str], said
 
 def test_a_failure_that_is_not_the_users_exits_with_1(humtune: Run, tmp_path: Path) -> None:
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=1)
-    ledger.storage.write("hums/trials/fan-00000/record.json", b"{")
+    ledger.storage.write("hums/plan.json", b"{")
     code, _, err = humtune("resume", "hums")
     assert code == 1
-    assert "trials/fan-00000/record.json can't be read: " in err
+    assert "hums/plan.json can't be read: " in err
     assert len(err.splitlines()) == 1
 
 
@@ -190,16 +190,21 @@ def test_a_grid_that_is_done_wants_no_more_than_it_holds(humtune: Run, tmp_path:
 def test_stop_leaves_its_mark_where_the_search_looks(
     humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humtune.search.run import Stop
+    from humtune.search.interruption import Interruption
+    from humtune.search.run import LeaveTune, Stop
 
     ledger = make_search(tmp_path / "elsewhere", "hums")
-    stop = Stop(ledger)
+    interruption = Interruption()
+    stop = Stop(ledger, interruption)
     monkeypatch.setattr(stop, "SECONDS", 0.0)
     assert not stop.stop_all()
     code, out, _ = humtune("stop", "hums", "--storage", tmp_path / "elsewhere")
     assert (code, out) == (0, "hums ends within seconds; humtune resume hums goes on with it\n")
     assert stop.stop_all()
     assert not stop("any trial", {})
+    interruption.signal = 2
+    with pytest.raises(LeaveTune):
+        stop.stop_all()
 
 
 def test_a_dry_run_tells_the_cost_and_keeps_no_plan(humtune: Run, recordings: Path, tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def test_a_missing_score_file_is_named(ledger):
         read_archive(ledger, "fan")
 
 
+def test_a_trial_with_torn_scores_is_out_and_the_others_are_not(ledger):
+    whole = read_archive(ledger, "fan")
+    ledger.storage.write("fans/trials/fan-00001/scores/nll.npy", b"half")
+    found = read_archive(ledger, "fan")
+    assert found.keys == tuple(key for key in whole.keys if key[0] != "fan-00001")
+    [torn] = [r for r in found.records if r.id == "fan-00001"]
+    assert torn.state == "failed"
+    assert "fan-00001/scores/nll.npy is damaged" in torn.reason
+
+
 def test_a_score_file_of_other_clips_is_named(ledger):
     ledger.write_scores("fan-00001", {"nll": np.zeros(7)})
     clips = len(ledger.clips("fan"))

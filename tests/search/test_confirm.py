@@ -64,7 +64,11 @@ def test_confirmation_waits_for_the_last_trial_of_the_search(bench: Make) -> Non
     assert searcher.suggest("x") is None  # not FINISHED: there is more to come
     assert not studies.over
     search.play(studies, other, 0.7)
-    assert [studies.ask().params for _ in range(2)] == [other.params] * 2
+    again = [studies.ask() for _ in range(2)]
+    assert [r.params for r in again] == [other.params] * 2
+    assert studies.over
+    for record in again:
+        search.play(studies, record, 0.7)
     assert searcher.suggest("x") == Searcher.FINISHED
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from humtune.ledger import TrialRecord, TrialState
+from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.search.scheduler import KEPT_REFERENCES, StudyScheduler
 from humtune.search.searcher import MachineSearcher
+from humtune.search.studies import RESTARTS
+from humtune.storage import Storage
 
 Make = Callable[..., Any]
 
@@ -20,12 +22,9 @@ class TuneTrial:
     """What the scheduler sees of a trial of Tune's."""
 
     config: dict[str, Any]
-    failures_left: int = 0
+    status: str = "RUNNING"
     error_file: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
-
-    def should_recover(self) -> bool:
-        return self.failures_left > 0
 
 
 class Stage:
@@ -83,16 +82,75 @@ def states(stage: Stage) -> list[str]:
 # --- the ways to end badly
 
 
-def test_a_process_that_died_is_not_the_end_while_tune_tries_again(stage: Make) -> None:
-    here = stage()
-    trial, _ = here.suggest()
+def test_a_process_that_died_is_asked_for_again_with_what_its_study_knows(stage: Make) -> None:
+    here = stage(trials=1, pruner="successive_halving")
+    trial, asked = here.suggest()
     here.step(trial)
+    here.step(trial, omega=0.5)
     before = here.ledger.read("fan-00000")
-    trial.failures_left = 1
+    assert here.searcher.suggest("another") is None  # it runs: nothing more is due, nothing is over
     here.scheduler.on_trial_error(None, trial)
     assert here.ledger.read("fan-00000") == before
     assert states(here) == ["RUNNING"]
-    assert here.studies.running("fan-00000")
+    again, record = here.suggest()
+    assert (again.config["trial"], record) == ("fan-00000", asked)
+    here.step(again)
+    here.finish(again, 0.6)
+    [told] = here.studies.machines["fan"].study.get_trials(deepcopy=False)
+    assert (told.state.name, told.intermediate_values[2]) == ("COMPLETE", 0.5)
+    assert here.searcher.suggest("another") == "FINISHED"
+
+
+def test_a_trial_that_confirms_is_asked_for_again_too(stage: Make) -> None:
+    here = stage(trials=1)
+    here.ledger.write_plan(here.ledger.plan.model_copy(update={"confirm": 1, "confirm_seeds": 1}))
+    here = Stage(here.search)
+    first, _ = here.suggest()
+    here.finish(first, 0.6)
+    trial, asked = here.suggest()
+    assert asked.origin == "confirm"
+    here.scheduler.on_trial_error(None, trial)
+    again, record = here.suggest()
+    assert record == asked
+    here.finish(again, 0.5)
+    assert here.searcher.suggest("another") == "FINISHED"
+
+
+def test_a_trial_whose_node_was_taken_away_is_left_to_tune(stage: Make) -> None:
+    here = stage()
+    trial, _ = here.suggest()
+    trial.status = "ERROR"
+    here.scheduler.on_trial_error(None, trial)
+    assert here.studies.running("fan-00000").restarts == 0
+
+
+def test_a_trial_that_was_stopped_is_told_of_twice(stage: Make) -> None:
+    """Tune marks the result that stopped it as the last one, and then says that the trial is complete."""
+    here = stage(pruner="median")
+    trial, record = here.suggest()
+    here.search.end(_Quiet(), record, TrialState.PRUNED, "stopped")
+    for _ in range(2):
+        here.scheduler.on_trial_complete(None, trial, {"done": True, "epoch": 2})
+    assert states(here) == ["PRUNED"]
+    assert here.ledger.read("fan-00000").reason == "stopped"
+
+
+def test_a_process_that_dies_after_its_last_word_has_nothing_to_do_again(stage: Make) -> None:
+    """As one that a watchdog ended: the record says why."""
+    here = stage()
+    trial, record = here.suggest()
+    here.search.end(_Quiet(), record, TrialState.FAILED, "epoch 3 was not done in time")
+    here.scheduler.on_trial_error(None, trial)
+    assert states(here) == ["FAIL"]
+    assert here.ledger.read("fan-00000").reason == "epoch 3 was not done in time"
+
+
+def die(here: Stage, trial: TuneTrial) -> None:
+    """The process dies as often as it is begun."""
+    for _ in range(RESTARTS):
+        here.scheduler.on_trial_error(None, trial)
+        trial, _ = here.suggest()
+    here.scheduler.on_trial_error(None, trial)
 
 
 TRACEBACK = """Failure # 1 (occurred at 2026-01-01_00-00-00)
@@ -101,14 +159,21 @@ The actor died unexpectedly before finishing this task.
 OSError: [Errno 28] No space left on device
 
 """
+KILLED = """The actor died unexpectedly before finishing this task.
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: End
+of file. Common causes include: (1) the process was killed by the OOM killer due to high memory usage."""
+NO_MEMORY = "Task was killed due to the node running low on memory.\nMemory on the node was 15GB / 16GB"
+KILLED_OR_CRASHED = "it crashed, or was killed, as computers do that run out of memory"
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (TRACEBACK, "OSError: [Errno 28] No space left on device"),
-        ("\n \n", "its process died"),
-        (None, "its process died"),
+        (KILLED, f"its process died 3 times: {KILLED_OR_CRASHED}"),
+        (NO_MEMORY, "its process died 3 times: Ray ended it as the computer ran out of memory"),
+        ("\n \n", f"its process died 3 times: {KILLED_OR_CRASHED}"),
+        (None, f"its process died 3 times: {KILLED_OR_CRASHED}"),
     ],
 )
 def test_a_trial_that_keeps_dying_fails_with_the_last_line_of_its_traceback(
@@ -118,9 +183,10 @@ def test_a_trial_that_keeps_dying_fails_with_the_last_line_of_its_traceback(
     trial, _ = here.suggest()
     here.step(trial)
     if content is not None:
-        trial.error_file = str(tmp_path / "error.txt")
-        Path(trial.error_file).write_text(content)
+        (tmp_path / "error.txt").write_text(content)
     here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    here.studies.running("fan-00000").restarts = RESTARTS
+    trial.error_file = str(tmp_path / "error.txt")
     here.scheduler.on_trial_error(None, trial)
     record = here.ledger.read("fan-00000")
     assert (record.state, record.reason) == (TrialState.FAILED, reason)
@@ -135,8 +201,63 @@ def test_an_error_file_that_is_gone_is_no_second_error(stage: Make, tmp_path: Pa
     here = stage()
     trial, _ = here.suggest()
     trial.error_file = str(tmp_path / "gone" / "error.txt")
-    here.scheduler.on_trial_error(None, trial)
-    assert here.ledger.read("fan-00000").reason == "its process died"
+    die(here, trial)
+    assert here.ledger.read("fan-00000").reason == f"its process died 3 times: {KILLED_OR_CRASHED}"
+
+
+# --- what can't be written
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Lets every write of records fail, or none."""
+    real = Storage.write
+
+    def fill(full: bool) -> None:
+        def write(self: Storage, name: str, data: bytes) -> None:
+            if name.endswith("record.json"):
+                raise OSError(28, "No space left on device", name)
+            real(self, name, data)
+
+        monkeypatch.setattr(Storage, "write", write if full else real)
+
+    return fill
+
+
+def test_an_end_that_cannot_be_written_ends_in_memory_and_is_told_once(
+    stage: Make, full_disk: Callable[[bool], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    here = stage(trials=3)
+    (one, _), (two, _), (three, _) = here.suggest(), here.suggest(), here.suggest()
+    here.step(one)
+    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    full_disk(True)
+    here.scheduler.on_trial_complete(None, one, {"done": True, "reason": "OSError"})
+    here.scheduler.on_trial_complete(None, two, {"done": True, "reason": "OSError"})
+    full_disk(False)
+    here.finish(three, 0.6)
+    [said] = [r.getMessage() for r in caplog.records if r.name == "humtune"]
+    assert said.startswith(f"{here.ledger.storage.uri}: No space left on device; the search goes on")
+    assert "humtune resume hums" in said
+    assert states(here) == ["FAIL", "FAIL", "COMPLETE"]
+    assert here.searcher.suggest("another") == "FINISHED"
+
+    later = Stage(here.search)
+    again = [later.suggest()[0].config["trial"] for _ in range(2)]
+    assert again == ["fan-00000", "fan-00003"]  # one goes on, the other had left nothing
+    assert later.ledger.storage.exists(later.ledger.file("fan-00000", "checkpoint.pt"))
+
+
+def test_a_sitting_that_was_taken_over_ends_no_trial(stage: Make) -> None:
+    here = stage()
+    here.ledger.begin_sitting()
+    trial, record = here.suggest()
+    Ledger(here.ledger.storage, "hums").write(record)
+    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    Ledger(here.ledger.storage, "hums").begin_sitting()
+    here.scheduler.on_trial_complete(None, trial, {"done": True, "reason": "resumed elsewhere"})
+    assert here.ledger.read("fan-00000").state == TrialState.RUNNING
+    assert here.ledger.storage.exists(here.ledger.file("fan-00000", "checkpoint.pt"))
 
 
 def test_a_trial_that_could_not_begin_leaves_a_record_with_the_reason(stage: Make) -> None:
@@ -258,10 +379,15 @@ def test_only_the_best_keep_their_reference_embeddings(stage: Make) -> None:
 
 def test_the_searcher_hands_out_the_quota_and_then_ends(stage: Make) -> None:
     here = stage(trials=2, pruner="median")
-    configs = [here.searcher.suggest(str(i)) for i in range(3)]
-    assert configs[2] == "FINISHED"
-    assert [c["trial"] for c in configs[:2]] == ["fan-00000", "fan-00001"]
-    for config in configs[:2]:
+    here.ledger.begin_sitting()
+    configs = [here.searcher.suggest(str(i)) for i in range(2)]
+    assert [c["trial"] for c in configs] == ["fan-00000", "fan-00001"]
+    assert here.searcher.suggest("2") is None  # a process may die, and its trial be asked for again
+    for config in configs:
+        here.finish(TuneTrial(config), 0.5)
+    assert here.searcher.suggest("2") == "FINISHED"
+    for config in configs:
+        assert config["sitting"] == here.ledger.sitting != ""
         assert config["storage"] == here.ledger.storage.uri
         assert config["search"] == "hums"
         assert config["measured"] == [2, 4]

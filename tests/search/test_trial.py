@@ -18,7 +18,6 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger, TrialRecord, TrialState
-from humtune.search import trial as trial_module
 from humtune.search.actor import DetectorTrial
 from humtune.search.trial import TrialRun, open_bank, start_trial
 from humtune.search.yardstick import scored_clips
@@ -65,6 +64,11 @@ def tune_config(search: Any, record: TrialRecord, rungs: tuple[int, ...] = ()) -
     }
 
 
+def always_checkpoint(search: Any) -> None:
+    plan = search.ledger.plan
+    search.ledger.write_plan(plan.model_copy(update={"checkpoint_seconds": 0.0}))
+
+
 def finish(run: TrialRun) -> TrialRecord:
     while run.record.state == TrialState.RUNNING:
         run.epoch()
@@ -73,7 +77,7 @@ def finish(run: TrialRun) -> TrialRecord:
 
 def untimed(record: TrialRecord) -> dict[str, Any]:
     """A record without what a clock or another name makes differ."""
-    kept = record.model_dump(exclude={"id", "number", "started", "ended", "seconds", "host"})
+    kept = record.model_dump(exclude={"id", "number", "started", "ended", "seconds", "host", "continued"})
     kept["epochs"] = [(e["epoch"], e["metrics"]) for e in kept["epochs"]]
     return kept
 
@@ -98,9 +102,11 @@ class Failing:
     ("error", "reason"),
     [
         (HumtuneError("fan: the loss became nan in epoch 3"), "fan: the loss became nan in epoch 3"),
-        (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
+        (RuntimeError("CUDA out of memory"), "it ran out of memory: CUDA out of memory"),
+        (RuntimeError("no such size"), "RuntimeError: no such size"),
         (ValueError("no such axis"), "ValueError: no such axis"),
-        (MemoryError("4 GB"), "MemoryError: 4 GB"),
+        (MemoryError("4 GB"), "it ran out of memory: 4 GB"),
+        (MemoryError(), "it ran out of memory"),
     ],
 )
 def test_an_epoch_that_goes_wrong_ends_the_trial_with_its_reason(
@@ -125,6 +131,63 @@ def test_an_error_of_ours_is_no_trials_end(
     with pytest.raises(KeyError):
         coat.step()
     assert search.ledger.read(asked.id).state == TrialState.RUNNING
+
+
+def test_a_trial_that_finds_no_memory_to_begin_has_failed(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 4294967296 bytes"
+
+    def start(config: dict[str, Any]) -> TrialRun:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(DetectorTrial, "start", staticmethod(start))
+    assert DetectorTrial({}).step() == {"done": True, "reason": f"it ran out of memory: {said}"}
+
+
+def test_a_full_disk_is_left_to_tune_which_begins_again(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be so for a moment; what went before is in the checkpoint."""
+    always_checkpoint(search)
+    coat = DetectorTrial(tune_config(search, asked))
+    assert coat.step()["epoch"] == 1
+    real = Storage.write
+
+    def full(self: Storage, name: str, data: bytes) -> None:
+        raise OSError(28, "No space left on device", name)
+
+    monkeypatch.setattr(Storage, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        coat.step()
+    monkeypatch.setattr(Storage, "write", real)
+    again = DetectorTrial(tune_config(search, asked))
+    assert again.step()["epoch"] == 2
+
+
+def test_a_failure_that_cannot_be_written_is_told_all_the_same(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(search.ledger, asked, HumtuneError("the loss became nan in epoch 3"))
+    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: failing))
+    coat = DetectorTrial({})
+
+    def full(self: Storage, name: str, data: bytes) -> None:
+        raise OSError(28, "No space left on device", name)
+
+    monkeypatch.setattr(Storage, "write", full)
+    assert coat.step() == {"done": True, "reason": "the loss became nan in epoch 3"}
+    assert search.ledger.read(asked.id).state == TrialState.RUNNING
+
+
+def test_a_trial_has_a_limit_of_hours_over_all_its_sittings(search: Any, asked: TrialRecord) -> None:
+    always_checkpoint(search)
+    config = tune_config(search, asked)
+    start_trial(config).epoch()
+    search.ledger.write_plan(search.ledger.plan.model_copy(update={"hours_per_trial": 1e-9}))
+    result = DetectorTrial(config).step()
+    assert result == {"done": True, "reason": "epoch 2 was not done when the trial's 1e-09 h were over"}
+    assert search.ledger.read(asked.id).state == TrialState.FAILED
 
 
 def broken(search: Any, record: TrialRecord, what: str) -> dict[str, Any]:
@@ -304,16 +367,14 @@ def test_measuring_at_a_rung_changes_no_training(search: Any) -> None:
 
 
 @pytest.mark.parametrize("killed_after", [1, 2])
-def test_a_killed_trial_ends_as_one_that_was_not(
-    search: Any, monkeypatch: pytest.MonkeyPatch, killed_after: int
-) -> None:
+def test_a_killed_trial_ends_as_one_that_was_not(search: Any, killed_after: int) -> None:
     studies = search.studies()
     whole, killed = studies.ask(), studies.ask()
     killed = killed.model_copy(
         update={"config": whole.config, "params": whole.params, "origin": whole.origin}
     )
     finish(start_trial(tune_config(search, whole, rungs=(1,))))
-    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
+    always_checkpoint(search)
     run = start_trial(tune_config(search, killed, rungs=(1,)))
     for _ in range(killed_after):
         run.epoch()
@@ -325,19 +386,18 @@ def test_a_killed_trial_ends_as_one_that_was_not(
     finish(again)
     ledger = search.ledger
     assert untimed(ledger.read(killed.id)) == untimed(ledger.read(whole.id))
+    assert (ledger.read(killed.id).continued, ledger.read(whole.id).continued) == ((killed_after,), ())
     for name in ("cosine", "nll"):
         np.testing.assert_array_equal(ledger.scores(killed.id, name), ledger.scores(whole.id, name))
     assert not ledger.storage.exists(ledger.file(killed.id, "checkpoint.pt"))
 
 
-def test_epochs_after_the_checkpoint_run_again(
-    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_epochs_after_the_checkpoint_run_again(search: Any, asked: TrialRecord) -> None:
+    always_checkpoint(search)
     config = tune_config(search, asked, rungs=(2,))
     run = start_trial(config)
-    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
     run.epoch()
-    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 1e9)
+    run.checkpoint_seconds = 1e9
     killed = run.epoch()
     assert len(killed.epochs) == 2
     again = start_trial(config)  # what Tune starts again has the configuration of the very first start
@@ -345,6 +405,61 @@ def test_epochs_after_the_checkpoint_run_again(
     assert again.record.seconds == killed.epochs[0].seconds
     assert again.record.omega == {}  # it was epoch 2's
     assert again.epoch().epochs[1].metrics == killed.epochs[1].metrics
+
+
+def test_a_damaged_checkpoint_costs_epochs_and_not_the_trial(search: Any, asked: TrialRecord) -> None:
+    always_checkpoint(search)
+    config = tune_config(search, asked)
+    whole = [e.metrics["loss"] for e in finish(start_trial(config)).epochs]
+    name = search.ledger.file(asked.id, "checkpoint.pt")
+    other = start_trial(tune_config(search, asked.model_copy(update={"id": "fan-00007"})) | {"trial": "x"})
+    wrong = {"epochs_done": 1, "detector": {}, "optimiser": {}, "rng": {}, "noise": torch.zeros(3)}
+    stream = io.BytesIO()
+    torch.save(wrong, stream)
+    state = other.run.state()
+    for damage in (b"", b"junk", state[: len(state) // 2], stream.getvalue()):
+        search.ledger.write(asked)
+        search.ledger.storage.write(name, damage)
+        record = finish(start_trial(config))
+        assert [e.metrics["loss"] for e in record.epochs] == whole
+        assert record.continued == ()
+
+
+def test_a_checkpoint_ahead_of_the_record_is_not_trusted(search: Any, asked: TrialRecord) -> None:
+    """A process that should be dead wrote it: with it, epochs would be missing in the record."""
+    always_checkpoint(search)
+    config = tune_config(search, asked)
+    run = start_trial(config)
+    one = run.epoch()
+    run.epoch()
+    search.ledger.write(one)
+    again = finish(start_trial(config))
+    assert [e.epoch for e in again.epochs] == [1, 2, 3]
+
+
+def test_a_process_of_an_earlier_sitting_writes_nothing_any_more(search: Any, asked: TrialRecord) -> None:
+    always_checkpoint(search)
+    search.ledger.begin_sitting()
+    orphan = DetectorTrial(tune_config(search, asked) | {"sitting": search.ledger.sitting})
+    orphan.step()
+    search.ledger.begin_sitting()
+    mine = start_trial(tune_config(search, asked) | {"sitting": search.ledger.sitting})
+    record = mine.epoch()
+    checkpoint = search.ledger.storage.read(mine.checkpoint)
+    result = orphan.step()
+    assert result == {"done": True, "reason": "hums was resumed elsewhere, and goes on there"}
+    assert search.ledger.read(asked.id) == record
+    assert search.ledger.storage.read(mine.checkpoint) == checkpoint
+    assert [e.epoch for e in finish(mine).epochs] == [1, 2, 3]
+
+
+def test_what_a_killed_writer_left_half_written_is_swept_away(search: Any, asked: TrialRecord) -> None:
+    folder = search.ledger.storage.path(search.ledger.file(asked.id, "scores"))
+    folder.mkdir(parents=True)
+    for place in (folder, folder.parent):
+        (place / ".draft-0123").write_bytes(b"half")
+    finish(start_trial(tune_config(search, asked)))
+    assert not list(folder.parent.rglob(".draft-*"))
 
 
 def test_without_a_checkpoint_a_trial_begins_anew(search: Any, asked: TrialRecord) -> None:
@@ -359,7 +474,7 @@ def test_a_checkpoint_is_never_ahead_of_the_record(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed at any write, a trial goes on with a record that holds every epoch it has trained."""
-    monkeypatch.setattr(trial_module, "CHECKPOINT_SECONDS", 0.0)
+    always_checkpoint(search)
     config = tune_config(search, asked)
     real = Storage.write
     for survived in range(20):
@@ -392,7 +507,7 @@ def test_checkpoints_are_taken_after_a_while(search: Any, asked: TrialRecord) ->
     run = start_trial(tune_config(search, asked))
     run.epoch()
     assert not search.ledger.storage.exists(run.checkpoint)
-    run.checkpointed -= trial_module.CHECKPOINT_SECONDS
+    run.checkpointed -= search.ledger.plan.checkpoint_seconds
     run.epoch()
     assert search.ledger.storage.exists(run.checkpoint)
 

@@ -48,6 +48,12 @@ def search(
     cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
     slots: Slots = 0,
+    hours_per_trial: Annotated[
+        float, typer.Option(help="Work after which a trial has failed, in hours.")
+    ] = 24.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds of work that a kill may cost a trial, at most.")
+    ] = 5.0,
     address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
     storage: StorageUri = DEFAULT_STORAGE,
@@ -71,7 +77,7 @@ def search(
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     run.check_device(device, address)
-    resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
+    resources = run.Resources(device, cpus, _gpus(device, gpus), slots, hours_per_trial, checkpoint_seconds)
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources, holdout)
         return
@@ -133,19 +139,27 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
     from humtune.report.rungs import rungs, rungs_line
+    from humtune.search.interruption import Interruption
+    from humtune.search.live import best_table
     from humtune.search.run import run
 
-    studies = run(ledger, address=address, slots=slots)
     console = Console()
+    with Interruption() as interruption:
+        studies = run(ledger, address=address, slots=slots, interruption=interruption)
+    if interruption.asked and not console.is_terminal:
+        console.print(best_table(studies))
     place = storage_option(ledger.storage)
     foretold = rungs_line([r for m in studies.machines.values() for r in rungs(m.machine, m.ended.values())])
     if foretold:
         console.print(foretold, soft_wrap=True)
     left = sum(machine.left for machine in studies.machines.values())
     if left:
-        console.print(f"{left} trials are left: humtune resume {ledger.name}{place}", soft_wrap=True)
+        are = "1 trial is" if left == 1 else f"{left} trials are"
+        console.print(f"{are} left: humtune resume {ledger.name}{place}", soft_wrap=True)
     console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
     console.print(f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True)
+    if interruption.asked:
+        raise typer.Exit(interruption.exit_code)
 
 
 def _gpus(device: str, gpus: float | None) -> float:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from humtune.config import TrialConfig
-from humtune.errors import HumtuneError
+from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.ledger import CONFIRM, Ledger, TrialRecord, TrialState, machine_of
 from humtune.sounds.parallel import map_in_order
@@ -122,6 +122,9 @@ def _read_trial(ledger: Ledger, trial: str, stamp: str, clips: int) -> _Trial:
         place = f"{ledger.storage.uri}/{ledger.file(trial, f'scores/{name}.npy')}"
         try:
             vector = ledger.scores(trial, name)
+        except DamagedScores as error:
+            lost = record.without_scores(str(error)).model_copy(update={"epochs": ()})
+            return _Trial(stamp, lost.model_dump_json(), {})
         except FileNotFoundError:
             raise HumtuneError(f"{place} is missing, though the trial is complete") from None
         if vector.shape != (clips,):

@@ -1,12 +1,12 @@
 """The best trial of each machine, and everything that is measured of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from humtune.config import FUSION
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import DamagedScores, HumtuneError, UsageError
 from humtune.evaluation.bootstrap import resample
 from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshold_from
 from humtune.evaluation.cells import Array
@@ -108,7 +108,23 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None, noi
     `allowed` says which score types of which trials may be chosen; without it all may. With `noise` the
     candidates within noise of the best are counted, which takes about 2 ms for each there is.
     """
-    records, clips = tuple(ledger.records(machine)), ledger.clips(machine)
+    lost: dict[str, str] = {}
+    while True:
+        try:
+            return _measure(ledger, machine, lost, allowed=allowed, noise=noise)
+        except DamagedScores as error:  # without it, then
+            lost[error.trial] = str(error)
+
+
+def _measure(
+    ledger: Ledger, machine: str, lost: Mapping[str, str], *, allowed: Allowed | None, noise: bool
+) -> Measured:
+    """`lost` are the trials whose scores can't be read, with the reason."""
+    clips = ledger.clips(machine)
+    records = tuple(
+        record.without_scores(lost[record.id]) if record.id in lost else record
+        for record in ledger.records(machine)
+    )
     judged = tuple(only(r, allowed) for r in records) if allowed else records
     choice, whole = choose(judged), choose(records)
     if choice is None or whole is None:
@@ -154,7 +170,7 @@ def measure(ledger: Ledger, machine: str, *, allowed: Allowed | None = None, noi
         confirmed=choice.configuration,
         threshold=threshold,
         false_alarms=alarms,
-        notes=tuple(notes),
+        notes=(*(f"{trial} is left out: {reason}" for trial, reason in lost.items()), *notes),
         left_out=whole.trial if lead > 0 else None,
         lead=max(lead, 0.0),
     )

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from humtune.config import TrialConfig
-from humtune.errors import UsageError
+from humtune.errors import DamagedScores, UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
@@ -113,7 +113,11 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     for record in tracked(trials, total=len(trials), title="measuring points"):
         if record.machine not in cells:
             cells[record.machine] = _cells(ledger, record.machine, notes)
-        seed = _measure(ledger, record, *cells[record.machine], cross_fitted=cross_fitted)
+        try:
+            seed = _measure(ledger, record, *cells[record.machine], cross_fitted=cross_fitted)
+        except DamagedScores as error:
+            notes.append(f"{record.id} is left out: {error}")
+            continue
         known.setdefault(record.machine, []).append((record, seed))
     for machine, measured in known.items():
         for group in group_by(measured, lambda pair: tuple(sorted(pair[0].params.items()))).values():

@@ -64,7 +64,8 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
         parts.append(Text(f"searched: {searched(record)}"))
     if record.judged:
         parts += ["", _figures(ledger, record)]
-    parts += ["", Text(yaml.safe_dump(record.config.model_dump(mode="json"), sort_keys=False).rstrip())]
+    if record.readable:
+        parts += ["", Text(yaml.safe_dump(record.config.model_dump(mode="json"), sort_keys=False).rstrip())]
     if record.epochs:
         parts += ["", _epochs(record)]
     return [

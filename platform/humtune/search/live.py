@@ -78,6 +78,16 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         return table
 
 
+def best_table(studies: Studies) -> Table:
+    """Each machine's best so far, narrow enough for a log."""
+    table = Table("machine", "trials", "best", "trial", "score")
+    for this in studies.machines.values():
+        best = this.best
+        found = (f"{best.symbol} {100 * best.objective:.1f}", best.id, best.best_score) if best else ("–",)
+        table.add_row(this.machine, f"{len(this.searched)}/{this.quota}", *found)
+    return table
+
+
 def row(this: MachineStudy) -> list[str]:
     """A machine's line."""
     states = [r.state for r in list(this.ended.values())]

@@ -19,6 +19,7 @@ class Running:
     trial: optuna.Trial | None
     record: TrialRecord
     epoch: int = 0
+    restarts: int = 0  # in this sitting, as its process died
 
 
 class Ended(dict[str, TrialRecord]):

@@ -1,5 +1,6 @@
 """Start a search, or go on with one: the plan, the checks before anything starts, and the Tune run."""
 
+import logging
 import os
 import re
 import tempfile
@@ -13,10 +14,11 @@ import torch
 from ray import tune
 
 from humtune import __version__
-from humtune.errors import UsageError
+from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, Plan, searches
 from humtune.search.actor import DetectorTrial
 from humtune.search.fit import check_fits, objective_of
+from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
@@ -33,21 +35,25 @@ from humtune.tracking import Mirror
 
 STOP_FILE = "stop"
 TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
-RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
+LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial computes on, and how many run at a time (0: as many as fit)."""
+    """What a trial computes on and may take, and how many run at a time (0: as many as fit)."""
 
     device: str = "cpu"
     cpus: float = 1.0
     gpus: float = 0.0
     slots: int = 0
+    hours_per_trial: float = 24.0
+    checkpoint_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r}: it should be cpu or cuda")
+        if not 0 < self.hours_per_trial < float("inf"):
+            raise UsageError(f"{self.hours_per_trial:g} hours per trial: a trial needs more than none")
 
 
 DEFAULT = Resources()
@@ -95,6 +101,8 @@ def prepare(
         device=resources.device,
         cpus=resources.cpus,
         gpus=resources.gpus,
+        hours_per_trial=resources.hours_per_trial,
+        checkpoint_seconds=resources.checkpoint_seconds,
         created=time(),
         version=__version__,
     )
@@ -118,34 +126,54 @@ def fitting_banks(
     return banks
 
 
-def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studies:
+def run(
+    ledger: Ledger, *, address: str | None = None, slots: int = 0, interruption: Interruption | None = None
+) -> Studies:
     """Run what is left of a search: every machine's trials in one Tune run. Returns the studies at its end.
 
     Whatever was unfinished goes on from its checkpoint, with studies rebuilt from the ledger; Tune's own
-    record is thrown away. Ray is started here unless an address is given or it runs already.
+    record is thrown away. Ray is started here unless an address is given or it runs already. Where the same
+    search still runs elsewhere, this sitting takes over and the other one ends.
     """
     plan = ledger.plan
+    interruption = interruption or Interruption()
+    ledger.begin_sitting()
     studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
     if studies.over:
         return studies
     ledger.storage.delete(f"{ledger.name}/{STOP_FILE}")
     started_here = connect(address)
+    dead = ""
     try:
+        interruption.listen()  # Ray has taken SIGTERM
         slots = slots or slots_of(ray.cluster_resources(), plan)
         with (
-            tempfile.TemporaryDirectory(prefix="humtune-tune-") as folder,
-            Mirror(ledger),
+            tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
+            Mirror(ledger) as mirror,
             LiveTable(studies, slots=slots),
         ):
-            tuner(studies, plan, slots=slots, folder=folder).fit()
+            try:
+                tuner(studies, plan, slots=slots, folder=folder, interruption=interruption).fit()
+            except LeaveTune:
+                mirror.patience = LAST_SYNC
+                dead = dead_ray_process()
     finally:
         if started_here:
             ray.shutdown()
+    ledger.check_sitting()
+    if dead:
+        raise HumtuneError(f"Ray's {dead} died; humtune resume {ledger.name} goes on")
     return studies
 
 
 def tuner(
-    studies: Studies, plan: Plan, *, slots: int, folder: str, trial: type[DetectorTrial] = DetectorTrial
+    studies: Studies,
+    plan: Plan,
+    *,
+    slots: int,
+    folder: str,
+    trial: type[DetectorTrial] = DetectorTrial,
+    interruption: Interruption | None = None,
 ) -> tune.Tuner:
     """The Tune run: our searcher and scheduler, reused actors, and nothing kept by Tune itself."""
     resources: dict[str, float] = {"cpu": plan.cpus, "gpu": plan.gpus}
@@ -161,8 +189,8 @@ def tuner(
         run_config=tune.RunConfig(
             name=studies.ledger.name,
             storage_path=folder,
-            stop=Stop(studies.ledger),
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            stop=Stop(studies.ledger, interruption or Interruption()),
+            failure_config=tune.FailureConfig(max_failures=0),  # the scheduler asks for a trial again
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
@@ -181,6 +209,9 @@ def check_device(device: str, address: str | None) -> None:
 def connect(address: str | None) -> bool:
     """Join Ray at an address, or start it on this computer; whether it was started here."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run without Tune's advice
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # a trial's record says why it failed
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # or it lists every trial that began again
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nor its snapshots, which grow with every trial
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -202,13 +233,28 @@ def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
     return int(min(per_kind))
 
 
+class LeaveTune(BaseException):
+    """Ends a Tune run at once: it would wait for epochs that nobody wants, or for a Ray that is no more.
+
+    Tune cleans up after an Exception, which takes as long as what it waits for.
+    """
+
+
+def dead_ray_process() -> str:
+    """Which of the processes that make up a Ray that was started here has died; nothing where none has."""
+    node = ray._private.worker._global_node  # the public API hears of it half a minute later, if at all
+    vital = {"raylet", "gcs_server"}
+    return next((kind for kind, _ in node.dead_processes() if kind in vital), "") if node else ""
+
+
 class Stop(tune.Stopper):  # type: ignore[misc]
-    """Ends the run when `humtune stop` has left its mark in the storage."""
+    """Ends the run when `humtune stop` has left its mark in the storage, by a signal, or when taken over."""
 
     SECONDS = 2.0
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, interruption: Interruption) -> None:
         self.ledger = ledger
+        self.interruption = interruption
         self.looked = time()
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
@@ -216,11 +262,21 @@ class Stop(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        """Whether the mark is there; looked up every few seconds."""
+        """Whether the search should end; the storage is looked at every few seconds."""
+        if self.interruption.asked:
+            raise LeaveTune
         if time() - self.looked < self.SECONDS:
             return False
         self.looked = time()
-        return self.ledger.storage.exists(f"{self.ledger.name}/{STOP_FILE}")
+        if dead_ray_process():
+            raise LeaveTune
+        try:
+            self.ledger.check_sitting()
+            return self.ledger.storage.exists(f"{self.ledger.name}/{STOP_FILE}")
+        except Superseded:
+            return True
+        except OSError:  # a storage that is away for a moment is no wish to end
+            return False
 
 
 def request_stop(ledger: Ledger) -> None:

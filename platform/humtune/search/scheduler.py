@@ -1,12 +1,15 @@
 """What Ray Tune asks whether a trial should go on: the trial's own Optuna study decides."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from humtune.ledger import TrialState
-from humtune.search.studies import Studies
+from humtune.errors import Superseded
+from humtune.ledger import TrialRecord, TrialState
+from humtune.search.studies import RESTARTS, Studies
 from humtune.search.trial import ended
 
 KEPT_REFERENCES = 3  # per machine: at full scale 30 MB a trial, and an export can make them again
@@ -21,6 +24,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, studies: Studies) -> None:
         super().__init__()
         self.studies = studies
+        self.warned = False
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Accept whatever Tune says: the metric is the studies' own."""
@@ -45,31 +49,73 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             self._end(name, TrialState.FAILED, result.get("reason") or "it left no result")
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Take a trial whose process died; Tune starts it again a few times, from its checkpoint."""
-        if not trial.should_recover():
-            self._end(trial.config["trial"], TrialState.FAILED, _last_line(trial.error_file))
+        """Take a trial whose process died: it is asked for again, from its checkpoint, a few times.
+
+        A process that had written the trial's end before it died has nothing to do again. Tune itself goes on
+        with a trial whose node was taken away, which it tells by the state.
+        """
+        if trial.status == Trial.ERROR:
+            return
+        name = trial.config["trial"]
+        if self._has_ended(name) or not self.studies.again(name):
+            self._end(name, TrialState.FAILED, why_it_died(trial.error_file))
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Nothing: a trial that Tune drops stays unfinished in the ledger, and resume takes it up."""
 
+    def _has_ended(self, name: str) -> bool:
+        record = self.studies.ledger.find(name)
+        return record is not None and record.state != TrialState.RUNNING
+
     def _end(self, name: str, state: TrialState, reason: str) -> None:
-        """Close the trial's record, unless its process has done so itself."""
+        """Close the trial's record, unless its process has done so itself.
+
+        Where it can't be written, the trial ends in memory only, and a later sitting takes it up again. Tune
+        tells of a trial that was stopped a second time, as of one that is complete.
+        """
+        if not self.studies.is_running(name):
+            return
         ledger = self.studies.ledger
-        record = ledger.find(name) or self.studies.running(name).record
-        if record.state == TrialState.RUNNING:
-            record = ended(record, state, reason)
-            ledger.write(record)
-        ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
-        self.studies.end(record)
+        record = self.studies.running(name).record
+        try:
+            ledger.check_sitting()
+            record = ledger.find(name) or record
+            if record.state == TrialState.RUNNING:
+                record = ended(record, state, reason)
+                ledger.write(record)
+            ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
+            self.studies.end(record)
+            self._forget_reference(record)
+        except Superseded:
+            return  # the trial is another sitting's
+        except OSError as error:
+            self._warn(error)
+            self.studies.end(record if record.ended else ended(record, state, reason))
+
+    def _forget_reference(self, record: TrialRecord) -> None:
+        """A trial that ends pushes one out: itself, or the one that was last among the best."""
         ranking = self.studies.machines[record.machine].ranking
-        if len(ranking) > KEPT_REFERENCES:  # one is pushed out: this one, or the last of the best before
+        if len(ranking) > KEPT_REFERENCES:
             out = ranking[KEPT_REFERENCES] if record in ranking[:KEPT_REFERENCES] else record
-            ledger.storage.delete(ledger.file(out.id, "reference.pt"))
+            self.studies.ledger.storage.delete(self.studies.ledger.file(out.id, "reference.pt"))
+
+    def _warn(self, error: OSError) -> None:
+        if not self.warned:
+            ledger = self.studies.ledger
+            logging.getLogger("humtune").warning(
+                f"{ledger.storage.uri}: {error.strerror or error}; the search goes on, and trials whose end "
+                f"can't be written are taken up again by humtune resume {ledger.name}"
+            )
+        self.warned = True
 
 
-def _last_line(error_file: str | None) -> str:
-    """The line of a traceback that says what happened."""
-    if error_file is None or not Path(error_file).exists():
-        return "its process died"
-    lines = [line.strip() for line in Path(error_file).read_text().splitlines() if line.strip()]
-    return lines[-1] if lines else "its process died"
+def why_it_died(error_file: str | None) -> str:
+    """What Tune knows of the death of a trial's process, in plain words."""
+    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    times = f"its process died {RESTARTS + 1} times"
+    if "low on memory" in text or "memory usage threshold" in text:
+        return f"{times}: Ray ended it as the computer ran out of memory"
+    if "Worker exit type" in text or not lines:
+        return f"{times}: it crashed, or was killed, as computers do that run out of memory"
+    return lines[-1]

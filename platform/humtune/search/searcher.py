@@ -21,10 +21,13 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial as the configuration of a DetectorTrial, FINISHED, or None: ask again later."""
+        """The next trial as the configuration of a DetectorTrial, FINISHED, or None: ask again later.
+
+        A trial that runs may have to begin again, so that nothing is finished before all have ended.
+        """
         record = self.studies.ask()
         if record is None:
-            return str(Searcher.FINISHED) if self.studies.over else None
+            return str(Searcher.FINISHED) if self.studies.over and not self.studies.any_running else None
         return self.trial_config(record)
 
     def trial_config(self, record: TrialRecord) -> dict[str, Any]:
@@ -32,6 +35,7 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
         return {
             "storage": self.studies.ledger.storage.uri,
             "search": self.studies.ledger.name,
+            "sitting": self.studies.ledger.sitting,
             "record": record.model_dump_json(),
             "trial": record.id,
             "measured": list(self.studies.space.measured),

@@ -24,6 +24,8 @@ from humtune.search.samplers import pruner, sampler
 from humtune.search.space import TRANSFER_EVERY, Space
 from humtune.search.warm import Warmth, warmth_of
 
+RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
+
 
 class Studies:
     """All machines' studies of one search."""
@@ -87,6 +89,9 @@ class Studies:
     def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
         """Live through a trial again, so that sampler and pruner know what they knew."""
         this.next_number = max(this.next_number, record.number + 1)
+        if not record.readable:  # nothing is known but that it was
+            this.ended[record.id] = record
+            return
         if record.origin == CONFIRM:
             if record.state == TrialState.RUNNING:
                 this.interrupted.append(Running(None, record, epoch=len(record.epochs)))
@@ -132,6 +137,22 @@ class Studies:
         """Whether no trial will be asked for any more, however those that run will end."""
         return all(machine.is_asked for machine in self.machines.values())
 
+    @property
+    def any_running(self) -> bool:
+        """Whether a trial runs."""
+        return any(machine.running for machine in self.machines.values())
+
+    def again(self, trial: str) -> bool:
+        """Ask for a trial once more whose process died; False where it has died too often."""
+        this = self.machines[machine_of(trial)]
+        running = this.running[trial]
+        if running.restarts == RESTARTS:
+            return False
+        del this.running[trial]
+        running.restarts += 1
+        (this.unfinished if running.trial else this.interrupted).append(running)
+        return True
+
     def _sampled(self, this: MachineStudy) -> Running:
         lent = self._lent(this)
         if lent:
@@ -176,6 +197,10 @@ class Studies:
             judged_by=self.judged_by.get(this.machine, "omega"),
             started=time(),
         )
+
+    def is_running(self, trial: str) -> bool:
+        """Whether a trial has been asked for and has not ended."""
+        return trial in self.machines[machine_of(trial)].running
 
     def running(self, trial: str) -> Running:
         """A trial that runs."""

@@ -2,8 +2,9 @@
 
 import io
 import platform
+from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import time
 from typing import Any
 
@@ -15,11 +16,10 @@ from humtune import __version__
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
 from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.search.watchdog import Watchdog
 from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank
 from humtune.storage import Storage
-
-CHECKPOINT_SECONDS = 5.0  # the work that a kill may cost, at most
 
 
 class TrialRun:
@@ -31,61 +31,94 @@ class TrialRun:
         plan = ledger.plan
         self.ledger = ledger
         self.measured = measured
-        self.run = TrainingRun(record.config, bank, device=plan.device)
+        self.checkpoint_seconds = plan.checkpoint_seconds
+        self.hours = plan.hours_per_trial
+        self.checkpoint = ledger.file(record.id, "checkpoint.pt")
+        self.run = self._training(record, bank, plan.device)
         probes = ledger.probes(record.machine)
         self.yardstick = Yardstick(bank, probes)
         self.quick_yardstick = Yardstick.quick(bank, probes, judged_by=record.judged_by)
+        done = self.run.epochs_done
         self.record = record.model_copy(
             update={
                 "data_hash": bank.hash,
                 "version": __version__,
                 "host": platform.node(),
                 "device": device_name(plan.device),
+                "continued": (*record.continued, done) if done else record.continued,
             }
         )
+        self.record = _shortened(self.record, done)
         self.checkpointed = time()
-        if ledger.storage.exists(self.checkpoint):
-            self.run.restore(ledger.storage.read(self.checkpoint))
-        self.record = _shortened(self.record, self.run.epochs_done)
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
-    @property
-    def checkpoint(self) -> str:
-        """The storage's name of the state between two epochs."""
-        return self.ledger.file(self.record.id, "checkpoint.pt")
+    def _training(self, record: TrialRecord, bank: ClipBank, device: str) -> TrainingRun:
+        """The training as its checkpoint left it; from its start where that is damaged.
+
+        One that is ahead of the record was left by a process that had no right to: epochs would be missing.
+        """
+        run = TrainingRun(record.config, bank, device=device)
+        if not self.ledger.storage.exists(self.checkpoint):
+            return run
+        with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
+            run.restore(self.ledger.storage.read(self.checkpoint))
+            if run.epochs_done <= len(record.epochs):
+                return run
+        return TrainingRun(record.config, bank, device=device)  # the other may be restored in parts
 
     def epoch(self) -> TrialRecord:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
         began = time()
         if not self.begun:
             self.ledger.write(self.record)
+            for folder in ("", "scores"):
+                self.ledger.storage.sweep(self.ledger.file(self.record.id, folder))
             self.begun = True
-        metrics = self.run.epoch()
+        with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
+            metrics, found = self._train()
         done = self.run.epochs_done
         last = done == self.record.config.training.epochs
         update: dict[str, Any] = {}
-        found: Measurement | None = None
-        if last:
-            found = self.yardstick.measure(self.run.finish())
-        elif done in self.measured:
-            found = self.quick_yardstick.measure(self.run.sketch())
         if found:
             update |= {"omega": found.omega, "pseudo": found.pseudo}
-            metrics |= found.metrics
         ended = time()
         epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last and found:
+            self.ledger.check_sitting()
             self._keep(found.scores)
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
         if last:
             self.ledger.storage.delete(self.checkpoint)
-        elif ended - self.checkpointed > CHECKPOINT_SECONDS:
+        elif ended - self.checkpointed > self.checkpoint_seconds:
             self.ledger.storage.write(self.checkpoint, self.run.state())
             self.checkpointed = time()
         return self.record
+
+    def _train(self) -> tuple[dict[str, float], Measurement | None]:
+        """An epoch's metrics; where it is a rung or the last, with what the detector measures then."""
+        metrics = self.run.epoch()
+        if self.run.epochs_done == self.record.config.training.epochs:
+            found = self.yardstick.measure(self.run.finish())
+        elif self.run.epochs_done in self.measured:
+            found = self.quick_yardstick.measure(self.run.sketch())
+        else:
+            return metrics, None
+        return metrics | found.metrics, found
+
+    @property
+    def _seconds_left(self) -> float:
+        left = 3600 * self.hours - self.record.seconds
+        if left <= 0:
+            raise HumtuneError(self._out_of_time)
+        return left
+
+    @property
+    def _out_of_time(self) -> str:
+        epoch = len(self.record.epochs) + 1
+        return f"epoch {epoch} was not done when the trial's {self.hours:g} h were over"
 
     def fail(self, reason: str) -> TrialRecord:
         """Write down that the trial can't go on, and why."""
@@ -133,8 +166,10 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
     torch.set_num_threads(max(1, int(config["cpus"])))
-    ledger = Ledger(Storage(config["storage"]), config["search"])
+    ledger = Ledger(Storage(config["storage"]), config["search"], sitting=config.get("sitting", ""))
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
+    if not record.readable:
+        raise HumtuneError(record.reason)
     if record.state != TrialState.RUNNING:
         raise HumtuneError(f"{record.id} is {record.state} already")
     bank = open_bank(ledger.storage, ledger.name, record.machine)

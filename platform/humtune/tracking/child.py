@@ -25,7 +25,8 @@ def level_child(
     MLflow forgets no metric and changes no parameter. A run that says what the record does not say (the
     trial went back to a checkpoint and on from there) is therefore deleted and written anew.
     """
-    params, points = runs.params(record.config), {point.identity: point for point in runs.points(record)}
+    params = runs.params(record.config) if record.readable else {}
+    points = {point.identity: point for point in runs.points(record)}
     if run_id is not None:
         run = client.get_run(run_id)
         logged = _logged(client, run_id, run.data.metrics)

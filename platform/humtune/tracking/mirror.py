@@ -31,7 +31,7 @@ class Mirror:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._ledger, self._uri = ledger, uri
-        self._interval, self._patience = interval, patience
+        self._interval, self.patience = interval, patience
         self._warn = warn or logging.getLogger("humtune").warning
         self._tracker: Tracker | None = None
         self._failing = False
@@ -51,7 +51,7 @@ class Mirror:
     def close(self) -> int:
         """Make the last sync; how many trials MLflow is behind by."""
         self._closing.set()
-        self._thread.join(self._patience)
+        self._thread.join(self.patience)
         if not (self._failing or self._thread.is_alive()):
             return 0
         behind = self._tracker.behind() if self._tracker else sum(1 for _ in self._ledger.records())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from humtune.config import Spectrogram, Training, TrialConfig
+from humtune.config import CrossEntropyHead, Spectrogram, Training, TrialConfig
 from humtune.detector.training import TrainingRun, learning_rate
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank
@@ -337,3 +337,73 @@ def test_a_clip_as_long_as_a_chunk_will_do(small: TrialConfig, make_bank: MakeBa
     run = TrainingRun(changed(small, epochs=1), bank)
     scores = run.fit().score(run.detector.embed(bank, run.clips))
     assert all(np.isfinite(vector).all() for vector in scores.values())
+
+
+# --- a memory that doesn't hold a batch
+
+
+def with_room_for(chunks: int, run: TrainingRun) -> list[int]:
+    """Have the network run out of memory above so many chunks; how many it gets, each time."""
+    sizes: list[int] = []
+
+    def look(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > chunks:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    run.detector.backbone.register_forward_pre_hook(look)
+    return sizes
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(
+    small: TrialConfig, bank: ClipBank
+) -> None:
+    run = TrainingRun(small, bank)
+    sizes = with_room_for(3, run)
+    run.step(run.clips[:8])
+    assert sizes == [8, 4, 2, 2, 2, 2]
+    run.step(run.clips[:8])
+    assert sizes[6:] == [2, 2, 2, 2]  # not tried again
+    assert np.isfinite(run.epoch()["loss"])
+
+
+def test_micro_batches_give_the_batchs_gradients_and_figures(small: TrialConfig, bank: ClipBank) -> None:
+    plain = small.model_copy(update={"head": CrossEntropyHead(), "scores": ("cosine",)})  # no noise
+    whole, parted = TrainingRun(plain, bank), TrainingRun(plain, bank)
+    sizes = with_room_for(3, parted)
+    told = []
+    for run in (whole, parted):
+        run.detector.backbone.eval()  # batch norm's figures don't depend on the batch
+        told.append(run.step(run.clips[:7]))
+    assert sizes == [7, 4, 3, 2, 2]  # as equal as they can be
+    torch.testing.assert_close(told[1], told[0])
+    for one, other in zip(whole.detector.parameters(), parted.detector.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_no_micro_batch_is_of_a_single_chunk(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, batch_size=7, chunks_per_clip=1), bank)
+    sizes = with_room_for(3, run)  # 24 visits: three batches of 7, and one of 3
+    run.epoch()
+    assert sizes == [7, 4, 3, 2, 2, *[3, 2, 2] * 2, 3]
+
+
+def test_a_memory_without_room_for_two_chunks_fails_the_run_with_the_mend(
+    small: TrialConfig, bank: ClipBank
+) -> None:
+    run = TrainingRun(small, bank)
+    sizes = with_room_for(1, run)
+    with pytest.raises(HumtuneError, match=r"does not hold a training step of 2 chunks; .*--gpus"):
+        run.epoch()
+    assert sizes == [8, 4, 2]
+
+
+def test_a_resumed_run_knows_what_its_memory_holds(small: TrialConfig, bank: ClipBank) -> None:
+    unbroken, resumed = TrainingRun(small, bank), TrainingRun(small, bank)
+    for run in (unbroken, resumed):
+        with_room_for(5, run)
+    unbroken.epoch()
+    resumed.restore(unbroken.state())
+    assert resumed.micro_batch == 4
+    assert resumed.epoch() == unbroken.epoch()
+    assert same(inside(resumed), inside(unbroken))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ray import tune
 
 from humtune import __version__
+from humtune.detector.process import settle
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
 from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
@@ -129,8 +130,9 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
 
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
-    torch.set_num_threads(max(1, int(config["cpus"])))
     ledger = Ledger(Storage(config["storage"]), config["search"])
+    plan = ledger.plan
+    settle(plan.device, cpus=plan.cpus, gpus=plan.gpus)
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
     if record.state != TrialState.RUNNING:
         raise HumtuneError(f"{record.id} is {record.state} already")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from humtune.config import Frozen, TrialConfig
+from humtune.config import Acceleration, Frozen, TrialConfig
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
@@ -76,6 +76,7 @@ class TrialRecord(Frozen):
     version: str = ""
     host: str = ""
     device: str = ""
+    acceleration: Acceleration | None = None  # until it has begun
 
     @property
     def judged(self) -> dict[str, float]:
@@ -119,12 +120,22 @@ class Plan(Frozen):
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial
+    bf16: bool = Field(False, description="whether networks are computed in bfloat16")
+    compiled: bool | None = Field(None, description="whether they are compiled; null: where it pays")
+    accelerations: dict[str, Acceleration] | None = Field(
+        None, description="size of trial -> how it is computed; null until that has been timed"
+    )
     created: float
     version: str
 
     def quota(self, machine: str) -> int:
         """The trials that a machine gets."""
         return min(self.trials, self.holds.get(machine, self.trials))
+
+    def acceleration(self, config: TrialConfig) -> Acceleration:
+        """How a trial is computed."""
+        untimed = Acceleration(compiled=bool(self.compiled), bf16=self.bf16)
+        return (self.accelerations or {}).get(config.size, untimed)
 
 
 class Ledger:

@@ -44,6 +44,13 @@ def search(
     cpus: Annotated[float, typer.Option(min=0.1, help="Processors per trial.")] = 1.0,
     gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per trial, also parts of one.")] = None,
     slots: Slots = 0,
+    precision: Annotated[
+        str, typer.Option(help="Of the network: fp32, bf16, or auto, which is bf16 on a GPU.")
+    ] = "auto",
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the network; unsaid, where it is faster."),
+    ] = None,
     address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
     storage: StorageUri = DEFAULT_STORAGE,
@@ -65,7 +72,7 @@ def search(
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     run.check_device(device, address)
-    resources = run.Resources(device, cpus, _gpus(device, gpus), slots)
+    resources = run.Resources(device, cpus, _gpus(device, gpus), slots, precision, compiled)
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources, holdout)
         return
@@ -159,21 +166,28 @@ def _print_cost(
     from humtune.search.run import fitting_banks
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout)
-    table = Table("machine", "size", "ms a chunk", "a trial", "trials", "in all")
+    table = Table("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all")
     console, total = Console(), 0.0
     for bank in banks.values():
         machine = bank.table.machine
-        told = costs(space, bank, device=resources.device, cpus=resources.cpus)
+        told = costs(
+            space,
+            bank,
+            device=resources.device,
+            cpus=resources.cpus,
+            gpus=resources.gpus,
+            bf16=resources.bf16,
+            compiled=resources.compiled,
+        )
         found = list(track(told, machine, total=len(list(space.corners(*SIZES, machine=machine)))))
         mean = sum(c.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
         total += mean * trials
         for cost in found:
             size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
-            table.add_row(
-                cost.machine, size, f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
-            )
-        table.add_row(machine, "mean", "", duration(mean), str(trials), duration(mean * trials))
+            chunk, trial = f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
+            table.add_row(cost.machine, size, str(cost.acceleration), chunk, trial)
+        table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
     console.print(table)
     slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
     console.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

@@ -15,6 +15,7 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, Plan, searches
+from humtune.search.calibration import calibrated
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.scheduler import StudyScheduler
@@ -32,6 +33,7 @@ from humtune.tracking import Mirror
 
 STOP_FILE = "stop"
 TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
+PRECISIONS = ("auto", "fp32", "bf16")
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
 
 
@@ -43,10 +45,19 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     slots: int = 0
+    precision: str = "auto"  # of the network: fp32, bf16, or bf16 on a GPU alone
+    compiled: bool | None = None  # None: where that pays
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r}: it should be cpu or cuda")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision {self.precision!r}: it should be one of {', '.join(PRECISIONS)}")
+
+    @property
+    def bf16(self) -> bool:
+        """Whether networks are computed in bfloat16."""
+        return self.precision == "bf16" or (self.precision == "auto" and self.device.startswith("cuda"))
 
 
 DEFAULT = Resources()
@@ -91,6 +102,8 @@ def prepare(
         device=resources.device,
         cpus=resources.cpus,
         gpus=resources.gpus,
+        bf16=resources.bf16,
+        compiled=resources.compiled,
         created=time(),
         version=__version__,
     )
@@ -126,6 +139,7 @@ def run(ledger: Ledger, *, address: str | None = None, slots: int = 0) -> Studie
     started_here = connect(address)
     try:
         slots = slots or slots_of(ray.cluster_resources(), plan)
+        calibrated(ledger)
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-") as folder,
             Mirror(ledger),

@@ -34,7 +34,8 @@ class TrialRun:
         plan = ledger.plan
         self.ledger = ledger
         self.rungs = rungs
-        self.run = TrainingRun(record.config, bank, device=plan.device)
+        how = record.acceleration or plan.acceleration(record.config)
+        self.run = TrainingRun(record.config, bank, device=plan.device, acceleration=how)
         self.yardstick = Yardstick(bank, ledger.probes(record.machine))
         self.record = record.model_copy(
             update={
@@ -42,6 +43,7 @@ class TrialRun:
                 "version": __version__,
                 "host": platform.node(),
                 "device": device_name(plan.device),
+                "acceleration": how,
             }
         )
         self.checkpointed = time()

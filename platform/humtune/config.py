@@ -142,6 +142,16 @@ class Training(Frozen):
     mask_frequency: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the bins")
 
 
+class Acceleration(Frozen):
+    """How a trial is computed, which changes its figures in the last digits only: no part of what it is."""
+
+    compiled: bool = Field(False, description="by torch.compile, instead of one operation at a time")
+    bf16: bool = Field(False, description="the network by bfloat16 autocast, instead of float32")
+
+    def __str__(self) -> str:
+        return f"{'bf16' if self.bf16 else 'fp32'}{', compiled' if self.compiled else ''}"
+
+
 class TrialConfig(Frozen):
     """One detector to be: what it hears, what it learns, and from which seed."""
 
@@ -162,6 +172,13 @@ class TrialConfig(Frozen):
         if not self.score_types:
             raise ValueError(f"a {self.head.kind} head can't give scores: {asked}; add one, such as cosine")
         return self
+
+    @property
+    def size(self) -> str:
+        """What the time of a training step depends on, in words; trials of one size are computed alike."""
+        spectrogram, backbone = self.spectrogram, self.backbone
+        picture = f"{spectrogram.bins}×{spectrogram.chunk_frames}"
+        return f"{picture}, width {backbone.width:g}, {backbone.activation}, batch {self.training.batch_size}"
 
     @property
     def score_types(self) -> tuple[ScoreName, ...]:

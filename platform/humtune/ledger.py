@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from humtune.config import Frozen, TrialConfig
+from humtune.config import Acceleration, Frozen, TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
@@ -81,6 +81,7 @@ class TrialRecord(Frozen):
     host: str = ""
     device: str = ""
     readable: bool = Field(True, exclude=True)  # False of what stands in for a record that can't be read
+    acceleration: Acceleration | None = None  # until it has begun
 
     @property
     def judged(self) -> dict[str, float]:
@@ -133,12 +134,22 @@ class Plan(Frozen):
     gpus: float = 0.0  # per trial
     hours_per_trial: float = Field(24.0, gt=0, description="of work, over all sittings; then it has failed")
     checkpoint_seconds: float = Field(5.0, ge=0, description="the work that a kill may cost a trial, at most")
+    bf16: bool = Field(False, description="whether networks are computed in bfloat16")
+    compiled: bool | None = Field(None, description="whether they are compiled; null: where it pays")
+    accelerations: dict[str, Acceleration] | None = Field(
+        None, description="size of trial -> how it is computed; null until that has been timed"
+    )
     created: float
     version: str
 
     def quota(self, machine: str) -> int:
         """The trials that a machine gets."""
         return min(self.trials, self.holds.get(machine, self.trials))
+
+    def acceleration(self, config: TrialConfig) -> Acceleration:
+        """How a trial is computed."""
+        untimed = Acceleration(compiled=bool(self.compiled), bf16=self.bf16)
+        return (self.accelerations or {}).get(config.size, untimed)
 
 
 class Ledger:

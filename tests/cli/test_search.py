@@ -108,6 +108,7 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         f"search quick {data} --name banks": "name 'banks' is taken by humtune itself",
         f"search quick {data} --name .a": "name '.a': a search's name is a folder's",
         f"search quick {data} --device gpu": "device 'gpu': it should be cpu or cuda",
+        f"search quick {data} --precision fp16": "precision 'fp16': it should be one of auto, fp32, bf16",
         f"search quick {data} --storage ftp://x/y": "storage 'ftp://x/y'",
         f"search quick {data} --storage a-file": "a-file is a file; it wants a folder",
         f"search long.yaml {data}": "fan: spectrogram.chunk_frames = 500 is longer than the shortest clip",
@@ -225,9 +226,36 @@ def test_a_dry_run_tells_the_cost_and_keeps_no_plan(humtune: Run, recordings: Pa
     for machine in ("fan", "valve"):
         assert sum(f"│ {machine} │ spectrogram: {s} │" in row for s in ("low", "high") for row in rows) == 2
         [mean] = [row for row in rows if f"│ {machine} │ mean │" in row]
-        assert mean.split(" │ ")[3] == "30"
+        assert mean.split(" │ ")[4] == "30"
+        assert all("│ fp32 │" in row for row in rows if f"│ {machine} │ spectrogram" in row)
     assert " of work; 2 trials at a time: " in rows[-1]
     assert Storage(tmp_path / "humtune-runs").list() == ["banks"]
+
+
+def test_a_dry_run_tells_how_trials_would_be_computed(
+    humtune: Run, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from humtune.search import acceleration
+    from humtune.search.acceleration import Timing
+
+    monkeypatch.setattr(acceleration, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=9.0))
+    (tmp_path / "tiny.yaml").write_text(
+        "fixed:\n"
+        "  backbone.width: 0.125\n"
+        "  spectrogram: {n_fft: 512, chunk_frames: 16, n_mels: 16}\n"
+        "  training: {epochs: 1, batch_size: 4, chunks_per_clip: 1}\n"
+        "search: {head.mu: [5, 10]}\n"
+    )
+    words = ("search", "tiny.yaml", "--data", recordings, "--machines", "fan", "--dry-run")
+    _, out, _ = humtune(*words, "--precision", "bf16", "--compile")
+    assert "│ bf16, compiled │" in " ".join(out.split())
+    monkeypatch.setattr(acceleration, "COMPILING", 0.0)
+    monkeypatch.setattr(acceleration, "WORTH", 0.0)
+    _, out, _ = humtune(*words)
+    assert "compiled" not in out  # it saves less than it takes
+    monkeypatch.setattr(acceleration, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=0.0))
+    _, out, _ = humtune(*words)
+    assert "│ fp32, compiled │" in " ".join(out.split())
 
 
 def test_the_storage_may_come_from_the_environment(

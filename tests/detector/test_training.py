@@ -1,6 +1,7 @@
 """TrainingRun: it learns, goes on where it stopped, and depends on its configuration and clips alone."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from humtune.config import Spectrogram, Training, TrialConfig
+from humtune.config import Acceleration, Backbone, CrossEntropyHead, Spectrogram, Training, TrialConfig
 from humtune.detector.training import TrainingRun, learning_rate
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank
@@ -337,3 +338,180 @@ def test_a_clip_as_long_as_a_chunk_will_do(small: TrialConfig, make_bank: MakeBa
     run = TrainingRun(changed(small, epochs=1), bank)
     scores = run.fit().score(run.detector.embed(bank, run.clips))
     assert all(np.isfinite(vector).all() for vector in scores.values())
+
+
+# --- a memory that doesn't hold a batch
+
+
+def with_room_for(chunks: int, run: TrainingRun) -> list[int]:
+    """Have the network run out of memory above so many chunks; how many it gets, each time."""
+    sizes: list[int] = []
+
+    def look(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > chunks:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    run.detector.backbone.register_forward_pre_hook(look)
+    return sizes
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(
+    small: TrialConfig, bank: ClipBank
+) -> None:
+    run = TrainingRun(small, bank)
+    sizes = with_room_for(3, run)
+    run.step(run.clips[:8])
+    assert sizes == [8, 4, 2, 2, 2, 2]
+    run.step(run.clips[:8])
+    assert sizes[6:] == [2, 2, 2, 2]  # not tried again
+    assert np.isfinite(run.epoch()["loss"])
+
+
+def test_micro_batches_give_the_batchs_gradients_and_figures(small: TrialConfig, bank: ClipBank) -> None:
+    plain = small.model_copy(update={"head": CrossEntropyHead(), "scores": ("cosine",)})  # no noise
+    whole, parted = TrainingRun(plain, bank), TrainingRun(plain, bank)
+    sizes = with_room_for(3, parted)
+    told = []
+    for run in (whole, parted):
+        run.detector.backbone.eval()  # batch norm's figures don't depend on the batch
+        told.append(run.step(run.clips[:7]))
+    assert sizes == [7, 4, 3, 2, 2]  # as equal as they can be
+    torch.testing.assert_close(told[1], told[0])
+    for one, other in zip(whole.detector.parameters(), parted.detector.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_no_micro_batch_is_of_a_single_chunk(small: TrialConfig, bank: ClipBank) -> None:
+    run = TrainingRun(changed(small, batch_size=7, chunks_per_clip=1), bank)
+    sizes = with_room_for(3, run)  # 24 visits: three batches of 7, and one of 3
+    run.epoch()
+    assert sizes == [7, 4, 3, 2, 2, *[3, 2, 2] * 2, 3]
+
+
+def test_a_memory_without_room_for_two_chunks_fails_the_run_with_the_mend(
+    small: TrialConfig, bank: ClipBank
+) -> None:
+    run = TrainingRun(small, bank)
+    sizes = with_room_for(1, run)
+    with pytest.raises(HumtuneError, match=r"does not hold a training step of 2 chunks; .*--gpus"):
+        run.epoch()
+    assert sizes == [8, 4, 2]
+
+
+def test_a_resumed_run_knows_what_its_memory_holds(small: TrialConfig, bank: ClipBank) -> None:
+    unbroken, resumed = TrainingRun(small, bank), TrainingRun(small, bank)
+    for run in (unbroken, resumed):
+        with_room_for(5, run)
+    unbroken.epoch()
+    resumed.restore(unbroken.state())
+    assert resumed.micro_batch == 4
+    assert resumed.epoch() == unbroken.epoch()
+    assert same(inside(resumed), inside(unbroken))
+
+
+# --- how it is computed
+
+
+class Compiler:
+    """Stands in for torch.compile: remembers what it was given and computes as always."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.resets = 0
+
+    def __call__(self, network: torch.nn.Module, *, dynamic: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        assert not dynamic
+        return lambda picture: self.sizes.append(len(picture)) or network(picture)
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    made = Compiler()
+    monkeypatch.setattr(torch, "compile", made)
+    monkeypatch.setattr(torch.compiler, "reset", made.reset)
+    return made
+
+
+COMPILED = Acceleration(compiled=True)
+
+
+def test_a_computer_that_cannot_compile_fails_the_run_with_the_mend(
+    small: TrialConfig, bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def no_compiler(picture: torch.Tensor) -> torch.Tensor:
+        raise BackendCompilerFailed("inductor", RuntimeError("no g++\nand much more"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
+    run = TrainingRun(small, bank, acceleration=COMPILED)
+    with pytest.raises(HumtuneError, match=r"can't compile on \S+ \(.*\); search with --no-compile") as told:
+        run.epoch()
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_whole_batches_are_compiled_and_the_last_is_not(
+    small: TrialConfig, bank: ClipBank, compiler: Compiler
+) -> None:
+    run = TrainingRun(changed(small, batch_size=7, chunks_per_clip=1), bank, acceleration=COMPILED)
+    plain = TrainingRun(run.config, bank)
+    assert run.epoch() == plain.epoch()
+    assert compiler.sizes == [7, 7, 7]  # of 24 visits
+    run.finish()  # scoring compiles nothing
+    assert len(compiler.sizes) == 3
+
+
+def test_every_configuration_starts_with_an_empty_compiler(
+    small: TrialConfig, bank: ClipBank, compiler: Compiler
+) -> None:
+    for _ in range(3):
+        TrainingRun(small, bank, acceleration=COMPILED)
+    TrainingRun(small, bank)
+    assert compiler.resets == 3
+
+
+def test_bf16_rounds_the_network_and_nothing_else(small: TrialConfig, bank: ClipBank) -> None:
+    plain, rounded = (TrainingRun(small, bank, acceleration=Acceleration(bf16=b)) for b in (False, True))
+    seen: list[torch.dtype] = []
+    rounded.detector.backbone.register_forward_hook(lambda _, __, features: seen.append(features.dtype))
+    one, other = plain.epoch(), rounded.epoch()
+    assert set(seen) == {torch.bfloat16}
+    assert other["loss"] != one["loss"]
+    assert other["loss"] == pytest.approx(one["loss"], rel=0.05)
+    assert {p.dtype for p in rounded.detector.parameters()} == {torch.float32}
+
+
+def test_an_interrupted_run_in_bf16_equals_an_unbroken_one(small: TrialConfig, bank: ClipBank) -> None:
+    unbroken, resumed = (TrainingRun(small, bank, acceleration=Acceleration(bf16=True)) for _ in range(2))
+    unbroken.epoch()
+    resumed.restore(unbroken.state())
+    assert resumed.epoch() == unbroken.epoch()
+    assert same(inside(resumed), inside(unbroken))
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch compiles with g++")
+def test_an_interrupted_compiled_run_equals_an_unbroken_one(bank: ClipBank) -> None:
+    """With PyTorch's own compiler; a last batch is shorter, and a scoring lies between."""
+    config = TrialConfig(
+        spectrogram=Spectrogram(n_fft=256, chunk_frames=16, n_mels=16),
+        backbone=Backbone(width=0.125, embedding=16),
+        training=Training(epochs=3, batch_size=7, chunks_per_clip=2),
+    )
+    unbroken = TrainingRun(config, bank, acceleration=COMPILED)
+    unbroken.epoch()
+    unbroken.finish()
+    state = unbroken.state()
+    wanted = [unbroken.epoch() for _ in range(2)]
+    resumed = TrainingRun(config, bank, acceleration=COMPILED)
+    resumed.restore(state)
+    assert [resumed.epoch() for _ in range(2)] == wanted
+    assert same(inside(resumed), inside(unbroken))
+    plain = TrainingRun(config, bank)
+    assert plain.epoch()["loss"] == pytest.approx(
+        TrainingRun(config, bank, acceleration=COMPILED).epoch()["loss"]
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from humtune.config import TEST_CHUNKS
+from humtune.config import TEST_CHUNKS, Acceleration
 from humtune.detector.training import TrainingRun
 from humtune.search import cost
 from humtune.search.cost import costs
@@ -59,11 +59,24 @@ def test_a_trials_cost_counts_its_training_and_every_scoring(
     trained = train * 2 * 4  # chunks a clip, epochs
     scored = (len(bank.table) + 300) * TEST_CHUNKS / 3  # with probes, without the backward pass
     fixed = {**FIXED, "spectrogram": SMALL}
-    [once] = costs(space(fixed=fixed), bank, device="cpu", cpus=1)
+    [once] = costs(space(fixed=fixed), bank, device="cpu", cpus=1, compiled=False)
     assert once.trial_seconds == pytest.approx(3 * (trained + scored))
-    [rungs] = costs(space(fixed=fixed, pruner="median"), bank, device="cpu", cpus=1)
+    [rungs] = costs(space(fixed=fixed, pruner="median"), bank, device="cpu", cpus=1, compiled=False)
     looked_at = (train + len(bank.table.having(Role.SELECT))) * TEST_CHUNKS / 3  # by a rung
     assert rungs.trial_seconds == pytest.approx(3 * (trained + 2 * looked_at + scored))  # rungs at 1 and 2
+
+
+def test_a_compiled_trial_costs_so_much_less(
+    space: Make, bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "_chunk_seconds", lambda run: 3.0)
+    asked: list[dict[str, Any]] = []
+    fast = Acceleration(compiled=True)
+    monkeypatch.setattr(cost, "choose", lambda *_, **keys: asked.append(keys) or (fast, 2.0))
+    fixed = {**FIXED, "spectrogram": SMALL}
+    [told] = costs(space(fixed=fixed), bank, device="cpu", cpus=1, compiled=None)
+    assert (told.acceleration, told.chunk_seconds) == (fast, 1.5)
+    assert told.trial_seconds == asked[0]["trial_seconds"] / 2
 
 
 def test_the_cost_of_a_chunk_is_that_of_training(space: Make, bank: ClipBank) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from humtune import __version__
-from humtune.config import TEST_CHUNKS
+from humtune.config import TEST_CHUNKS, Acceleration
 from humtune.detector.detector import Detector
 from humtune.detector.head import Embeddings
 from humtune.detector.training import TrainingRun
@@ -258,6 +258,23 @@ def test_scores_that_are_no_numbers_fail_the_trial_by_name(
 
 
 # --- what it writes
+
+
+def test_a_trial_is_computed_as_the_plan_says_and_goes_on_as_it_began(
+    search: Any, asked: TrialRecord
+) -> None:
+    ledger = search.ledger
+    bf16, plan = Acceleration(bf16=True), ledger.plan
+    ledger.write_plan(plan.model_copy(update={"accelerations": {asked.config.size: bf16}}))
+    begun = start_trial(tune_config(search, asked))
+    assert begun.run.acceleration == bf16
+    begun.epoch()
+    ledger.storage.write(begun.checkpoint, begun.run.state())
+    unbroken = finish(begun)
+    ledger.write(unbroken.model_copy(update={"state": TrialState.RUNNING, "epochs": unbroken.epochs[:1]}))
+    ledger.write_plan(plan.model_copy(update={"accelerations": {}}))  # another computer's choice
+    resumed = start_trial(tune_config(search, asked))
+    assert resumed.run.acceleration == bf16
 
 
 def test_an_actor_that_never_steps_writes_nothing(search: Any, asked: TrialRecord) -> None:

@@ -54,6 +54,13 @@ def search(
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Seconds of work that a kill may cost a trial, at most.")
     ] = 5.0,
+    precision: Annotated[
+        str, typer.Option(help="Of the network: fp32, bf16, or auto, which is bf16 on a GPU.")
+    ] = "auto",
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the network; unsaid, where it is faster."),
+    ] = None,
     address: Address = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
     storage: StorageUri = DEFAULT_STORAGE,
@@ -77,7 +84,16 @@ def search(
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     run.check_device(device, address)
-    resources = run.Resources(device, cpus, _gpus(device, gpus), slots, hours_per_trial, checkpoint_seconds)
+    resources = run.Resources(
+        device,
+        cpus,
+        _gpus(device, gpus),
+        slots,
+        hours_per_trial=hours_per_trial,
+        checkpoint_seconds=checkpoint_seconds,
+        precision=precision,
+        compiled=compiled,
+    )
     if dry_run:
         _print_cost(chosen, data, place, wanted, resources, holdout)
         return
@@ -184,21 +200,28 @@ def _print_cost(
     from humtune.search.run import fitting_banks
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout)
-    table = Table("machine", "size", "ms a chunk", "a trial", "trials", "in all")
+    table = Table("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all")
     console, total = Console(), 0.0
     for bank in banks.values():
         machine = bank.table.machine
-        told = costs(space, bank, device=resources.device, cpus=resources.cpus)
+        told = costs(
+            space,
+            bank,
+            device=resources.device,
+            cpus=resources.cpus,
+            gpus=resources.gpus,
+            bf16=resources.bf16,
+            compiled=resources.compiled,
+        )
         found = list(track(told, machine, total=len(list(space.corners(*SIZES, machine=machine)))))
         mean = sum(c.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
         total += mean * trials
         for cost in found:
             size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
-            table.add_row(
-                cost.machine, size, f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
-            )
-        table.add_row(machine, "mean", "", duration(mean), str(trials), duration(mean * trials))
+            chunk, trial = f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
+            table.add_row(cost.machine, size, str(cost.acceleration), chunk, trial)
+        table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
     console.print(table)
     slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
     console.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

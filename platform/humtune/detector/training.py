@@ -2,13 +2,15 @@
 
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from humtune.config import FUSION, Training, TrialConfig
+from humtune.config import FUSION, Acceleration, Training, TrialConfig
+from humtune.detector.compiled import compiled
 from humtune.detector.detector import Detector, load_tensors, scoring_chunks
 from humtune.detector.frontend import cut, random_starts
 from humtune.errors import HumtuneError
@@ -25,12 +27,23 @@ class TrainingRun:
 
     All randomness comes from two generators of its own, seeded by the configuration: numpy's for the order,
     the chunks and the augmentation, PyTorch's on the device for the embeddings' noise.
+
+    A GPU whose memory a step exceeds gets it in micro-batches, as small as need be, for the rest of the run:
+    their gradients add up to the batch's, but batch norm sees the mean and variance of a micro-batch.
     """
 
-    def __init__(self, config: TrialConfig, bank: ClipBank, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        bank: ClipBank,
+        *,
+        device: str = "cpu",
+        acceleration: Acceleration = Acceleration(),  # noqa: B008  frozen
+    ) -> None:
         self.config = config
         self.bank = bank
         self.device = torch.device(device)
+        self.acceleration = acceleration
         self.clips = bank.table.having(Role.TRAIN)
         names, labels = class_labels(bank.table, config.labels)
         self.labels = torch.from_numpy(labels)
@@ -41,6 +54,10 @@ class TrainingRun:
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator(self.device).manual_seed(config.seed)
         self.epochs_done = 0
+        self.micro_batch: int | None = None  # chunks at a time, where the memory doesn't hold a batch's
+        self._whole_batches: Callable[[Tensor], Tensor] = self.detector.backbone
+        if acceleration.compiled:
+            self._whole_batches = compiled(self.detector.backbone)
         self._standardise()
 
     def _standardise(self) -> None:
@@ -78,17 +95,58 @@ class TrainingRun:
 
     def step(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
-        samples, target = self._samples(clips).to(self.device), self._targets(clips).to(self.device)
+        samples, target = self._sent(self._samples(clips)), self._sent(self._targets(clips))
         picture, target = self._mix(self.detector.frontend(samples), target)
         picture = self._mask(picture).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            features = self.detector.backbone(picture)
-        loss, logits = self.detector.head.loss(features.float(), target, self.noise)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        told = self._gradients(picture, target)
+        while told is None:
+            self._shrink(len(picture))
+            told = self._gradients(picture, target)
         self.optimiser.step()
-        correct = (logits.argmax(dim=1) == target.argmax(dim=1)).sum()
-        return torch.stack([loss.detach() * len(clips), correct])
+        return told
+
+    def _gradients(self, picture: Tensor, target: Tensor) -> Tensor | None:
+        """Set the gradients of a batch's mean loss; what `step` tells, or None where memory ran out."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros(2, device=self.device)
+        parts = self._parts(len(picture))
+        try:
+            for some, their in zip(picture.tensor_split(parts), target.tensor_split(parts), strict=True):
+                loss, logits = self.detector.head.loss(self._features(some, len(picture)), their, self.noise)
+                (loss * (len(some) / len(picture))).backward()  # type: ignore[no-untyped-call]
+                correct = (logits.argmax(dim=1) == their.argmax(dim=1)).sum()
+                total += torch.stack([loss.detach() * len(some), correct])
+        except torch.OutOfMemoryError:
+            return None  # what the error holds on to is free once it has been left
+        return total
+
+    def _features(self, picture: Tensor, batch: int) -> Tensor:
+        """What the network says of a batch or a part of it; compiled code knows no shorter, last batch."""
+        network = self._whole_batches if batch == self.config.training.batch_size else self.detector.backbone
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.acceleration.bf16):
+            return network(picture).float()
+
+    def _parts(self, batch: int) -> int:
+        """Micro-batches of a batch; of two chunks at least, as batch norm has no variance of one."""
+        return 1 if self.micro_batch is None else min(math.ceil(batch / self.micro_batch), batch // 2)
+
+    def _shrink(self, batch: int) -> None:
+        """Halve the micro-batches; a HumtuneError where they are of two or three chunks already."""
+        largest = math.ceil(batch / self._parts(batch))
+        if largest < 4:
+            raise HumtuneError(
+                f"the device's memory does not hold a training step of {largest} chunks; "
+                "give a trial more of it (--gpus), or choose a smaller picture or width"
+            )
+        self.micro_batch = math.ceil(largest / 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """Values on the device; on their way to a GPU while the processor goes on."""
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
 
     def _samples(self, clips: NDArray[np.intp]) -> Tensor:
         spectrogram = self.config.spectrogram
@@ -108,7 +166,7 @@ class TrainingRun:
         if alpha == 0:
             return picture, target
         part = float(self.rng.beta(alpha, alpha))
-        other = torch.from_numpy(self.rng.permutation(len(picture))).to(self.device)
+        other = self._sent(torch.from_numpy(self.rng.permutation(len(picture))))
         return torch.lerp(picture[other], picture, part), torch.lerp(target[other], target, part)
 
     def _mask(self, picture: Tensor) -> Tensor:
@@ -116,14 +174,14 @@ class TrainingRun:
         count, _, bins, frames = picture.shape
         rows = self._bands(count, bins, self.config.training.mask_frequency)[:, None, :, None]
         columns = self._bands(count, frames, self.config.training.mask_time)[:, None, None, :]
-        return picture.masked_fill_(torch.from_numpy(rows | columns).to(self.device), 0.0)
+        return picture.masked_fill_(rows | columns, 0.0)
 
-    def _bands(self, count: int, size: int, widest: float) -> NDArray[np.bool_]:
-        """Where each of so many bands lies [count, size], none wider than a share of the size."""
+    def _bands(self, count: int, size: int, widest: float) -> Tensor:
+        """Where each of so many bands lies, bool [count, size], none wider than a share of the size."""
         width = self.rng.integers(0, int(widest * size), (count, 1), endpoint=True)
         start = self.rng.integers(0, size - width, endpoint=True)
         at = np.arange(size)
-        return (start <= at) & (at < start + width)
+        return self._sent(torch.from_numpy((start <= at) & (at < start + width)))
 
     def fit(self) -> Detector:
         """Run the epochs that are left and take the reference embeddings."""
@@ -156,6 +214,7 @@ class TrainingRun:
             "optimiser": self.optimiser.state_dict(),
             "rng": self.rng.bit_generator.state,
             "noise": self.noise.get_state(),
+            "micro_batch": self.micro_batch,
         }
         stream = io.BytesIO()
         torch.save(content, stream)
@@ -169,6 +228,7 @@ class TrainingRun:
         self.optimiser.load_state_dict(content["optimiser"])
         self.rng.bit_generator.state = content["rng"]
         self.noise.set_state(content["noise"])
+        self.micro_batch = content["micro_batch"]
 
 
 def learning_rate(training: Training, epoch: int) -> float:

@@ -17,6 +17,7 @@ from humtune import __version__
 from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, Plan, searches
 from humtune.search.actor import DetectorTrial
+from humtune.search.calibration import calibrated
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
@@ -36,6 +37,7 @@ from humtune.tracking import Mirror
 STOP_FILE = "stop"
 TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,21 @@ class Resources:
     slots: int = 0
     hours_per_trial: float = 24.0
     checkpoint_seconds: float = 5.0
+    precision: str = "auto"  # of the network: fp32, bf16, or bf16 on a GPU alone
+    compiled: bool | None = None  # None: where that pays
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r}: it should be cpu or cuda")
         if not 0 < self.hours_per_trial < float("inf"):
             raise UsageError(f"{self.hours_per_trial:g} hours per trial: a trial needs more than none")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision {self.precision!r}: it should be one of {', '.join(PRECISIONS)}")
+
+    @property
+    def bf16(self) -> bool:
+        """Whether networks are computed in bfloat16."""
+        return self.precision == "bf16" or (self.precision == "auto" and self.device.startswith("cuda"))
 
 
 DEFAULT = Resources()
@@ -103,6 +114,8 @@ def prepare(
         gpus=resources.gpus,
         hours_per_trial=resources.hours_per_trial,
         checkpoint_seconds=resources.checkpoint_seconds,
+        bf16=resources.bf16,
+        compiled=resources.compiled,
         created=time(),
         version=__version__,
     )
@@ -147,6 +160,7 @@ def run(
     try:
         interruption.listen()  # Ray has taken SIGTERM
         slots = slots or slots_of(ray.cluster_resources(), plan)
+        calibrated(ledger)
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
             Mirror(ledger) as mirror,

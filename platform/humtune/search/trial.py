@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from humtune import __version__
+from humtune.config import Acceleration
+from humtune.detector.process import settle
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
 from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
@@ -34,7 +36,8 @@ class TrialRun:
         self.checkpoint_seconds = plan.checkpoint_seconds
         self.hours = plan.hours_per_trial
         self.checkpoint = ledger.file(record.id, "checkpoint.pt")
-        self.run = self._training(record, bank, plan.device)
+        how = record.acceleration or plan.acceleration(record.config)
+        self.run = self._training(record, bank, device=plan.device, how=how)
         probes = ledger.probes(record.machine)
         self.yardstick = Yardstick(bank, probes)
         self.quick_yardstick = Yardstick.quick(bank, probes, judged_by=record.judged_by)
@@ -46,25 +49,30 @@ class TrialRun:
                 "host": platform.node(),
                 "device": device_name(plan.device),
                 "continued": (*record.continued, done) if done else record.continued,
+                "acceleration": how,
             }
         )
         self.record = _shortened(self.record, done)
         self.checkpointed = time()
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
-    def _training(self, record: TrialRecord, bank: ClipBank, device: str) -> TrainingRun:
+    def _training(
+        self, record: TrialRecord, bank: ClipBank, *, device: str, how: Acceleration
+    ) -> TrainingRun:
         """The training as its checkpoint left it; from its start where that is damaged.
 
         One that is ahead of the record was left by a process that had no right to: epochs would be missing.
         """
-        run = TrainingRun(record.config, bank, device=device)
+        run = TrainingRun(record.config, bank, device=device, acceleration=how)
         if not self.ledger.storage.exists(self.checkpoint):
             return run
         with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
             run.restore(self.ledger.storage.read(self.checkpoint))
             if run.epochs_done <= len(record.epochs):
                 return run
-        return TrainingRun(record.config, bank, device=device)  # the other may be restored in parts
+        return TrainingRun(
+            record.config, bank, device=device, acceleration=how
+        )  # the other may be restored in parts
 
     def epoch(self) -> TrialRecord:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
@@ -165,8 +173,9 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
 
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
-    torch.set_num_threads(max(1, int(config["cpus"])))
     ledger = Ledger(Storage(config["storage"]), config["search"], sitting=config.get("sitting", ""))
+    plan = ledger.plan
+    settle(plan.device, cpus=plan.cpus, gpus=plan.gpus)
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
     if not record.readable:
         raise HumtuneError(record.reason)

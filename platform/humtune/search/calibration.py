@@ -1,0 +1,60 @@
+"""A search's choice how to compute the trials of each size: made once, where its trials run.
+
+It is written into the plan: so all trials of a size are computed alike, on whichever computer of a cluster,
+and an interrupted one goes on as it began.
+"""
+
+import ray
+from ray.exceptions import RayError
+from rich.console import Console
+
+from humtune.config import Acceleration
+from humtune.detector.process import settle
+from humtune.ledger import Ledger, Plan
+from humtune.search.acceleration import choose
+from humtune.search.cost import SIZES, seconds_of
+from humtune.search.space_checks import check_space
+from humtune.storage import Storage
+
+
+def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
+    """Size -> how to compute its trials, at every size at the space's extremes.
+
+    A size between them is computed as nobody timed it: uncompiled.
+    """
+    ledger = Ledger(Storage(uri), search)
+    plan = ledger.plan
+    space = check_space(plan.space, where=f"plan of {search}")
+    settle(plan.device, cpus=plan.cpus, gpus=plan.gpus)
+    chosen: dict[str, Acceleration] = {}
+    for machine in plan.machines:
+        bank = ledger.bank(machine)
+        for _, config in space.corners(*SIZES, machine=machine):
+            if config.size not in chosen:
+                _, trial = seconds_of(config, bank, space, device=plan.device, bf16=plan.bf16)
+                chosen[config.size], _ = choose(
+                    config, bank, device=plan.device, bf16=plan.bf16, said=None, trial_seconds=trial
+                )
+    return chosen
+
+
+def calibrated(ledger: Ledger) -> Plan:
+    """The search's plan with its choice, made now where it wasn't before. Ray runs.
+
+    A calibration that fails is told, and leaves the trials uncompiled.
+    """
+    plan = ledger.plan
+    if plan.accelerations is not None or plan.compiled is not None:
+        return plan
+    console = Console(stderr=True)
+    task = ray.remote(num_cpus=plan.cpus, num_gpus=plan.gpus, max_retries=0)(calibrate)
+    try:
+        with console.status("timing a few training steps of every size"):
+            chosen = ray.get(task.remote(ledger.storage.uri, ledger.name))
+    except RayError as error:
+        why = getattr(error, "cause", error)
+        console.print(f"no trial is compiled, as timing it failed: {why}", soft_wrap=True)
+        chosen = {}
+    plan = plan.model_copy(update={"accelerations": chosen})
+    ledger.write_plan(plan)
+    return plan

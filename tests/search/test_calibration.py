@@ -1,0 +1,126 @@
+"""A search's choice how to compute its trials: made once, per size, kept in the plan."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+
+from humtune.config import Acceleration, TrialConfig
+from humtune.search import calibration
+from humtune.search.calibration import calibrate, calibrated
+
+Make = Callable[..., Any]
+
+SMALL = {"n_fft": 128, "chunk_frames": 16, "n_mels": 16}
+SPACE: dict[str, Any] = {
+    "fixed": {
+        "backbone": {"width": 0.125, "embedding": 16},
+        "training": {"epochs": 3, "batch_size": 8, "chunks_per_clip": 1},
+    },
+    "search": {
+        "spectrogram": {
+            "presets": {"low": SMALL, "power": {**SMALL, "db": False}, "high": {**SMALL, "chunk_frames": 32}}
+        },
+        "head.mu": [5, 10],
+    },
+}
+LOW, HIGH = (f"16×{frames}, width 0.125, relu, batch 8" for frames in (16, 32))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def search(on_disk: Make) -> Any:
+    """A search of two sizes, by three spectrograms."""
+    return on_disk(**SPACE)
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Tasks run here; what each asked for."""
+    wanted: list[dict[str, Any]] = []
+
+    class Task:
+        def __init__(self, function: Callable[..., Any]) -> None:
+            self.remote = function
+
+    def remote(**resources: Any) -> Callable[[Callable[..., Any]], Task]:
+        wanted.append(resources)
+        return Task
+
+    monkeypatch.setattr(calibration.ray, "remote", remote)
+    monkeypatch.setattr(calibration.ray, "get", lambda result: result)
+    return wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RayTaskError("calibrate", "traceback", MemoryError("4 GB")), "timing it failed: 4 GB"),
+        (WorkerCrashedError(), "timing it failed: The worker died"),
+    ],
+)
+def test_a_calibration_that_fails_is_told_and_compiles_nothing(
+    search: Any,
+    no_cluster: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: RayError,
+    told: str,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(calibration, "calibrate", fail)
+    assert calibrated(search.ledger).accelerations == {}
+    assert told in capsys.readouterr().err
+    assert search.ledger.plan.acceleration(TrialConfig()) == Acceleration()
+
+
+def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, float]] = []
+
+    def choose(config: TrialConfig, *_: Any, trial_seconds: float, **__: Any) -> tuple[Acceleration, float]:
+        asked.append((config.size, trial_seconds))
+        return Acceleration(compiled=config.spectrogram.chunk_frames > 16), 1.0
+
+    monkeypatch.setattr(calibration, "choose", choose)
+    chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
+    assert chosen == {LOW: Acceleration(), HIGH: Acceleration(compiled=True)}
+    assert [size for size, _ in asked] == [LOW, HIGH]
+    assert all(seconds > 0 for _, seconds in asked)
+
+
+def test_trials_this_short_are_not_compiled(search: Any) -> None:
+    chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
+    assert chosen == {LOW: Acceleration(), HIGH: Acceleration()}
+
+
+def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
+    search: Any, no_cluster: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = search.ledger
+    ledger.write_plan(ledger.plan.model_copy(update={"cpus": 2.0, "gpus": 0.5}))
+    chosen = {LOW: Acceleration(compiled=True)}
+    monkeypatch.setattr(calibration, "calibrate", lambda uri, name: chosen)
+    assert calibrated(ledger) == ledger.plan
+    assert ledger.plan.accelerations == chosen
+    assert no_cluster == [{"num_cpus": 2.0, "num_gpus": 0.5, "max_retries": 0}]
+    calibrated(ledger)
+    assert len(no_cluster) == 1  # a resumed search has its choice
+    low, high = (search.space.config({"spectrogram": name}) for name in ("low", "high"))
+    assert ledger.plan.acceleration(low) == Acceleration(compiled=True)
+    assert ledger.plan.acceleration(high) == Acceleration()  # nobody timed it
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_nothing_is_timed_where_the_person_has_said(search: Any, no_cluster: Any, said: bool) -> None:
+    ledger = search.ledger
+    ledger.write_plan(ledger.plan.model_copy(update={"compiled": said, "bf16": True}))
+    assert calibrated(ledger).acceleration(TrialConfig()) == Acceleration(compiled=said, bf16=True)
+    assert no_cluster == []

@@ -34,7 +34,7 @@ from humtune.storage import Storage
 
 MACHINES = ("fan", "valve")
 PATIENCE = 300.0  # seconds in which a search must do what is waited for
-ORPHANS = 60.0  # seconds in which Ray's processes must notice that their driver is gone
+ORPHANS = 60.0  # seconds in which a trial's process must notice that its driver is gone
 
 
 class Kind(StrEnum):
@@ -53,6 +53,7 @@ class Drill:
     folder: Path
     kills: Counter[Kind] = field(default_factory=Counter)
     sittings: int = 0
+    orphans: int = 0  # trials' processes that did not notice that their driver was gone
     searches: list[str] = field(default_factory=list)
     finished: dict[tuple[str, str], TrialRecord] = field(default_factory=dict)  # (search, trial) -> record
 
@@ -94,11 +95,15 @@ class Drill:
         return Sitting(name, process, Path(log.name))
 
     def clear(self, sitting: "Sitting") -> None:
-        """Wait until nothing is left of a sitting; an orphan that stays is a fault of Ray's, and is ended."""
+        """Wait until no trial's process is left of a sitting: one that stays is counted, and ended.
+
+        Ray's two agents notice a minute later that their raylet is gone. They write nothing, and are ended.
+        """
         deadline = time.time() + ORPHANS
-        while (left := sitting.processes()) and time.time() < deadline:
+        while (left := sitting.pids(Kind.WORKER)) and time.time() < deadline:
             time.sleep(0.1)
-        for pid in left:
+        self.orphans += len(left)
+        for pid in sitting.processes():
             kill(pid)
 
 
@@ -183,12 +188,17 @@ def write_space(folder: Path, *, seed: int, trials: int, epochs: int) -> Path:
     return path
 
 
+def record_machines(folder: Path) -> None:
+    """Make the recordings that all searches of a drill share."""
+    sizes = Sizes(sections=3, train_source=12, train_target=3, test_per_cell=4, seconds=1.0)
+    synthesise(folder / "data", machines=MACHINES, sizes=sizes)
+
+
 def drill(
     folder: Path, kinds: list[Kind], *, rng: random.Random, seed: int, trials: int, epochs: int, pause: float
 ) -> Drill:
     """Make the kills in their order, each up to `pause` seconds after the one before; end every search."""
-    sizes = Sizes(sections=3, train_source=12, train_target=3, test_per_cell=4, seconds=1.0)
-    synthesise(folder / "data", machines=MACHINES, sizes=sizes)
+    record_machines(folder)
     made = Drill(folder)
     wanted = list(kinds)
     sitting: Sitting | None = None
@@ -235,7 +245,11 @@ def show(made: Drill, found: Findings, console: Console) -> None:
     table = Table("what", "count", title="a search killed at random moments", title_justify="left")
     for kind in Kind:
         table.add_row(f"kills: {kind}", str(made.kills[kind]))
-    counts = {"searches": len(made.searches), "sittings": made.sittings} | found.counts
+    counts = {
+        "searches": len(made.searches),
+        "sittings": made.sittings,
+        "trials' processes that outlived their driver by a minute": made.orphans,
+    } | found.counts
     for what, count in counts.items():
         table.add_row(what, str(count))
     table.add_row("violations", str(len(found.violations)))

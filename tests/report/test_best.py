@@ -93,6 +93,20 @@ def test_without_held_out_clips_there_is_no_threshold(bench, make_clips):
     assert (measured.threshold, measured.false_alarms) == (None, None)
 
 
+def test_a_trial_with_torn_scores_is_left_out_by_name(bench):
+    ledger = bench.search()
+    for number, skill in enumerate((0.3, 1.5, 0.6)):
+        bench.trial(ledger, "fan", number, skill=skill)
+    candidates = measure(ledger, "fan").candidates
+    [first, *_] = ledger.read("fan-00001").judged
+    ledger.storage.write(f"{ledger.name}/trials/fan-00001/scores/{first}.npy", b"half")
+    measured = measure(ledger, "fan")
+    assert measured.best.id == "fan-00002"
+    assert measured.candidates == candidates - candidates // 3
+    assert measured.notes[0].startswith("fan-00001 is left out: ")
+    assert measured.notes[0].endswith(f"trials/fan-00001/scores/{first}.npy is damaged")
+
+
 def test_a_lost_score_file_is_named(bench):
     ledger = bench.search()
     bench.trial(ledger, "fan", 0)

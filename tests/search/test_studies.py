@@ -76,6 +76,23 @@ def test_failed_and_pruned_trials_count(bench: Make) -> None:
     assert search.studies().ask() is None
 
 
+def test_a_torn_record_counts_and_tells_optuna_nothing(bench: Make) -> None:
+    search = bench(machines=("fan",), trials=3)
+    before = search.studies()
+    for omega in (0.5, 0.6):
+        search.play(before, before.ask(), omega)
+    search.ledger.storage.write("hums/trials/fan-00000/record.json", b'{"id": "fan-0')
+    studies = search.studies()
+    assert [t.value for t in studies.machines["fan"].study.get_trials()] == [0.6]
+    assert studies.machines["fan"].best.id == "fan-00001"
+    last = studies.ask()
+    assert last.id == "fan-00002"
+    assert studies.ask() is None
+    search.play(studies, last, 0.7)
+    assert studies.over
+    assert search.ledger.storage.read("hums/trials/fan-00000/record.json") == b'{"id": "fan-0'
+
+
 def test_more_trials_are_asked_after_the_plan_wants_more(bench: Make) -> None:
     search = bench(machines=("fan",), trials=2)
     studies = search.studies()

@@ -37,6 +37,15 @@ def test_mlflow_equals_the_ledger(ledger: Ledger, uri: str, same: Same, named: H
     assert named(uri)["fan-00003"]["tags"]["searched"] == "spectrogram=fan, mu=10.0, sigma2=3.1"
 
 
+def test_a_torn_record_is_a_failed_run_without_parameters(ledger: Ledger, uri: str, named: Held) -> None:
+    sync(ledger, uri=uri)
+    ledger.storage.write(ledger.file("fan-00003", "record.json"), b"{")
+    sync(ledger, uri=uri)
+    run = named(uri)["fan-00003"]
+    assert (run["params"], run["tags"]["state"]) == ({}, "failed")
+    assert "record.json can't be read" in run["tags"]["reason"]
+
+
 @pytest.mark.parametrize("remembers", [True, False])
 def test_a_second_sync_changes_nothing(ledger: Ledger, uri: str, held: Held, remembers: bool) -> None:
     tracker = Tracker(ledger, uri=uri)

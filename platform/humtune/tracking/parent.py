@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from humtune.errors import DamagedScores
 from humtune.evaluation.cells import labelled
 from humtune.ledger import CONFIRM, Ledger, Objective, Plan, TrialRecord, TrialState
 from humtune.tracking import runs
@@ -102,7 +103,7 @@ def _pictures(ledger: Ledger, record: TrialRecord, score: str) -> dict[str, byte
 
     try:
         scores = ledger.scores(record.id, score)
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedScores):
         return {}
     clips, title = ledger.clips(record.machine), f"{record.id}, {score}"
     if not labelled(clips):

@@ -13,7 +13,7 @@ import numpy as np
 
 from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
 from humtune.search.actor import DetectorTrial
-from humtune.sounds.table import ClipTable
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 from humtune.storage import Storage
 
 if TYPE_CHECKING:
@@ -138,6 +138,25 @@ def make_search(
     )
     ledger.create(plan, clips or {})
     return ledger
+
+
+def make_clips(machine: str, *, per_cell: int = 10, held_out: int = 30) -> ClipTable:
+    """What is known of clips that trials without recordings give scores to: two sections, four cells each."""
+    cells = [(s, d, y) for s in (0, 1) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)]
+    rows = [("train", 0, SOURCE, NORMAL, Role.HELD_OUT)] * held_out
+    rows += [("test", s, d, y, Role.SELECT) for s, d, y in cells for _ in range(per_cell)]
+    split, section, domain, label, role = zip(*rows, strict=True)
+    return ClipTable.from_columns(
+        machine=machine,
+        name=[f"{machine}_{i:04d}.wav" for i in range(len(rows))],
+        part=["dev"] * len(rows),
+        split=split,
+        section=section,
+        domain=domain,
+        label=label,
+        attributes=[""] * len(rows),
+        role=[str(r) for r in role],
+    )
 
 
 def start_ray(slots: int) -> None:

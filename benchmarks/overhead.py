@@ -48,10 +48,13 @@ class WatchedStudies(Studies):
     def __init__(self, *words: Any) -> None:
         super().__init__(*words)
         self.moments: list[Moment] = []
+        self.told: list[TrialRecord] = []
 
     def end(self, record: TrialRecord) -> None:
+        if record.id in self.machines[record.machine].running:
+            self.told.append(record)
+            self.moments.append(Moment(time(), process_time(), resident()))
         super().end(record)
-        self.moments.append(Moment(time(), process_time(), resident()))
 
 
 @ray.remote(num_cpus=1)

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,23 @@ def test_records_come_by_machine_and_number(ledger: Ledger) -> None:
 @given(st.text(st.characters(exclude_characters="/\0"), min_size=1), st.integers(0, 10**7))
 def test_a_trials_name_tells_its_machine(machine: str, number: int) -> None:
     assert machine_of(trial_id(machine, number)) == machine
+
+
+def test_records_of_a_distant_storage_are_read_several_at_a_time_and_come_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = Ledger(Storage("mock://host/runs"), "hums")
+    written = [make_record(machine, number) for machine in ("fan", "fan-2") for number in (0, 1)]
+    for record in reversed(written):
+        ledger.write(record)
+    together = Barrier(2, timeout=30)
+    read = Storage.read
+
+    def meet(storage: Storage, name: str) -> bytes:
+        if name.endswith("record.json"):
+            together.wait()  # of one reader alone it would break
+        return read(storage, name)
+
+    monkeypatch.setattr(Storage, "read", meet)
+    assert list(ledger.records()) == written
+    assert list(ledger.records("fan")) == written[:2]

@@ -13,6 +13,7 @@ Every file is written whole or not at all, so a search may be killed at any mome
 import io
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -35,6 +36,8 @@ Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands i
 Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 
 CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
+
+READERS = 16  # requests at a time to a distant storage
 
 SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
 
@@ -262,12 +265,19 @@ class Ledger:
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
         """Every trial's record in the order of machine and number, or those of one machine."""
-        trials = self.storage.list(f"{self.name}/trials")
-        for trial in sorted(trials, key=lambda t: t.rpartition("-")):
-            if machine is None or machine_of(trial) == machine:
-                record = self.find(trial)
-                if record is not None:  # a folder without a record: killed before its first write
-                    yield record
+        trials = sorted(self.storage.list(f"{self.name}/trials"), key=lambda t: t.rpartition("-"))
+        wanted = [trial for trial in trials if machine is None or machine_of(trial) == machine]
+        for record in self._found(wanted):
+            if record is not None:  # a folder without a record: killed before its first write
+                yield record
+
+    def _found(self, trials: list[str]) -> Iterator[TrialRecord | None]:
+        """The records of some trials in their order; many at a time from afar, where each takes a while."""
+        if self.storage.is_local:
+            yield from map(self.find, trials)
+            return
+        with ThreadPoolExecutor(READERS) as pool:
+            yield from pool.map(self.find, trials)
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""

@@ -36,10 +36,11 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     import ray
 
     from humtune.errors import HumtuneError
+    from humtune.search.actor import DetectorTrial
     from humtune.search.run import Resources, connect, prepare, tuner
     from humtune.search.space_files import read_space
     from humtune.search.studies import Studies
-    from humtune.search.trial import DetectorTrial, start_trial
+    from humtune.search.trial import start_trial
 
     def begin(config: dict[str, Any]) -> Any:
         run = start_trial(config)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
+from humtune.detector.process import settle
 from humtune.detector.training import TrainingRun
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps of each, in turns of 5")
     words = parser.parse_args()
-    torch.set_num_threads(words.threads)
+    settle("cpu", cpus=words.threads, gpus=0)
     config = TrialConfig(
         spectrogram=Spectrogram(n_fft=words.n_fft, chunk_frames=words.size, n_mels=words.size),
         backbone=Backbone(width=words.width),

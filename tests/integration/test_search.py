@@ -108,7 +108,8 @@ def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(recordings: Pa
     for machine in MACHINES:
         mine = [r for r in after.values() if r.machine == machine]
         assert [r.number for r in mine] == [0, 1, 2, 3]
-        assert [r.origin for r in mine] == ["first", "sampler", "sampler", "sampler"]
+        assert [r.origin for r in mine][:3] == ["first", "sampler", "sampler"]
+        assert mine[3].origin in ("sampler", "transfer")  # as the other machine has a best of its own by then
         assert [e.epoch for r in mine for e in r.epochs] == list(range(1, 9)) * 4
 
     ledger = Ledger(Storage(tmp_path), "killed")

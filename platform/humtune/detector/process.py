@@ -25,7 +25,7 @@ def keep_freed_memory() -> bool:
     """Have the C library keep memory that was freed instead of giving it back; whether it can be told to.
 
     Every step allocates the same large feature maps again. Given back, they come as pages that the kernel
-    has to clear first, which costs from a seventh of a step (64×64) to nearly half of it (128×128). No figure
+    has to clear first, which cost from an eighth of a step (64×64) to nearly half of it (128×128). No figure
     changes by it. The process then holds as much memory as its largest trial took. glibc alone has the call.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

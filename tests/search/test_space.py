@@ -583,7 +583,7 @@ def test_curves_are_measured_at_every_epoch_and_stop_nothing_more() -> None:
 
 
 def test_a_test_of_curves_looks_at_every_epoch_after_the_grace() -> None:
-    assert make_space(fixed={"training": {"epochs": 8}}, pruner="wilcoxon").rungs == (2, 3, 4, 5, 6, 7)
+    assert make_space(fixed={"training": {"epochs": 8}}, pruner="wilcoxon", grace=0.5).rungs == (4, 5, 6, 7)
 
 
 def test_corners_are_the_extremes_of_some_branches() -> None:

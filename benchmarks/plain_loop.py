@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from training import BATCH, noise_bank
+from training import BATCH, noise_bank, size_parser
 
 from humtune.config import Backbone, Spectrogram, Training, TrialConfig
 from humtune.detector.frontend import random_starts
@@ -38,12 +38,7 @@ CORES = os.cpu_count() or 1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", type=int, default=64, help="mel filters and frames of a picture")
-    parser.add_argument("--n-fft", type=int, default=512)
-    parser.add_argument("--width", type=float, default=1.0, help="channels of the network; 1 is the paper's")
+    parser = size_parser(__doc__)
     parser.add_argument("--activation", default="relu", help="relu, prelu or leaky_relu, of both")
     parser.add_argument("--epochs", type=int, default=2, help=f"of a trial; 5 steps of {BATCH} chunks each")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")

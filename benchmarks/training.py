@@ -33,13 +33,17 @@ BATCH = 64
 TURN = 5  # steps of one before the other has its turn
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def size_parser(about: str | None) -> argparse.ArgumentParser:
+    """The words that say how large pictures and network are."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64, help="mel filters and frames of a picture")
     parser.add_argument("--n-fft", type=int, default=512)
     parser.add_argument("--width", type=float, default=1.0, help="channels of the network; 1 is the paper's")
+    return parser
+
+
+def main() -> None:
+    parser = size_parser(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps of each, in turns of 5")
     words = parser.parse_args()

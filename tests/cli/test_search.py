@@ -192,7 +192,7 @@ def test_stop_leaves_its_mark_where_the_search_looks(
     humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from humtune.search.interruption import Interruption
-    from humtune.search.run import LeaveTune, Stop
+    from humtune.search.stop import LeaveTune, Stop
 
     ledger = make_search(tmp_path / "elsewhere", "hums")
     interruption = Interruption()

@@ -146,7 +146,7 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     Example: humtune stop quick
     """
     from humtune.ledger import Ledger
-    from humtune.search.run import request_stop
+    from humtune.search.stop import request_stop
     from humtune.storage import Storage
 
     request_stop(Ledger.open(Storage(storage), name))

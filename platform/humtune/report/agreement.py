@@ -43,8 +43,8 @@ def agreement(ledger: Ledger, records: Sequence[TrialRecord], clips: ClipTable) 
     return Agreement(
         machine=clips.machine,
         candidates=len(scores),
-        rank_correlation=_rho(told, true),
-        by_kind={str(kind): _rho(omega(scores, cells.kinds[kind]), true) for kind in cells.kinds},
+        rank_correlation=rank_correlation(told, true),
+        by_kind={str(kind): rank_correlation(omega(scores, cells.kinds[kind]), true) for kind in cells.kinds},
         chosen=float(true[np.argmax(told)]),
         mean=float(true.mean()),
         best=float(true.max()),
@@ -81,7 +81,8 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
     ]
 
 
-def _rho(told: Array, true: Array) -> float | None:
+def rank_correlation(told: Array, true: Array) -> float | None:
+    """Spearman's ρ of two figures of the same things; None where either is the same for all."""
     if np.ptp(told) == 0 or np.ptp(true) == 0:
         return None
     return float(spearmanr(told, true).statistic)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from humtune.ledger import TrialRecord
+from humtune.report.agreement import rank_correlation
 from humtune.report.configurations import searched_trials
 from humtune.report.sheet import to_markdown
 
@@ -42,7 +42,7 @@ def rungs(machine: str, records: Iterable[TrialRecord]) -> list[Rung]:
             for r in complete
             if epoch < r.config.training.epochs and (there := figures[r.id].get(epoch)) is not None
         ]
-        if len(pairs) >= LEAST and (rho := _rho(pairs)) is not None:
+        if len(pairs) >= LEAST and (rho := rank_correlation(*np.array(pairs).T)) is not None:
             found.append(Rung(machine, epoch, complete[0].config.training.epochs, len(pairs), rho))
     return found
 
@@ -75,10 +75,3 @@ def rungs_line(found: Sequence[Rung]) -> str | None:
     means = {e: np.mean([r.rank_correlation for r in found if r.epoch == e]) for e in epochs}
     parts = ", ".join(f"{means[epoch]:+.2f} after epoch {epoch}" for epoch in epochs)
     return f"rank correlation with the end: {parts} (of {found[0].epochs})"
-
-
-def _rho(pairs: Sequence[tuple[float, float]]) -> float | None:
-    there, end = np.array(pairs).T
-    if np.ptp(there) == 0 or np.ptp(end) == 0:
-        return None
-    return float(spearmanr(there, end).statistic)

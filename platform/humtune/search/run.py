@@ -14,7 +14,7 @@ import torch
 from ray import tune
 
 from humtune import __version__
-from humtune.errors import HumtuneError, Superseded, UsageError
+from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger, Plan, searches
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
@@ -25,6 +25,7 @@ from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
+from humtune.search.stop import LeaveTune, Stop, dead_ray_process, withdraw_stop
 from humtune.search.studies import Studies
 from humtune.search.warm import warm_up
 from humtune.search.yardstick import scored_table
@@ -34,7 +35,6 @@ from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
 
-STOP_FILE = "stop"
 TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -154,7 +154,7 @@ def run(
     studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
     if studies.over:
         return studies
-    ledger.storage.delete(f"{ledger.name}/{STOP_FILE}")
+    withdraw_stop(ledger)
     started_here = connect(address)
     dead = ""
     try:
@@ -245,57 +245,6 @@ def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
             raise UsageError(f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}")
     per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
     return int(min(per_kind))
-
-
-class LeaveTune(BaseException):
-    """Ends a Tune run at once: it would wait for epochs that nobody wants, or for a Ray that is no more.
-
-    Tune cleans up after an Exception, which takes as long as what it waits for.
-    """
-
-
-def dead_ray_process() -> str:
-    """Which of the processes that make up a Ray that was started here has died; nothing where none has."""
-    node = ray._private.worker._global_node  # the public API hears of it half a minute later, if at all
-    vital = {"raylet", "gcs_server"}
-    return next((kind for kind, _ in node.dead_processes() if kind in vital), "") if node else ""
-
-
-class Stop(tune.Stopper):  # type: ignore[misc]
-    """Ends the run when `humtune stop` has left its mark in the storage, by a signal, or when taken over."""
-
-    SECONDS = 2.0
-
-    def __init__(self, ledger: Ledger, interruption: Interruption) -> None:
-        self.ledger = ledger
-        self.interruption = interruption
-        self.looked = time()
-
-    def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
-        """No trial is stopped by itself."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether the search should end; the storage is looked at every few seconds."""
-        if self.interruption.asked:
-            raise LeaveTune
-        if time() - self.looked < self.SECONDS:
-            return False
-        self.looked = time()
-        if dead_ray_process():
-            raise LeaveTune
-        try:
-            self.ledger.check_sitting()
-            return self.ledger.storage.exists(f"{self.ledger.name}/{STOP_FILE}")
-        except Superseded:
-            return True
-        except OSError:  # a storage that is away for a moment is no wish to end
-            return False
-
-
-def request_stop(ledger: Ledger) -> None:
-    """Ask a running search to end cleanly; it can be resumed."""
-    ledger.storage.write(f"{ledger.name}/{STOP_FILE}", b"")
 
 
 def free_name(storage: Storage, wanted: str) -> str:

@@ -36,6 +36,8 @@ MACHINES = ("fan", "valve")
 PATIENCE = 300.0  # seconds in which a search must do what is waited for
 ORPHANS = 60.0  # seconds in which a trial's process must notice that its driver is gone
 
+HASTY = 0.25  # of the kills, those that don't wait until trials are at work
+
 
 class Kind(StrEnum):
     """What is killed."""
@@ -94,6 +96,16 @@ class Drill:
         )
         return Sitting(name, process, Path(log.name))
 
+    def wait_for_work(self, sitting: "Sitting") -> None:
+        """Until a trial of this sitting has written a checkpoint, or the search is over."""
+        folder = self.storage / sitting.name / "trials"
+        deadline = time.time() + PATIENCE
+        while not sitting.is_over and time.time() < deadline:
+            with suppress(FileNotFoundError):  # a trial that ends takes its checkpoint along
+                if any(path.stat().st_mtime > sitting.began for path in folder.glob("*/checkpoint.pt")):
+                    return
+            time.sleep(0.02)
+
     def clear(self, sitting: "Sitting") -> None:
         """Wait until no trial's process is left of a sitting: one that stays is counted, and ended.
 
@@ -114,6 +126,7 @@ class Sitting:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    began: float = field(default_factory=time.time)
 
     @property
     def is_over(self) -> bool:
@@ -195,40 +208,55 @@ def record_machines(folder: Path) -> None:
 
 
 def drill(
-    folder: Path, kinds: list[Kind], *, rng: random.Random, seed: int, trials: int, epochs: int, pause: float
+    folder: Path,
+    kinds: list[Kind],
+    *,
+    rng: random.Random,
+    seed: int,
+    trials: int,
+    epochs: int,
+    pause: float,
+    hasty: float = 0.0,
 ) -> Drill:
-    """Make the kills in their order, each up to `pause` seconds after the one before; end every search."""
+    """Make the kills in their order and end every search.
+
+    Each comes up to `pause` seconds after a checkpoint of the sitting that it hits; a share of them, `hasty`,
+    up to `pause` seconds after the sitting's start, or whatever the kill before left of it.
+    """
     record_machines(folder)
     made = Drill(folder)
     wanted = list(kinds)
     sitting: Sitting | None = None
-    while wanted:
-        if sitting is None:
-            sitting = made.begin(seed=seed + len(made.searches), trials=trials, epochs=epochs)
-        before = sitting
-        wait_for_work(sitting)
-        time.sleep(rng.uniform(0.0, pause))
-        made.remember(sitting.name)
-        if not sitting.strike(wanted[0], rng):
+    try:
+        while wanted:
+            if sitting is None:
+                sitting = made.begin(seed=seed + len(made.searches), trials=trials, epochs=epochs)
+            before = sitting
+            if rng.random() >= hasty:
+                made.wait_for_work(sitting)
+            time.sleep(rng.uniform(0.0, pause))
+            made.remember(sitting.name)
+            if not sitting.strike(wanted[0], rng):
+                sitting = finished(made, sitting)
+                continue
+            kind = wanted.pop(0)
+            made.kills[kind] += 1
+            if kind != Kind.WORKER:
+                sitting.wait()  # a dead raylet ends the driver too
+                if made.ledger(sitting.name).storage.exists(f"{sitting.name}/plan.json"):
+                    sitting = made.resume(sitting.name)  # at once: orphans may be at work
+                else:  # killed before there was anything to go on with
+                    made.searches.remove(sitting.name)
+                    sitting = None
+                made.clear(before)
+        while sitting is not None:
+            sitting.wait()
             sitting = finished(made, sitting)
-            continue
-        kind = wanted.pop(0)
-        made.kills[kind] += 1
-        if kind != Kind.WORKER:
-            sitting.wait()  # a dead raylet ends the driver too
-            sitting = made.resume(sitting.name)  # at once: orphans may still be at work
-            made.clear(before)
-    while sitting is not None:
-        sitting.wait()
-        sitting = finished(made, sitting)
+    except BaseException:
+        for pid in sitting.processes() if sitting else ():
+            kill(pid)
+        raise
     return made
-
-
-def wait_for_work(sitting: Sitting) -> None:
-    """Until a trial's process is there, or the search is over."""
-    deadline = time.time() + PATIENCE
-    while not (sitting.is_over or sitting.pids(Kind.WORKER)) and time.time() < deadline:
-        time.sleep(0.05)
 
 
 def finished(made: Drill, sitting: Sitting) -> Sitting | None:
@@ -268,7 +296,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=8, help="per machine and search")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--pause", type=float, default=8.0, help="longest time between two kills, in seconds")
+    parser.add_argument("--pause", type=float, default=8.0, help="longest wait before a kill, in seconds")
     parser.add_argument("--keep", type=Path, help="a new folder that keeps everything")
     words = parser.parse_args()
     rng = random.Random(words.seed)
@@ -276,8 +304,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="humtune-drill-") as temporary:
         folder = words.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        sizes = {"trials": words.trials, "epochs": words.epochs, "pause": words.pause}
-        made = drill(folder.resolve(), kinds, rng=rng, seed=words.seed, **sizes)
+        made = drill(
+            folder.resolve(),
+            kinds,
+            rng=rng,
+            seed=words.seed,
+            trials=words.trials,
+            epochs=words.epochs,
+            pause=words.pause,
+            hasty=HASTY,
+        )
         found = check(made.ledger(name) for name in made.searches)
         found.compare(made.finished, {n: made.ledger(n) for n in made.searches})
         show(made, found, Console())

@@ -18,7 +18,7 @@ def test_a_search_that_is_killed_three_times_loses_nothing(
     from drill_search import Kind, drill
 
     kinds = [Kind.WORKER, Kind.DRIVER, Kind.ALL]
-    made = drill(tmp_path, kinds, rng=random.Random(0), seed=0, trials=3, epochs=8, pause=1.0)
+    made = drill(tmp_path, kinds, rng=random.Random(0), seed=0, trials=3, epochs=12, pause=0.2)
     found = check(made.ledger(name) for name in made.searches)
     found.compare(made.finished, {name: made.ledger(name) for name in made.searches})
     assert found.violations == []

@@ -285,10 +285,7 @@ class Ledger:
             self.storage.write(self.file(trial, f"scores/{name}.npy"), npy_bytes(vector))
 
     def scores(self, trial: str, score_type: str) -> NDArray[np.float64]:
-        """Scores of the machine's scored clips, float64 [N], higher is more anomalous.
-
-        DamagedScores where the file is torn.
-        """
+        """Scores of the scored clips, float64 [N], higher is more anomalous; DamagedScores of a torn file."""
         name = self.file(trial, f"scores/{score_type}.npy")
         data = self.storage.read(name)
         try:

@@ -40,6 +40,19 @@ def test_an_error_is_one_line(
     assert capsys.readouterr().err == f"{told}\n"
 
 
+def test_a_full_disk_is_one_line_also_where_no_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(main, "app", full)
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "humtune: No space left on device\n"
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("no file to name")

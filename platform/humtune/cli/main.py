@@ -1,5 +1,6 @@
 """The command `humtune`: every command and its group, and how errors reach a person."""
 
+import errno
 import sys
 
 import typer
@@ -45,9 +46,9 @@ def main() -> None:
     except HumtuneError as error:
         _complain(str(error), error.exit_code)
     except OSError as error:  # no permission, a full disk, a file that is gone
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _complain(f"{error.filename}: {error.strerror}", 1)
+        _complain(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1)
 
 
 def _complain(message: str, code: int) -> None:

@@ -158,7 +158,7 @@ def run(
     started_here = connect(address)
     dead = ""
     try:
-        interruption.listen()  # Ray has taken SIGTERM
+        interruption.take_signals()  # Ray has taken SIGTERM
         slots = slots or slots_of(ray.cluster_resources(), plan)
         calibrated(ledger)
         with (

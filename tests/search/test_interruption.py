@@ -1,0 +1,70 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from humtune.search.interruption import Interruption
+
+
+def wait_for(interruption: Interruption) -> None:
+    deadline = time.time() + 10
+    while not interruption.asked:
+        assert time.time() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_and_nothing_more(number: signal.Signals) -> None:
+    with Interruption() as interruption:
+        os.kill(os.getpid(), number)
+        wait_for(interruption)
+    assert interruption.exit_code == 128 + number
+
+
+def test_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a library does
+        interruption.take_signals()
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
+    assert not interruption.asked
+    assert interruption.exit_code == 0
+
+
+def test_another_signal_is_none_of_its_business() -> None:
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.1)
+        assert not interruption.asked
+        assert heard
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+BUSY = """
+import hashlib
+from humtune.search.interruption import Interruption
+with Interruption():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2 * 10**9)  # C that lets no handler of Python's run
+"""
+
+
+def test_two_ends_a_process_that_is_deep_in_something_else() -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
+    assert process.stdout
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)  # two signals at the same moment are one to the kernel
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130

@@ -172,6 +172,36 @@ def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> N
     assert not ray.is_initialized()
 
 
+def test_what_a_kill_kept_from_mlflow_comes_with_the_next_resume(humtune: Run, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    make_search(tmp_path / "humtune-runs", "hums", ended=3)
+    assert humtune("resume", "hums")[0] == 0
+    client = MlflowClient(f"sqlite:///{tmp_path}/humtune-runs/mlflow.db")
+    experiment = client.get_experiment_by_name("hums")
+    assert experiment
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4  # the machine's own and its trials'
+
+
+def test_a_ray_that_is_not_there_is_one_line(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def refuse(**words: object) -> None:
+        raise ConnectionError(f"no cluster\nat {words['address']}")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    make_search(tmp_path / "humtune-runs", "hums")
+    code, _, err = humtune("resume", "hums", "--address", "10.0.0.1:6379")
+    assert (code, err) == (
+        1,
+        "humtune: Ray at 10.0.0.1:6379 can't be reached: no cluster at 10.0.0.1:6379\n",
+    )
+    assert "Ray did not start on this computer: no cluster at local" in humtune("resume", "hums")[2]
+
+
 def test_a_grid_that_is_done_wants_no_more_than_it_holds(humtune: Run, tmp_path: Path) -> None:
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=2)
     grid = {"search": {"head.mu": [5, 10]}, "sampler": "grid"}

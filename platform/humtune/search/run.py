@@ -153,7 +153,8 @@ def run(
     ledger.begin_sitting()
     studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
     if studies.over:
-        return studies
+        with Mirror(ledger):  # a kill may have come between the last trial and MLflow
+            return studies
     withdraw_stop(ledger)
     started_here = connect(address)
     dead = ""
@@ -234,7 +235,11 @@ def connect(address: str | None) -> bool:
     options: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         options |= {"include_dashboard": False, "object_store_memory": 200 * 2**20}
-    ray.init(address=address or "local", **options)
+    try:
+        ray.init(address=address or "local", **options)
+    except Exception as error:  # Ray raises a bare one where a process of its own is dead or too slow
+        place = f"Ray at {address} can't be reached" if address else "Ray did not start on this computer"
+        raise HumtuneError(f"{place}: {' '.join(str(error).split())}") from error
     return True
 
 

@@ -31,7 +31,7 @@ demo: .venv/installed
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 
 test: .venv/developed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 lint: .venv/developed
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.runtime.evidence import Evidence, TestedScores
+from humtune.runtime.evidence import DomainScores, Evidence
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 _DOMAINS = {SOURCE: "source", TARGET: "target"}
@@ -22,7 +22,7 @@ def gather_evidence(clips: ClipTable, scores: NDArray[np.float64], *, clip_sampl
             normal, anomaly = here & (clips.label == NORMAL), here & (clips.label == ANOMALY)
             if normal.any() and anomaly.any():
                 tested.append(
-                    TestedScores(
+                    DomainScores(
                         part=part,
                         domain=_DOMAINS.get(int(domain), "any"),
                         normal=scores[normal].tolist(),

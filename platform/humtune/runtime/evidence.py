@@ -8,7 +8,7 @@ from humtune.config import Frozen
 from humtune.evaluation.calibration import Fit, Threshold, false_alarm_rate, threshold_from
 
 
-class TestedScores(Frozen):
+class DomainScores(Frozen):
     """Scores of labelled test clips of one part and domain, both kinds."""
 
     part: str  # "dev": the clips that chose the detector; "hidden", "eval": others
@@ -39,7 +39,7 @@ class Evidence(Frozen):
 
     held_out: tuple[float, ...] = Field(description="scores of normal training clips kept out")
     clip_samples: int = Field(gt=0, description="median length of those clips")
-    tested: tuple[TestedScores, ...] = ()
+    tested: tuple[DomainScores, ...] = ()
 
     def threshold(self, false_alarms: float, fit: Fit) -> Threshold:
         """The threshold for a wanted false-alarm rate; UsageError for a rate that is none."""

@@ -37,7 +37,10 @@ class ResultFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        try:
+            self._open.close()
+        except OSError as full:
+            raise self._told(full) from full
 
     @property
     def files(self) -> list[Path]:
@@ -46,7 +49,7 @@ class ResultFiles:
         return [self.folder / file_name(kind, self.machine, s) for s in sections for kind in KINDS]
 
     def write(self, scored: Scored) -> list[Path]:
-        """Write a recording's score and decision; of a long one its table and picture too, which are returned."""
+        """Write a recording's score and decision; a long one's table and picture too, which are returned."""
         section = _section(scored.path, self.machine)
         if section not in self._pairs:
             scores, decisions = (self._begin(file_name(kind, self.machine, section)) for kind in KINDS)
@@ -56,7 +59,7 @@ class ResultFiles:
             try:
                 writer.writerow((name, value))
             except OSError as error:
-                raise UsageError(f"{self.folder}: can't be written to ({error.strerror})") from error
+                raise self._told(error) from error
         return write_timeline(self.folder, name, scored.timeline, self.threshold) if scored.timeline else []
 
     def _begin(self, name: str) -> Any:
@@ -66,6 +69,9 @@ class ResultFiles:
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
         return csv.writer(self._open.enter_context(stream), lineterminator="\n")
+
+    def _told(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.folder}: can't be written to ({error.strerror or error})")
 
     def _name(self, path: Path) -> str:
         """By name where no other has it: those of one folder differ anyway, and needn't be remembered."""

@@ -100,6 +100,7 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE) -> Iterator[OpenSound]:
     with _told(path):
         if path.stat().st_size == 0:
             raise UsageError(f"{path}: an empty file")
+        path.open("rb").close()  # libsndfile doesn't tell why a file can't be opened
         file = _Forward(path)
     with file:
         yield OpenSound(path, file, to_rate)

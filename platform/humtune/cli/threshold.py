@@ -1,12 +1,8 @@
 """threshold: what thresholds an exported model could have, and what each is worth."""
 
-from typing import TYPE_CHECKING
+from itertools import chain
 
 from humtune.cli.score import FalseAlarms, FitName, ModelFolder
-
-if TYPE_CHECKING:
-    from humtune.evaluation.calibration import Threshold
-    from humtune.runtime.evidence import Alarms
 
 
 def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName = None) -> None:
@@ -18,41 +14,32 @@ def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName
     from rich.console import Console
     from rich.table import Table
 
-    from humtune.evaluation.calibration import FITS
+    from humtune.evaluation.calibration import FITS, false_alarm_rate
     from humtune.runtime.info import read_info
 
     info = read_info(model).with_threshold(false_alarms, fit)
     evidence, used = info.kept_evidence(), info.threshold
     choices = [evidence.threshold(used.false_alarms, kind) for kind in FITS]
+    table = Table("clips", box=box.SIMPLE_HEAD)
+    for choice in choices:
+        for column in ("false alarms %", "caught %"):
+            table.add_column(f"{choice.fit}\n{choice.value:.6g}\n{column}", justify="right")
+    held_out = (_percent(false_alarm_rate(evidence.held_out, choice.value)) for choice in choices)
+    table.add_row("held out", *chain.from_iterable((share, "") for share in held_out))
+    for alarms in zip(*(evidence.alarms(choice.value) for choice in choices), strict=True):
+        shares = chain.from_iterable((_percent(a.false_alarms), _percent(a.caught)) for a in alarms)
+        table.add_row(f"{alarms[0].part} {alarms[0].domain}", *shares)
     console = Console(highlight=False)
     console.print(
-        f"{info.machine}: {used.false_alarms:.2%} false alarms wanted; {used.clips} held-out normal clips",
-        soft_wrap=True,
+        f"{info.machine}: {used.false_alarms:.2%} false alarms wanted; {used.clips} held-out normal clips"
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("fit")
-    columns = ["threshold", "held out"]
-    for test in evidence.tested:
-        columns += [f"{test.part} {test.domain}\nfalse alarms", f"{test.part} {test.domain}\ncaught"]
-    for column in columns:
-        table.add_column(column, justify="right")
-    for choice in choices:
-        table.add_row(*_row(choice, evidence.held_out, evidence.alarms(choice.value)))
     console.print(table)
-    for line in (f"{choice.fit}: {choice.note}" for choice in choices if choice.note):
-        console.print(line, soft_wrap=True)
-    console.print(
-        "in percent, of the clips above the threshold; false alarms: of normal clips, caught: of anomalies",
-        style="dim",
-        soft_wrap=True,
-    )
+    for choice in choices:
+        if choice.note:
+            console.print(f"{choice.fit}: {choice.note}", soft_wrap=True)
     if not evidence.tested:
-        console.print("there were no labelled test clips to try a threshold on", soft_wrap=True)
+        console.print("there were no labelled test clips to try a threshold on")
 
 
-def _row(choice: "Threshold", held_out: tuple[float, ...], alarms: tuple["Alarms", ...]) -> list[str]:
-    from humtune.evaluation.calibration import false_alarm_rate
-
-    shares = [false_alarm_rate(held_out, choice.value)]
-    shares += [share for alarm in alarms for share in (alarm.false_alarms, alarm.caught)]
-    return [choice.fit, f"{choice.value:.6g}", *(f"{100 * share:.1f}" for share in shares)]
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

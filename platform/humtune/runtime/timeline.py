@@ -12,6 +12,7 @@ from humtune.runtime.windows import Timeline
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#222222"  # Okabe and Ito's
+_TICKS, _STEPS = 12, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)  # seconds
 
 
 def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float) -> list[Path]:
@@ -42,7 +43,7 @@ def stretches(timeline: Timeline) -> Iterator[tuple[float, float]]:
 def picture(timeline: Timeline, title: str, threshold: float) -> bytes:
     """Score over time with the threshold, what lies above it coloured, as PNG."""
     from matplotlib.figure import Figure  # here: only long recordings need it
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     middles, scores = timeline.starts + timeline.window / 2, timeline.scores
     figure = Figure(figsize=(9, 3), dpi=120, layout="constrained")
@@ -64,8 +65,9 @@ def picture(timeline: Timeline, title: str, threshold: float) -> bytes:
     panel.annotate(
         "threshold", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
     )
-    panel.set_xlim(0, float(timeline.starts[-1]) + timeline.window)
-    panel.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 2, 3, 6, 10]))
+    end = float(timeline.starts[-1]) + timeline.window
+    panel.set_xlim(0, end)
+    panel.xaxis.set_major_locator(MultipleLocator(next((s for s in _STEPS if end / s <= _TICKS), end)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
     panel.set_xlabel(f"time in the recording; windows of {timeline.window:g} s")
     panel.set_ylabel("anomaly score")

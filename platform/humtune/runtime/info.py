@@ -87,6 +87,8 @@ def _fit(name: str) -> Fit:
 
 
 def _mend(folder: Path) -> str:
+    if folder.is_file():
+        return "name the folder that `humtune export` put it in"
     models = sorted(path.parent for path in folder.glob(f"*/{INFO}"))
     if models:
         return f"did you mean {' or '.join(map(str, models))}?"

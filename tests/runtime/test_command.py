@@ -189,6 +189,26 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
 
 
 @pytest.mark.integration
+def test_an_interrupted_run_keeps_and_tells_what_it_had(model, record, tmp_path):
+    """It waits for a list that another program still writes."""
+    words = ["score", model, "-", "--json", "--out", tmp_path / "scores"]
+    program = [sys.executable, "-u", "-m", "humtune.cli.main", *map(str, words)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(program, text=True, **pipes) as run:
+        try:
+            run.stdin.write(f"{record('a.wav', 0.3)}\n")
+            run.stdin.flush()
+            assert json.loads(run.stdout.readline())["anomaly"] is True
+            run.send_signal(signal.SIGINT)
+            assert json.loads(run.stdout.readline())["scored"] == 1
+            assert run.wait(60) == 130
+            assert (tmp_path / "scores" / "decision_result_fan.csv").read_text() == "a.wav,1\n"
+            assert run.stderr.read() == ""
+        finally:
+            run.kill()
+
+
+@pytest.mark.integration
 def test_scoring_imports_nothing_heavy(model, record, tmp_path):
     clip = record("a.wav", 0.05)
     program = (

@@ -20,7 +20,9 @@ def test_a_folder_without_its_graph_is_no_model(model):
 
 
 def test_a_file_in_the_place_of_its_folder_is_told(model):
-    with pytest.raises(UsageError, match=r"model.onnx: not a model folder, .*; name the folder that `humtune"):
+    with pytest.raises(
+        UsageError, match=r"model.onnx: not a model folder, .*; name the folder that `humtune"
+    ):
         read_info(model / MODEL)
 
 

@@ -1,8 +1,10 @@
 """How `score` tells what came of recordings: lines, JSON lines or a table."""
 
+import io
 import json
+import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ _SPANS = 6  # stretches named in a line; all are in the table
 
 def outcomes(listener: Listener, words: list[str], watched: Path | None) -> Iterator[Outcome]:
     """What comes of the recordings named and then of those that arrive; progress where there is an end."""
-    listed = typer.get_binary_stream("stdin") if STDIN in words else ()
+    listed = _stdin() if STDIN in words else ()
     found = find_recordings(words, listed)
     if watched is not None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service is asked to end
@@ -36,6 +38,18 @@ def outcomes(listener: Listener, words: list[str], watched: Path | None) -> Iter
         found, total = counted(found)
     title = f"scoring {listener.scorer.info.machine}"
     yield from tracked(listener.listen(found), total=total, title=title)
+
+
+def _stdin() -> Iterable[bytes]:
+    """The lines of standard input, by a reader of its own.
+
+    An interrupted process could not close Python's own reader while a thread waits in it, and would abort.
+    """
+    stream = typer.get_binary_stream("stdin")
+    try:
+        return os.fdopen(stream.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:  # no file behind it
+        return stream
 
 
 class Teller:

@@ -7,6 +7,7 @@ on each of them. Prints the median of their times, beside that of a single threa
 """
 
 import argparse
+import multiprocessing
 import statistics
 import time
 from collections import defaultdict
@@ -47,7 +48,10 @@ def main() -> None:
     paths = [path for path in find_recordings([str(words.folder)]) if isinstance(path, Path)]
     single, several = (Listener(Scorer.open(words.model), workers=n) for n in (1, words.workers))
     spread = Listener(Scorer.open(words.model, threads=words.workers), workers=1)
-    with ProcessPoolExecutor(words.workers, initializer=open_model, initargs=(words.model,)) as pool:
+    # Forked children of a process with onnxruntime's threads would wait for ever.
+    fresh = multiprocessing.get_context("spawn")
+    begin = {"initializer": open_model, "initargs": (words.model,), "mp_context": fresh}
+    with ProcessPoolExecutor(words.workers, **begin) as pool:
         ways: dict[str, Callable[[], object]] = {
             "one thread": lambda: list(single.listen(paths)),
             f"{words.workers} threads": lambda: list(several.listen(paths)),

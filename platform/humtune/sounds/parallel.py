@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import TypeVar
@@ -73,7 +74,7 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
 
     `total` is None where nobody knows it.
     """
-    console = Console(stderr=True)
+    console = _console()
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -90,6 +91,12 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
         if time.monotonic() >= due:
             console.print(f"{title}: {done}" + (f" of {total}" if total else ""), highlight=False)
             due = time.monotonic() + _PERIOD
+
+
+@cache
+def _console() -> Console:
+    """One for all: bars on one console stand below each other."""
+    return Console(stderr=True)
 
 
 def cores() -> int:

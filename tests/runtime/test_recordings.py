@@ -89,7 +89,9 @@ def test_scores_keep_the_order_of_the_files_whatever_the_workers(model, record):
     loudness = [0.3, 0.02, 0.2, 0.05, 0.4, 0.01]
     paths = [record(f"{i}.wav", value) for i, value in enumerate(loudness)]
     for workers in (1, 3, None):
-        came = list(Listener(Scorer.open(model), workers=workers).listen(paths))
+        listener = Listener(Scorer.open(model), workers=workers)
+        assert len(list(listener.listen(paths[:2]))) == 2
+        came = list(listener.listen(paths))
         assert [s.score for s in came] == pytest.approx(loudness, abs=1e-4)
         assert [s.is_anomaly for s in came] == [value > 0.1 for value in loudness]
         assert {s.seconds for s in came} == {0.5}

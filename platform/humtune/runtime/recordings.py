@@ -43,6 +43,7 @@ class Listener:
 
     def listen(self, found: Iterable[Path | Failed]) -> Iterator[Scored | Failed]:
         """What comes of recordings, in their order, each as soon as it and those before it are scored."""
+        self._ended = Event()
         return stream_in_order(self.score, found, workers=self.workers, ended=self._ended)
 
     def score(self, path: Path | Failed) -> Scored | Failed:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import soundfile
@@ -21,9 +23,10 @@ def write(path, wave, **how):
     return path
 
 
-def test_a_window_shorter_than_a_chunk_is_refused(model):
-    with pytest.raises(UsageError, match=r"--window 0.1: the model hears 0.25 s at a time"):
-        Listener(Scorer.open(model), window=0.1)
+@pytest.mark.parametrize("window", [0.1, 0, -3, math.nan, math.inf])
+def test_a_window_shorter_than_a_chunk_or_without_end_is_refused(model, window):
+    with pytest.raises(UsageError, match=rf"--window {window:g}: the model hears 0.25 s at a time"):
+        Listener(Scorer.open(model), window=window)
 
 
 def test_what_can_not_be_read_is_named_and_the_rest_is_scored(listener, record, tmp_path):

@@ -156,3 +156,11 @@ def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
     assert len(read_audio(path)) == 8_000
+
+
+def test_what_is_not_finite_is_told_at_any_rate(tmp_path: Path):
+    wave = tone(44_100)
+    wave[5_000] = np.inf
+    soundfile.write(tmp_path / "a.wav", wave, 44_100, subtype="FLOAT")
+    with pytest.raises(UsageError, match="not finite"):
+        read_audio(tmp_path / "a.wav")

@@ -1,7 +1,9 @@
+import io
 import threading
 import time
 
 import pytest
+from rich.console import Console
 
 from humtune.sounds import parallel
 from humtune.sounds.parallel import map_in_order, stream_in_order, tracked
@@ -41,6 +43,17 @@ def test_without_a_terminal_progress_is_plain_lines(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(parallel, "_QUIET", 0.0)
     assert list(tracked("abc", total=3, title="fan: reading")) == ["a", "b", "c"]
     assert capsys.readouterr().err == "fan: reading: 1 of 3\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_title_is_no_markup(monkeypatch: pytest.MonkeyPatch, terminal: bool):
+    """A file's name may be in it."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=200)
+    monkeypatch.setattr(parallel, "_console", lambda: console)
+    monkeypatch.setattr(parallel, "_QUIET", 0.0)
+    assert list(tracked("abc", total=3, title="[red]odd[/x].wav")) == ["a", "b", "c"]
+    assert "[red]odd[/x].wav" in screen.getvalue()
 
 
 def test_short_work_says_nothing(capsys):

@@ -1,5 +1,6 @@
 """Score recordings of any length: those that can't be read are named, the rest is scored."""
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
@@ -32,12 +33,12 @@ class Listener:
         """
         self.scorer, self.workers = scorer, workers or cores()
         self.rate = scorer.info.sample_rate
-        self.size = scorer.info.clip_samples if window is None else round(window * self.rate)
-        if self.size < scorer.info.least_samples:
-            least = scorer.info.least_samples / self.rate
+        least = scorer.info.least_samples / self.rate
+        if window is not None and not least <= window < math.inf:
             raise UsageError(
                 f"--window {window:g}: the model hears {least:.2f} s at a time; a window can't be less"
             )
+        self.size = scorer.info.clip_samples if window is None else round(window * self.rate)
         self._long = Lock()  # one long recording at a time: its windows keep all cores busy
         self._ended = Event()
 

@@ -77,7 +77,7 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
     console = _console()
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
@@ -89,7 +89,9 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
     for done, item in enumerate(items, start=1):
         yield item
         if time.monotonic() >= due:
-            console.print(f"{title}: {done}" + (f" of {total}" if total else ""), highlight=False)
+            console.print(
+                f"{title}: {done}" + (f" of {total}" if total else ""), highlight=False, markup=False
+            )
             due = time.monotonic() + _PERIOD
 
 

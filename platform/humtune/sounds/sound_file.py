@@ -47,20 +47,20 @@ class OpenSound:
 
         Together they are what the whole file resampled at once would be, to the bit.
         """
-        resampler = soxr.ResampleStream(self.rate, self.to_rate, 1, dtype="float64")
         found = 0
-        for wave in self._mono():
-            if self.rate != self.to_rate:
-                wave = resampler.resample_chunk(wave)
-            samples = self._to_samples(wave)
-            found += len(samples)
-            yield samples
-        if self.rate != self.to_rate:
-            samples = self._to_samples(resampler.resample_chunk(np.empty(0), last=True))
-            found += len(samples)
-            yield samples
+        for wave in self._mono() if self.rate == self.to_rate else self._resampled():
+            if not np.isfinite(wave).all():
+                raise UsageError(f"{self.path}: holds samples that are not finite")
+            found += len(wave)
+            yield to_samples(wave)
         if not found:
             raise UsageError(f"{self.path}: holds less than one sample at {self.to_rate} Hz")
+
+    def _resampled(self) -> Iterator[NDArray[np.float64]]:
+        resampler = soxr.ResampleStream(self.rate, self.to_rate, 1, dtype="float64")
+        for wave in self._mono():
+            yield resampler.resample_chunk(wave)
+        yield resampler.resample_chunk(np.empty(0), last=True)
 
     def _mono(self) -> Iterator[NDArray[np.float64]]:
         """Samples as the file has them, mixed down, in [-1, 1]."""
@@ -81,11 +81,6 @@ class OpenSound:
             raise UsageError(f"{self.path}: truncated, {read} of {self.frames} samples are there")
         if not read:
             raise UsageError(f"{self.path}: holds no samples")
-
-    def _to_samples(self, wave: NDArray[np.float64]) -> NDArray[np.int16]:
-        if not np.isfinite(wave).all():
-            raise UsageError(f"{self.path}: holds samples that are not finite")
-        return to_samples(wave)
 
 
 def to_samples(wave: NDArray[np.float64]) -> NDArray[np.int16]:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from humtune.sounds import parallel
-from humtune.sounds.parallel import map_in_order, stream_in_order, tracked
+from humtune.sounds.parallel import in_order, map_in_order, tracked
 
 
 def test_results_come_in_order():
@@ -75,7 +75,7 @@ def test_results_do_not_wait_for_items_that_come_slowly():
         more.wait(60)
         yield 2
 
-    results = stream_in_order(lambda i: -i, items())
+    results = in_order(lambda i: -i, items())
     assert next(results) == -1
     more.set()
     assert list(results) == [-2]
@@ -86,7 +86,7 @@ def test_an_error_of_the_items_is_told():
         yield 1
         raise ValueError("no more")
 
-    results = stream_in_order(lambda i: -i, items())
+    results = in_order(lambda i: -i, items())
     assert next(results) == -1
     with pytest.raises(ValueError, match="no more"):
         next(results)
@@ -94,7 +94,7 @@ def test_an_error_of_the_items_is_told():
 
 def test_work_hears_that_its_results_are_not_wanted_any_more():
     ended = threading.Event()
-    results = stream_in_order(lambda i: i if i == 0 else ended.wait(60), range(3), workers=2, ended=ended)
+    results = in_order(lambda i: i if i == 0 else ended.wait(60), range(3), workers=2, ended=ended)
     assert next(results) == 0
     results.close()  # waits for what was begun
     assert ended.is_set()

@@ -16,7 +16,7 @@ from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.windows import OVERLAP, Timeline, cut
 from humtune.sounds.audio import to_waveform
-from humtune.sounds.parallel import cores, stream_in_order, tracked
+from humtune.sounds.parallel import cores, in_order, tracked
 from humtune.sounds.sound_file import FULL_SCALE, OpenSound, open_sound
 
 CLIPPED = 1e-3  # share of samples at full scale from which a recording is called clipped
@@ -45,7 +45,7 @@ class Listener:
     def listen(self, found: Iterable[Path | Failed]) -> Iterator[Scored | Failed]:
         """What comes of recordings, in their order, each as soon as it and those before it are scored."""
         self._ended = Event()
-        return stream_in_order(self.score, found, workers=self.workers, ended=self._ended)
+        return in_order(self.score, found, workers=self.workers, ended=self._ended)
 
     def score(self, path: Path | Failed) -> Scored | Failed:
         """What comes of one recording."""

@@ -26,10 +26,10 @@ def map_in_order(
 
     Only a few results are ever held, so that a slow consumer doesn't fill the memory.
     """
-    yield from tracked(stream_in_order(function, items, workers=workers), total=len(items), title=title)
+    yield from tracked(in_order(function, items, workers=workers), total=len(items), title=title)
 
 
-def stream_in_order(
+def in_order(
     function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None, ended: Event | None = None
 ) -> Iterator[R]:
     """`map_in_order` without progress, of items that may come slowly and without end.

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import gamma
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import GammaTail, Standard, decide, false_alarm_rate, threshold_from
+from humtune.evaluation.calibration import FITS, GammaTail, Standard, decide, false_alarm_rate, threshold_from
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 10])
@@ -44,6 +45,37 @@ def test_too_few_clips_give_the_highest_score_and_say_so():
     assert threshold.clips == 9
     assert "9 held-out normal clips are too few for a false-alarm rate of 10.0% (10 needed)" in threshold.note
     assert threshold_from(np.arange(10.0), false_alarms=0.1).note is None
+
+
+def test_a_gamma_threshold_needs_two_clips():
+    with pytest.raises(HumtuneError, match="needs 2 held-out normal clips or more, got 1"):
+        threshold_from([1.0], fit="gamma")
+
+
+def test_a_gamma_threshold_is_the_fitted_distributions_quantile():
+    held_out = np.random.default_rng(0).gamma(3, 2, 20_000)
+    for rate in (0.5, 0.1, 0.01, 0.001):
+        threshold = threshold_from(held_out, false_alarms=rate, fit="gamma")
+        assert (threshold.fit, threshold.false_alarms, threshold.clips) == ("gamma", rate, 20_000)
+        assert gamma.sf(threshold.value, 3, scale=2) == pytest.approx(rate, rel=0.1)
+    same = threshold_from(50 * held_out - 700, false_alarms=0.1, fit="gamma").value
+    assert same == pytest.approx(50 * threshold_from(held_out, fit="gamma").value - 700)
+
+
+def test_where_clips_are_few_a_gamma_threshold_is_nearer_to_the_wanted_rate():
+    """On average over many searches with 30 held-out clips each; the highest of them gives 1 / 31."""
+    rng = np.random.default_rng(0)
+    rates = {}
+    for fit in FITS:
+        found = [threshold_from(rng.gamma(3, 2, 30), false_alarms=0.01, fit=fit) for _ in range(500)]
+        rates[fit] = np.mean([gamma.sf(t.value, 3, scale=2) for t in found])
+    assert rates["quantile"] == pytest.approx(1 / 31, rel=0.15)
+    assert 0.01 < rates["gamma"] < 0.8 * rates["quantile"]
+
+
+def test_scores_without_spread_have_a_gamma_threshold_too():
+    threshold = threshold_from(np.full(9, 3.0), false_alarms=0.1, fit="gamma")
+    assert threshold.value == pytest.approx(3.0, abs=1e-4)
 
 
 def test_a_score_on_the_threshold_is_no_alarm():

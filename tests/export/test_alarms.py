@@ -1,6 +1,7 @@
 import numpy as np
 
-from humtune.export.alarms import Alarms, count_alarms
+from humtune.export.alarms import gather_evidence
+from humtune.runtime.evidence import Alarms
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 
@@ -32,7 +33,9 @@ def test_each_part_and_domain_has_its_own_shares():
         (Role.REPORT, UNKNOWN, UNKNOWN),
     )
     scores = np.array([9.0, 0, 1, 2, 3, 1, 3, 3, 3, 0, 0, 5, 9])
-    assert count_alarms(clips, scores, 1.0) == [
+    evidence = gather_evidence(clips, scores, clip_samples=160_000)
+    assert (evidence.held_out, evidence.clip_samples) == ((9.0,), 160_000)
+    assert list(evidence.alarms(1.0)) == [
         Alarms("dev", "source", 4, 0.5, 2, 0.5),
         Alarms("dev", "target", 2, 1.0, 1, 0.0),
         Alarms("eval", "source", 1, 0.0, 1, 1.0),
@@ -41,11 +44,11 @@ def test_each_part_and_domain_has_its_own_shares():
 
 def test_a_data_set_without_domains_has_one_line():
     clips = table((Role.SELECT, UNKNOWN, NORMAL), (Role.SELECT, UNKNOWN, ANOMALY))
-    (alarms,) = count_alarms(clips, np.array([0.0, 1.0]), 0.5)
+    (alarms,) = gather_evidence(clips, np.array([0.0, 1.0]), clip_samples=1).alarms(0.5)
     assert alarms == Alarms("dev", "any", 1, 0.0, 1, 1.0)
     assert alarms.to_figures() == {"false_alarms_dev_any": 0.0, "caught_dev_any": 1.0}
 
 
 def test_without_labels_there_is_nothing_to_count():
     clips = table((Role.REPORT, UNKNOWN, UNKNOWN), (Role.SELECT, SOURCE, NORMAL))
-    assert count_alarms(clips, np.zeros(2), 0.5) == []
+    assert gather_evidence(clips, np.zeros(2), clip_samples=1).tested == ()

@@ -16,7 +16,7 @@ from humtune.export.ensemble import check_leaving, machine_scores
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.runtime.info import CARD, read_info
-from humtune.runtime.recordings import score_file
+from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform
 from humtune.sounds.table import Role
@@ -179,7 +179,7 @@ def test_a_short_recording_is_repeated_to_the_longest_member(case, tmp_path):
     scorer = Scorer.open(case.exports.models[0].folder)
     short = np.random.default_rng(0).normal(0, 0.1, 3_000)
     soundfile.write(tmp_path / "short.wav", short, 16_000, subtype="PCM_16")
-    found = score_file(scorer, tmp_path / "short.wav")
-    assert found.changes == ("repeated to the model's shortest, 0.30 s",)
+    found = Listener(scorer).score(tmp_path / "short.wav")
+    assert found.notes == ("repeated to the model's shortest, 0.30 s",)
     wave, _ = soundfile.read(tmp_path / "short.wav", dtype="float32")
     assert found.score == pytest.approx(scorer.score(np.resize(wave, 4_800)), rel=1e-6)

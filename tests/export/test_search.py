@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from humtune import __version__
+from humtune.config import SAMPLE_RATE
 from humtune.detector.detector import Detector
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import threshold_from
-from humtune.export.alarms import count_alarms
+from humtune.export.alarms import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.report.best import best_trial, measure
@@ -137,7 +138,9 @@ def test_the_model_scores_recordings_as_the_search_did(exported):
     assert model.cost.size == (model.folder / MODEL).stat().st_size
     threshold = threshold_from(recorded[clips.having(Role.HELD_OUT)], false_alarms=0.25)
     assert scorer.info.threshold == threshold
-    assert list(model.alarms) == count_alarms(clips, recorded, threshold.value)
+    evidence = gather_evidence(clips, recorded, clip_samples=SAMPLE_RATE)
+    assert model.info.evidence == evidence
+    assert model.alarms == evidence.alarms(threshold.value)
     assert {(a.part, a.domain) for a in model.alarms} == {
         (part, domain) for part in ("dev", "eval") for domain in ("source", "target")
     }

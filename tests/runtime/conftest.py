@@ -1,5 +1,7 @@
 """Model folders made by hand: the score is the recording's root mean square."""
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from humtune.evaluation.calibration import Threshold
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 
 RATE = 16_000
+NOBODY = 65_534  # a user id that owns nothing
 
 
 def make_info(**changes) -> ModelInfo:
@@ -80,3 +83,27 @@ def record(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def as_nobody(tmp_path):
+    """Be a user whom permissions bind, for a while: root may read everything. Others are it already."""
+
+    @contextmanager
+    def change():
+        if os.geteuid():
+            yield
+            return
+        for folder in [tmp_path, *tmp_path.parents[:3]]:  # pytest's own folders are root's alone
+            before.append((folder, folder.stat().st_mode))
+            folder.chmod(folder.stat().st_mode | 0o055)
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    before: list[tuple[Path, int]] = []
+    yield change
+    for folder, mode in before:
+        folder.chmod(mode)

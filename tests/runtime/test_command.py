@@ -1,24 +1,48 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 from typer.testing import CliRunner
 
-from humtune.cli.score import SHOWN, score
+from humtune.cli.score import score
+from humtune.cli.threshold import threshold
 from humtune.errors import UsageError
+from humtune.evaluation.scorefiles import read_file
+from humtune.runtime.evidence import DomainScores, Evidence
+from humtune.runtime.outcomes import STRANGEST
+
+HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")
 
 
 @pytest.fixture
 def run(tmp_path):
     app = typer.Typer()
     app.command()(score)
+    app.command()(threshold)
 
-    def run(*words, code=0):
-        result = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "scores")])
+    def run(*words, code=0, command="score", stdin=None):
+        out = ["--out", str(tmp_path / "scores")] if command == "score" else []
+        result = CliRunner().invoke(app, [command, *map(str, words), *out], input=stdin)
         assert result.exit_code == code, result.output
         return result
 
     return run
+
+
+@pytest.fixture
+def judged(model, tools):
+    """The model with evidence: held-out scores 0.01 to 1, and a domain of test clips."""
+    tested = DomainScores(part="dev", domain="target", normal=(0.5, 0.99), anomaly=(2.0,))
+    held_out = tuple(i / 100 for i in range(1, 101))
+    info = tools["info"](evidence=Evidence(held_out=held_out, clip_samples=8_000, tested=(tested,)))
+    tools["write"](model, info)
+    return model
 
 
 def test_a_folder_that_is_no_model_is_a_usage_error(run, record, tmp_path):
@@ -27,50 +51,192 @@ def test_a_folder_that_is_no_model_is_a_usage_error(run, record, tmp_path):
     assert "not a model folder" in str(error)
 
 
+def test_nothing_to_score_is_a_usage_error(run, model):
+    error = run(model, code=1).exception
+    assert isinstance(error, UsageError)
+    assert "nothing to score: name files" in str(error)
+
+
 def test_an_unusable_output_is_told_before_the_work(run, model, record, tmp_path, monkeypatch):
     (tmp_path / "scores").write_text("a file")
-    monkeypatch.setattr("humtune.runtime.recordings.score_files", lambda *a, **k: pytest.fail("scored"))
+    monkeypatch.setattr("humtune.runtime.recordings.Listener.listen", lambda *a, **k: pytest.fail("scored"))
     error = run(model, record("a.wav", 0.1), code=1).exception
     assert isinstance(error, UsageError)
     assert "scores: can't be made a folder" in str(error)
 
 
-def test_a_bad_recording_is_one_line_and_exit_code_one(run, model, record, tmp_path):
-    good, bad = record("good.wav", 0.25), tmp_path / "bad.wav"
+def test_what_can_not_be_read_is_one_line_and_the_exit_code_says_so(run, model, record, tmp_path):
+    good, bad = record("good.wav", 0.05), tmp_path / "b\nad.wav"
     bad.write_text("not a sound")
     result = run(model, bad, good, tmp_path / "gone.wav", code=1)
     lines = result.stderr.strip().splitlines()
-    assert [line.split(":")[0] for line in lines] == [str(bad), str(tmp_path / "gone.wav")]
-    assert "good.wav" in result.stdout
-    assert (tmp_path / "scores" / "anomaly_score_fan.csv").read_text().startswith("good.wav,0.2")
-    assert run(model, bad, code=1).stdout.strip() == ""
+    assert [line.split(": ")[0] for line in lines[:2]] == [
+        f"{tmp_path}/b\\nad.wav",
+        str(tmp_path / "gone.wav"),
+    ]
+    assert lines[2] == "2 recordings could not be scored"
+    assert result.stdout == f"0.050003 normal {good}\n"
+    assert (tmp_path / "scores" / "anomaly_score_fan.csv").read_text().startswith("good.wav,0.0")
+    assert run(model, bad, code=1).stdout == ""
 
 
-def test_the_strangest_come_first_and_only_so_many(run, model, record, tmp_path):
-    for i in range(SHOWN + 5):
+def test_an_anomaly_is_exit_code_three_also_beside_what_can_not_be_read(run, model, record, tmp_path):
+    loud = record("loud.wav", 0.5)
+    run(model, loud, code=3)
+    run(model, loud, tmp_path / "gone.wav", code=3)
+
+
+def test_a_line_a_recording_with_what_is_odd_and_all_in_numbers_at_the_end(run, model, record, tmp_path):
+    for i in range(25):
         record(f"section_00_{i:04d}.wav", 0.01 * (i + 1), samples=1_000)
-    result = run(model, tmp_path / "recordings")
+    result = run(model, tmp_path / "recordings", code=3)
     lines = result.stdout.splitlines()
-    assert [line.split()[1] for line in lines[:SHOWN]] == ["anomaly"] * 15 + ["normal"] * (SHOWN - 15)
-    assert lines[0].endswith(f"section_00_{SHOWN + 4:04d}.wav")
-    assert lines[SHOWN] == f"the {SHOWN} strangest of {SHOWN + 5} are shown"
-    assert lines[SHOWN + 1] == f"{SHOWN + 5} recordings repeated to the model's shortest, 0.25 s"
-    assert f"15 of {SHOWN + 5} recordings above the threshold 0.1;" in result.stdout
-    assert "real-time factor" in result.stdout
-    scores = (tmp_path / "scores" / "anomaly_score_fan_section_00_test.csv").read_text()
-    assert len(scores.splitlines()) == SHOWN + 5
+    assert [line.split()[1] for line in lines] == ["normal"] * 10 + ["anomaly"] * 15
+    assert lines[0].endswith("section_00_0000.wav (repeated to the model's shortest, 0.25 s)")
+    assert "25 recordings: repeated to the model's shortest, 0.25 s" in result.stderr
+    assert "15 of 25 recordings above the threshold 0.1 (10.00% wanted, quantile of 50" in result.stderr
+    assert "a second, real-time factor " in result.stderr
+    assert len(read_file(tmp_path / "scores" / "anomaly_score_fan_section_00_test.csv")) == 25
 
 
-def test_json_holds_everything(run, model, record, tmp_path):
+def test_a_terminal_gets_a_table_of_the_strangest(run, model, record, tmp_path, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "200")
+    for i in range(STRANGEST + 5):
+        record(f"[red]{i}.wav", 0.01 * (i + 1))
+    result = run(model, tmp_path / "recordings", code=3)
+    assert f"[red]{STRANGEST + 4}.wav" in result.stdout
+    assert "[red]3.wav" not in result.stdout
+    assert f"the {STRANGEST} strangest of {STRANGEST + 5} are shown" in result.stdout
+
+
+def test_json_is_a_line_a_recording_and_one_of_all(run, model, record, tmp_path):
     quiet, loud = record("quiet.wav", 0.05), record("loud.wav", 0.5, samples=100)
     gone = tmp_path / "gone.wav"
-    told = json.loads(run(model, quiet, loud, gone, "--json", code=1).stdout)
-    assert [(r["file"], r["anomaly"]) for r in told["recordings"]] == [(str(quiet), False), (str(loud), True)]
-    assert told["recordings"][1]["changes"] == ["repeated to the model's shortest, 0.25 s"]
-    assert [f["file"] for f in told["failed"]] == [str(gone)]
-    assert (told["machine"], told["trial"], told["threshold"]) == ("fan", "fan-00003", 0.1)
-    assert told["files"] == [
-        str(tmp_path / "scores" / f"{kind}_fan.csv") for kind in ("anomaly_score", "decision_result")
-    ]
-    assert told["clips_per_second"] > 0
-    assert told["real_time_factor"] > 0
+    lines = run(model, quiet, gone, loud, "--json", code=3).stdout.splitlines()
+    first, second, third, summary = map(json.loads, lines)
+    assert (first["file"], first["anomaly"], first["seconds"]) == (str(quiet), False, 0.5)
+    assert first["score"] == pytest.approx(0.05, abs=1e-4)
+    assert second == {"file": str(gone), "error": "can't be opened (No such file or directory)"}
+    assert (third["anomaly"], third["notes"]) == (True, ["repeated to the model's shortest, 0.25 s"])
+    assert "file" not in summary
+    assert [summary[key] for key in ("machine", "trial", "threshold")] == ["fan", "fan-00003", 0.1]
+    assert [summary[key] for key in ("scored", "anomalies", "failed")] == [2, 1, 1]
+    assert summary["clips_per_second"] > 0
+    assert summary["real_time_factor"] > 0
+    kinds = ("anomaly_score", "decision_result")
+    assert summary["files"] == [str(tmp_path / "scores" / f"{kind}_fan.csv") for kind in kinds]
+
+
+def test_names_come_from_standard_input(run, model, record):
+    a, b = record("a.wav", 0.05), record("b.wav", 0.05)
+    result = run(model, "-", stdin=f"{a}\n{b}\n")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == [str(a), str(b)]
+
+
+def test_a_long_recording_is_told_with_its_stretches(run, model, tmp_path):
+    level = np.repeat([0.05, 0.3, 0.05], [320_000, 32_000, 320_000])
+    path = tmp_path / "long.wav"
+    soundfile.write(path, level * np.where(np.arange(len(level)) % 2, 1, -1), 16_000)
+    result = run(model, path, "--window", 1, code=3)
+    assert f"{path}: 5 of 83 windows above the threshold, at 0:20–0:22" in result.stderr
+    told = json.loads(run(model, path, "--window", 1, "--json", code=3).stdout.splitlines()[0])
+    assert (told["windows"], told["windows_above"], told["stretches"]) == (83, 5, [[19.5, 22.5]])
+    assert [os.path.exists(file) for file in told["files"]] == [True, True]  # noqa: PTH110
+
+
+def test_another_false_alarm_rate_needs_no_other_export(run, judged, record, tmp_path):
+    clip = record("a.wav", 0.93)
+    run(judged, clip, code=3)
+    result = run(judged, clip, "--false-alarms", 0.05)
+    assert "0 of 1 recording above the threshold 0.96 (5.00% wanted, quantile of 100 clips)" in result.stderr
+    told = json.loads(run(judged, clip, "--fit", "gamma", "--json", code=3).stdout.splitlines()[-1])
+    assert (told["fit"], told["false_alarms"]) == ("gamma", 0.1)
+    assert isinstance(run(judged, clip, "--fit", "beta", code=1).exception, UsageError)
+
+
+def test_both_thresholds_are_shown_with_what_they_give(run, judged, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    output = run(judged, "--false-alarms", 0.05, command="threshold").stdout
+    assert "fan: 5.00% false alarms wanted; 100 held-out normal clips" in output
+    rows = {" ".join(line.split()[:2]): line.split() for line in output.splitlines()}
+    assert rows["held out"][2] == "4.0"
+    assert rows["dev target"][2:4] == ["50.0", "100.0"]
+    (thresholds,) = (line.split() for line in output.splitlines() if " 0.96 " in line)
+    assert float(thresholds[2]) == pytest.approx(0.96, abs=0.06)
+    assert "few" in run(judged, "--false-alarms", 0.001, command="threshold").stdout
+
+
+@pytest.mark.integration
+def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
+    (tmp_path / "in").mkdir()
+    words = [model, "--watch", tmp_path / "in", "--json", "--out", tmp_path / "scores"]
+    program = [sys.executable, "-u", "-m", "humtune.cli.main", "score", *map(str, words)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        try:
+            for name, loudness in (("a.wav", 0.05), ("b.wav", 0.3)):
+                record(name, loudness).rename(tmp_path / "in" / name)
+                told = json.loads(watch.stdout.readline())
+                assert (told["file"], told["anomaly"]) == (str(tmp_path / "in" / name), loudness > 0.1)
+                assert name in (tmp_path / "scores" / "anomaly_score_fan.csv").read_text()
+            watch.send_signal(signal.SIGTERM)
+            summary = json.loads(watch.stdout.readline())
+            assert (summary["scored"], summary["anomalies"]) == (2, 1)
+            assert watch.wait(60) == 3
+            assert watch.stderr.read() == ""
+        finally:
+            watch.kill()
+
+
+@pytest.mark.integration
+def test_an_interrupted_run_keeps_and_tells_what_it_had(model, record, tmp_path):
+    """It waits for a list that another program still writes."""
+    words = ["score", model, "-", "--json", "--out", tmp_path / "scores"]
+    program = [sys.executable, "-u", "-m", "humtune.cli.main", *map(str, words)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(program, text=True, **pipes) as run:
+        try:
+            run.stdin.write(f"{record('a.wav', 0.3)}\n")
+            run.stdin.flush()
+            assert json.loads(run.stdout.readline())["anomaly"] is True
+            run.send_signal(signal.SIGINT)
+            assert json.loads(run.stdout.readline())["scored"] == 1
+            assert run.wait(60) == 130
+            assert (tmp_path / "scores" / "decision_result_fan.csv").read_text() == "a.wav,1\n"
+            assert run.stderr.read() == ""
+        finally:
+            run.kill()
+
+
+@pytest.mark.integration
+def test_scoring_imports_nothing_heavy(model, record, tmp_path):
+    clip = record("a.wav", 0.05)
+    program = (
+        "import sys\n"
+        "from humtune.cli.main import app\n"
+        "try: app()\n"
+        f"finally: print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    words = ["score", model, clip, "--json", "--out", tmp_path / "scores"]
+    found = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(found.stdout.splitlines()[0])["anomaly"] is False
+    assert found.stderr.strip() == ""
+
+
+@pytest.mark.integration
+def test_a_first_score_takes_less_than_a_second_of_work(model, record, tmp_path):
+    """Processor time, so that other work on the computer doesn't count."""
+    words = ["score", model, record("a.wav", 0.05), "--out", tmp_path / "scores"]
+    spent = []
+    for _ in range(3):
+        before = os.times()
+        subprocess.run(
+            [sys.executable, "-m", "humtune.cli.main", *map(str, words)], capture_output=True, check=True
+        )
+        after = os.times()
+        spent.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
+    assert min(spent) < 1.0

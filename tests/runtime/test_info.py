@@ -19,6 +19,13 @@ def test_a_folder_without_its_graph_is_no_model(model):
         read_info(model)
 
 
+def test_a_file_in_the_place_of_its_folder_is_told(model):
+    with pytest.raises(
+        UsageError, match=r"model.onnx: not a model folder, .*; name the folder that `humtune"
+    ):
+        read_info(model / MODEL)
+
+
 def test_the_folder_above_the_models_names_them(model, tools):
     tools["write"](model.parent / "valve", tools["info"](machine="valve"))
     with pytest.raises(UsageError, match=r"did you mean .*/models/fan or .*/models/valve\?"):

@@ -1,83 +1,153 @@
-import time
+import math
 
+import numpy as np
 import pytest
+import soundfile
 
 from humtune.errors import UsageError
-from humtune.runtime.recordings import find_recordings, score_file, score_files
+from humtune.runtime.outcomes import Failed, Scored
+from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer
 
-
-def test_a_folder_without_recordings_names_its_folders(tmp_path):
-    (tmp_path / "fan" / "test").mkdir(parents=True)
-    (tmp_path / "fan" / "notes.txt").write_text("quiet today")
-    with pytest.raises(UsageError, match=r"fan: no wav or flac files in it; did you mean .* \(test\)\?"):
-        find_recordings([tmp_path / "fan"])
-    with pytest.raises(UsageError, match=r"test: no wav or flac files in it$"):
-        find_recordings([tmp_path / "fan" / "test"])
+RATE = 16_000
 
 
-def test_folders_become_their_recordings_each_once_and_in_order(record, tmp_path):
-    loud, flac, wav = record("loud.wav", 0.5), record("a/b.flac", 0.1), record("a/c.WAV", 0.1)
-    (tmp_path / "recordings" / "a" / "notes.txt").write_text("quiet today")
-    (tmp_path / "recordings" / "a" / "._c.wav").write_text("")
-    (tmp_path / "recordings" / "a" / "folder.wav").mkdir()
-    missing = tmp_path / "missing.wav"
-    assert find_recordings([missing, loud, wav.parent, loud, wav]) == [missing, loud, flac, wav]
+@pytest.fixture
+def listener(model):
+    return Listener(Scorer.open(model), window=1.0, workers=2)
 
 
-def test_what_can_not_be_read_is_named_and_the_rest_is_scored(model, record, tmp_path):
-    paths = [record(f"{i}.wav", 0.01 * (i + 1)) for i in range(12)]
-    text = tmp_path / "recordings" / "text.wav"
-    text.write_text("not a sound")
-    torn = tmp_path / "recordings" / "torn.wav"
-    torn.write_bytes(paths[3].read_bytes()[:1_000])
-    bad = [text, torn, tmp_path / "recordings" / "gone.wav", tmp_path / "recordings"]
-    run = score_files(Scorer.open(model), [*bad[:2], *paths, *bad[2:]])
-    assert [s.path for s in run.scored] == paths
-    assert [f.path for f in run.failed] == bad
-    for failed, reason in zip(run.failed, ("can't be read", "truncated", "can't be opened", ""), strict=True):
-        assert reason in failed.reason
-        assert str(failed.path) not in failed.reason
+def write(path, wave, **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, **({"samplerate": RATE, "subtype": "PCM_16"} | how))
+    return path
+
+
+@pytest.mark.parametrize("window", [0.1, 0, -3, math.nan, math.inf])
+def test_a_window_shorter_than_a_chunk_or_without_end_is_refused(model, window):
+    with pytest.raises(UsageError, match=rf"--window {window:g}: the model hears 0.25 s at a time"):
+        Listener(Scorer.open(model), window=window)
+
+
+def test_what_can_not_be_read_is_named_and_the_rest_is_scored(listener, record, tmp_path):
+    folder = tmp_path / "recordings"
+    good = [record(f"{i}.wav", 0.01 * (i + 1)) for i in range(6)]
+    noise = np.random.default_rng(0).normal(size=(RATE, 2)) * 0.1
+    odd = {name: folder / f"{name}.wav" for name in ("text", "torn", "nothing", "zeros", "gone", "nan", "no")}
+    odd["text"].write_text("not a sound")
+    odd["torn"].write_bytes(good[3].read_bytes()[:1_000])
+    odd["nothing"].write_bytes(b"")
+    odd["zeros"].write_bytes(bytes(4_000))
+    write(odd["nan"], np.where(noise > 0.3, np.nan, noise), subtype="FLOAT")
+    write(odd["no"], noise[:0])
+    paths = [*odd.values(), folder, folder / "zero\0byte.wav"]
+    reasons = ["can't be read as sound", "truncated, 956 of 16000 bytes", "an empty file", "can't be read as"]
+    reasons += [
+        "can't be opened (No such file",
+        "not finite",
+        "holds no samples",
+        "can't be",
+        "can't be opened",
+    ]
+    came = list(listener.listen([Failed(folder, "told before"), *paths[:4], *good, *paths[4:]]))
+    assert [c.path for c in came if isinstance(c, Scored)] == good
+    failed = [c for c in came if isinstance(c, Failed)]
+    assert failed[0] == Failed(folder, "told before")
+    assert [f.path for f in failed[1:]] == paths
+    for outcome, reason in zip(failed[1:], reasons, strict=True):
+        assert reason in outcome.reason
+        assert str(outcome.path) not in outcome.reason
+        assert "\n" not in outcome.reason
+
+
+@pytest.mark.integration
+def test_a_recording_that_may_not_be_read_is_told(listener, record, as_nobody):
+    locked = record("locked.wav", 0.1)
+    locked.chmod(0)
+    with as_nobody():
+        assert listener.score(locked) == Failed(locked, "can't be opened (Permission denied)")
+
+
+def test_odd_sound_is_scored_and_told(listener, tmp_path):
+    noise = np.random.default_rng(0).normal(size=10 * RATE) * 0.05
+
+    def notes(name, wave, **how):
+        outcome = listener.score(write(tmp_path / name, wave, **how))
+        assert isinstance(outcome, Scored), outcome
+        return list(outcome.notes)
+
+    assert notes("fine.wav", noise[:RATE]) == []
+    windows = "scored in windows of 1 s"
+    assert notes("silent.flac", np.zeros(20 * RATE)) == ["silent from end to end", windows]
+    assert notes("clipped.wav", 40 * noise[:RATE]) == ["clipped, more than 0.1% of it at full scale"]
+    assert notes("short.wav", noise[:100]) == ["repeated to the model's shortest, 0.25 s"]
+    assert notes("array.wav", np.stack([noise[:RATE]] * 8, axis=1)) == ["mixed down from 8 channels"]
+    low = ["resampled from 8000 Hz to 16000 Hz", "nothing above 4000 Hz in it"]
+    assert notes("low.wav", noise[:8_000], samplerate=8_000) == low
+    assert notes("high.wav", noise, samplerate=192_000) == ["resampled from 192000 Hz to 16000 Hz"]
+    assert notes("huge.wav", 1e300 * noise[:RATE], subtype="DOUBLE")[-1].startswith("clipped")
 
 
 def test_scores_keep_the_order_of_the_files_whatever_the_workers(model, record):
     loudness = [0.3, 0.02, 0.2, 0.05, 0.4, 0.01]
     paths = [record(f"{i}.wav", value) for i, value in enumerate(loudness)]
     for workers in (1, 3, None):
-        run = score_files(Scorer.open(model), paths, workers=workers)
-        assert [s.score for s in run.scored] == pytest.approx(loudness, abs=1e-4)
-        assert [s.is_anomaly for s in run.scored] == [value > 0.1 for value in loudness]
+        listener = Listener(Scorer.open(model), workers=workers)
+        assert len(list(listener.listen(paths[:2]))) == 2
+        came = list(listener.listen(paths))
+        assert [s.score for s in came] == pytest.approx(loudness, abs=1e-4)
+        assert [s.is_anomaly for s in came] == [value > 0.1 for value in loudness]
+        assert {s.seconds for s in came} == {0.5}
 
 
-def test_what_had_to_be_done_is_counted(model, record):
-    paths = [
-        record("fits.wav", 0.2),
-        record("short.wav", 0.2, samples=1_000),
-        record("shorter.wav", 0.2, samples=10),
-        record("stereo.wav", 0.2, samples=3_000, channels=2),
-    ]
-    run = score_files(Scorer.open(model), paths)
-    assert [s.score for s in run.scored] == pytest.approx([0.2] * 4, abs=1e-4)
-    assert run.changes == {"repeated to the model's shortest, 0.25 s": 3, "mixed down from 2 channels": 1}
+def test_a_long_recording_has_a_score_for_every_window_and_its_strangest_decides(listener, record, tmp_path):
+    level = np.repeat([0.05, 0.3, 0.05, 0.05], [3 * RATE, RATE, 2 * RATE, 5_000])
+    square = level * np.where(np.arange(len(level)) % 2, 1, -1)
+    outcome = listener.score(write(tmp_path / "long.wav", square))
+    timeline = outcome.timeline
+    expected = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.3125]
+    assert timeline.starts.tolist() == expected
+    half = np.sqrt((0.3**2 + 0.05**2) / 2)
+    wanted = [0.05] * 5 + [half, 0.3, half] + [0.05] * 4
+    np.testing.assert_allclose(timeline.scores, wanted, atol=1e-4)
+    assert timeline.above.tolist() == [False] * 5 + [True] * 3 + [False] * 4
+    assert (outcome.score, outcome.is_anomaly) == (timeline.scores.max(), True)
+    assert outcome.seconds == pytest.approx(6.3125)
 
 
-def test_another_rate_is_resampled_to_the_models(model, record):
-    scored = score_file(Scorer.open(model), record("high.wav", 0.2, samples=48_000, rate=48_000))
-    assert scored.seconds == 1
-    assert scored.changes == ("resampled from 48000 Hz to 16000 Hz",)
+def test_a_window_says_what_a_clip_of_its_own_would(listener, tmp_path):
+    noise = np.random.default_rng(1).normal(size=10 * RATE) * np.linspace(0.01, 0.3, 10 * RATE)
+    timeline = listener.score(write(tmp_path / "long.wav", noise)).timeline
+    for number in (0, 7, 18):
+        start = number * RATE // 2
+        clip = write(tmp_path / "clip.wav", noise[start : start + RATE])
+        assert listener.score(clip).score == timeline.scores[number]
 
 
-def test_speed_is_that_of_the_clock(model, record):
-    paths = [record(f"{i}.wav", 0.1, samples=16_000) for i in range(4)]
-    began = time.perf_counter()
-    run = score_files(Scorer.open(model), paths)
-    took = time.perf_counter() - began
-    assert 0 < run.seconds <= took
-    assert run.clips_per_second == pytest.approx(4 / run.seconds)
-    assert run.real_time_factor == pytest.approx(run.seconds / 4)
+def test_a_recording_cut_off_in_the_middle_has_no_timeline(listener, record, tmp_path):
+    torn = tmp_path / "torn.flac"
+    content = write(torn, np.random.default_rng(0).normal(size=60 * RATE) * 0.1).read_bytes()
+    torn.write_bytes(content[: len(content) // 2])
+    outcome = listener.score(torn)
+    assert isinstance(outcome, Failed)
+    assert "truncated" in outcome.reason or "can't be read as sound" in outcome.reason
 
 
-def test_nothing_scored_has_no_real_time_factor(model, tmp_path):
-    run = score_files(Scorer.open(model), [tmp_path / "gone.wav"])
-    assert run.clips_per_second == 0
-    assert run.real_time_factor is None
+def test_results_come_while_more_recordings_are_waited_for(listener, record):
+    """As from a list that another program still writes."""
+    paths = [record(f"{i}.wav", 0.2) for i in range(2)]
+    asked = []
+
+    def slowly():
+        for path in paths:
+            yield path
+            while not asked:
+                pass
+            asked.clear()
+
+    came = listener.listen(slowly())
+    assert next(came).path == paths[0]
+    asked.append(True)
+    assert next(came).path == paths[1]
+    asked.append(True)
+    assert next(came, None) is None

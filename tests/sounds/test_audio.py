@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from humtune.errors import UsageError
 from humtune.sounds.audio import read_audio, read_recording, read_waveform, to_waveform
+from humtune.sounds.sound_file import open_sound, to_samples
 
 
 def tone(rate: int, seconds: float = 0.5, hertz: float = 440.0) -> np.ndarray:
@@ -88,7 +90,7 @@ def broken(tmp_path: Path, kind: str) -> Path:
     ("kind", "reason"),
     [
         ("missing", "can't be opened"),
-        ("folder", "can't be read as sound"),
+        ("folder", r"can't be opened \(Is a directory\)"),
         ("not finite", "not finite"),
         ("no samples", "no samples"),
         ("text", "can't be read as sound"),
@@ -106,6 +108,47 @@ def test_what_is_no_sound_is_told_in_one_sentence(tmp_path: Path, kind: str, rea
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("rate", [1, 999, 800_000, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int):
+    """One second of it would be hours, or nothing."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=rf"a.wav: says {rate} Hz; 1000 to 768000 Hz can be read"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 3), (44_100, 2), (8_000, 1), (96_000, 1)])
+def test_blocks_are_the_whole_file_resampled_at_once_to_the_bit(tmp_path: Path, monkeypatch, rate, channels):
+    monkeypatch.setattr("humtune.sounds.sound_file._BLOCK", 10_007)
+    noise = np.random.default_rng(0).uniform(-1, 1, (3 * rate, channels))
+    soundfile.write(tmp_path / "a.flac", noise, rate, subtype="PCM_16")
+    with open_sound(tmp_path / "a.flac") as sound:
+        blocks = list(sound.blocks())
+    assert len(blocks) > 3
+    wave, _ = soundfile.read(tmp_path / "a.flac", dtype="float64", always_2d=True)
+    wave = wave.mean(axis=1) if rate == 16_000 else soxr.resample(wave.mean(axis=1), rate, 16_000)
+    np.testing.assert_array_equal(np.concatenate(blocks), to_samples(wave))
+
+
+@pytest.mark.parametrize("samples", [0, 2**36 - 1])
+def test_a_flac_that_knows_its_length_only_roughly(tmp_path: Path, samples: int):
+    """0: not known, as streams are written. The other is far too much: no memory is set aside for it."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    told = int.from_bytes(data[18:26], "big") >> 36 << 36 | samples
+    data[18:26] = told.to_bytes(8, "big")
+    path.write_bytes(data)
+    if samples:
+        with pytest.raises(UsageError, match=f"truncated, 8000 of {samples} samples are there"):
+            read_audio(path)
+    else:
+        assert len(read_audio(path)) == 8_000
+
+
 def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
     path = tmp_path / "streamed.wav"
     soundfile.write(path, tone(16_000), 16_000)
@@ -113,3 +156,11 @@ def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
     assert len(read_audio(path)) == 8_000
+
+
+def test_what_is_not_finite_is_told_at_any_rate(tmp_path: Path):
+    wave = tone(44_100)
+    wave[5_000] = np.inf
+    soundfile.write(tmp_path / "a.wav", wave, 44_100, subtype="FLOAT")
+    with pytest.raises(UsageError, match="not finite"):
+        read_audio(tmp_path / "a.wav")

@@ -1,10 +1,12 @@
+import io
 import threading
 import time
 
 import pytest
+from rich.console import Console
 
 from humtune.sounds import parallel
-from humtune.sounds.parallel import map_in_order, tracked
+from humtune.sounds.parallel import in_order, map_in_order, tracked
 
 
 def test_results_come_in_order():
@@ -43,6 +45,56 @@ def test_without_a_terminal_progress_is_plain_lines(monkeypatch: pytest.MonkeyPa
     assert capsys.readouterr().err == "fan: reading: 1 of 3\n"
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_title_is_no_markup(monkeypatch: pytest.MonkeyPatch, terminal: bool):
+    """A file's name may be in it."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=200)
+    monkeypatch.setattr(parallel, "_console", lambda: console)
+    monkeypatch.setattr(parallel, "_QUIET", 0.0)
+    assert list(tracked("abc", total=3, title="[red]odd[/x].wav")) == ["a", "b", "c"]
+    assert "[red]odd[/x].wav" in screen.getvalue()
+
+
 def test_short_work_says_nothing(capsys):
     assert list(tracked("abc", total=3, title="fan: reading")) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
+
+
+def test_without_a_known_end_progress_counts(monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(parallel, "_QUIET", 0.0)
+    assert list(tracked("abc", total=None, title="fan: reading")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "fan: reading: 1\n"
+
+
+def test_results_do_not_wait_for_items_that_come_slowly():
+    more = threading.Event()
+
+    def items():
+        yield 1
+        more.wait(60)
+        yield 2
+
+    results = in_order(lambda i: -i, items())
+    assert next(results) == -1
+    more.set()
+    assert list(results) == [-2]
+
+
+def test_an_error_of_the_items_is_told():
+    def items():
+        yield 1
+        raise ValueError("no more")
+
+    results = in_order(lambda i: -i, items())
+    assert next(results) == -1
+    with pytest.raises(ValueError, match="no more"):
+        next(results)
+
+
+def test_work_hears_that_its_results_are_not_wanted_any_more():
+    ended = threading.Event()
+    results = in_order(lambda i: i if i == 0 else ended.wait(60), range(3), workers=2, ended=ended)
+    assert next(results) == 0
+    results.close()  # waits for what was begun
+    assert ended.is_set()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from humtune import __version__
-from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, track
+from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
 from humtune.errors import HumtuneError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command()(track.track)
 app.command()(ensemble.ensemble)
 app.command()(export.export)
 app.command()(score.score)
+app.command()(threshold.threshold)
 app.command()(evaluate.evaluate)
 app.command()(submit.submit)
 

@@ -5,13 +5,15 @@ Everything here works one clip at a time; `transductive` has what is left to sco
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.errors import HumtuneError, UsageError
 
+Fit = Literal["quantile", "gamma"]
+FITS: tuple[Fit, ...] = get_args(Fit)
 FALSE_ALARMS = 0.1  # share of normal clips that a threshold may flag, where nobody asks for another
 LEAST_CLIPS = 2  # held-out clips: one has no spread
 LEAST_SPREAD = 1e-6  # of the scores' size: below it they differ by float32 rounding alone
@@ -29,19 +31,26 @@ class Threshold:
     false_alarms: float  # the rate that was asked for, 0…1
     clips: int  # held-out normal clips behind it
     note: str | None = None  # what a user should know about it
+    fit: Fit = "quantile"  # how it was found
 
 
-def threshold_from(held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS) -> Threshold:
-    """The score of a held-out normal clip that at most the wanted share of held-out clips exceed.
+def threshold_from(
+    held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS, fit: Fit = "quantile"
+) -> Threshold:
+    """The score that the wanted share of normal clips exceeds, judged by scores [N] of held-out normal clips.
 
-    Scores [N] of normal clips kept out of training and reference. With fewer than 1 / false_alarms clips no
-    quantile can tell that rate: the highest score is taken, and a note says so.
+    "quantile" is the score of a held-out clip that at most that share of them exceeds. With fewer than
+    1 / false_alarms clips no quantile can tell that rate: the highest score is taken, and a note says so.
+    "gamma" is the quantile of a gamma distribution of their mean, spread and skewness (the DCASE baselines'
+    way), which can also tell of rates that the clips are too few for.
     """
     if not 0 < false_alarms < 1:
         raise UsageError(f"a false-alarm rate lies between 0 and 1, got {false_alarms}")
     if np.size(held_out) == 0:
         raise HumtuneError("no held-out normal clips: a threshold needs scores of clips that trained nothing")
     scores = _finite(held_out)
+    if fit == "gamma":
+        return Threshold(_gamma_quantile(scores, 1 - false_alarms), false_alarms, scores.size, fit=fit)
     needed = math.ceil(1 / false_alarms - 1e-9)
     note = None
     if scores.size < needed:
@@ -51,6 +60,15 @@ def threshold_from(held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS) -
         )
     value = float(np.quantile(scores, 1 - false_alarms, method="higher"))
     return Threshold(value=value, false_alarms=false_alarms, clips=scores.size, note=note)
+
+
+def _gamma_quantile(held_out: NDArray[np.float64], share: float) -> float:
+    """The score that a share of clips stays below, by a gamma distribution (Pearson's type III)."""
+    from scipy.special import gammaincinv  # here: scoring starts without scipy's import time
+
+    scale, skew = Standard.of(held_out), _skewness(held_out)
+    z = skew / 2 * float(gammaincinv(4 / skew**2, share)) - 2 / skew
+    return scale.mean + scale.spread * z
 
 
 def decide(scores: ArrayLike, threshold: float) -> NDArray[np.bool_]:
@@ -110,8 +128,7 @@ class GammaTail:
         knots, first, counts = np.unique(scores, return_index=True, return_counts=True)
         shares = (first + counts / 2) / scores.size
         body = (shares <= BODY) | (np.arange(knots.size) == 0)
-        skew = float(np.clip(np.mean(scale(scores) ** 3), *_SKEW))
-        return cls(tuple(knots[body].tolist()), tuple(shares[body].tolist()), scale, skew)
+        return cls(tuple(knots[body].tolist()), tuple(shares[body].tolist()), scale, _skewness(scores))
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Calibrated scores, of the same shape: 1.28 where one in ten normal clips lies above."""
@@ -140,6 +157,10 @@ class GammaTail:
         from scipy.stats import gamma
 
         return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
+
+
+def _skewness(held_out: NDArray[np.float64]) -> float:
+    return float(np.clip(np.mean(Standard.of(held_out)(held_out) ** 3), *_SKEW))
 
 
 def _finite(held_out: ArrayLike) -> NDArray[np.float64]:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from humtune.evaluation.bootstrap import LEVEL
-from humtune.export.alarms import Alarms
 from humtune.export.blueprint import Blueprint
 from humtune.export.cost import SECONDS, Cost
 from humtune.export.story import ensemble_story, markdown, trial_story
 from humtune.ledger import Plan
 from humtune.report.sheet import percent
+from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 

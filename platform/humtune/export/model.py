@@ -1,6 +1,6 @@
 """One ready-to-run model per machine: a folder of graph, settings and card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.evaluation.calibration import threshold_from
-from humtune.export.alarms import Alarms, count_alarms
+from humtune.export.alarms import gather_evidence
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
 from humtune.export.cost import Cost, measure_cost
@@ -20,6 +20,7 @@ from humtune.export.parity import CLIPS, check_parity
 from humtune.ledger import Ledger
 from humtune.report.best import Measured
 from humtune.report.rows import machine_row
+from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import CARD, INFO, MODEL, ModelInfo
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import Role
@@ -52,7 +53,10 @@ def build_model(
     measured, scores = plan.measured, plan.scores
     clips, held_out = measured.clips, measured.clips.having(Role.HELD_OUT)
     threshold = threshold_from(scores[held_out], false_alarms=false_alarms)
-    alarms = count_alarms(clips, scores, threshold.value)
+    kept_out = plan.bank.table.having(Role.HELD_OUT)
+    usual = int(np.median(plan.bank.lengths[kept_out]))
+    evidence = gather_evidence(clips, scores, clip_samples=usual)
+    alarms = evidence.alarms(threshold.value)
     info = ModelInfo(
         machine=measured.machine,
         score_type=plan.score_type,
@@ -63,6 +67,7 @@ def build_model(
         trial=plan.name,
         configuration=plan.configuration,
         figures=_figures(measured, alarms),
+        evidence=evidence,
         versions=_versions(),
     )
     graph = export_onnx(plan.members, _metadata(info))
@@ -72,12 +77,12 @@ def build_model(
         scorer,
         plan.members,
         plan.bank,
-        plan.bank.table.having(Role.HELD_OUT)[few],
+        kept_out[few],
         recorded=scores[held_out[few]],
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
     )
     cost = measure_cost(scorer, graph)
-    exported = Exported(folder, info, tuple(alarms), cost, parity, plan.left_out)
+    exported = Exported(folder, info, alarms, cost, parity, plan.left_out)
     costs = {"this model": cost}
     if beside is not None:
         other = export_onnx(beside.members, _metadata(info))
@@ -89,7 +94,7 @@ def build_model(
     return exported, files
 
 
-def _figures(measured: Measured, alarms: list[Alarms]) -> dict[str, float]:
+def _figures(measured: Measured, alarms: Sequence[Alarms]) -> dict[str, float]:
     row = vars(machine_row(measured))
     kinds = ("omega_", "auc_", "pauc", "pseudo")
     figures = {k: float(v) for k, v in row.items() if k.startswith(kinds) and v is not None}

@@ -1,13 +1,14 @@
 """ModelInfo: what the model.json of an exported model says."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
 from humtune.errors import UsageError
-from humtune.evaluation.calibration import Threshold
+from humtune.evaluation.calibration import FITS, Fit, Threshold
+from humtune.runtime.evidence import Evidence
 
 MODEL, INFO, CARD = "model.onnx", "model.json", "README.md"  # the files of a model folder
 FORMAT = 1  # counts the changes that an older reader can't follow
@@ -29,6 +30,37 @@ class ModelInfo(Frozen):
     configuration: dict[str, Any]
     figures: dict[str, float] = Field(description="fractions, 0…1")
     versions: dict[str, str]  # of humtune, torch, onnx, onnxruntime and the opset
+    evidence: Evidence | None = None  # None: exported before it was kept
+
+    @property
+    def clip_samples(self) -> int:
+        """Length of the clips that the threshold was measured on; 10 s where the model doesn't tell."""
+        return max(self.least_samples, self.evidence.clip_samples if self.evidence else 10 * self.sample_rate)
+
+    def with_threshold(self, false_alarms: float | None = None, fit: str | None = None) -> Self:
+        """The same model with another threshold, out of the evidence kept with it.
+
+        What is None stays as it was exported. UsageError for a rate or a fit that is none, or where the
+        evidence isn't there.
+        """
+        if false_alarms is None and fit is None:
+            return self
+        kept = self.threshold
+        return self.model_copy(
+            update={
+                "threshold": self.kept_evidence().threshold(
+                    kept.false_alarms if false_alarms is None else false_alarms, _fit(fit or kept.fit)
+                )
+            }
+        )
+
+    def kept_evidence(self) -> Evidence:
+        """The scores that thresholds are chosen by; UsageError where the model came without."""
+        if self.evidence is None:
+            raise UsageError(
+                f"the model of {self.machine} keeps no scores to choose another threshold by; export it again"
+            )
+        return self.evidence
 
 
 def read_info(folder: Path) -> ModelInfo:
@@ -47,7 +79,16 @@ def read_info(folder: Path) -> ModelInfo:
     return info
 
 
+def _fit(name: str) -> Fit:
+    for fit in FITS:
+        if fit == name:
+            return fit
+    raise UsageError(f"no fit named {name!r}; there are {' and '.join(FITS)}")
+
+
 def _mend(folder: Path) -> str:
+    if folder.is_file():
+        return "name the folder that `humtune export` put it in"
     models = sorted(path.parent for path in folder.glob(f"*/{INFO}"))
     if models:
         return f"did you mean {' or '.join(map(str, models))}?"

@@ -1,105 +1,135 @@
-"""Score many recordings: those that can't be read are named, the rest is scored."""
+"""Score recordings of any length: those that can't be read are named, the rest is scored."""
 
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
+from threading import Event, Lock
+
+import numpy as np
+from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.calibration import decide
+from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.audio import read_recording, to_waveform
-from humtune.sounds.clip import is_recording
-from humtune.sounds.parallel import map_in_order
+from humtune.runtime.windows import OVERLAP, Timeline, cut
+from humtune.sounds.audio import to_waveform
+from humtune.sounds.parallel import cores, in_order, tracked
+from humtune.sounds.sound_file import FULL_SCALE, OpenSound, open_sound
+
+CLIPPED = 1e-3  # share of samples at full scale from which a recording is called clipped
+_AT_ONCE = 16  # windows for each worker
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One recording's score and decision."""
+class Listener:
+    """Scores the recordings of one machine, several at a time, and the windows of a long one too."""
 
-    path: Path
-    score: float
-    is_anomaly: bool
-    seconds: float  # of sound
-    changes: tuple[str, ...]  # what had to be done to it: mixed down, resampled, repeated
+    def __init__(self, scorer: Scorer, *, window: float | None = None, workers: int | None = None) -> None:
+        """Windows of `window` seconds (None: of the clips that the threshold was measured on).
 
+        `workers` threads; None: one a core.
+        """
+        self.scorer, self.workers = scorer, workers or cores()
+        self.rate = scorer.info.sample_rate
+        least = scorer.info.least_samples / self.rate
+        if window is not None and not least <= window < math.inf:
+            raise UsageError(
+                f"--window {window:g}: the model hears {least:.2f} s at a time; a window can't be less"
+            )
+        self.size = scorer.info.clip_samples if window is None else round(window * self.rate)
+        self._long = Lock()  # one long recording at a time: its windows keep all cores busy
+        self._ended = Event()
 
-@dataclass(frozen=True)
-class Failed:
-    """A recording that could not be scored, and why."""
+    def listen(self, found: Iterable[Path | Failed]) -> Iterator[Scored | Failed]:
+        """What comes of recordings, in their order, each as soon as it and those before it are scored."""
+        self._ended = Event()
+        return in_order(self.score, found, workers=self.workers, ended=self._ended)
 
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class ScoringRun:
-    """What came of many recordings, in their order."""
-
-    scored: tuple[Scored, ...]
-    failed: tuple[Failed, ...]
-    seconds: float  # it took
-
-    @property
-    def clips_per_second(self) -> float:
-        """Recordings scored in a second."""
-        return len(self.scored) / self.seconds
-
-    @property
-    def real_time_factor(self) -> float | None:
-        """Seconds of work in a second of sound; None where nothing was scored."""
-        sound = sum(s.seconds for s in self.scored)
-        return self.seconds / sound if sound else None
-
-    @property
-    def changes(self) -> dict[str, int]:
-        """What had to be done to recordings, and to how many."""
-        found = [change for s in self.scored for change in s.changes]
-        return {change: found.count(change) for change in dict.fromkeys(found)}
-
-
-def find_recordings(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and the wav and flac files of the folders named; each once.
-
-    UsageError for a folder without any. A named file that isn't there is told when it is scored.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if not path.is_dir():
-            found[path] = None
-            continue
-        recordings = sorted(file for file in path.iterdir() if file.is_file() and is_recording(file))
-        if not recordings:
-            folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
-            mend = f"; did you mean one of its folders ({', '.join(folders)})?" if folders else ""
-            raise UsageError(f"{path}: no wav or flac files in it{mend}")
-        found.update(dict.fromkeys(recordings))
-    return list(found)
-
-
-def score_files(scorer: Scorer, paths: Sequence[Path], *, workers: int | None = None) -> ScoringRun:
-    """Score recordings, several at a time (`workers`; None: as many as there are cores), with progress."""
-
-    def score(path: Path) -> Scored | Failed:
+    def score(self, path: Path | Failed) -> Scored | Failed:
+        """What comes of one recording."""
+        if isinstance(path, Failed):
+            return path
         try:
-            return score_file(scorer, path)
+            with open_sound(path, self.rate) as sound:
+                return self._score(sound)
         except HumtuneError as error:
             return Failed(path, str(error).removeprefix(f"{path}: "))
+        except MemoryError:
+            return Failed(path, "there is not enough memory for it")
 
-    began = time.perf_counter()
-    results = list(map_in_order(score, paths, title=f"scoring {scorer.info.machine}", workers=workers))
-    return ScoringRun(
-        scored=tuple(r for r in results if isinstance(r, Scored)),
-        failed=tuple(r for r in results if isinstance(r, Failed)),
-        seconds=time.perf_counter() - began,
-    )
+    def _score(self, sound: OpenSound) -> Scored:
+        heard = _Heard(sound)
+        windows = cut(heard.blocks(), self.size)
+        start, samples = next(windows)
+        timeline = None
+        if len(samples) < heard.samples:
+            with self._long:
+                timeline = self._timeline(sound, chain([(start, samples)], windows))
+            score = float(timeline.scores.max())
+            heard.notes.append(f"scored in windows of {timeline.window:g} s")
+        else:
+            score = self.scorer.score(to_waveform(samples))
+            if self.scorer.is_short(len(samples)):
+                least = self.scorer.info.least_samples / self.rate
+                heard.notes.append(f"repeated to the model's shortest, {least:.2f} s")
+        return Scored(
+            path=sound.path,
+            score=score,
+            is_anomaly=self.scorer.decide(score),
+            seconds=heard.samples / self.rate,
+            notes=(*sound.changes, *heard.oddities(), *heard.notes),
+            timeline=timeline,
+        )
+
+    def _timeline(self, sound: OpenSound, windows: Iterator[tuple[int, NDArray[np.int16]]]) -> Timeline:
+        found: list[tuple[int, float]] = []
+        with ThreadPoolExecutor(self.workers) as pool:
+            scores = self._scores(pool, windows)
+            for one in tracked(scores, total=self._count(sound), title=f"windows of {sound.path.name}"):
+                found.append(one)
+        starts, values = map(np.array, zip(*found, strict=True))
+        threshold = self.scorer.info.threshold.value
+        return Timeline(starts / self.rate, values, self.size / self.rate, decide(values, threshold))
+
+    def _scores(
+        self, pool: ThreadPoolExecutor, windows: Iterator[tuple[int, NDArray[np.int16]]]
+    ) -> Iterator[tuple[int, float]]:
+        while some := list(islice(windows, _AT_ONCE * self.workers)):
+            if self._ended.is_set():
+                raise HumtuneError("left before its end")
+            yield from pool.map(lambda window: (window[0], self.scorer.score(to_waveform(window[1]))), some)
+
+    def _count(self, sound: OpenSound) -> int | None:
+        if sound.frames is None:
+            return None
+        samples = sound.frames * self.rate // sound.rate
+        return 1 + -(-(samples - self.size) // (self.size // OVERLAP))
 
 
-def score_file(scorer: Scorer, path: Path) -> Scored:
-    """Score one recording; UsageError where it can't be read."""
-    rate = scorer.info.sample_rate
-    recording = read_recording(path, rate)
-    changes = recording.changes
-    if scorer.is_short(len(recording.samples)):
-        changes = (*changes, f"repeated to the model's shortest, {scorer.info.least_samples / rate:.2f} s")
-    score = scorer.score(to_waveform(recording.samples))
-    return Scored(path, score, scorer.decide(score), len(recording.samples) / rate, changes)
+class _Heard:
+    """Hears a recording's blocks pass, and what is odd about them."""
+
+    def __init__(self, sound: OpenSound) -> None:
+        self.sound, self.samples, self.notes = sound, 0, list[str]()
+        self._full, self._lowest, self._highest = 0, FULL_SCALE, -FULL_SCALE
+
+    def blocks(self) -> Iterator[NDArray[np.int16]]:
+        """The blocks, as they are."""
+        for block in self.sound.blocks():
+            if len(block):
+                self.samples += len(block)
+                self._full += int(((block == FULL_SCALE - 1) | (block == -FULL_SCALE)).sum())
+                self._lowest = min(self._lowest, int(block.min()))
+                self._highest = max(self._highest, int(block.max()))
+                yield block
+
+    def oddities(self) -> Iterator[str]:
+        """What a listener should know of the sound, once it has passed."""
+        if self.sound.rate < self.sound.to_rate:
+            yield f"nothing above {self.sound.rate // 2} Hz in it"
+        if self._lowest == self._highest:
+            yield "silent from end to end"
+        elif self._full > CLIPPED * self.samples:
+            yield f"clipped, more than {CLIPPED:.1%} of it at full scale"

@@ -12,6 +12,7 @@ from humtune.evaluation.calibration import decide
 from humtune.runtime.info import MODEL, ModelInfo, read_info
 
 INPUT, OUTPUT = "waveform", "score"  # names in the graph
+_DESCRIBED = ("machine", "search", "trial", "score_type")  # in the graph as in model.json
 _FATAL = 4  # onnxruntime's log level: what goes wrong comes as an exception too
 
 
@@ -28,10 +29,13 @@ class Scorer:
         try:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor
-            first_line = str(error).strip().splitlines()[0]
-            raise UsageError(f"{_name(model)}: onnxruntime can't load it ({first_line})") from error
+            raise UsageError(f"{_name(model)}: onnxruntime can't load it ({_first_line(error)})") from error
         graph = self._session.get_modelmeta().custom_metadata_map
-        if any(graph.get(key) != getattr(info, key) for key in ("machine", "search", "trial", "score_type")):
+        described = all(graph.get(key) == getattr(info, key) for key in _DESCRIBED)
+        ends = [
+            [end.name for end in ends] for ends in (self._session.get_inputs(), self._session.get_outputs())
+        ]
+        if not described or ends != [[INPUT], [OUTPUT]]:
             raise UsageError(f"{_name(model)}: not the model that its model.json describes; export it again")
 
     @classmethod
@@ -55,7 +59,11 @@ class Scorer:
             )
         if self.is_short(len(waveform)):
             waveform = np.resize(waveform, self.info.least_samples)  # numpy's resize repeats
-        score = float(self._session.run([OUTPUT], {INPUT: waveform.astype(np.float32, copy=False)})[0])
+        try:
+            (found,) = self._session.run([OUTPUT], {INPUT: waveform.astype(np.float32, copy=False)})
+            score = float(np.asarray(found).item())
+        except Exception as error:  # as above
+            raise HumtuneError(f"onnxruntime can't score it ({_first_line(error)})") from error
         if not np.isfinite(score):
             raise HumtuneError(f"the anomaly score became {score}")
         return score
@@ -63,6 +71,10 @@ class Scorer:
     def decide(self, score: float) -> bool:
         """Whether a score says anomaly."""
         return bool(decide(score, self.info.threshold.value))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _name(model: bytes | Path) -> str:

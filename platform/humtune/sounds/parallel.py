@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import cache
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
 from rich.console import Console
@@ -25,20 +26,58 @@ def map_in_order(
 
     Only a few results are ever held, so that a slow consumer doesn't fill the memory.
     """
-    workers = workers or _cores()
+    yield from tracked(in_order(function, items, workers=workers), total=len(items), title=title)
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None, ended: Event | None = None
+) -> Iterator[R]:
+    """`map_in_order` without progress, of items that may come slowly and without end.
+
+    A result is there as soon as it and those before it are: a thread of its own waits for items.
+    `ended` is set as soon as no more results are wanted, for functions that take long to hear of it.
+    """
+    ended = ended or Event()
+    workers = workers or cores()
+    waiting: SimpleQueue[Future[R] | BaseException | None] = SimpleQueue()
+    room = Semaphore(4 * workers)
     pool = ThreadPoolExecutor(workers)
+
+    def feed() -> None:
+        try:
+            for item in items:
+                room.acquire()
+                if ended.is_set():
+                    return
+                waiting.put(pool.submit(function, item))
+            waiting.put(None)
+        except BaseException as error:  # also of the items: told to who waits for results
+            waiting.put(error)
+
+    feeder = Thread(target=feed, daemon=True)  # which may wait for its next item when all is over
+    feeder.start()
     try:
-        yield from tracked(_window(pool, function, items, size=4 * workers), total=len(items), title=title)
+        while (found := waiting.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found.result()
+            room.release()
     finally:
+        ended.set()
+        room.release()
         pool.shutdown(wait=True, cancel_futures=True)
+        feeder.join(timeout=0.1)
 
 
-def tracked(items: Iterable[T], *, total: int, title: str) -> Iterator[T]:
-    """Pass items on and show how far they are: a bar on a terminal, now and then a line elsewhere."""
-    console = Console(stderr=True)
+def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]:
+    """Pass items on and show how far they are: a bar on a terminal, now and then a line elsewhere.
+
+    `total` is None where nobody knows it.
+    """
+    console = _console()
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
@@ -50,22 +89,18 @@ def tracked(items: Iterable[T], *, total: int, title: str) -> Iterator[T]:
     for done, item in enumerate(items, start=1):
         yield item
         if time.monotonic() >= due:
-            console.print(f"{title}: {done} of {total}", highlight=False)
+            console.print(
+                f"{title}: {done}" + (f" of {total}" if total else ""), highlight=False, markup=False
+            )
             due = time.monotonic() + _PERIOD
 
 
-def _cores() -> int:
+@cache
+def _console() -> Console:
+    """One for all: bars on one console stand below each other."""
+    return Console(stderr=True)
+
+
+def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _window(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], *, size: int
-) -> Iterator[R]:
-    source = iter(items)
-    waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(source, size))
-    while waiting:
-        result = waiting.popleft().result()
-        for item in islice(source, 1):
-            waiting.append(pool.submit(function, item))
-        yield result

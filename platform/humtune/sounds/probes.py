@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
-from humtune.sounds.audio import FULL_SCALE, read_audio, to_samples
+from humtune.sounds.audio import read_audio
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.dcase import find_dataset
 from humtune.sounds.disturbances import DISTURBANCES
 from humtune.sounds.parallel import map_in_order, tracked
+from humtune.sounds.sound_file import FULL_SCALE, to_samples
 from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
 from humtune.storage import Storage
 

@@ -12,8 +12,8 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from humtune.config import SAMPLE_RATE
 from humtune.sounds import faults
-from humtune.sounds.audio import FULL_SCALE
 from humtune.sounds.machines import Unit
+from humtune.sounds.sound_file import FULL_SCALE
 
 Float = NDArray[np.float64]
 

@@ -1,0 +1,187 @@
+"""How `score` tells what came of recordings: lines, JSON lines or a table."""
+
+import io
+import json
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from humtune.runtime.info import ModelInfo
+from humtune.runtime.outcomes import Failed, Scored, Tally
+from humtune.runtime.recordings import Listener
+from humtune.runtime.sources import STDIN, counted, find_recordings
+from humtune.runtime.timeline import clock, stretches
+from humtune.runtime.watch import watch
+from humtune.sounds.parallel import tracked
+
+Outcome = Scored | Failed
+_SPANS = 6  # stretches named in a line; all are in the table
+
+
+def outcomes(listener: Listener, words: list[str], watched: Path | None) -> Iterator[Outcome]:
+    """What comes of the recordings named and then of those that arrive; progress where there is an end."""
+    listed = _stdin() if STDIN in words else ()
+    found = find_recordings(words, listed)
+    if watched is not None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service is asked to end
+        yield from listener.listen(chain(found, watch(watched)))
+        return
+    total = None
+    if STDIN not in words:
+        found, total = counted(found)
+    title = f"scoring {listener.scorer.info.machine}"
+    yield from tracked(listener.listen(found), total=total, title=title)
+
+
+def _stdin() -> Iterable[bytes]:
+    """The lines of standard input, by a reader of its own.
+
+    An interrupted process could not close Python's own reader while a thread waits in it, and would abort.
+    """
+    stream = typer.get_binary_stream("stdin")
+    try:
+        return os.fdopen(stream.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:  # no file behind it
+        return stream
+
+
+class Teller:
+    """Tells of recordings as they are scored, and of all of them at the end.
+
+    Results go to standard output, a line each: JSON, or score, decision, recording and notes. On a terminal a
+    table of the strangest comes at the end in their place, unless `live`. All else goes to standard error.
+    """
+
+    def __init__(self, info: ModelInfo, *, as_json: bool, live: bool) -> None:
+        self.info, self.as_json = info, as_json
+        self.errors = Console(stderr=True)
+        self.at_end = not (as_json or live) and Console().is_terminal
+
+    def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
+        """Tell of one recording; `files` are those of its timeline."""
+        if self.as_json:
+            typer.echo(json.dumps(_to_json(outcome, files)))
+        elif isinstance(outcome, Failed):
+            self._say(f"{shown(outcome.path)}: {shown(outcome.reason)}")
+        else:
+            if not self.at_end:
+                notes = f" ({'; '.join(outcome.notes)})" if outcome.notes else ""
+                typer.echo(f"{outcome.score:.6g} {_decision(outcome)} {shown(outcome.path)}{notes}")
+            if outcome.timeline is not None:
+                self._say(_course(outcome))
+
+    def end(self, tally: Tally, files: Sequence[Path]) -> None:
+        """Tell of all of them."""
+        tally.end()
+        if self.as_json:
+            typer.echo(json.dumps(_summary(self.info, tally, files)))
+            return
+        if self.at_end and tally.scored:
+            _print_table(self.info, tally)
+        if tally.failed:
+            self._say(f"{_count(tally.failed)} could not be scored")
+        if not tally.scored:
+            return
+        for note, count in tally.notes.items():
+            self._say(f"{_count(count)}: {note}")
+        threshold = self.info.threshold
+        self._say(
+            f"{tally.anomalies} of {_count(tally.scored)} above the threshold {threshold.value:.6g} "
+            f"({threshold.false_alarms:.2%} wanted, {threshold.fit} of {threshold.clips} clips); "
+            f"{tally.clips_per_second:.1f} a second, real-time factor {tally.real_time_factor:.4f}"
+        )
+        if threshold.note:
+            self._say(threshold.note)
+        self._say(f"written: {len(files)} files in {files[0].parent}")
+
+    def _say(self, line: str) -> None:
+        self.errors.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def shown(text: object) -> str:
+    """A name as one line that any terminal can print: what can't be printed is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
+    if isinstance(outcome, Failed):
+        return {"file": str(outcome.path), "error": outcome.reason}
+    told: dict[str, Any] = {
+        "file": str(outcome.path),
+        "score": outcome.score,
+        "anomaly": outcome.is_anomaly,
+        "seconds": outcome.seconds,
+        "notes": outcome.notes,
+    }
+    if outcome.timeline is not None:
+        told["windows"] = len(outcome.timeline.scores)
+        told["windows_above"] = int(outcome.timeline.above.sum())
+        told["stretches"] = list(stretches(outcome.timeline))
+        told["files"] = [str(file) for file in files]
+    return told
+
+
+def _summary(info: ModelInfo, tally: Tally, files: Sequence[Path]) -> dict[str, Any]:
+    """The last line: the only one without a "file"."""
+    return {
+        "machine": info.machine,
+        "trial": info.trial,
+        "score_type": info.score_type,
+        "threshold": info.threshold.value,
+        "false_alarms": info.threshold.false_alarms,
+        "fit": info.threshold.fit,
+        "scored": tally.scored,
+        "anomalies": tally.anomalies,
+        "failed": tally.failed,
+        "notes": dict(tally.notes),
+        "clips_per_second": tally.clips_per_second,
+        "real_time_factor": tally.real_time_factor,
+        "files": [str(file) for file in files],
+    }
+
+
+def _course(outcome: Scored) -> str:
+    """A long recording in a line: how much of it was above the threshold, and when."""
+    timeline = outcome.timeline
+    assert timeline is not None
+    spans = [f"{clock(start)}–{clock(end)}" for start, end in stretches(timeline)]
+    told = (
+        f"{shown(outcome.path)}: {timeline.above.sum()} of {len(timeline.scores)} windows above the threshold"
+    )
+    if spans:
+        told += f", at {', '.join(spans[:_SPANS])}" + (" …" if len(spans) > _SPANS else "")
+    return told
+
+
+def _print_table(info: ModelInfo, tally: Tally) -> None:
+    from rich import box
+    from rich.table import Table
+
+    strangest = tally.strangest
+    table = Table("recording", box=box.SIMPLE_HEAD)
+    table.add_column("score", justify="right")
+    table.add_column("threshold", justify="right")
+    table.add_column("decision")
+    for clip in strangest:
+        style = "red" if clip.is_anomaly else None
+        values = (f"{clip.score:.6g}", f"{info.threshold.value:.6g}", _decision(clip))
+        table.add_row(escape(shown(clip.path)), *values, style=style)
+    console = Console()
+    console.print(table)
+    if len(strangest) < tally.scored:
+        console.print(f"the {len(strangest)} strangest of {tally.scored} are shown", highlight=False)
+
+
+def _decision(clip: Scored) -> str:
+    return "anomaly" if clip.is_anomaly else "normal"
+
+
+def _count(recordings: int) -> str:
+    return "1 recording" if recordings == 1 else f"{recordings} recordings"

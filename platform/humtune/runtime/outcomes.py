@@ -1,0 +1,92 @@
+"""What comes of a recording: a score and a decision, or a reason why there is none."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
+from pathlib import Path
+from time import perf_counter
+
+from humtune.runtime.windows import Timeline
+
+FINE, FAILED, ANOMALOUS = 0, 1, 3  # exit codes; 2 is for wrong use
+STRANGEST = 20  # recordings that a tally remembers
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One recording's score and decision."""
+
+    path: Path
+    score: float  # of a long recording: of its strangest window
+    is_anomaly: bool
+    seconds: float  # of sound
+    notes: tuple[str, ...] = ()  # what was done to it, and what is odd about it
+    timeline: Timeline | None = None  # of a long recording
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What could not be scored, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Tally:
+    """What came of many recordings, in numbers: it stays small however many they are."""
+
+    scored: int = 0
+    anomalies: int = 0
+    failed: int = 0
+    sound: float = 0.0  # seconds
+    notes: Counter[str] = field(default_factory=Counter)
+    _heap: list[tuple[float, int, Scored]] = field(default_factory=list)
+    _began: float = field(default_factory=perf_counter)
+    _ended: float | None = None
+
+    def add(self, outcome: Scored | Failed) -> None:
+        """Count a recording."""
+        if isinstance(outcome, Failed):
+            self.failed += 1
+            return
+        self.scored += 1
+        self.anomalies += outcome.is_anomaly
+        self.sound += outcome.seconds
+        self.notes.update(outcome.notes)
+        entry = (outcome.score, -self.scored, outcome)
+        if len(self._heap) < STRANGEST:
+            heappush(self._heap, entry)
+        else:
+            heappushpop(self._heap, entry)
+
+    def end(self) -> None:
+        """Stop the clock."""
+        self._ended = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work."""
+        return (perf_counter() if self._ended is None else self._ended) - self._began
+
+    @property
+    def strangest(self) -> list[Scored]:
+        """The recordings of the highest scores, highest first."""
+        return [outcome for *_, outcome in sorted(self._heap, reverse=True)]
+
+    @property
+    def clips_per_second(self) -> float:
+        """Recordings scored in a second of work."""
+        return self.scored / self.seconds
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of work in a second of sound; None where nothing was scored."""
+        return self.seconds / self.sound if self.sound else None
+
+    @property
+    def exit_code(self) -> int:
+        """3 where something was anomalous, else 1 where something could not be scored, else 0."""
+        if self.anomalies:
+            return ANOMALOUS
+        return FAILED if self.failed else FINE

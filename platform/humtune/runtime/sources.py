@@ -1,0 +1,80 @@
+"""Which recordings to score: files, folders, patterns and lists, each told as soon as it is found."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from humtune.runtime.outcomes import Failed
+from humtune.sounds.clip import is_recording
+
+STDIN = "-"
+SORTED = 10_000  # recordings of a folder that are put in order; what is more comes as it lies on the disk
+_MAGIC = "*?["
+
+
+def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Iterator[Path | Failed]:
+    """The files named, and the wav and flac files of the folders named; each once.
+
+    A word may be a pattern (`day-*/**/*.wav`), or "-" for the names in `listed`, one a line (or with zero
+    bytes between them). What can't be listed is told and passed over; a named file that isn't there is told
+    when it is scored. Folders are streamed, not held; only the names out of words, patterns and lists are.
+    """
+    folders: set[Path] = set()
+    named: set[Path] = set()
+    for path in _named(words, listed):
+        if isinstance(path, Failed):
+            yield path
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where its parent can't be entered
+            if path not in folders:
+                folders.add(path)
+                yield from (found for found in _inside(path) if found not in named)
+        elif path not in named and not (path.parent in folders and is_recording(path)):
+            named.add(path)
+            yield path
+
+
+def counted(found: Iterator[Path | Failed]) -> tuple[Iterator[Path | Failed], int | None]:
+    """The same, and how many there are; None for more than `SORTED`, which nobody waits for."""
+    first = list(islice(found, SORTED + 1))
+    return chain(first, found), len(first) if len(first) <= SORTED else None
+
+
+def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Failed]:
+    for word in words:
+        if word == STDIN:
+            for line in listed:
+                yield from (Path(os.fsdecode(name)) for name in line.strip(b"\r\n").split(b"\0") if name)
+        elif any(letter in word for letter in _MAGIC) and not os.path.lexists(word):
+            yield from _fitting(word)
+        else:
+            yield Path(word)
+
+
+def _fitting(pattern: str) -> Iterator[Path | Failed]:
+    found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
+    fitting = (path for path in found if is_recording(path) or os.path.isdir(path))  # noqa: PTH112 - as above
+    first = next(fitting, None)
+    yield Failed(Path(pattern), "no wav or flac file fits this pattern") if first is None else first
+    yield from fitting
+
+
+def _inside(folder: Path) -> Iterator[Path | Failed]:
+    try:
+        with os.scandir(folder) as entries:
+            paths = (Path(entry.path) for entry in entries if not entry.is_dir())
+            recordings = filter(is_recording, paths)
+            first = sorted(islice(recordings, SORTED))
+            yield from first
+            yield from recordings
+        if not first:
+            yield Failed(folder, f"no wav or flac files in it{_mend(folder)}")
+    except OSError as error:
+        yield Failed(folder, f"can't be listed ({error.strerror or error})")
+
+
+def _mend(folder: Path) -> str:
+    with os.scandir(folder) as entries:
+        below = sorted(entry.name for entry in entries if entry.is_dir())
+    return f"; did you mean one of its folders ({', '.join(below[:3])})?" if below else ""

@@ -21,14 +21,25 @@ _PERIOD = 10.0  # seconds between two of them
 def map_in_order(
     function: Callable[[T], R], items: Sequence[T], *, title: str, workers: int | None = None
 ) -> Iterator[R]:
-    """Yield function(item) for every item, in order, computed by `workers` threads; None: one a core.
+    """Yield function(item) for every item, in order, computed by `workers` threads; None: one a core."""
+    results = in_order(function, items, workers=workers or _cores())
+    yield from tracked(results, total=len(items), title=title)
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[R]:
+    """The same without a word.
 
     Only a few results are ever held, so that a slow consumer doesn't fill the memory.
     """
-    workers = workers or _cores()
     pool = ThreadPoolExecutor(workers)
+    source = iter(items)
     try:
-        yield from tracked(_window(pool, function, items, size=4 * workers), total=len(items), title=title)
+        waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(source, 4 * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            for item in islice(source, 1):
+                waiting.append(pool.submit(function, item))
+            yield result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -57,15 +68,3 @@ def tracked(items: Iterable[T], *, total: int, title: str) -> Iterator[T]:
 def _cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _window(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], *, size: int
-) -> Iterator[R]:
-    source = iter(items)
-    waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(source, size))
-    while waiting:
-        result = waiting.popleft().result()
-        for item in islice(source, 1):
-            waiting.append(pool.submit(function, item))
-        yield result

@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, machine_of
+from humtune.sounds.parallel import in_order
 from humtune.tracking import runs
-from humtune.tracking.child import level_child
+from humtune.tracking.child import Said, level_child
 from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show
-from humtune.tracking.place import artifact_place, complaint, connect, exclusive, tracking_uri
+from humtune.tracking.place import artifact_place, complaint, connect, exclusive, is_server, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,6 +21,7 @@ Progress = Callable[[Sequence[str]], Iterable[str]]  # passes the trials on, and
 
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_WRITERS = 4  # trials on their way to a server at a time; a database file takes one writer
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class _Child:
     run_id: str
     digest: str  # of the record that the run is level with
     best: bool = False
+    said: Said | None = None  # of a trial that ran when we wrote the run
+
+
+class _Levelled(NamedTuple):
+    """A trial whose run is level with its record."""
+
+    record: TrialRecord
+    child: _Child
+    outcome: Literal["created", "updated", "unchanged"]
 
 
 class Tracker:
@@ -75,9 +87,12 @@ class Tracker:
         open_trials = [trial for trial in trials if trial not in self._ended]
         self._look_up(client, plan, open_trials)
         done = Counter(unchanged=len(trials) - len(open_trials))
-        for trial in progress(open_trials):
-            if record := self._ledger.find(trial):
-                done[self._level(client, plan, record)] += 1
+        level = partial(self._level, client, plan)
+        levelled = in_order(level, open_trials, workers=_WRITERS if is_server(self.uri) else 1)
+        for _, trial in zip(progress(open_trials), levelled, strict=True):
+            if trial:
+                self._remember(trial)
+                done[trial.outcome] += 1
         for machine in plan.machines:
             self._level_parent(client, machine, trials=plan.quota(machine))
         return Synced(**done)
@@ -126,24 +141,30 @@ class Tracker:
         else:
             self._children[tags[runs.TRIAL]] = child
 
-    def _level(self, client: "MlflowClient", plan: Plan, record: TrialRecord) -> str:
-        """Bring one trial's run up to date; says whether it was created, updated or left unchanged."""
-        child, digest = self._children.get(record.id), runs.digest(record)
-        outcome = "created" if child is None else "updated" if child.digest != digest else "unchanged"
-        if outcome != "unchanged":
-            tags = runs.lookup_tags(plan, record.machine) | {
-                runs.TRIAL: record.id,
-                _PARENT: self._parents[record.machine].run_id,
-            }
-            run_id = level_child(
-                client, self._experiment, record, run_id=child.run_id if child else None, tags=tags
-            )
-            is_best = child is not None and child.best and child.run_id == run_id
-            self._children[record.id] = _Child(run_id, digest, best=is_best)
-        self._sent[record.id] = digest
+    def _level(self, client: "MlflowClient", plan: Plan, trial: str) -> _Levelled | None:
+        """Bring one trial's run up to date, in any thread; None where there is no record yet."""
+        record = self._ledger.find(trial)
+        if record is None:
+            return None
+        child, digest = self._children.get(trial), runs.digest(record)
+        if child is not None and child.digest == digest:
+            return _Levelled(record, child, "unchanged")
+        tags = runs.lookup_tags(plan, record.machine) | {
+            runs.TRIAL: trial,
+            _PARENT: self._parents[record.machine].run_id,
+        }
+        known = child.run_id if child else None
+        said = child.said if child else None
+        run_id, said = level_child(client, self._experiment, record, run_id=known, said=said, tags=tags)
+        is_best = child is not None and child.best and child.run_id == run_id
+        now = _Child(run_id, digest, is_best, said if record.state == TrialState.RUNNING else None)
+        return _Levelled(record, now, "updated" if child else "created")
+
+    def _remember(self, levelled: _Levelled) -> None:
+        record, child, _ = levelled
+        self._children[record.id], self._sent[record.id] = child, child.digest
         if record.state != TrialState.RUNNING:
             self._ended[record.id] = Result.of(record)
-        return outcome
 
     def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> None:
         parent = self._parents[machine]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, machine_of
 from humtune.sounds.parallel import in_order
-from humtune.tracking import runs
+from humtune.tracking import pages, runs
 from humtune.tracking.child import Said, level_child
-from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show
+from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show, tell
 from humtune.tracking.place import artifact_place, complaint, connect, exclusive, is_server, tracking_uri
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Tracker:
     def _forget(self) -> None:
         self._client: MlflowClient | None = None
         self._experiment = ""
+        self._page = ""  # the experiment's description
         self._parents: dict[str, Parent] = {}
         self._children: dict[str, _Child] = {}
         self._ended: dict[str, Result] = {}  # trials that ended and whose runs are level
@@ -93,8 +94,8 @@ class Tracker:
             if trial:
                 self._remember(trial)
                 done[trial.outcome] += 1
-        for machine in plan.machines:
-            self._level_parent(client, machine, trials=plan.quota(machine))
+        told = [self._level_parent(client, m, trials=plan.quota(m)) for m in plan.machines]
+        self._describe(client, told)
         return Synced(**done)
 
     def _trials(self) -> list[str]:
@@ -166,14 +167,37 @@ class Tracker:
         if record.state != TrialState.RUNNING:
             self._ended[record.id] = Result.of(record)
 
-    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> None:
+    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> pages.MachineTold:
+        """Bring a machine's run up to date; what there is to tell of the machine."""
         parent = self._parents[machine]
         results = [result for result in self._ended.values() if result.machine == machine]
+        records = [result.record for result in results]
         best = best_of(results)
         if best and not (best.digest == parent.shown and self._children[best.trial].best):
             self._crown(client, machine, best.trial)
-            parent = show(client, self._ledger, parent, best=best, results=results)
-        self._parents[machine] = settle(client, parent, results=results, trials=trials)
+            run_id = self._children[best.trial].run_id
+            parent = show(client, self._ledger, parent, best=best, run_id=run_id, results=results)
+        parent = settle(client, parent, results=results, trials=trials)
+        named = None
+        if best:
+            named = pages.Best(best.record, self._experiment, self._children[best.trial].run_id)
+            parent = tell(client, self._ledger, parent, best=named, results=results)
+        self._parents[machine] = parent
+        return pages.MachineTold(machine, named, records)
+
+    def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineTold]) -> None:
+        """Tell on the experiment's page what there is; what a person wrote there stays."""
+        text = pages.search_page(self._experiment, machines)
+        if text == self._page:
+            return
+        held = client.get_experiment(self._experiment).tags
+        wanted = pages.views(next((told.best.record.judged_by for told in machines if told.best), "omega"))
+        if pages.may_write(held.get(pages.NOTE, "")):
+            wanted[pages.NOTE] = text
+        for key, value in wanted.items():
+            if held.get(key) != value:
+                client.set_experiment_tag(self._experiment, key, value)
+        self._page = text
 
     def _crown(self, client: "MlflowClient", machine: str, best: str) -> None:
         """Leave the tag of the best on one run of the machine alone."""

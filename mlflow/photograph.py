@@ -31,7 +31,7 @@ SETTINGS = {  # of MLflow's pages: no assistant beside them, and those for train
     "mlflow.assistant.panelOpen_v1": "false",
     "mlflow.workflowType_v1": '"machine_learning"',
 }
-PATIENCE = 60.0  # seconds until a page has what is looked for
+PATIENCE = 120.0  # seconds until a page has what is looked for
 COLOURS = 64  # of a photograph, which keeps it small
 
 
@@ -94,22 +94,27 @@ def main() -> None:
 
 def walk(browser: Browser, search: str, machine: str, out: Path) -> None:
     """From the list of searches to everything that is told of one machine."""
-    run = f"//a[span[text()='{machine}']]"  # in the table
-    best = f"//a[starts-with(text(), '{machine}-')]"  # in the line above it
+    best = f"//a[starts-with(text(), '{machine}-')]"  # in the search's description, not in the table below
+    run = f"//a[span[text()='{machine}']]"  # in that table
     browser.click(f"//a[text()='{search}']")
+    browser.click("//button[contains(@data-component-id, 'expand_button')]")
+    browser.photograph(out / "mlflow-search.png", until=run)
+
+    browser.click("//a[contains(@href, 'humtune-machines')]")
     browser.click(f"{run}/ancestor::span[@role='presentation']//button")  # unfold its trials
-    browser.photograph(out / "mlflow-search.png", until=f"//a[span[starts-with(text(), '{machine}-')]]")
+    browser.photograph(out / "mlflow-machines.png", until=f"//a[span[starts-with(text(), '{machine}-')]]")
+    browser.close()
 
     browser.click(best)
     browser.photograph(out / "mlflow-best.png", until="//*[starts-with(text(), 'Parameters')]")
     browser.click("//*[@role='tab' and contains(., 'Artifacts')]")
     browser.click("//*[text()='scores.png']")
     browser.photograph(out / "mlflow-pictures.png", until="//img[starts-with(@src, 'blob:')]")
-
     browser.close()
+
     browser.click(run)
     browser.click("//*[text()='Show more']")
-    browser.photograph(out / "mlflow-machine.png", until="//td[text()='Ω cross-fitted']")
+    browser.photograph(out / "mlflow-machine.png", until="//td[text()='time']")
 
 
 if __name__ == "__main__":

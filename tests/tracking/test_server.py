@@ -12,14 +12,15 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
-from humtune.ledger import Ledger, TrialState
+from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.storage import Storage
+from humtune.tracking import sync
 
 FOLDER = Path(__file__).parents[2] / "mlflow"
 SERVE = FOLDER / "serve.sh"
@@ -40,7 +41,9 @@ def serve(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
     environment |= {"PATH": f"{BIN}:{os.environ['PATH']}", "XDG_STATE_HOME": str(folder / "state")} | settings
     environment.pop("PYTEST_CURRENT_TEST", None)
     with (folder / "server.log").open("ab") as log:
-        return subprocess.Popen([SERVE], cwd=folder, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [SERVE], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 @pytest.mark.parametrize(
@@ -117,8 +120,10 @@ class Server:
             assert process.poll() is None, (self.folder / "server.log").read_text()
             yield
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            end(process)
 
     def status(self, path: str, password: str | None = None) -> int:
         """What the server answers, as HTTP has it; 0 where nobody does."""
@@ -186,6 +191,31 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
         assert "behind" not in said.read_text()
         same(server.address, ledger)
         assert list((tmp_path / "pictures").rglob("roc.png"))
+
+
+@pytest.mark.integration
+def test_a_person_clicks_from_a_search_to_each_machines_best_trial(
+    database: str,
+    tmp_path: Path,
+    ledger: Ledger,
+    record: Callable[..., TrialRecord],
+    write: Callable[[Ledger, TrialRecord], TrialRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
+    server = Server(tmp_path, database)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    write(ledger, record("fan", 3))
+    command = [sys.executable, str(FOLDER / "photograph.py"), "hums", "--at", server.address]
+    with server.running():
+        sync(ledger, uri=server.address)
+        done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    taken = {path.stem: path.read_bytes()[:4] for path in (tmp_path / "out").iterdir()}
+    names = ("search", "machines", "best", "pictures", "machine")
+    assert taken == {f"mlflow-{name}": b"\x89PNG" for name in names}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

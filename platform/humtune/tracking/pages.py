@@ -13,9 +13,10 @@ from humtune.report.sheet import MISSING, percent, to_markdown
 from humtune.tracking import runs
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
-_VIEWS = {  # title and filter, by key
-    "humtune-best": ("the best of each machine", f"tags.`{runs.BEST}` = 'true'"),
-    "humtune-trials": ("all trials", f"tags.`{runs.TRIAL}` LIKE '%'"),
+_VIEWS = {  # title, filter and whether the best come first, by key; MLflow nests runs only by their start
+    "humtune-machines": ("each machine with its trials", "", False),
+    "humtune-best": ("the best of each machine", f"tags.`{runs.BEST}` = 'true'", True),
+    "humtune-trials": ("all trials, the best first", f"tags.`{runs.TRIAL}` LIKE '%'", True),
 }
 _PLAIN_VIEW = {  # what MLflow wants to be told beside
     "startTime": "ALL",
@@ -75,21 +76,29 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
         cells = (best.named, best.record.best_score, best.figure) if best else (MISSING,) * 3
         rows.append([machine, *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
-    ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _) in _VIEWS.items())
-    rest = (
-        f"{symbol} is read on the clips that chose, so it is too high. A machine's run has the whole table."
-    )
-    return f"Best trials by {symbol}: {first or MISSING}\n\n{table}\n\n{rest} As lists: {ways}.\n\n{OURS}"
+    ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
+    rest = f"{symbol} is of the clips that chose, so it is too high. A machine's run has the whole table."
+    return _signed(f"Best trials by {symbol}: {first or MISSING}\n\n{table}\n\n{rest} As lists: {ways}.")
 
 
-def views(symbol: str) -> dict[str, str]:
-    """The tags that hold the lists of runs which a search's page leads to, with few and telling columns."""
-    columns = ["attributes.`Duration`", f"metrics.`{symbol}`"]
-    columns += [f"tags.`{name}`" for name in ("score_type", "searched", "state")]
-    state = {"orderByKey": f"metrics.`{symbol}`", "orderByAsc": False, "selectedColumns": columns}
+def views(figure: str) -> dict[str, str]:
+    """The tags that hold the lists of runs which a search's page leads to, with few and telling columns.
+
+    `figure` is the metric that trials are judged by.
+    """
+    tags = [f"tags.`{name}`" for name in ("score_type", "searched", "state")]
+    columns = ["attributes.`Duration`", f"metrics.`{figure}`", *tags]
     return {
-        f"mlflow.sharedViewState.{key}": json.dumps(_PLAIN_VIEW | state | {"searchFilter": wanted})
-        for key, (_, wanted) in _VIEWS.items()
+        f"mlflow.sharedViewState.{key}": json.dumps(
+            _PLAIN_VIEW
+            | {
+                "selectedColumns": columns,
+                "searchFilter": wanted,
+                "orderByKey": f"metrics.`{figure}`" if best_first else "attributes.start_time",
+                "orderByAsc": not best_first,
+            }
+        )
+        for key, (_, wanted, best_first) in _VIEWS.items()
     }
 
 
@@ -113,15 +122,20 @@ def machine_page(
     ]
     if over:
         row = machine_row(measure(ledger, record.machine))
-        cells = {name: show(row) for name, show in fields([row]).items()}
-        cells |= {name: f"**{cells[name]}**" for name in headline([row])}
+        cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
+        cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
         text += [to_markdown(["", record.id], cells.items()), "", *SHORT_LEGEND[:2], ""]
     else:
         text += [f"The table follows when its trials have ended; before: `humtune report {ledger.name}`.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
-    return "\n".join([*text, "", OURS])
+    return _signed("\n".join(text))
 
 
 def may_write(shown: str) -> bool:
     """Whether a description is ours to change: there is none, or it says so."""
     return not shown or OURS in shown
+
+
+def _signed(text: str) -> str:
+    """A text that says that it is ours, no longer than MLflow takes."""
+    return f"{text[: runs.LONGEST - len(OURS) - 2]}\n\n{OURS}"

@@ -24,7 +24,7 @@ BEST = "humtune.best"
 TOLD = "humtune.told"  # digest of the trials that a machine's description is about
 
 _FORMAT = 1  # of what this file makes out of a record: raise it, and every run is brought up to date
-_LONGEST = 5000  # characters of a tag that every MLflow store takes
+LONGEST = 5000  # characters of a tag that every MLflow store takes
 
 
 Identity = tuple[str, str, int, int]
@@ -83,10 +83,10 @@ def params(config: TrialConfig) -> dict[str, str]:
 def tags(record: TrialRecord) -> dict[str, str]:
     """What is known of a trial beside its configuration; `searched` is what the sampler chose."""
     return {
-        "searched": ", ".join(f"{name}={_text(value)}" for name, value in record.params.items())[:_LONGEST],
+        "searched": ", ".join(f"{name}={_text(value)}" for name, value in record.params.items())[:LONGEST],
         "origin": record.origin,
         "state": record.state.value,
-        "reason": (record.reason or "")[:_LONGEST],
+        "reason": (record.reason or "")[:LONGEST],
         "judged_by": record.judged_by,
         "score_type": record.best_score if record.judged else "",
         "data_hash": record.data_hash,

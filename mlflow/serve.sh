@@ -52,5 +52,7 @@ export MLFLOW_HOST=${MLFLOW_HOST:-127.0.0.1} MLFLOW_PORT MLFLOW_WORKERS=${MLFLOW
 export MLFLOW_ARTIFACTS_DESTINATION=$artifacts MLFLOW_SERVE_ARTIFACTS=true
 export MLFLOW_FLASK_SERVER_SECRET_KEY=${MLFLOW_FLASK_SERVER_SECRET_KEY:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false} MLFLOW_DISABLE_TELEMETRY=true
+# A batch of metrics holds two connections at once: with few of them, several searches would wait for each other.
+export MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=${MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW:-25}
 unset MLFLOW_ADMIN_PASSWORD MLFLOW_TRACKING_URI
 exec mlflow server --app-name basic-auth

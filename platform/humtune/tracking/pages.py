@@ -106,20 +106,14 @@ def _view_link(experiment: str, key: str) -> str:
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
-def machine_page(
-    ledger: Ledger, best: Best, records: Sequence[TrialRecord], *, pictures: Sequence[str], over: bool
-) -> str:
+def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> str:
     """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
 
-    `records` are those of the trials that ended, `pictures` files in the best one's artifacts. A HumtuneError
-    says which stored scores are missing.
+    `pictures` are files in the best one's artifacts. A HumtuneError says which stored scores are missing.
     """
     record = best.record
-    text = [
-        f"{best.named} is the best of {record.machine}: {record.symbol} {best.figure} % with "
-        f"{record.best_score}. Trials: {counted(records)}.",
-        "",
-    ]
+    figure = f"{record.symbol} {best.figure} % with {record.best_score}"
+    text = [f"{best.named} is the best of {record.machine}: {figure}.", ""]
     if over:
         row = machine_row(measure(ledger, record.machine))
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}

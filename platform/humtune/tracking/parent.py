@@ -157,10 +157,9 @@ def tell(
     if told == parent.told:
         return parent
     if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
-        records = [result.record for result in results]
         pictures = _picture_names(ledger.clips(best.record.machine)) if parent.shown else ()
         try:
-            text = pages.machine_page(ledger, best, records, pictures=pictures, over=over)
+            text = pages.machine_page(ledger, best, pictures=pictures, over=over)
         except HumtuneError:
             return parent
         tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})

@@ -274,7 +274,7 @@ def histories(record: TrialRecord) -> dict[str, list[tuple[int, int, str]]]:
     for epoch in record.epochs:
         for key, value in epoch.metrics.items():
             expected.setdefault(key, []).append((epoch.epoch, round(epoch.ended * 1000), repr(value)))
-    if record.state == TrialState.COMPLETE:
+    if record.judged and record.state != TrialState.RUNNING:
         last = record.epochs[-1]
         finals = {"omega": record.objective, **{f"omega_{k}": v for k, v in record.omega.items()}}
         for key, value in finals.items():

@@ -150,7 +150,7 @@ class Killed(BaseException):
 
 
 WRITES = ("create_experiment", "create_run", "log_batch", "log_metric", "set_terminated", "update_run")
-WRITES += ("set_tag", "delete_tag", "delete_run", "log_artifacts")
+WRITES += ("set_tag", "set_experiment_tag", "delete_tag", "delete_run", "log_artifacts")
 
 
 def kill_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
@@ -173,6 +173,35 @@ def kill_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]
     for name in WRITES:
         monkeypatch.setattr(MlflowClient, name, deadly(getattr(MlflowClient, name)))
     return lambda: made
+
+
+def test_a_finished_trial_costs_three_calls(
+    small: Ledger, uri: str, record: Make, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker(small, uri=uri)
+    write(small, record("fan", 0, omega=0.9))
+    tracker.sync()
+    write(small, record("fan", 1, omega=0.5, epochs=50, metrics=10))
+    made = kill_after(1000, monkeypatch)
+    tracker.sync()
+    assert made() == 4  # the search's page, which counts the trials, is the fourth
+
+
+def test_what_a_tracker_wrote_it_does_not_read_again(
+    small: Ledger, uri: str, record: Make, write: Write, same: Same
+) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(small, uri=uri)
+    write(small, record("fan", 0, state=TrialState.RUNNING, epochs=1))
+    tracker.sync()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "get_metric_history", None)
+        made = kill_after(1000, patch)
+        write(small, record("fan", 0, state=TrialState.RUNNING, epochs=2))
+        tracker.sync()
+    assert made() == 1
+    same(uri, small)
 
 
 def test_the_same_call_mends_a_sync_that_was_killed_after_any_write(

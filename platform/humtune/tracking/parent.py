@@ -1,15 +1,16 @@
 """One machine's run in MLflow: the parent of its trials, which shows the best of them."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from humtune.errors import DamagedScores
+from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import labelled
 from humtune.ledger import CONFIRM, Ledger, Objective, Plan, TrialRecord, TrialState
-from humtune.tracking import runs
+from humtune.sounds.table import ClipTable
+from humtune.tracking import pages, runs
 from humtune.tracking.child import tag
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ class Parent:
     status: str
     ended: int | None = None  # milliseconds since 1970
     shown: str = ""  # digest of the best trial that it shows
+    told: str = ""  # mark of the trials that its description is about
 
     @classmethod
     def of(cls, run: "Run") -> Self:
         """As MLflow tells it."""
         info = run.info
-        return cls(info.run_id, info.status, info.end_time, run.data.tags.get(runs.DIGEST, ""))
+        tags = run.data.tags
+        return cls(
+            info.run_id, info.status, info.end_time, tags.get(runs.DIGEST, ""), tags.get(runs.TOLD, "")
+        )
 
 
 def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: str) -> Parent:
@@ -77,9 +82,17 @@ def best_of(results: Sequence[Result]) -> Result | None:
 
 
 def show(
-    client: "MlflowClient", ledger: Ledger, parent: Parent, *, best: Result, results: Sequence[Result]
+    client: "MlflowClient",
+    ledger: Ledger,
+    parent: Parent,
+    *,
+    best: Result,
+    run_id: str,
+    results: Sequence[Result],
 ) -> Parent:
-    """Put the best trial's configuration, pictures and Ω on its machine's run; the tags come last.
+    """Put the best trial's configuration, pictures and Ω on its own run and on its machine's.
+
+    The machine's run has them in `best/`; its tags come last.
 
     A trial without stored scores gives no pictures; it is then shown again by the next sync.
     """
@@ -90,6 +103,7 @@ def show(
         (Path(folder) / "config.json").write_text(record.config.model_dump_json(indent=1))
         for name, data in pictures.items():
             (Path(folder) / name).write_bytes(data)
+        client.log_artifacts(run_id, folder)
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
     shown = best.digest if pictures else ""
@@ -105,13 +119,17 @@ def _pictures(ledger: Ledger, record: TrialRecord, score: str) -> dict[str, byte
         scores = ledger.scores(record.id, score)
     except (FileNotFoundError, DamagedScores):
         return {}
-    clips, title = ledger.clips(record.machine), f"{record.id}, {score}"
-    if not labelled(clips):
-        return {"probes.png": probe_histogram(scores, clips, title=title)}
-    return {
-        "scores.png": score_histogram(scores, clips, title=title),
-        "roc.png": roc_curves(scores, clips, title=title),
+    draw: dict[str, Callable[..., bytes]] = {
+        "probes.png": probe_histogram,
+        "scores.png": score_histogram,
+        "roc.png": roc_curves,
     }
+    clips, title = ledger.clips(record.machine), f"{record.id}, {score}"
+    return {name: draw[name](scores, clips, title=title) for name in _picture_names(clips)}
+
+
+def _picture_names(clips: ClipTable) -> tuple[str, ...]:
+    return ("scores.png", "roc.png") if labelled(clips) else ("probes.png",)
 
 
 def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result], trials: int) -> Parent:
@@ -124,6 +142,28 @@ def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result],
     if (parent.status, parent.ended) != ("FINISHED", ended):
         client.set_terminated(parent.run_id, "FINISHED", end_time=ended)
     return replace(parent, status="FINISHED", ended=ended)
+
+
+def tell(
+    client: "MlflowClient", ledger: Ledger, parent: Parent, *, best: pages.Best, results: Sequence[Result]
+) -> Parent:
+    """Describe a machine: its best trial, and the table when all its trials have ended.
+
+    What a person wrote in its place stays. Where scores are missing, the next call tries again.
+    """
+    over = parent.status == "FINISHED"
+    trials = sorted(result.digest for result in results) if over else []
+    told = runs.mark(f"{best.run_id} {parent.shown} {trials}")
+    if told == parent.told:
+        return parent
+    if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
+        pictures = _picture_names(ledger.clips(best.record.machine)) if parent.shown else ()
+        try:
+            text = pages.machine_page(ledger, best, pictures=pictures, over=over)
+        except HumtuneError:
+            return parent
+        tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
+    return replace(parent, told=told)
 
 
 def _log_rise(client: "MlflowClient", run_id: str, results: Sequence[Result]) -> None:

@@ -21,9 +21,10 @@ SEARCH = "humtune.search"
 CREATED = "humtune.created"  # tells a search from an earlier one of the same name
 DIGEST = "humtune.digest"  # of the record that the run is level with; written last
 BEST = "humtune.best"
+TOLD = "humtune.told"  # digest of the trials that a machine's description is about
 
 _FORMAT = 1  # of what this file makes out of a record: raise it, and every run is brought up to date
-_LONGEST = 5000  # characters of a tag that every MLflow store takes
+LONGEST = 5000  # characters of a tag that every MLflow store takes
 
 
 Identity = tuple[str, str, int, int]
@@ -55,7 +56,12 @@ def ended(record: TrialRecord) -> int:
 
 def digest(record: TrialRecord) -> str:
     """A short mark of everything that the record says."""
-    return hashlib.sha256(f"{_FORMAT} {record.model_dump_json()}".encode()).hexdigest()[:16]
+    return mark(record.model_dump_json())
+
+
+def mark(text: str) -> str:
+    """A short mark of a text, another one for each format of what is written."""
+    return hashlib.sha256(f"{_FORMAT} {text}".encode()).hexdigest()[:16]
 
 
 def lookup_tags(plan: Plan, machine: str) -> dict[str, str]:
@@ -77,10 +83,10 @@ def params(config: TrialConfig) -> dict[str, str]:
 def tags(record: TrialRecord) -> dict[str, str]:
     """What is known of a trial beside its configuration; `searched` is what the sampler chose."""
     return {
-        "searched": ", ".join(f"{name}={_text(value)}" for name, value in record.params.items())[:_LONGEST],
+        "searched": ", ".join(f"{name}={_text(value)}" for name, value in record.params.items())[:LONGEST],
         "origin": record.origin,
         "state": record.state.value,
-        "reason": (record.reason or "")[:_LONGEST],
+        "reason": (record.reason or "")[:LONGEST],
         "judged_by": record.judged_by,
         "score_type": record.best_score if record.judged else "",
         "data_hash": record.data_hash,

@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, machine_of
-from humtune.tracking import runs
-from humtune.tracking.child import level_child
-from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show
-from humtune.tracking.place import artifact_place, complaint, connect, exclusive, tracking_uri
+from humtune.sounds.parallel import in_order
+from humtune.tracking import pages, runs
+from humtune.tracking.child import Said, level_child
+from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show, tell
+from humtune.tracking.place import artifact_place, complaint, connect, exclusive, is_server, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,6 +21,7 @@ Progress = Callable[[Sequence[str]], Iterable[str]]  # passes the trials on, and
 
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_WRITERS = 4  # trials on their way to a server at a time; a database file takes one writer
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class _Child:
     run_id: str
     digest: str  # of the record that the run is level with
     best: bool = False
+    said: Said | None = None  # of a trial that ran when we wrote the run
+
+
+class _Levelled(NamedTuple):
+    """A trial whose run is level with its record."""
+
+    record: TrialRecord
+    child: _Child
+    outcome: Literal["created", "updated", "unchanged"]
 
 
 class Tracker:
@@ -49,6 +61,7 @@ class Tracker:
     def _forget(self) -> None:
         self._client: MlflowClient | None = None
         self._experiment = ""
+        self._page = ""  # the experiment's description
         self._parents: dict[str, Parent] = {}
         self._children: dict[str, _Child] = {}
         self._ended: dict[str, Result] = {}  # trials that ended and whose runs are level
@@ -75,11 +88,14 @@ class Tracker:
         open_trials = [trial for trial in trials if trial not in self._ended]
         self._look_up(client, plan, open_trials)
         done = Counter(unchanged=len(trials) - len(open_trials))
-        for trial in progress(open_trials):
-            if record := self._ledger.find(trial):
-                done[self._level(client, plan, record)] += 1
-        for machine in plan.machines:
-            self._level_parent(client, machine, trials=plan.quota(machine))
+        level = partial(self._level, client, plan)
+        levelled = in_order(level, open_trials, workers=_WRITERS if is_server(self.uri) else 1)
+        for _, trial in zip(progress(open_trials), levelled, strict=True):
+            if trial:
+                self._remember(trial)
+                done[trial.outcome] += 1
+        told = [self._level_parent(client, m, trials=plan.quota(m)) for m in plan.machines]
+        self._describe(client, told)
         return Synced(**done)
 
     def _trials(self) -> list[str]:
@@ -126,33 +142,62 @@ class Tracker:
         else:
             self._children[tags[runs.TRIAL]] = child
 
-    def _level(self, client: "MlflowClient", plan: Plan, record: TrialRecord) -> str:
-        """Bring one trial's run up to date; says whether it was created, updated or left unchanged."""
-        child, digest = self._children.get(record.id), runs.digest(record)
-        outcome = "created" if child is None else "updated" if child.digest != digest else "unchanged"
-        if outcome != "unchanged":
-            tags = runs.lookup_tags(plan, record.machine) | {
-                runs.TRIAL: record.id,
-                _PARENT: self._parents[record.machine].run_id,
-            }
-            run_id = level_child(
-                client, self._experiment, record, run_id=child.run_id if child else None, tags=tags
-            )
-            is_best = child is not None and child.best and child.run_id == run_id
-            self._children[record.id] = _Child(run_id, digest, best=is_best)
-        self._sent[record.id] = digest
+    def _level(self, client: "MlflowClient", plan: Plan, trial: str) -> _Levelled | None:
+        """Bring one trial's run up to date, in any thread; None where there is no record yet."""
+        record = self._ledger.find(trial)
+        if record is None:
+            return None
+        child, digest = self._children.get(trial), runs.digest(record)
+        if child is not None and child.digest == digest:
+            return _Levelled(record, child, "unchanged")
+        tags = runs.lookup_tags(plan, record.machine) | {
+            runs.TRIAL: trial,
+            _PARENT: self._parents[record.machine].run_id,
+        }
+        known = child.run_id if child else None
+        said = child.said if child else None
+        run_id, said = level_child(client, self._experiment, record, run_id=known, said=said, tags=tags)
+        is_best = child is not None and child.best and child.run_id == run_id
+        now = _Child(run_id, digest, is_best, said if record.state == TrialState.RUNNING else None)
+        return _Levelled(record, now, "updated" if child else "created")
+
+    def _remember(self, levelled: _Levelled) -> None:
+        record, child, _ = levelled
+        self._children[record.id], self._sent[record.id] = child, child.digest
         if record.state != TrialState.RUNNING:
             self._ended[record.id] = Result.of(record)
-        return outcome
 
-    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> None:
+    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> pages.MachineTold:
+        """Bring a machine's run up to date; what there is to tell of the machine."""
         parent = self._parents[machine]
         results = [result for result in self._ended.values() if result.machine == machine]
+        records = [result.record for result in results]
         best = best_of(results)
         if best and not (best.digest == parent.shown and self._children[best.trial].best):
             self._crown(client, machine, best.trial)
-            parent = show(client, self._ledger, parent, best=best, results=results)
-        self._parents[machine] = settle(client, parent, results=results, trials=trials)
+            run_id = self._children[best.trial].run_id
+            parent = show(client, self._ledger, parent, best=best, run_id=run_id, results=results)
+        parent = settle(client, parent, results=results, trials=trials)
+        named = None
+        if best:
+            named = pages.Best(best.record, self._experiment, self._children[best.trial].run_id)
+            parent = tell(client, self._ledger, parent, best=named, results=results)
+        self._parents[machine] = parent
+        return pages.MachineTold(machine, named, records)
+
+    def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineTold]) -> None:
+        """Tell on the experiment's page what there is; what a person wrote there stays."""
+        text = pages.search_page(self._experiment, machines)
+        if text == self._page:
+            return
+        held = client.get_experiment(self._experiment).tags
+        wanted = pages.views(next((told.best.record.judged_by for told in machines if told.best), "omega"))
+        if pages.may_write(held.get(pages.NOTE, "")):
+            wanted[pages.NOTE] = text
+        for key, value in wanted.items():
+            if held.get(key) != value:
+                client.set_experiment_tag(self._experiment, key, value)
+        self._page = text
 
     def _crown(self, client: "MlflowClient", machine: str, best: str) -> None:
         """Leave the tag of the best on one run of the machine alone."""

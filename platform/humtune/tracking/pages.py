@@ -1,0 +1,135 @@
+"""What MLflow says in words of a search and of each machine: the best trials, the way to them, the table."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.report.best import measure
+from humtune.report.columns import SHORT_LEGEND, fields, headline
+from humtune.report.rows import machine_row
+from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.tracking import runs
+
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
+_VIEWS = {  # title, filter and whether the best come first, by key; MLflow nests runs only by their start
+    "humtune-machines": ("each machine with its trials", "", False),
+    "humtune-best": ("the best of each machine", f"tags.`{runs.BEST}` = 'true'", True),
+    "humtune-trials": ("all trials, the best first", f"tags.`{runs.TRIAL}` LIKE '%'", True),
+}
+_PLAIN_VIEW = {  # what MLflow wants to be told beside
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "datasetsFilter": [],
+    "modelVersionFilter": "All Runs",
+    "runsExpanded": {},
+    "runsPinned": [],
+    "runsHidden": [],
+    "viewMaximized": True,
+}
+OURS = "*humtune keeps this text up to date; without this line it is yours.*"
+
+
+class Best(NamedTuple):
+    """A machine's best trial, and where MLflow has it."""
+
+    record: TrialRecord  # its best score type is the one to use
+    experiment: str
+    run_id: str
+
+    @property
+    def named(self) -> str:
+        """The trial's name, which leads to it from any page of the same MLflow."""
+        return f"[{self.record.id}](#/experiments/{self.experiment}/runs/{self.run_id})"
+
+    @property
+    def figure(self) -> str:
+        """What it is judged by, in percent."""
+        return percent(self.record.objective)
+
+
+class MachineTold(NamedTuple):
+    """A machine as the search's page tells of it."""
+
+    machine: str
+    best: Best | None
+    records: Sequence[TrialRecord]  # of trials that ended
+
+
+def counted(records: Iterable[TrialRecord]) -> str:
+    """How many trials ended in which way: 7 complete, 3 pruned, 1 failed."""
+    found = Counter(record.state for record in records)
+    kinds = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
+    return ", ".join(f"{found[kind]} {kind.value}" for kind in kinds if found[kind])
+
+
+def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
+    """Every machine's best trial, and the way to it.
+
+    MLflow shows the first line alone until it is unfolded: that leads to each machine's best.
+    """
+    symbol = next((told.best.record.symbol for told in machines if told.best), "Ω")
+    first = " · ".join(f"{told.best.named} {told.best.figure}" for told in machines if told.best)
+    rows = []
+    for machine, best, records in machines:
+        cells = (best.named, best.record.best_score, best.figure) if best else (MISSING,) * 3
+        rows.append([machine, *cells, counted(records)])
+    table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
+    ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
+    rest = f"{symbol} is of the clips that chose, so it is too high. A machine's run has the whole table."
+    return _signed(f"Best trials by {symbol}: {first or MISSING}\n\n{table}\n\n{rest} As lists: {ways}.")
+
+
+def views(figure: str) -> dict[str, str]:
+    """The tags that hold the lists of runs which a search's page leads to, with few and telling columns.
+
+    `figure` is the metric that trials are judged by.
+    """
+    tags = [f"tags.`{name}`" for name in ("score_type", "searched", "state")]
+    columns = ["attributes.`Duration`", f"metrics.`{figure}`", *tags]
+    return {
+        f"mlflow.sharedViewState.{key}": json.dumps(
+            _PLAIN_VIEW
+            | {
+                "selectedColumns": columns,
+                "searchFilter": wanted,
+                "orderByKey": f"metrics.`{figure}`" if best_first else "attributes.start_time",
+                "orderByAsc": not best_first,
+            }
+        )
+        for key, (_, wanted, best_first) in _VIEWS.items()
+    }
+
+
+def _view_link(experiment: str, key: str) -> str:
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key}"
+
+
+def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> str:
+    """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
+
+    `pictures` are files in the best one's artifacts. A HumtuneError says which stored scores are missing.
+    """
+    record = best.record
+    figure = f"{record.symbol} {best.figure} % with {record.best_score}"
+    text = [f"{best.named} is the best of {record.machine}: {figure}.", ""]
+    if over:
+        row = machine_row(measure(ledger, record.machine))
+        cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
+        cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
+        text += [to_markdown(["", record.id], cells.items()), "", *SHORT_LEGEND[:2], ""]
+    else:
+        text += [f"The table follows when its trials have ended; before: `humtune report {ledger.name}`.", ""]
+    text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
+    return _signed("\n".join(text))
+
+
+def may_write(shown: str) -> bool:
+    """Whether a description is ours to change: there is none, or it says so."""
+    return not shown or OURS in shown
+
+
+def _signed(text: str) -> str:
+    """A text that says that it is ours, no longer than MLflow takes."""
+    return f"{text[: runs.LONGEST - len(OURS) - 2]}\n\n{OURS}"

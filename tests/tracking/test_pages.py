@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.tracking import Tracker, sync
+from humtune.tracking.place import connect
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sketches")]
+
+Make = Callable[..., TrialRecord]
+Write = Callable[[Ledger, TrialRecord], TrialRecord]
+Named = Callable[[str], dict[str, Any]]
+
+NOTE = "mlflow.note.content"
+
+
+def page(uri: str) -> str:
+    """The experiment's description."""
+    return str(connect(uri).get_experiment_by_name("hums").tags[NOTE])
+
+
+def test_a_page_that_a_person_wrote_stays(
+    small: Ledger, uri: str, record: Make, write: Write, named: Named
+) -> None:
+    write(small, record("fan", 0, omega=0.6))
+    sync(small, uri=uri)
+    client, fan = connect(uri), named(uri)["fan"]["info"]
+    client.set_tag(fan["run_id"], NOTE, "mine")
+    client.set_experiment_tag(fan["experiment_id"], NOTE, "mine too")
+    write(small, record("fan", 1, omega=0.7))
+    sync(small, uri=uri)
+    assert named(uri)["fan"]["tags"][NOTE] == "mine"
+    assert page(uri) == "mine too"
+
+
+def test_the_first_line_of_a_search_leads_to_the_best_of_each_machine(
+    ledger: Ledger, uri: str, named: Named
+) -> None:
+    sync(ledger, uri=uri)
+    runs, first = named(uri), page(uri).splitlines()[0]
+    for trial in ("fan-00000", "valve-00000"):
+        info = runs[trial]["info"]
+        link = f"#/experiments/{info['experiment_id']}/runs/{info['run_id']}"
+        assert f"[{trial}]({link}) {100 * ledger.read(trial).objective:.1f}" in first
+    assert "1 complete, 1 pruned, 1 failed" in page(uri)
+
+
+def test_nothing_found_yet_is_said_so(small: Ledger, uri: str, named: Named) -> None:
+    sync(small, uri=uri)
+    assert page(uri).startswith("Best trials by Ω: –\n")
+    assert NOTE not in named(uri)["fan"]["tags"]
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_machine_has_its_part_of_the_table_when_all_its_trials_have_ended(
+    small: Ledger, uri: str, record: Make, write: Write, named: Named, remembers: bool
+) -> None:
+    tracker = Tracker(small, uri=uri)
+    for number in range(3):
+        write(small, record("fan", number, omega=0.6))
+    tracker.sync()
+    before = named(uri)["fan"]["tags"][NOTE]
+    assert "humtune report hums" in before
+    assert "Ω cross-fitted" not in before
+    write(small, record("fan", 3, state=TrialState.PRUNED, epochs=1))
+    (tracker if remembers else Tracker(small, uri=uri)).sync()
+    told, best = named(uri)["fan"]["tags"][NOTE], named(uri)["fan-00000"]["info"]["run_id"]
+    assert "| trials | 3+1+0 |" in told
+    assert "| Ω cross-fitted | **" in told
+    assert f"![roc.png](get-artifact?path=roc.png&run_uuid={best})" in told
+
+
+def test_missing_scores_leave_the_machine_without_its_table_until_they_are_there(
+    small: Ledger, uri: str, record: Make, write: Write, named: Named
+) -> None:
+    for number in range(4):
+        write(small, record("fan", number, omega=0.6))
+    kept = small.storage.read(small.file("fan-00002", "scores/nll.npy"))
+    small.storage.delete(small.file("fan-00002", "scores/nll.npy"))
+    tracker = Tracker(small, uri=uri)
+    tracker.sync()
+    assert NOTE not in named(uri)["fan"]["tags"]
+    small.storage.write(small.file("fan-00002", "scores/nll.npy"), kept)
+    tracker.sync()
+    assert "| trials | 4+0+0 |" in named(uri)["fan"]["tags"][NOTE]

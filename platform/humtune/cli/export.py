@@ -10,6 +10,7 @@ from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 
 if TYPE_CHECKING:
     from humtune.export.search import Exports
+    from humtune.ledger import Ledger
 
 
 def export(
@@ -22,6 +23,9 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
+    register: Annotated[
+        bool, typer.Option(help="Also in MLflow's registry, as SEARCH-MACHINE; the better one is champion.")
+    ] = True,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
@@ -40,7 +44,24 @@ def export(
         ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate, ensemble=ensemble
     )
     _print(exports, out)
-    raise typer.Exit(1 if exports.failed else 0)
+    complete = _register(ledger, exports) if register else True
+    raise typer.Exit(0 if complete and not exports.failed else 1)
+
+
+def _register(ledger: "Ledger", exports: "Exports") -> bool:
+    """Put the models into MLflow's registry and say what became of each; whether all are in it."""
+    from humtune.errors import HumtuneError
+    from humtune.sounds.parallel import tracked
+    from humtune.tracking.registry import register
+
+    models, complete = exports.models, True
+    for model in tracked(models, total=len(models), title="registering"):
+        try:
+            typer.echo(str(register(ledger, model.folder, model.scores)))
+        except HumtuneError as error:
+            complete = False
+            typer.echo(f"{model.info.machine}: not registered: {error}", err=True)
+    return complete
 
 
 def _print(exports: "Exports", out: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.evaluation.calibration import threshold_from
+from humtune.evaluation.cells import Array
 from humtune.export.alarms import Alarms, count_alarms
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
@@ -25,7 +26,7 @@ from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import Role
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exported:
     """A machine's model, as it lies in its folder."""
 
@@ -34,6 +35,7 @@ class Exported:
     alarms: tuple[Alarms, ...]
     cost: Cost
     parity: float  # largest difference to the detectors, in the spread of the scores
+    scores: Array  # [N], of the ledger's scored clips
     left_out: str | None  # a sentence about a better trial that can't be exported
 
 
@@ -77,7 +79,7 @@ def build_model(
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
     )
     cost = measure_cost(scorer, graph)
-    exported = Exported(folder, info, tuple(alarms), cost, parity, plan.left_out)
+    exported = Exported(folder, info, tuple(alarms), cost, parity, scores, plan.left_out)
     costs = {"this model": cost}
     if beside is not None:
         other = export_onnx(beside.members, _metadata(info))

@@ -1,12 +1,12 @@
 """The model card: what an exported model is, how good it is, and how to run it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.alarms import Alarms
 from humtune.export.blueprint import Blueprint
-from humtune.export.cost import SECONDS, Cost
+from humtune.export.cost import SECONDS, Beside
 from humtune.export.story import ensemble_story, markdown, trial_story
 from humtune.ledger import Plan
 from humtune.report.sheet import percent
@@ -85,12 +85,12 @@ def model_card(
     info: ModelInfo,
     plan: Blueprint,
     alarms: Sequence[Alarms],
-    costs: Mapping[str, Cost],
+    costs: Sequence[Beside],
     *,
     ledger: Plan,
     parity: float,
 ) -> str:
-    """The card as Markdown; figures in percent, `costs` by the name of the model that they are of."""
+    """The card as Markdown; figures in percent, `costs` of this model and of others."""
     measured = plan.measured
     story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
     return _CARD.format(
@@ -114,9 +114,12 @@ def model_card(
     )
 
 
-def _costs(costs: Mapping[str, Cost]) -> str:
-    header = ("", "MB", f"ms a clip of {SECONDS:g} s")
-    rows = ((name, f"{c.size / 1e6:.2f}", f"{1e3 * c.seconds:.1f}") for name, c in costs.items())
+def _costs(costs: Sequence[Beside]) -> str:
+    header = ("", "MB", f"ms a clip of {SECONDS:g} s", "Ω on the labelled dev clips, %")
+    rows = (
+        (of.name, f"{of.cost.size / 1e6:.2f}", f"{1e3 * of.cost.seconds:.1f}", percent(of.omega))
+        for of in costs
+    )
     return markdown(header, rows)
 
 

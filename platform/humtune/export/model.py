@@ -1,6 +1,6 @@
 """One ready-to-run model per machine: a folder of graph, settings and card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +14,14 @@ from humtune.evaluation.cells import Array
 from humtune.export.alarms import Alarms, count_alarms
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
-from humtune.export.cost import Cost, measure_cost
+from humtune.export.cost import Beside, Cost, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.export.parity import CLIPS, check_parity
 from humtune.ledger import Ledger
-from humtune.report.best import Measured
+from humtune.report.html import to_html
 from humtune.report.rows import machine_row
-from humtune.runtime.info import CARD, INFO, MODEL, ModelInfo
+from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, ModelInfo
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import Role
 
@@ -40,17 +40,9 @@ class Exported:
 
 
 def build_model(
-    ledger: Ledger,
-    plan: Blueprint,
-    folder: Path,
-    *,
-    false_alarms: float,
-    beside: Blueprint | None = None,
-) -> tuple[Exported, dict[str, bytes]]:
-    """A machine's model, checked against its detectors, and the files to write.
-
-    `beside`: a model whose size and time stand beside this one's on the card.
-    """
+    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float
+) -> tuple[Exported, bytes]:
+    """A machine's model, checked against its detectors, and its graph."""
     measured, scores = plan.measured, plan.scores
     clips, held_out = measured.clips, measured.clips.having(Role.HELD_OUT)
     threshold = threshold_from(scores[held_out], false_alarms=false_alarms)
@@ -58,13 +50,14 @@ def build_model(
     info = ModelInfo(
         machine=measured.machine,
         score_type=plan.score_type,
+        precision=plan.precision,
         threshold=threshold,
         sample_rate=SAMPLE_RATE,
         least_samples=least_samples(plan.members),
         search=ledger.name,
         trial=plan.name,
         configuration=plan.configuration,
-        figures=_figures(measured, alarms),
+        figures=_figures(plan, alarms),
         versions=_versions(),
     )
     graph = export_onnx(plan.members, _metadata(info))
@@ -79,21 +72,22 @@ def build_model(
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
     )
     cost = measure_cost(scorer, graph)
-    exported = Exported(folder, info, tuple(alarms), cost, parity, scores, plan.left_out)
-    costs = {"this model": cost}
-    if beside is not None:
-        other = export_onnx(beside.members, _metadata(info))
-        costs[f"the best single, {beside.name} {beside.score_type}"] = measure_cost(
-            Scorer(info, other), other
-        )
-    card = model_card(info, plan, alarms, costs, ledger=ledger.plan, parity=parity)
-    files = {MODEL: graph, INFO: info.model_dump_json(indent=1).encode(), CARD: card.encode()}
-    return exported, files
+    return Exported(folder, info, tuple(alarms), cost, parity, scores, plan.left_out), graph
 
 
-def _figures(measured: Measured, alarms: list[Alarms]) -> dict[str, float]:
-    row = vars(machine_row(measured))
-    kinds = ("omega_", "auc_", "pauc", "pseudo")
+def model_files(
+    model: Exported, graph: bytes, plan: Blueprint, ledger: Ledger, *, beside: Sequence[Beside] = ()
+) -> dict[str, bytes]:
+    """What lies in a model's folder; models `beside` it stand with it on its card."""
+    own = Beside("this model", model.cost, model.info.omega)
+    card = model_card(model.info, plan, model.alarms, [own, *beside], ledger=ledger.plan, parity=model.parity)
+    info = model.info.model_dump_json(indent=1)
+    return {MODEL: graph, INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
+
+
+def _figures(plan: Blueprint, alarms: list[Alarms]) -> dict[str, float]:
+    row = vars(machine_row(plan.measured))
+    kinds = ("omega_", "auc_", "pauc", *(["pseudo"] if plan.precision == FULL else []))
     figures = {k: float(v) for k, v in row.items() if k.startswith(kinds) and v is not None}
     for part in alarms:
         figures |= part.to_figures()

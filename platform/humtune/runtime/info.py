@@ -9,7 +9,8 @@ from humtune.config import Frozen
 from humtune.errors import UsageError
 from humtune.evaluation.calibration import Threshold
 
-MODEL, INFO, CARD = "model.onnx", "model.json", "README.md"  # the files of a model folder
+MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
+FULL, INT8 = "fp32", "int8"  # what a network computes in; the latter's folder lies in the former's
 FORMAT = 1  # counts the changes that an older reader can't follow
 
 
@@ -21,6 +22,7 @@ class ModelInfo(Frozen):
     format: int = FORMAT
     machine: str
     score_type: str
+    precision: str = FULL
     threshold: Threshold
     sample_rate: int = Field(gt=0, description="Hz")
     least_samples: int = Field(gt=0, description="one chunk; shorter recordings are repeated to it")
@@ -29,6 +31,11 @@ class ModelInfo(Frozen):
     configuration: dict[str, Any]
     figures: dict[str, float] = Field(description="fractions, 0…1")
     versions: dict[str, str]  # of humtune, torch, onnx, onnxruntime and the opset
+
+    @property
+    def omega(self) -> float | None:
+        """Official Ω on the labelled dev clips, 0…1; None without such clips."""
+        return self.figures.get("omega_select_official")
 
 
 def read_info(folder: Path) -> ModelInfo:

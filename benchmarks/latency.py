@@ -41,6 +41,7 @@ TABLE_2 = {  # slider is as ToyTrain, valve in the size of fan
     "fan": Spectrogram(n_fft=512, chunk_frames=256, n_mels=512),
     "gearbox": Spectrogram(n_fft=400, chunk_frames=400, n_mels=None),
 }
+WAYS = "eager", "fp32", "int8"
 SIDE = 1024  # of the matrices that tell a core's rate
 
 
@@ -182,7 +183,7 @@ def main() -> None:
         detector, twin = make_detectors(TABLE_2[machine], bank)
         for threads in map(int, words.threads.split(",")):
             found = measure(detector, twin, threads=threads, turns=words.turns)
-            limit, *others = (1e3 * found.limit, *(1e3 * found.seconds[way] for way in ways[1:]))
+            limit, *others = (1e3 * found.limit, *(1e3 * found.seconds[way] for way in WAYS))
             torched, full, small = others
             table.add_row(
                 f"{machine} {TABLE_2[machine].bins}×{TABLE_2[machine].chunk_frames}",

@@ -17,7 +17,7 @@ from humtune.export.card import model_card
 from humtune.export.cost import Beside, Cost, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
-from humtune.export.parity import CLIPS, check_parity
+from humtune.export.parity import CLIPS, INT8_TOLERANCE, TOLERANCE, check_parity
 from humtune.ledger import Ledger
 from humtune.report.html import to_html
 from humtune.report.rows import machine_row
@@ -70,6 +70,7 @@ def build_model(
         plan.bank.table.having(Role.HELD_OUT)[few],
         recorded=scores[held_out[few]],
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
+        tolerance=TOLERANCE if plan.precision == FULL else INT8_TOLERANCE,
     )
     cost = measure_cost(scorer, graph)
     return Exported(folder, info, tuple(alarms), cost, parity, scores, plan.left_out), graph

@@ -41,9 +41,9 @@ def export_search(
 
     With `ensemble` it is the model of the machine's ensemble; with `int8` a folder in it holds the same model
     with int8 networks, and stands after it. `false_alarm_rate` (0…1) is the share of held-out normal clips
-    that the threshold may flag. A machine that can't be exported does not keep the others from theirs. UsageError
-    for an unknown machine or a folder that holds something else; HumtuneError where no machine has a complete
-    trial, or an ensemble.
+    that the threshold may flag. A machine that can't be exported does not keep the others from theirs.
+    UsageError for an unknown machine or a folder that holds something else; HumtuneError where no machine has
+    a complete trial, or an ensemble.
     """
     wanted = _chosen(ledger, machines)
     if not 0 < false_alarm_rate < 1:

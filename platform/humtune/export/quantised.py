@@ -64,7 +64,7 @@ def in_int8(plan: Blueprint) -> Blueprint:
 def quantise(detector: Detector, bank: ClipBank) -> Detector:
     """A detector whose backbone is an int8 graph, with references and fusion of its own."""
     train = bank.table.having(Role.TRAIN)
-    few = train[np.unique(np.linspace(0, len(train) - 1, CALIBRATING).astype(np.intp))]
+    few = train[:: max(1, len(train) // CALIBRATING)][:CALIBRATING]
     network = _quantised(export_backbone(detector), _pictures(detector, bank, few))
     twin = Detector(detector.config, machine=detector.machine, classes=detector.classes)
     twin.load_state_dict(detector.state_dict())

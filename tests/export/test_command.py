@@ -9,6 +9,7 @@ from humtune.errors import UsageError
 from humtune.export.choice import exportable
 from humtune.report.best import best_trial
 from humtune.runtime.info import MODEL
+from humtune.tracking.registry import Registered
 
 
 @pytest.fixture
@@ -17,7 +18,8 @@ def run(ledger):
     app.command()(export)
 
     def run(*words, code=0):
-        result = CliRunner().invoke(app, [*map(str, words), "--storage", ledger.storage.uri])
+        storage = ["--storage", ledger.storage.uri]
+        result = CliRunner().invoke(app, ["--no-register", *map(str, words), *storage])
         assert result.exit_code == code, result.output
         return result
 
@@ -57,3 +59,24 @@ def test_an_ensemble_that_the_search_made_is_exported_by_its_name(run, ledger, t
     line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["fan"])
     assert line.split()[1:3] == ["fan-ensemble", "ensemble"]
     assert (tmp_path / "models" / "fan" / MODEL).stat().st_size > 0
+
+
+def test_what_became_of_a_model_in_the_registry_is_printed(run, ledger, tmp_path, monkeypatch):
+    asked = []
+
+    def register(ledger, folder, scores):
+        asked.append((ledger.name, folder, scores.shape))
+        return Registered("small-fan", "7", True, "the first one")
+
+    monkeypatch.setattr("humtune.tracking.registry.register", register)
+    out = tmp_path / "models"
+    assert "small-fan version 7, champion: the first one" in run("small", "--out", out, "--register").stdout
+    assert asked == [("small", out / "fan", (len(ledger.clips("fan")),))]
+
+
+def test_without_mlflow_the_models_are_there_and_the_exit_code_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = run("small", "--out", tmp_path / "models", "--register", code=1)
+    assert "fan: not registered: MLflow at http://127.0.0.1:9 does not answer" in result.stderr
+    assert (tmp_path / "models" / "fan" / MODEL).is_file()

@@ -170,9 +170,11 @@ def test_the_card_tells_members_and_what_they_cost_beside_the_best_single(case):
     rows = [
         line.split(" | ") for line in card.splitlines() if line.startswith(("| this model", "| the best"))
     ]
-    (_, size, time_), (_, size_alone, time_alone) = rows
+    (_, size, time_, _), (name, size_alone, time_alone, omega) = rows
     assert float(size) > float(size_alone) > 0
-    assert float(time_.strip(" |")) > float(time_alone.strip(" |")) > 0
+    assert float(time_) > float(time_alone) > 0
+    *_, trial, score = name.split()
+    assert omega.strip(" |") == f"{100 * case.ledger.read(trial).omega[score]:.1f}"
 
 
 def test_a_short_recording_is_repeated_to_the_longest_member(case, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import GammaTail, Standard
-from humtune.export.graph import Deployed, Member, least_samples
+from humtune.export.graph import Judge, Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.parity import member_scores
 from humtune.sounds.audio import to_waveform
@@ -76,7 +76,7 @@ def waves(noises):
 def test_a_member_without_reference_is_refused(make_detector, members):
     bare = make_detector(tiny(MEL)).without_reference()
     with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
-        Deployed([members[0], Member(bare, "cosine")])
+        Judge([members[0], Member(bare, "cosine")])
 
 
 def test_the_graph_is_the_weighted_sum_of_the_detectors(members, graph, waves, noises):

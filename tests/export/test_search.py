@@ -12,7 +12,7 @@ from humtune.export.alarms import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.report.best import best_trial, measure
-from humtune.runtime.info import CARD, INFO, MODEL, read_info
+from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform
 from humtune.sounds.table import Role
@@ -171,6 +171,13 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
         alarms, caught = (100 * figures[f"{name}_{key}"] for name in ("false_alarms", "caught"))
         normals = 8 if "dev" in where else 4  # clips a cell × sections
         assert f"| {where} | {normals} | {alarms:.1f} | {normals} | {caught:.1f} |" in card
+    true, false = (figures[f"{name}_dev_source"] for name in ("caught", "false_alarms"))
+    precision = f"{100 * true / (true + false):.1f}" if true + false else "–"
+    assert f" {100 * true:.1f} | {precision} |" in card
+    assert "It hears worst in section 0" in card
+    assert "No licence lies beside the recordings" in card
+    page = (folder / PAGE).read_text()
+    assert "<h2>How it fails</h2>" in page
     assert "at most 25.0% of" in card
     assert "of 2 complete ones (2 in all)" in card
     assert "| head.sigma2 | 0.02 |" in card
@@ -230,4 +237,4 @@ def test_exporting_again_replaces_the_model(ledger, tmp_path):
     export_search(ledger, tmp_path, machines=["fan"], false_alarm_rate=0.1)
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
-    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD}
+    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD, PAGE}

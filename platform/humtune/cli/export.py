@@ -10,6 +10,7 @@ from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 
 if TYPE_CHECKING:
     from humtune.export.search import Exports
+    from humtune.ledger import Ledger
 
 
 def export(
@@ -22,6 +23,12 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="The same in int8 too: smaller, faster; hears all clips once.")
+    ] = False,
+    register: Annotated[
+        bool, typer.Option(help="Also in MLflow's registry, as SEARCH-MACHINE; the better one is champion.")
+    ] = True,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
@@ -37,10 +44,28 @@ def export(
 
     wanted = [m.strip() for m in machines.split(",")] if machines else None
     exports = export_search(
-        ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate, ensemble=ensemble
+        ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate, ensemble=ensemble, int8=int8
     )
     _print(exports, out)
-    raise typer.Exit(1 if exports.failed else 0)
+    complete = _register(ledger, exports) if register else True
+    raise typer.Exit(0 if complete and not exports.failed else 1)
+
+
+def _register(ledger: "Ledger", exports: "Exports") -> bool:
+    """Put the models into MLflow's registry and say what became of each; whether all are in it."""
+    from humtune.errors import HumtuneError
+    from humtune.runtime.info import FULL
+    from humtune.sounds.parallel import tracked
+    from humtune.tracking.registry import register
+
+    models, complete = [m for m in exports.models if m.info.precision == FULL], True
+    for model in tracked(models, total=len(models), title="registering"):
+        try:
+            typer.echo(str(register(ledger, model.folder, model.scores)))
+        except HumtuneError as error:
+            complete = False
+            typer.echo(f"{model.info.machine}: not registered: {error}", err=True)
+    return complete
 
 
 def _print(exports: "Exports", out: Path) -> None:
@@ -52,7 +77,7 @@ def _print(exports: "Exports", out: Path) -> None:
 
     console, errors = Console(), Console(stderr=True)
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("machine", "trial", "score"):
+    for name in ("machine", "trial", "score", "net"):
         table.add_column(name, no_wrap=True)
     for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):
         table.add_column(column, justify="right")
@@ -63,6 +88,7 @@ def _print(exports: "Exports", out: Path) -> None:
             info.machine,
             info.trial,
             info.score_type,
+            info.precision,
             *map(percent, omegas),
             f"{info.threshold.value:.4g}",
             f"{model.cost.size / 1e6:.1f}",

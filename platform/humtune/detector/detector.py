@@ -35,7 +35,9 @@ class Detector(nn.Module):
         with torch.random.fork_rng(devices=[]):  # PyTorch's initialisers know no other generator
             torch.default_generator.manual_seed(config.seed)
             self.frontend = Frontend(spectrogram, SAMPLE_RATE)
-            self.backbone = MobileFaceNet(config.backbone, spectrogram.bins, spectrogram.chunk_frames)
+            self.backbone: nn.Module = MobileFaceNet(
+                config.backbone, spectrogram.bins, spectrogram.chunk_frames
+            )
             generator = torch.Generator().manual_seed(config.seed)
             self.head = make_head(config.head, embedding, len(classes), generator)
         self.backbone.to(memory_format=torch.channels_last)

@@ -1,6 +1,7 @@
 """Heads: what the features are trained towards. A head turns features into embeddings and a loss."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -34,6 +35,13 @@ class Embeddings:
         """The chosen chunks, by index or by mask."""
         chosen: dict[str, Any] = {name: None if v is None else v[rows] for name, v in vars(self).items()}
         return Embeddings(**chosen)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Embeddings"]) -> "Embeddings":
+        """The chunks of several, one after the other; all know the same of their chunks."""
+        columns = {name: [getattr(part, name) for part in parts] for name in vars(parts[0])}
+        joined: dict[str, Any] = {n: None if v[0] is None else torch.cat(v) for n, v in columns.items()}
+        return cls(**joined)
 
     def averaged(self) -> "Embeddings":
         """One embedding a clip: the means, and the variances, averaged over its five chunks."""

@@ -12,6 +12,7 @@ from humtune.export.choice import left_out_note
 from humtune.export.graph import Member
 from humtune.ledger import Ledger, TrialRecord
 from humtune.report.best import Measured
+from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 
@@ -28,6 +29,7 @@ class Blueprint:
     scores: Array  # [N], of the ledger's scored clips
     measured: Measured  # the figures of those scores
     ensemble: EnsembleRecord | None = None
+    precision: str = FULL  # of the networks
     left_out: str | None = None  # a sentence about a better trial that can't be exported
 
 

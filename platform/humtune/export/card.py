@@ -1,16 +1,18 @@
 """The model card: what an exported model is, how good it is, and how to run it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.blueprint import Blueprint
-from humtune.export.cost import SECONDS, Cost
+from humtune.export.cost import SECONDS, Beside
+from humtune.export.failures import failures
+from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
 from humtune.ledger import Plan
 from humtune.report.sheet import percent
 from humtune.runtime.evidence import Alarms
-from humtune.runtime.info import MODEL, ModelInfo
+from humtune.runtime.info import INT8, MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -21,21 +23,21 @@ Hears whether a {machine} sounds as it should. `{model}` maps a recording (mono,
 **{threshold:.6g}** counts as an anomaly.
 
 {origin} of the search `{search}`, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
-{onnxruntime}, opset {opset}).
+{onnxruntime}, opset {opset}).{int8}
 
 ## Run it
 
-In the folder above this one:
+In the folder that holds `{machine}`:
 
 ```
-humtune score {machine} recordings/ --out scores
+humtune score {place} recordings/ --out scores
 ```
 
 Without humtune:
 
 ```python
 import onnxruntime, soundfile
-session = onnxruntime.InferenceSession("{machine}/{model}")
+session = onnxruntime.InferenceSession("{place}/{model}")
 waveform, rate = soundfile.read("recording.wav", dtype="float32")  # mono, {rate} Hz, {least} samples or more
 score = session.run(None, {{"waveform": waveform}})[0]
 print(score, "anomaly" if score > {threshold!r} else "normal")
@@ -47,12 +49,18 @@ Recordings: `{data}`, content hash `{data_hash}`.
 
 {clips}
 
+{licence}
+
 ## How good it is
 
 {figures}
 
 Ω is the harmonic mean of AUC source, AUC target and pAUC (p = 0.1) over the sections, as DCASE Task 2 ranks.
 {selection}
+
+## How it fails
+
+{failures}
 
 ## Threshold
 
@@ -81,21 +89,35 @@ One clip at a time on one core of the computer that made it, other work there in
 """
 
 
+_PRECISION = """\
+Recall is the share of anomalies above the threshold; precision, the share of anomalies among all clips above
+it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
+
+_INT8 = """
+
+This is the model of the folder above in int8: its networks were quantised on training clips; reference
+embeddings, threshold and figures are its own, and scores of the two are not to be mixed. It is fast on
+processors that multiply bytes (x86 with VNNI, ARM with dot products). An x86 processor without VNNI may cut
+sums short: compare scores with those of another computer first."""
+
+
 def model_card(
     info: ModelInfo,
     plan: Blueprint,
     alarms: Sequence[Alarms],
-    costs: Mapping[str, Cost],
+    costs: Sequence[Beside],
     *,
     ledger: Plan,
     parity: float,
 ) -> str:
-    """The card as Markdown; figures in percent, `costs` by the name of the model that they are of."""
+    """The card as Markdown; figures in percent, `costs` of this model and of others."""
     measured = plan.measured
     story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
     return _CARD.format(
         machine=info.machine,
         model=MODEL,
+        place=f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine,
+        int8=_INT8 if info.precision == INT8 else "",
         rate=info.sample_rate,
         threshold=info.threshold.value,
         search=info.search,
@@ -105,6 +127,8 @@ def model_card(
         data=ledger.data,
         data_hash=ledger.data_hash[info.machine],
         clips=_clips(measured.clips),
+        licence=licence_of(ledger.data),
+        failures=failures(measured.reading),
         figures=markdown(("", "%"), _figures(info.figures)),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),
@@ -114,9 +138,12 @@ def model_card(
     )
 
 
-def _costs(costs: Mapping[str, Cost]) -> str:
-    header = ("", "MB", f"ms a clip of {SECONDS:g} s")
-    rows = ((name, f"{c.size / 1e6:.2f}", f"{1e3 * c.seconds:.1f}") for name, c in costs.items())
+def _costs(costs: Sequence[Beside]) -> str:
+    header = ("", "MB", f"ms a clip of {SECONDS:g} s", "Ω on the labelled dev clips, %")
+    rows = (
+        (of.name, f"{of.cost.size / 1e6:.2f}", f"{1e3 * of.cost.seconds:.1f}", percent(of.omega))
+        for of in costs
+    )
     return markdown(header, rows)
 
 
@@ -170,9 +197,22 @@ def _threshold(info: ModelInfo) -> str:
 def _alarms(alarms: Sequence[Alarms]) -> str:
     if not alarms:
         return "There were no labelled test clips to try it on."
-    header = ("test clips", "normals", "false alarms %", "anomalies", "caught %")
+    header = ("test clips", "normals", "false alarms %", "anomalies", "recall %", "precision %")
     rows = (
-        (f"{a.part} {a.domain}", a.normals, percent(a.false_alarms), a.anomalies, percent(a.caught))
+        (
+            f"{a.part} {a.domain}",
+            a.normals,
+            percent(a.false_alarms),
+            a.anomalies,
+            percent(a.caught),
+            percent(_precision(a)),
+        )
         for a in alarms
     )
-    return markdown(header, rows)
+    return markdown(header, rows) + "\n\n" + _PRECISION
+
+
+def _precision(alarms: Alarms) -> float | None:
+    """Of the clips above the threshold, the share that is anomalous; None where there are none."""
+    true, false = alarms.caught * alarms.anomalies, alarms.false_alarms * alarms.normals
+    return true / (true + false) if true + false else None

@@ -20,6 +20,15 @@ class Cost:
     seconds: float  # of one core, for a clip of SECONDS
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A model as one line among others."""
+
+    name: str
+    cost: Cost
+    omega: float | None  # 0…1, on the labelled dev clips
+
+
 def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
     """Score a clip of noise several times, after one to warm up; the median counts."""
     samples = round(SECONDS * scorer.info.sample_rate)

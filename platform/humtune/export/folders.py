@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from humtune.errors import UsageError
-from humtune.runtime.info import CARD, INFO, MODEL
+from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE
 
 
 def check_replaceable(folder: Path) -> None:
     """UsageError where something else than a model lies in the place of one."""
     if folder.is_dir():
-        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD})
+        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD, PAGE, INT8})
         if others:
             raise UsageError(
                 f"{folder}: holds {others[0]}, which is no part of a model; choose another --out"
@@ -28,6 +28,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         draft.mkdir(parents=True)
         for name, content in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             (draft / name).write_bytes(content)
         if folder.exists():
             folder.rename(old)

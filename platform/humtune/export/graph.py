@@ -1,4 +1,4 @@
-"""Detectors as one function of a whole recording: waveform in, anomaly score out."""
+"""Detectors as a function of a whole recording, in parts: pictures, backbones, and the judge of features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,57 +25,51 @@ class Member:
     calibration: Calibration | None = None  # None: the score as it is
 
 
-class Deployed(nn.Module):
-    """Members as a function of a whole clip: samples [n] in [-1, 1] to the weighted sum of their scores.
+class Pictures(nn.Module):
+    """The first part of a graph: a clip [n] in [-1, 1] to each detector's chunks of it, [5, 1, bins, frames].
 
-    Members of one detector share its pass through the network, detectors with equal pictures the spectrogram;
-    each has its own standardisation. Nobody tells the graph a clip's section: it scores as a detector does a
-    clip whose section is unknown.
+    The clip's spectrogram is made once and its chunks are cut out of it: the same frames that `Detector`
+    gets, which transforms each chunk's samples by themselves. Detectors with equal pictures share the
+    spectrogram; each has its own standardisation.
+    """
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        super().__init__()
+        self.frontends = [detector.frontend for detector in detectors]
+        self.parts = nn.ModuleList(self.frontends)  # so that they hear of eval()
+        self.lengths = [detector.config.spectrogram.chunk_frames for detector in detectors]
+        spectrograms = [_drawn(detector.config.spectrogram) for detector in detectors]
+        self.drawn_by = [spectrograms.index(spectrogram) for spectrogram in spectrograms]
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+        """One tensor of chunks a detector; at least `least_samples` samples."""
+        drawn = {i: self.frontends[i].centred(waveform[None])[0] for i in dict.fromkeys(self.drawn_by)}
+        return tuple(
+            _chunks(frontend.standardise(drawn[i]), length)
+            for frontend, i, length in zip(self.frontends, self.drawn_by, self.lengths, strict=True)
+        )
+
+
+class Judge(nn.Module):
+    """The last part: what each detector's backbone makes of a clip's chunks, features [5, k], to its score.
+
+    The score is the weighted sum of the members'; those of one detector share its pass through the backbone.
+    Nobody tells the graph a clip's section: it scores as a detector does a clip whose section is unknown.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
         super().__init__()
         self.shares = nn.ModuleList(Share(member) for member in members)
-        detectors: list[Detector] = list(dict.fromkeys(member.detector for member in members))
-        self.networks = nn.ModuleList(Network(detector) for detector in detectors)
-        self.network_of = [detectors.index(member.detector) for member in members]
-        spectrograms = [_drawn(detector.config.spectrogram) for detector in detectors]
-        kinds = list(dict.fromkeys(spectrograms))
-        self.frontends = [detectors[spectrograms.index(kind)].frontend for kind in kinds]
-        self.frontend_of = [kinds.index(spectrogram) for spectrogram in spectrograms]
+        self.detectors: list[Detector] = list(dict.fromkeys(member.detector for member in members))
+        self.detector_of = [self.detectors.index(member.detector) for member in members]
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """The anomaly score, float64 []; at least `least_samples` samples."""
-        pictures = [frontend.centred(waveform[None])[0] for frontend in self.frontends]
+    def forward(self, *features: Tensor) -> Tensor:
+        """The anomaly score, float64 []."""
         embeddings = [
-            network(pictures[kind]) for network, kind in zip(self.networks, self.frontend_of, strict=True)
+            detector.head.embed(own)[0] for detector, own in zip(self.detectors, features, strict=True)
         ]
-        scores = [
-            share(embeddings[number]) for share, number in zip(self.shares, self.network_of, strict=True)
-        ]
+        scores = [share(embeddings[i]) for share, i in zip(self.shares, self.detector_of, strict=True)]
         return torch.cat(scores).sum()
-
-
-class Network(nn.Module):
-    """A detector as a function of a clip's spectrogram [bins, frames]: embeddings [5, k] of its chunks.
-
-    The clip's spectrogram is made once and its chunks are cut out of it: the same frames that `Detector`
-    gets, which transforms each chunk's samples by themselves.
-    """
-
-    def __init__(self, detector: Detector) -> None:
-        super().__init__()
-        self.length = detector.config.spectrogram.chunk_frames
-        self.frontend, self.backbone, self.head = detector.frontend, detector.backbone, detector.head
-
-    def forward(self, spectrogram: Tensor) -> Tensor:
-        """Embedding means, float32."""
-        picture = self.frontend.standardise(spectrogram)
-        room = picture.shape[1] - self.length
-        starts = torch.arange(TEST_CHUNKS) * room // (TEST_CHUNKS - 1)
-        chunks = picture[:, starts[:, None] + torch.arange(self.length)].transpose(0, 1).unsqueeze(1)
-        embedding: Tensor = self.head.embed(self.backbone(chunks))[0]
-        return embedding
 
 
 class Share(nn.Module):
@@ -116,6 +110,13 @@ def least_samples(members: Sequence[Member]) -> int:
     """Samples of the shortest clip whose centred spectrograms hold a whole chunk of every member."""
     spectrograms = [member.detector.config.spectrogram for member in members]
     return max((spectrogram.chunk_frames - 1) * spectrogram.hop for spectrogram in spectrograms)
+
+
+def _chunks(picture: Tensor, length: int) -> Tensor:
+    """Five equispaced chunks [5, 1, bins, length] of a picture [bins, frames]."""
+    room = picture.shape[1] - length
+    starts = torch.arange(TEST_CHUNKS) * room // (TEST_CHUNKS - 1)
+    return picture[:, starts[:, None] + torch.arange(length)].transpose(0, 1).unsqueeze(1)
 
 
 def _drawn(spectrogram: Spectrogram) -> Spectrogram:

@@ -10,23 +10,24 @@ import numpy as np
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.evaluation.calibration import threshold_from
+from humtune.evaluation.cells import Array
 from humtune.export.alarms import gather_evidence
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
-from humtune.export.cost import Cost, measure_cost
+from humtune.export.cost import Beside, Cost, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
-from humtune.export.parity import CLIPS, check_parity
+from humtune.export.parity import CLIPS, INT8_TOLERANCE, TOLERANCE, check_parity
 from humtune.ledger import Ledger
-from humtune.report.best import Measured
+from humtune.report.html import to_html
 from humtune.report.rows import machine_row
 from humtune.runtime.evidence import Alarms
-from humtune.runtime.info import CARD, INFO, MODEL, ModelInfo
+from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, ModelInfo
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import Role
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exported:
     """A machine's model, as it lies in its folder."""
 
@@ -35,21 +36,14 @@ class Exported:
     alarms: tuple[Alarms, ...]
     cost: Cost
     parity: float  # largest difference to the detectors, in the spread of the scores
+    scores: Array  # [N], of the ledger's scored clips
     left_out: str | None  # a sentence about a better trial that can't be exported
 
 
 def build_model(
-    ledger: Ledger,
-    plan: Blueprint,
-    folder: Path,
-    *,
-    false_alarms: float,
-    beside: Blueprint | None = None,
-) -> tuple[Exported, dict[str, bytes]]:
-    """A machine's model, checked against its detectors, and the files to write.
-
-    `beside`: a model whose size and time stand beside this one's on the card.
-    """
+    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float
+) -> tuple[Exported, bytes]:
+    """A machine's model, checked against its detectors, and its graph."""
     measured, scores = plan.measured, plan.scores
     clips, held_out = measured.clips, measured.clips.having(Role.HELD_OUT)
     threshold = threshold_from(scores[held_out], false_alarms=false_alarms)
@@ -60,13 +54,14 @@ def build_model(
     info = ModelInfo(
         machine=measured.machine,
         score_type=plan.score_type,
+        precision=plan.precision,
         threshold=threshold,
         sample_rate=SAMPLE_RATE,
         least_samples=least_samples(plan.members),
         search=ledger.name,
         trial=plan.name,
         configuration=plan.configuration,
-        figures=_figures(measured, alarms),
+        figures=_figures(plan, alarms),
         evidence=evidence,
         versions=_versions(),
     )
@@ -80,23 +75,25 @@ def build_model(
         kept_out[few],
         recorded=scores[held_out[few]],
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
+        tolerance=TOLERANCE if plan.precision == FULL else INT8_TOLERANCE,
     )
     cost = measure_cost(scorer, graph)
-    exported = Exported(folder, info, alarms, cost, parity, plan.left_out)
-    costs = {"this model": cost}
-    if beside is not None:
-        other = export_onnx(beside.members, _metadata(info))
-        costs[f"the best single, {beside.name} {beside.score_type}"] = measure_cost(
-            Scorer(info, other), other
-        )
-    card = model_card(info, plan, alarms, costs, ledger=ledger.plan, parity=parity)
-    files = {MODEL: graph, INFO: info.model_dump_json(indent=1).encode(), CARD: card.encode()}
-    return exported, files
+    return Exported(folder, info, alarms, cost, parity, scores, plan.left_out), graph
 
 
-def _figures(measured: Measured, alarms: Sequence[Alarms]) -> dict[str, float]:
-    row = vars(machine_row(measured))
-    kinds = ("omega_", "auc_", "pauc", "pseudo")
+def model_files(
+    model: Exported, graph: bytes, plan: Blueprint, ledger: Ledger, *, beside: Sequence[Beside] = ()
+) -> dict[str, bytes]:
+    """What lies in a model's folder; models `beside` it stand with it on its card."""
+    own = Beside("this model", model.cost, model.info.omega)
+    card = model_card(model.info, plan, model.alarms, [own, *beside], ledger=ledger.plan, parity=model.parity)
+    info = model.info.model_dump_json(indent=1)
+    return {MODEL: graph, INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
+
+
+def _figures(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
+    row = vars(machine_row(plan.measured))
+    kinds = ("omega_", "auc_", "pauc", *(["pseudo"] if plan.precision == FULL else []))
     figures = {k: float(v) for k, v in row.items() if k.startswith(kinds) and v is not None}
     for part in alarms:
         figures |= part.to_figures()

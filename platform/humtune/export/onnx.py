@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from onnxscript import ir
 from onnxscript import opset20 as op
+from torch import Tensor, nn
 
-from humtune.export.graph import Deployed, Member, least_samples
+from humtune.config import TEST_CHUNKS
+from humtune.detector.detector import Detector
+from humtune.export.graph import Judge, Member, Pictures, least_samples
+from humtune.export.joining import CHUNK, FEATURES, GraphBackbone, join
 from humtune.runtime.scorer import INPUT, OUTPUT
 
 OPSET = 20
@@ -22,24 +27,58 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
 
     Its score is the sum of weight × calibrated score over the members: of a single one, its score.
     """
-    deployed = Deployed(members).eval()
-    least = least_samples(members)
-    example = torch.zeros(2 * least + 1)
+    judge = Judge(members)
+    detectors, least = judge.detectors, least_samples(members)
+    chunks, features = ([f"{name} {i}" for i in range(len(detectors))] for name in ("chunks", "features"))
     samples = torch.export.Dim("samples", min=least)
+    model = join(
+        _export(
+            Pictures(detectors), torch.zeros(2 * least + 1), inputs=[INPUT], outputs=chunks, dynamic=samples
+        ),
+        [export_backbone(detector) for detector in detectors],
+        _export(
+            judge,
+            *(torch.zeros(TEST_CHUNKS, d.config.backbone.embedding) for d in detectors),
+            inputs=features,
+            outputs=[OUTPUT],
+        ),
+    )
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.producer_name, model.producer_version = "humtune", metadata.get("humtune", "")
+    return bytes(model.SerializeToString())
+
+
+def export_backbone(detector: Detector) -> onnx.ModelProto:
+    """A detector's backbone as a graph of one chunk [1, 1, bins, frames]; one that is a graph, as it is."""
+    if isinstance(detector.backbone, GraphBackbone):
+        return detector.backbone.model
+    spectrogram = detector.config.spectrogram
+    chunk = torch.zeros(1, 1, spectrogram.bins, spectrogram.chunk_frames)
+    return _export(detector.backbone, chunk, inputs=[CHUNK], outputs=[FEATURES])
+
+
+def _export(
+    module: nn.Module,
+    *example: Tensor,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic: Any = None,  # the length of the only input
+) -> onnx.ModelProto:
+    """A module as a graph that doesn't say where its source lies."""
     lowerings: dict[Any, Callable[..., Any]] = {
         torch.ops.aten.scalar_tensor.default: _scalar,
         torch.ops.aten.stft.default: _stft,
     }
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            deployed,
-            (example,),
+            module.eval(),
+            example,
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: samples},),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=({0: dynamic},) if dynamic else None,
             custom_translation_table=lowerings,
         )
     assert program is not None
@@ -47,13 +86,11 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
     for node in model.graph.all_nodes():
         node.metadata_props.clear()  # where in whose source tree the node came from
     model.metadata_props.clear()
-    model.metadata_props.update(metadata)
-    model.producer_name, model.producer_version = "humtune", metadata.get("humtune")
-    return bytes(ir.to_proto(model).SerializeToString())
+    return ir.to_proto(model)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's talk about itself from the user."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -15,6 +15,7 @@ from humtune.sounds.bank import ClipBank
 # Of the scores' spread. A trained detector's scores agree to 1e-5 or so, an untrained one's, which hardly
 # vary, to 3e-4: the float32 rounding of the network. A wrong graph is off by far more.
 TOLERANCE = 1e-3
+INT8_TOLERANCE = 3e-2  # what lies between two of the 256 steps falls to either by its last float32 digit
 ROUNDING = 1e-6  # of the scores themselves: float32 knows no more, however little the scores vary
 LEDGER_TOLERANCE = 0.05  # of the spread: a GPU that trained in tf32 stays below it, other weights don't
 CLIPS = 8
@@ -28,6 +29,7 @@ def check_parity(
     *,
     recorded: Array,
     spread: float,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """The largest difference between graph and detectors, in the spread of the machine's scores.
 
@@ -45,10 +47,10 @@ def check_parity(
             f"recorded ones (their spread is {spread:.3g}); the files of a trial don't belong together"
         )
     off = float(np.abs(found - wanted).max())
-    if not off <= max(TOLERANCE * spread, floor):
+    if not off <= max(tolerance * spread, floor):
         raise HumtuneError(
             f"{name}: the ONNX model's {scorer.info.score_type} scores are up to {off:.3g} away from the "
-            f"detectors' (their spread is {spread:.3g}, allowed are {TOLERANCE:g} of it); it was not written"
+            f"detectors' (their spread is {spread:.3g}, allowed are {tolerance:g} of it); it was not written"
         )
     return off / spread if spread > 0 else 0.0
 

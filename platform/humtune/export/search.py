@@ -9,10 +9,13 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.export.blueprint import Blueprint, single
 from humtune.export.choice import measure_exportable
+from humtune.export.cost import Beside
 from humtune.export.ensemble import joined
 from humtune.export.folders import check_replaceable, write_folder
-from humtune.export.model import Exported, build_model
+from humtune.export.model import Exported, build_model, model_files
+from humtune.export.quantised import in_int8
 from humtune.ledger import Ledger
+from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
 
 
@@ -32,13 +35,15 @@ def export_search(
     machines: Sequence[str] | None = None,
     false_alarm_rate: float = FALSE_ALARMS,
     ensemble: bool = False,
+    int8: bool = False,
 ) -> Exports:
     """Write the model of each machine's best exportable trial to `out`/<machine>, and show how far it is.
 
-    With `ensemble` it is the model of the machine's ensemble. `false_alarm_rate` (0…1) is the share of
-    held-out normal clips that the threshold may flag. A machine that can't be exported does not keep the
-    others from it. UsageError for an unknown machine or a folder that holds something else; HumtuneError
-    where no machine has a complete trial, or an ensemble.
+    With `ensemble` it is the model of the machine's ensemble; with `int8` a folder in it holds the same model
+    with int8 networks, and stands after it. `false_alarm_rate` (0…1) is the share of held-out normal clips
+    that the threshold may flag. A machine that can't be exported does not keep the others from theirs.
+    UsageError for an unknown machine or a folder that holds something else; HumtuneError where no machine has
+    a complete trial, or an ensemble.
     """
     wanted = _chosen(ledger, machines)
     if not 0 < false_alarm_rate < 1:
@@ -54,12 +59,12 @@ def export_search(
             if isinstance(found, str):
                 skipped.append(found)
                 continue
-            plan, beside = found
-            exported, files = build_model(
-                ledger, plan, out / machine, false_alarms=false_alarm_rate, beside=beside
+            plan, other = found
+            built, files = _machine(
+                ledger, plan, out / machine, false_alarms=false_alarm_rate, int8=int8, other=other
             )
-            write_folder(exported.folder, files)
-            models.append(exported)
+            write_folder(out / machine, files)
+            models += built
         except HumtuneError as error:
             failed.append(str(error))
     if not models and not failed:
@@ -68,6 +73,27 @@ def export_search(
     if not models:
         raise HumtuneError("; ".join(failed))
     return Exports(tuple(models), tuple(skipped), tuple(failed))
+
+
+def _machine(
+    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float, int8: bool, other: Blueprint | None
+) -> tuple[list[Exported], dict[str, bytes]]:
+    """A machine's model, the int8 one after it where that is wanted, and the files of both."""
+    model, graph = build_model(ledger, plan, folder, false_alarms=false_alarms)
+    models, files, beside = [model], {}, []
+    if int8:
+        small_plan = in_int8(plan)
+        small, small_graph = build_model(ledger, small_plan, folder / INT8, false_alarms=false_alarms)
+        models.append(small)
+        beside.append(Beside(f"in int8 (`{INT8}/`)", small.cost, small.info.omega))
+        full = Beside("in float32 (the folder above)", model.cost, model.info.omega)
+        own = model_files(small, small_graph, small_plan, ledger, beside=[full])
+        files = {f"{INT8}/{name}": content for name, content in own.items()}
+    if other is not None:
+        single_model, _ = build_model(ledger, other, folder, false_alarms=false_alarms)
+        name = f"the best single, {other.name} {other.score_type}"
+        beside.append(Beside(name, single_model.cost, single_model.info.omega))
+    return models, files | model_files(model, graph, plan, ledger, beside=beside)
 
 
 def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Blueprint, Blueprint | None] | str:

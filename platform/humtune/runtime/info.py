@@ -10,7 +10,8 @@ from humtune.errors import UsageError
 from humtune.evaluation.calibration import FITS, Fit, Threshold
 from humtune.runtime.evidence import Evidence
 
-MODEL, INFO, CARD = "model.onnx", "model.json", "README.md"  # the files of a model folder
+MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
+FULL, INT8 = "fp32", "int8"  # what a network computes in; the latter's folder lies in the former's
 FORMAT = 1  # counts the changes that an older reader can't follow
 
 
@@ -22,6 +23,7 @@ class ModelInfo(Frozen):
     format: int = FORMAT
     machine: str
     score_type: str
+    precision: str = FULL
     threshold: Threshold
     sample_rate: int = Field(gt=0, description="Hz")
     least_samples: int = Field(gt=0, description="one chunk; shorter recordings are repeated to it")
@@ -61,6 +63,11 @@ class ModelInfo(Frozen):
                 f"the model of {self.machine} keeps no scores to choose another threshold by; export it again"
             )
         return self.evidence
+
+    @property
+    def omega(self) -> float | None:
+        """Official Ω on the labelled dev clips, 0…1; None without such clips."""
+        return self.figures.get("omega_select_official")
 
 
 def read_info(folder: Path) -> ModelInfo:

@@ -24,6 +24,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 
 _ENVIRONMENT = {  # what a user has set wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the whole call is tried again: no need to wait for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a request and two lines for every trial that ends

@@ -104,7 +104,7 @@ class Tracker:
     def _look_up(self, client: "MlflowClient", plan: Plan, trials: list[str]) -> None:
         """Learn which runs there are: all of them at first, later those that a new trial may have already."""
         if not self._experiment:
-            self._experiment = _find_experiment(client, self.uri, self._ledger)
+            self._experiment = find_experiment(client, self.uri, self._ledger)
             found = self._search(client, plan, since=0)
         elif strangers := [trial for trial in trials if trial not in self._children]:
             records = [record for trial in strangers if (record := self._ledger.find(trial))]
@@ -215,7 +215,7 @@ def sync(ledger: Ledger, *, uri: str | None = None, progress: Progress = iter) -
     return Tracker(ledger, uri=uri).sync(progress)
 
 
-def _find_experiment(client: "MlflowClient", uri: str, ledger: Ledger) -> str:
+def find_experiment(client: "MlflowClient", uri: str, ledger: Ledger) -> str:
     """The id of the search's experiment: found, taken out of MLflow's bin, or made."""
     found = client.get_experiment_by_name(ledger.name)
     if found is None:

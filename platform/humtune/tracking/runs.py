@@ -23,7 +23,7 @@ DIGEST = "humtune.digest"  # of the record that the run is level with; written l
 BEST = "humtune.best"
 TOLD = "humtune.told"  # digest of the trials that a machine's description is about
 
-_FORMAT = 1  # of what this file makes out of a record: raise it, and every run is brought up to date
+_FORMAT = 2  # of what this file makes out of a record: raise it, and every run is brought up to date
 LONGEST = 5000  # characters of a tag that every MLflow store takes
 
 

@@ -18,14 +18,14 @@ from humtune.storage import Storage
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.timeout(1200)]
 
-TRIALS, MORE, EPOCHS = 8, 10, 12
+TRIALS, MORE, EPOCHS = 8, 10, 25
 SPACE = {
     "trials": TRIALS,
     "sampler": "random",
     "fixed": {
         "spectrogram": {"n_fft": 256, "chunk_frames": 32, "n_mels": 16, "db": True},
-        "backbone": {"width": 0.25},
-        "training": {"epochs": EPOCHS, "batch_size": 16, "chunks_per_clip": 2},
+        "backbone": {"width": 0.125},
+        "training": {"epochs": EPOCHS, "batch_size": 16, "chunks_per_clip": 1},
     },
     "search": {"head.mu": {"low": 5.0, "high": 10.0}},
 }
@@ -63,7 +63,7 @@ def finished(records: Sequence[TrialRecord]) -> dict[str, TrialRecord]:
 def under_way(records: Sequence[TrialRecord], host: str) -> list[str]:
     """Trials of a host that have a checkpoint and are not about to end."""
     return [
-        r.id for r in records if r.host == host and r.id not in finished(records) and 2 <= len(r.epochs) < 8
+        r.id for r in records if r.host == host and r.id not in finished(records) and 2 <= len(r.epochs) < 18
     ]
 
 

@@ -116,6 +116,25 @@ def test_ray_knows_every_option_of_its_commands(name: str) -> None:
         cli.commands[what].make_context(what, list(options))
 
 
+def test_rays_commands_in_the_docs_are_as_ray_has_them() -> None:
+    """Those of the page and of both files, and of humtune those that are submitted."""
+    from ray.scripts.scripts import cli
+    from typer.main import get_command
+
+    from humtune.cli.main import app
+
+    texts = [(HOUSE / name).read_text() for name in ("docs/cluster.md", *FILES)]
+    told = re.findall(r"^(?:#   )?(ray [a-z][^&#\n]*)", "\n".join(texts), re.MULTILINE)
+    assert len(told) > 15
+    for command in told:
+        _, what, *options = shlex.split(command)
+        cli.commands[what].make_context(what, list(options))
+        inner = options[-1].split() if what == "exec" else []
+        if "humtune" in inner:
+            what, *options = inner[inner.index("humtune") + 1 :]
+            get_command(app).commands[what].make_context(what, list(options))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_it_installs_is_offered(name: str) -> None:
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]

@@ -22,8 +22,8 @@ from filelock import FileLock
 CHECKOUT = Path(__file__).parents[2]
 NAME = "htbed"  # all namespaces begin so, which is how those of a killed run are found
 NETWORK = "10.77.0"
-HERE, S3, DESK = f"{NETWORK}.254", f"http://{NETWORK}.1:9000", "desk"
-PROGRAMS = ("ip", "unshare", "nsenter", "mount", "ssh", "ssh-keygen", "sshd", "rsync", "hostname")
+HERE, S3, MLFLOW, DESK = f"{NETWORK}.254", f"http://{NETWORK}.1:9000", f"http://{NETWORK}.1:5000", "desk"
+PROGRAMS = ("ip", "ss", "unshare", "nsenter", "ssh", "ssh-keygen", "sshd", "rsync", "hostname", "ps")
 MODULES = ("moto", "boto3", "aiohttp_cors")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -68,7 +68,11 @@ class Host:
     def __init__(self, bed: "Bed", name: str, number: int) -> None:
         self.bed, self.name, self.address = bed, name, f"{NETWORK}.{number}"
         self.net, self.cable = f"{NAME}-{name}", f"{NAME}-{number}"
-        self.log = bed.log_of(name)
+
+    @property
+    def log(self) -> Path:
+        """What its first process has printed."""
+        return self.bed.log_of(self.name)
 
     def boot(self) -> None:
         """Plug it in and start it, with nothing on it from before."""
@@ -79,21 +83,11 @@ class Host:
         for words in (f"addr add {self.address}/24 dev eth0", "link set eth0 up", "link set lo up"):
             sh("ip", "-n", self.net, *words.split())
         sh(*f"ip -n {self.net} route add default via {NETWORK}.1".split())
-        apart = ("--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
+        apart = ("--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc", "bash")
         files = (Path(__file__).with_name("host.sh"), self.name, sys.prefix, sys.base_prefix, CHECKOUT)
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [
-                    "ip",
-                    "netns",
-                    "exec",
-                    self.net,
-                    "unshare",
-                    *apart,
-                    "bash",
-                    *map(str, files),
-                    self.bed.public_key,
-                ],
+                ["ip", "netns", "exec", self.net, "unshare", *apart, *files, self.bed.public_key],
                 env={"HOME": str(Path.home()), "PATH": PATH},
                 stdout=log,
                 stderr=log,
@@ -158,27 +152,26 @@ class Bed:
     net = f"{NAME}-lan"
 
     def __init__(self, *hosts: str) -> None:
-        self._left = ExitStack()
-        self.folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix=NAME)))
         self.desk = Host(self, DESK, 9)
         self.hosts = {name: Host(self, name, 11 + i) for i, name in enumerate(hosts)}
 
     def __enter__(self) -> Self:
         with ExitStack() as made:
-            made.enter_context(self._left)
-            made.enter_context(FileLock(f"/run/lock/{NAME}.lock", timeout=900))
-            made.callback(clear)
+            made.enter_context(FileLock(Path(tempfile.gettempdir()) / f"{NAME}.lock", timeout=900))
             clear()
+            made.callback(clear)
+            self.folder = Path(tempfile.mkdtemp(prefix=f"{NAME}_"))
             self._lay_cables()
-            at = ("--host", f"{NETWORK}.1", "--port")
-            self._serve("s3", "moto.server", *at, "9000", port=9000)
+            self._serve("s3", "moto.server", at=S3)
             store = ("--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1")
-            self.mlflow = self._serve("mlflow", "mlflow", "server", *at, "5000", *store, port=5000)
+            self._serve("mlflow", "mlflow", "server", *store, at=MLFLOW)
             key = self.folder / "key"
             sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
             self.public_key = key.with_suffix(".pub").read_text().strip()
             for host in (self.desk, *self.hosts.values()):
                 host.boot()
+            self._wait_for("s3", at=S3)
+            self._wait_for("mlflow", at=MLFLOW)
             self.desk.write(".ssh/id_ed25519", key.read_text())
             self._left = made.pop_all()
         return self
@@ -203,18 +196,18 @@ class Bed:
         sh(*f"ip addr add {HERE}/24 dev {NAME}".split())
         sh("ip", "link", "set", NAME, "up")
 
-    def _serve(self, name: str, *words: str, port: int) -> str:
-        """Start a server of Python's on the bridge; its address."""
+    def _serve(self, name: str, *words: str, at: str) -> None:
+        """Start a server of Python's at an address of the bridge."""
+        host, port = at.removeprefix("http://").split(":")
+        program = [sys.executable, "-m", *words, "--host", host, "--port", port]
         with self.log_of(name).open("w") as log:
-            subprocess.Popen(
-                ["ip", "netns", "exec", self.net, sys.executable, "-m", *words],
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-            )
-        listening = f"ip netns exec {self.net} ss -ltn".split()
-        wait_for(lambda: f":{port} " in sh(*listening), f"{name}, see {self.log_of(name)}", every=0.5)
-        return f"http://{NETWORK}.1:{port}"
+            inside = ("ip", "netns", "exec", self.net)
+            subprocess.Popen([*inside, *program], cwd=self.folder, stdout=log, stderr=log)
+
+    def _wait_for(self, name: str, *, at: str) -> None:
+        ours = ("ip", "netns", "exec", self.net, "ss", "-ltn")
+        there = at.removeprefix("http://")
+        wait_for(lambda: f"{there} " in sh(*ours), f"{name}, see {self.log_of(name)}", every=0.5)
 
     def log_of(self, name: str) -> Path:
         """What a host or server has printed."""
@@ -222,16 +215,23 @@ class Bed:
 
 
 def clear() -> None:
-    """Remove every namespace of a bed, also of one whose tests were killed, and all that runs there."""
+    """Remove every bed, also one whose tests were killed: its namespaces, all that runs there, its folder."""
     for line in sh("ip", "netns", "list").splitlines():
         if line.startswith(f"{NAME}-"):
             remove(line.split()[0])
+    for folder in Path(tempfile.gettempdir()).glob(f"{NAME}_*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove(net: str) -> None:
     """End what runs in a network namespace, and give up its name."""
-    for pid in sh("ip", "netns", "pids", net, check=False).split():
-        with suppress(ProcessLookupError):
-            os.kill(int(pid), 9)
-    wait_for(lambda: not sh("ip", "netns", "pids", net, check=False).split(), f"the end of {net}", seconds=30)
+
+    def is_empty() -> bool:
+        pids = sh("ip", "netns", "pids", net, check=False).split()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), 9)
+        return not pids
+
+    wait_for(is_empty, f"the end of {net}", seconds=30)
     sh("ip", "netns", "del", net)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bed import CHECKOUT, S3, Bed, Host, wait_for
+from bed import CHECKOUT, MLFLOW, S3, Bed, Host, wait_for
 
 FILE = CHECKOUT / "cluster.local.yaml"
 BUCKET, ACCESS = "humtune", {"aws_access_key_id": "bed", "aws_secret_access_key": "secret"}
@@ -12,7 +12,7 @@ MINE = {
     r"worker_ips: \[.*?\]": "worker_ips: [{workers}]",
     r"ssh_user: \S+": "ssh_user: root",
     r"AWS_ENDPOINT_URL=[^ \"]+": f"AWS_ENDPOINT_URL={S3}",
-    r"MLFLOW_TRACKING_URI=[^ \"]+": "MLFLOW_TRACKING_URI={mlflow}",
+    r"MLFLOW_TRACKING_URI=[^ \"]+": f"MLFLOW_TRACKING_URI={MLFLOW}",
 }
 
 

@@ -24,11 +24,8 @@ class Cluster:
         self.hosts: list[Host] = [self.head, *(bed.hosts[name] for name in workers)]
         text = FILE.read_text()
         for pattern, value in MINE.items():
-            mine = value.format(
-                head=self.head.address,
-                workers=", ".join(h.address for h in self.hosts[1:]),
-                mlflow=bed.mlflow,
-            )
+            others = ", ".join(host.address for host in self.hosts[1:])
+            mine = value.format(head=self.head.address, workers=others)
             text, found = re.subn(pattern, mine, text)
             assert found == 1, f"{pattern} is in {FILE} {found} times"
         bed.desk.write("cluster.yaml", text)

@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,11 +30,33 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Storage:
     return Storage("s3://bucket/runs")
 
 
-@pytest.fixture(params=["near", "far", "folders"])
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an S3 server, moto's, with a bucket."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    keys = {"aws_access_key_id": "moto", "aws_secret_access_key": "moto", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys).create_bucket(Bucket="bucket")
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def s3(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A storage on that server, reached as the environment says."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "moto")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    return Storage(f"s3://bucket/{tmp_path.name}")
+
+
+@pytest.fixture(params=["near", "far", "folders", pytest.param("s3", marks=pytest.mark.integration)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A local folder, an object store, and a distant store that has real folders."""
-    if request.param == "far":
-        return request.getfixturevalue("far")
+    """A local folder, an object store, a distant store that has real folders, and S3."""
+    if request.param in ("far", "s3"):
+        return request.getfixturevalue(request.param)
     return Storage(tmp_path / "runs" if request.param == "near" else "mock://host/runs")
 
 
@@ -133,6 +155,21 @@ def test_deleting_what_another_process_deleted_is_no_error(storage: Storage) -> 
     storage.delete("a/b")
     storage.delete("a/b")
     assert storage.list("a") == ["c"]
+
+
+@pytest.mark.integration
+def test_a_bucket_that_is_not_there_is_told(s3: Storage, tmp_path: Path) -> None:
+    s3.check()
+    Storage(tmp_path / "not yet").check()
+    with pytest.raises(UsageError, match=r"storage s3://bukket/runs: there is no bucket 'bukket'; make it"):
+        Storage("s3://bukket/runs").check()
+
+
+@pytest.mark.integration
+def test_a_server_that_does_not_answer_is_told(s3: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"storage s3://bucket/runs: .*127\.0\.0\.1 port 9"):
+        Storage("s3://bucket/runs").check()
 
 
 # --- what it does

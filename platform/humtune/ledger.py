@@ -4,6 +4,7 @@
     <storage>/<search>/clips/<machine>.json          the clips and probes that are scored, and their labels
     <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
     <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
+    <storage>/<search>/trials/<id>/holder            which process may write it: the last that began it
     <storage>/<search>/trials/<id>/…                 checkpoint, detector
     <storage>/<search>/sitting                       who may write trials: the last that began or resumed
 
@@ -162,6 +163,7 @@ class Ledger:
         self.storage = storage
         self.name = name
         self.sitting = sitting
+        self._claims: dict[str, bytes] = {}  # file -> what it holds as long as the trial is ours
 
     @classmethod
     def open(cls, storage: Storage, name: str) -> "Ledger":
@@ -218,9 +220,22 @@ class Ledger:
         self.storage.write(f"{self.name}/sitting", self.sitting.encode())
 
     def check_sitting(self) -> None:
-        """Raise Superseded where a later sitting has begun; a ledger of no sitting may always write."""
+        """Raise Superseded where a later sitting has begun, or the claimed trial has been begun elsewhere.
+
+        A ledger of no sitting that has claimed nothing may always write.
+        """
         if self.sitting and self.storage.read(f"{self.name}/sitting") != self.sitting.encode():
             raise Superseded(f"{self.name} was resumed elsewhere, and goes on there")
+        for name, mark in self._claims.items():
+            if self.storage.read(name) != mark:
+                raise Superseded(f"{name.split('/')[-2]} was begun again elsewhere, and goes on there")
+
+    def claim(self, trial: str) -> None:
+        """Take over a trial: a process on a computer that was thought lost may write it no more."""
+        name = self.file(trial, "holder")
+        self.check_sitting()
+        self._claims = {name: uuid.uuid4().bytes}
+        self.storage.write(name, self._claims[name])
 
     def write(self, record: TrialRecord) -> None:
         """Write one trial's record over the one before; Superseded where a later sitting has begun."""

@@ -42,6 +42,18 @@ class Storage:
     def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
         return Storage, (self.uri,)
 
+    def check(self) -> None:
+        """Raise a UsageError where a storage on S3 can't be reached, or its bucket isn't there."""
+        if not isinstance(self._fs, fs.S3FileSystem):
+            return
+        bucket = self._root.partition("/")[0]
+        try:
+            found = self._fs.get_file_info(bucket)
+        except OSError as error:
+            raise UsageError(f"storage {self.uri}: {' '.join(str(error).split())}") from error
+        if found.type == fs.FileType.NotFound:
+            raise UsageError(f"storage {self.uri}: there is no bucket {bucket!r}; make it, or name another")
+
     def path(self, name: str) -> Path:
         """The local path of a file; only where the storage is a local (or mounted) folder."""
         if not self.is_local:

@@ -101,6 +101,23 @@ def test_a_process_that_died_is_asked_for_again_with_what_its_study_knows(stage:
     assert here.searcher.suggest("another") == "FINISHED"
 
 
+def test_a_trial_that_begins_again_goes_before_new_ones_until_it_runs(stage: Make) -> None:
+    here = stage(trials=3)
+    lost, _ = here.suggest()
+    here.scheduler.on_trial_add(None, lost)
+    assert here.scheduler.choose_trial_to_run(None) is None  # a first time is nothing special
+    here.scheduler.on_trial_error(None, lost)
+    again, _ = here.suggest()
+    again.status = "PENDING"
+    new, _ = here.suggest()
+    new.status = "PENDING"
+    for trial in (again, new):
+        here.scheduler.on_trial_add(None, trial)
+    assert here.scheduler.choose_trial_to_run(None) is again
+    again.status = "RUNNING"
+    assert here.scheduler.choose_trial_to_run(None) is None
+
+
 def test_a_trial_that_confirms_is_asked_for_again_too(stage: Make) -> None:
     here = stage(trials=1)
     here.ledger.write_plan(here.ledger.plan.model_copy(update={"confirm": 1, "confirm_seeds": 1}))

@@ -347,6 +347,7 @@ def test_a_complete_trial_leaves_scores_of_the_ledgers_clips(search: Any, asked:
         assert clicks > scores[clips.role == Role.HELD_OUT].mean()  # in the clips' own order
     assert ledger.storage.list(f"hums/trials/{asked.id}") == [
         "detector.pt",
+        "holder",
         "record.json",
         "reference.pt",
         "scores",
@@ -468,6 +469,20 @@ def test_a_process_of_an_earlier_sitting_writes_nothing_any_more(search: Any, as
     assert search.ledger.read(asked.id) == record
     assert search.ledger.storage.read(mine.checkpoint) == checkpoint
     assert [e.epoch for e in finish(mine).epochs] == [1, 2, 3]
+
+
+def test_a_computer_that_was_thought_lost_writes_nothing_any_more(search: Any, asked: TrialRecord) -> None:
+    always_checkpoint(search)
+    search.ledger.begin_sitting()
+    config = tune_config(search, asked) | {"sitting": search.ledger.sitting}
+    lost = DetectorTrial(config)
+    lost.step()
+    elsewhere = start_trial(config)
+    record = finish(elsewhere)
+    assert lost.step() == {"done": True, "reason": f"{asked.id} was begun again elsewhere, and goes on there"}
+    assert search.ledger.read(asked.id) == record
+    assert record.state == TrialState.COMPLETE
+    assert not search.ledger.storage.exists(elsewhere.checkpoint)
 
 
 def test_what_a_killed_writer_left_half_written_is_swept_away(search: Any, asked: TrialRecord) -> None:

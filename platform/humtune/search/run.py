@@ -21,6 +21,7 @@ from humtune.search.calibration import calibrated
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
+from humtune.search.nodes import check_shared
 from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
@@ -90,6 +91,7 @@ def prepare(
         raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
+    storage.check()
     if name in searches(storage):
         raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
     banks = fitting_banks(space, data, storage, machines, holdout=holdout)
@@ -160,6 +162,7 @@ def run(
     dead = ""
     try:
         interruption.take_signals()  # Ray has taken SIGTERM
+        check_shared(ledger)
         slots = slots or slots_of(ray.cluster_resources(), plan)
         calibrated(ledger)
         with (
@@ -247,7 +250,10 @@ def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
     """How many trials run at a time; a UsageError where not one can, which Ray would await for ever."""
     for kind, wanted in (("CPU", plan.cpus), ("GPU", plan.gpus)):
         if wanted > cluster.get(kind, 0):
-            raise UsageError(f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}")
+            raise UsageError(
+                f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}; where it starts "
+                "computers as trials wait, say with --slots how many trials shall run at a time"
+            )
     per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
     return int(min(per_kind))
 

@@ -25,13 +25,25 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self.studies = studies
         self.warned = False
+        self.again: list[Any] = []  # Tune's trials that begin again, and may still wait for a place
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Accept whatever Tune says: the metric is the studies' own."""
         return True
 
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Nothing: Tune begins what waits in order by itself. To choose is to walk through all trials."""
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Remember a trial that begins again."""
+        name = trial.config["trial"]
+        if self.studies.is_running(name) and self.studies.running(name).restarts:
+            self.again.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """A trial that begins again and waits, as after the loss of a computer; else None, and Tune chooses.
+
+        Tune gives a process that comes free to trials that it hasn't asked one for yet: to new ones.
+        """
+        self.again = [trial for trial in self.again if trial.status == Trial.PENDING]
+        return self.again[0] if self.again else None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP after an epoch."""

@@ -78,6 +78,7 @@ class TrialRun:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
         began = time()
         if not self.begun:
+            self.ledger.claim(self.record.id)
             self.ledger.write(self.record)
             for folder in ("", "scores"):
                 self.ledger.storage.sweep(self.ledger.file(self.record.id, folder))

@@ -232,10 +232,10 @@ class Ledger:
 
     def claim(self, trial: str) -> None:
         """Take over a trial: a process on a computer that was thought lost may write it no more."""
-        name = self.file(trial, "holder")
+        name, mark = self.file(trial, "holder"), uuid.uuid4().bytes
         self.check_sitting()
-        self._claims = {name: uuid.uuid4().bytes}
-        self.storage.write(name, self._claims[name])
+        self.storage.write(name, mark)
+        self._claims = {name: mark}
 
     def write(self, record: TrialRecord) -> None:
         """Write one trial's record over the one before; Superseded where a later sitting has begun."""

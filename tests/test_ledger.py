@@ -115,6 +115,15 @@ def test_a_torn_record_is_a_failed_trial_that_names_its_file(ledger: Ledger, con
     assert list(ledger.records("fan-2")) == []
 
 
+def test_a_distant_record_that_grew_as_it_was_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(Storage("mock://host/grown"), "hums")
+    ledger.write(make_record())
+    whole = Storage.read
+    lengths = iter([60, 200, None])
+    monkeypatch.setattr(Storage, "read", lambda self, name: whole(self, name)[: next(lengths)])
+    assert ledger.find("fan-00000") == make_record()
+
+
 def test_a_torn_record_of_no_trial_is_no_trial(ledger: Ledger) -> None:
     ledger.storage.write("hums/trials/notes/record.json", b"{")
     assert list(ledger.records()) == []

@@ -39,6 +39,7 @@ Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # w
 CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
 
 READERS = 16  # requests at a time to a distant storage
+READINGS = 5  # of a distant record that grows between the two requests for its size and for so many bytes
 
 SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
 
@@ -232,10 +233,10 @@ class Ledger:
 
     def claim(self, trial: str) -> None:
         """Take over a trial: a process on a computer that was thought lost may write it no more."""
-        name = self.file(trial, "holder")
+        name, mark = self.file(trial, "holder"), uuid.uuid4().bytes
         self.check_sitting()
-        self._claims = {name: uuid.uuid4().bytes}
-        self.storage.write(name, self._claims[name])
+        self.storage.write(name, mark)
+        self._claims = {name: mark}
 
     def write(self, record: TrialRecord) -> None:
         """Write one trial's record over the one before; Superseded where a later sitting has begun."""
@@ -245,12 +246,15 @@ class Ledger:
     def find(self, trial: str) -> TrialRecord | None:
         """One trial's record, where there is one; of a damaged one a failed trial with that reason."""
         name = self.file(trial, "record.json")
-        try:
-            return TrialRecord.model_validate_json(self.storage.read(name))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValidationError as error:
-            return self._stand_in(trial, f"{self.storage.uri}/{name} can't be read: {_first(error)}")
+        reason = ""
+        for _ in range(1 if self.storage.is_local else READINGS):
+            try:
+                return TrialRecord.model_validate_json(self.storage.read(name))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except ValidationError as error:
+                reason = f"{self.storage.uri}/{name} can't be read: {_first(error)}"
+        return self._stand_in(trial, reason)
 
     def _stand_in(self, trial: str, reason: str) -> TrialRecord | None:
         """A failed trial in memory: the damaged record stays where it is, and costs no other trial."""

@@ -39,9 +39,9 @@ class Cluster:
     def up(self) -> None:
         """Start it, and wait until all of its hosts have joined."""
         self.ray("get-auth-token --generate > /dev/null")
-        self.ray("up --yes --no-config-cache ~/cluster.yaml")
+        self.ray("up --yes --no-config-cache ~/cluster.yaml", seconds=600)
         count = len(self.hosts)
-        wait_for(lambda: self.active == count, f"{count} nodes, see ray status", seconds=240, every=2)
+        wait_for(lambda: self.active == count, f"{count} nodes, see ray status", seconds=400, every=2)
 
     @property
     def active(self) -> int:

@@ -96,7 +96,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         (1, "its process died 3 times: it crashed, or was killed, as computers do that run out of memory"),
         (2, "FileNotFoundError: [Errno 2] No such file or directory: '/gone'"),
         (3, "it ran out of memory: 4 GB"),
-        (4, "No space left on device: 'f/trials/fan-00004/record.json'"),
+        (4, "No space left on device: 'f/trials/fan-00004/holder'"),
         (5, "this bank of clips is torn"),
         (6, "it ran out of memory"),
     ],

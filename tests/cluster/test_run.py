@@ -16,7 +16,12 @@ from cluster import Cluster
 from humtune.ledger import Ledger, TrialRecord, TrialState
 from humtune.storage import Storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.cluster,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("cluster"),
+]
 
 TRIALS, MORE, EPOCHS = 6, 8, 25
 SPACE = {

@@ -31,7 +31,7 @@ demo: .venv/installed
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 
 test: .venv/developed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/developed
 	$(BIN)/ruff check .

@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.cluster,
     pytest.mark.timeout(1200),
-    pytest.mark.xdist_group("cluster"),
 ]
 
 TRIALS, MORE, EPOCHS = 6, 8, 25

@@ -15,7 +15,7 @@ from humtune.ledger import Ledger, TrialState
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("failures")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SPACE = {
     "trials": 8,

@@ -21,7 +21,6 @@ from humtune.storage import Storage
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(1800),  # the searches are run first
-    pytest.mark.xdist_group("paper"),  # and once
 ]
 
 Searches = dict[str, Ledger]

@@ -19,7 +19,8 @@ from rich.table import Table
 from humtune import __version__
 from humtune.config import TrialConfig
 from humtune.ensemble.archive import read_archive
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role
 from humtune.storage import Storage
 

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from humtune.detector.training import TrainingRun
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.report.write import write_report
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies

@@ -28,7 +28,8 @@ from drill_checks import Findings, check
 from rich.console import Console
 from rich.table import Table
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

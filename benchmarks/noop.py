@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState
 from humtune.search.actor import DetectorTrial
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 from humtune.storage import Storage

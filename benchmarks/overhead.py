@@ -23,7 +23,7 @@ from noop import MACHINES, STEPS, NoOp, make_search, make_space, noop_trial, sta
 from rich.console import Console
 from rich.table import Table
 
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.search.live import LiveTable
 from humtune.search.run import tuner
 from humtune.search.searcher import MachineSearcher

@@ -28,7 +28,8 @@ from overhead import WatchedStudies
 from rich.console import Console
 from rich.table import Table
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.search.live import LiveTable
 from humtune.search.run import tuner
 from humtune.search.searcher import MachineSearcher

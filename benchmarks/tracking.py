@@ -21,7 +21,8 @@ from noop import MACHINES, make_clips, make_search, make_space
 from rich.console import Console
 
 from humtune.config import TrialConfig
-from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.tracking import runs
 
 ARRIVED = """

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from humtune.config import Spectrogram, TrialConfig, VariationalHead
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, machine_of, searches, trial_id
+from humtune.ledger import Ledger, searches
+from humtune.records import Epoch, Plan, TrialRecord, TrialState, machine_of, trial_id
 from humtune.sounds.table import ClipTable, Role
 from humtune.storage import Storage
 

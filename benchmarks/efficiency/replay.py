@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState
 from humtune.report.sheet import to_markdown
 from humtune.search.space import Space
 from humtune.search.space_files import read_space

@@ -16,145 +16,23 @@ import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from humtune.config import Acceleration, Frozen, TrialConfig
+from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
+from humtune.records import Plan, TrialRecord, TrialState, machine_of
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
-ParamValue = str | int | float | bool | None
-Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
-
-Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
-
-CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
-
 READERS = 16  # requests at a time to a distant storage
 READINGS = 5  # of a distant record that grows between the two requests for its size and for so many bytes
-
-SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
-
-
-class TrialState(StrEnum):
-    """Where a trial stands; only a COMPLETE one ran its whole budget and can be best."""
-
-    RUNNING = "running"
-    COMPLETE = "complete"
-    PRUNED = "pruned"
-    FAILED = "failed"
-
-
-class Epoch(Frozen):
-    """What one epoch of training gave; `omega` (official, selecting clips) where it was measured."""
-
-    epoch: int = Field(ge=1)
-    ended: float  # seconds since 1970
-    seconds: float
-    metrics: dict[str, float]  # loss, accuracy, learning_rate; omega and pseudo at rungs and at the end
-
-
-class TrialRecord(Frozen):
-    """One trial, as far as it has come."""
-
-    id: str  # "<machine>-<number>", the folder below trials/
-    machine: str
-    number: int  # counts within the machine, from 0
-    origin: Origin
-    params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
-    config: TrialConfig
-    state: TrialState = TrialState.RUNNING
-    reason: str | None = None  # why it failed or was stopped
-    started: float  # seconds since 1970
-    ended: float | None = None
-    seconds: float = 0.0  # of work, without the time between two sittings
-    epochs: tuple[Epoch, ...] = ()
-    continued: tuple[int, ...] = ()  # the epochs after which it went on from a checkpoint
-    judged_by: Objective = "omega"
-    omega: dict[str, float] = Field(default={}, description="score type -> Ω of the selecting clips, 0…1")
-    pseudo: dict[str, float] = Field(default={}, description="score type -> pseudo-Ω of the probes, 0…1")
-    data_hash: str = ""
-    version: str = ""
-    host: str = ""
-    device: str = ""
-    readable: bool = Field(True, exclude=True)  # False of what stands in for a record that can't be read
-    acceleration: Acceleration | None = None  # until it has begun
-
-    @property
-    def judged(self) -> dict[str, float]:
-        """What the trial is judged by, per score type; empty before it was measured."""
-        return self.omega if self.judged_by == "omega" else self.pseudo
-
-    @property
-    def symbol(self) -> str:
-        """What the trial is judged by, as a table writes it: Ω or pseudo-Ω."""
-        return SYMBOLS[self.judged_by]
-
-    def without_scores(self, reason: str) -> "TrialRecord":
-        """The trial as one that failed, as what it left can't be read."""
-        return self.model_copy(
-            update={"state": TrialState.FAILED, "reason": reason, "omega": {}, "pseudo": {}}
-        )
-
-    @property
-    def best_score(self) -> str:
-        """The score type with the highest figure."""
-        return max(self.judged, key=lambda name: self.judged[name])
-
-    @property
-    def objective(self) -> float:
-        """The figure that the trial is judged by: its best score type's."""
-        return self.judged[self.best_score]
-
-
-class Plan(Frozen):
-    """What a search was asked to do; written once, before anything starts."""
-
-    name: str
-    space: dict[str, Any]  # the space as it was read, validated by search.space.Space
-    data: str  # the folder of recordings
-    machines: tuple[str, ...]
-    trials: int = Field(ge=1, description="per machine, where the space holds as many")
-    holds: dict[str, int] = Field(
-        {}, description="machine -> trials that the space holds, where it says which"
-    )
-    banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
-    data_hash: dict[str, str]  # machine -> content hash of its bank
-    probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
-    judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
-    warm: str | None = Field(None, description="the earlier search that this one started from")
-    holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
-    confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
-    confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
-    device: str = "cpu"
-    cpus: float = 1.0  # per trial
-    gpus: float = 0.0  # per trial
-    hours_per_trial: float = Field(24.0, gt=0, description="of work, over all sittings; then it has failed")
-    checkpoint_seconds: float = Field(5.0, ge=0, description="the work that a kill may cost a trial, at most")
-    bf16: bool = Field(False, description="whether networks are computed in bfloat16")
-    compiled: bool | None = Field(None, description="whether they are compiled; null: where it pays")
-    accelerations: dict[str, Acceleration] | None = Field(
-        None, description="size of trial -> how it is computed; null until that has been timed"
-    )
-    created: float
-    version: str
-
-    def quota(self, machine: str) -> int:
-        """The trials that a machine gets."""
-        return min(self.trials, self.holds.get(machine, self.trials))
-
-    def acceleration(self, config: TrialConfig) -> Acceleration:
-        """How a trial is computed."""
-        untimed = Acceleration(compiled=bool(self.compiled), bf16=self.bf16)
-        return (self.accelerations or {}).get(config.size, untimed)
 
 
 class Ledger:
@@ -311,16 +189,6 @@ class Ledger:
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
         except (ValueError, EOFError, BadZipFile, TypeError) as error:
             raise DamagedScores(trial, f"{self.storage.uri}/{name} is damaged") from error
-
-
-def trial_id(machine: str, number: int) -> str:
-    """The trial's name and folder."""
-    return f"{machine}-{number:05d}"
-
-
-def machine_of(trial: str) -> str:
-    """The machine that a trial's name begins with."""
-    return trial.rpartition("-")[0]
 
 
 def _first(error: ValidationError) -> str:

@@ -12,7 +12,8 @@ import torch
 from humtune import __version__
 from humtune.cli.main import main
 from humtune.config import TrialConfig
-from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

@@ -13,7 +13,8 @@ import yaml
 from bed import CHECKOUT, MLFLOW, Bed, wait_for
 from cluster import Cluster
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.storage import Storage
 
 pytestmark = [

@@ -7,7 +7,7 @@ import pytest
 from humtune.ensemble import archive
 from humtune.ensemble.archive import read_archive, trial_stamps
 from humtune.errors import HumtuneError
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 
 FILE = "fans/archive/fan.parquet"
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from humtune.config import FUSION, SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
 from humtune.detector.detector import Detector, scoring_chunks
-from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Plan, TrialRecord, TrialState, trial_id
 from humtune.search.trial import TrialRun
 from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank, load_banks

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from humtune.ledger import Ledger, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialState
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

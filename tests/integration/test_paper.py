@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from humtune.ledger import Ledger, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialState
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.report.write import write_report
 from humtune.search.overrides import override, read_settings

@@ -16,7 +16,8 @@ import yaml
 
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import Role
 from humtune.storage import Storage

@@ -6,7 +6,8 @@ import pytest
 from humtune.config import Spectrogram, TrialConfig, VariationalHead
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 from humtune.storage import Storage
 

@@ -6,7 +6,7 @@ from humtune.evaluation.calibration import threshold_from
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate
 from humtune.evaluation.selection import cross_fit
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.report.best import best_trial, candidate_scores, measure
 from humtune.sounds.table import NORMAL, Role
 

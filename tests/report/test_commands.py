@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from humtune.cli import report as commands
 from humtune.config import TrialConfig, VariationalHead
 from humtune.errors import UsageError
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from humtune.ledger import CONFIRM, TrialState
+from humtune.records import CONFIRM, TrialState
 from humtune.report.best import best_trial, choose, label_free, measure
 from humtune.report.configurations import configurations, confirmed, searched_trials
 

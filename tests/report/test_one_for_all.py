@@ -5,7 +5,7 @@ from scipy.stats import hmean
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
-from humtune.ledger import CONFIRM
+from humtune.records import CONFIRM
 from humtune.report.best import candidate_scores, measure
 from humtune.report.one_for_all import one_for_all
 from humtune.report.rows import ONE_FOR_ALL, pick_rows

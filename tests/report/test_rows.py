@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import hmean
 
 from humtune.config import TrialConfig
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.report.best import measure
 from humtune.report.rows import machine_row, overall_row
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from humtune.config import TrialConfig
-from humtune.ledger import Epoch, TrialRecord, TrialState
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.report.rungs import Rung, rungs, rungs_block, rungs_line
 
 CONFIG = TrialConfig.model_validate({"training": {"epochs": 4}})

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import hmean
 
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.report.searches import summarise, to_terminal
 
 

@@ -10,7 +10,7 @@ from humtune.cli.main import app
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.scorefiles import read_folder
 from humtune.evaluation.submission import evaluate_folder
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.report.best import measure
 from humtune.report.submission import write_submission
 from humtune.sounds.table import NORMAL, TARGET, ClipTable, Role

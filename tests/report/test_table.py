@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.report.columns import LEGEND, fields
 from humtune.report.rows import Row
 from humtune.report.sheet import span

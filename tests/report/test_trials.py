@@ -8,7 +8,7 @@ from rich.console import Console
 from humtune.config import TrialConfig
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.report.trials import list_best, list_trials, search_dict, show_trial, trial_dict
 from humtune.sounds.table import Role
 

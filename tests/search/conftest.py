@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from humtune.ledger import CONFIRM, TrialState
+from humtune.records import CONFIRM, TrialState
 from humtune.search.confirm import FIRST_SEED
 from humtune.search.searcher import MachineSearcher
 from humtune.search.studies import Studies

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.search import grid as grid_module
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space

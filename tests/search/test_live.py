@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 from humtune.search.live import LiveTable, duration, outcome, settings
 from humtune.search.studies import Studies
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.search.scheduler import KEPT_REFERENCES, StudyScheduler
 from humtune.search.searcher import MachineSearcher
 from humtune.search.studies import RESTARTS

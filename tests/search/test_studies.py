@@ -18,7 +18,7 @@ from optuna.pruners import (
 from optuna.samplers import GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.search.samplers import pruner, sampler
 from humtune.search.studies import Studies, rungs_of
 

@@ -17,7 +17,8 @@ from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.search.actor import DetectorTrial
 from humtune.search.trial import TrialRun, open_bank, start_trial
 from humtune.search.yardstick import scored_clips

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from humtune.errors import UsageError
-from humtune.ledger import Plan, TrialState
+from humtune.records import Plan, TrialState
 from humtune.search.space import Space
 from humtune.search.warm import MOST_POINTS, Warmth, point_of, told, warm_up, warmth_of
 

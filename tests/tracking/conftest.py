@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from humtune.config import Spectrogram, TrialConfig, VariationalHead
-from humtune.ledger import Epoch, Ledger, Plan, TrialRecord, TrialState, trial_id
+from humtune.ledger import Ledger
+from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ClipTable, Role
 from humtune.storage import Storage
 from humtune.tracking.place import connect

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.tracking import Mirror, Tracker, sync
 
 pytestmark = pytest.mark.usefixtures("sketches")

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.tracking import Tracker, sync
 from humtune.tracking.place import connect
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from humtune.config import Frozen, TrialConfig
-from humtune.ledger import Epoch, TrialRecord, TrialState
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.tracking import runs
 
 Make = Callable[..., TrialRecord]

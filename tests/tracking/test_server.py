@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from humtune.ledger import Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord, TrialState
 from humtune.storage import Storage
 from humtune.tracking import sync
 

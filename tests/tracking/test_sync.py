@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.tracking import Synced, Tracker, sync
 from humtune.tracking.place import connect
 

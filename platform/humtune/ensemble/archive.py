@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import Array
-from humtune.ledger import CONFIRM, Ledger, TrialRecord, TrialState, machine_of
+from humtune.ledger import Ledger
+from humtune.records import CONFIRM, TrialRecord, TrialState, machine_of
 from humtune.sounds.parallel import map_in_order
 
 Stamps = Mapping[str, str]  # trial -> what changes whenever its record or scores do

@@ -16,7 +16,7 @@ from humtune.evaluation import transductive
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
-from humtune.ledger import TrialRecord
+from humtune.records import TrialRecord
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role

@@ -21,7 +21,8 @@ from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.ensemble import OTHERS
 from humtune.evaluation.greedy import MEMBERS
-from humtune.ledger import Ledger, Objective, npy_bytes
+from humtune.ledger import Ledger, npy_bytes
+from humtune.records import Objective
 
 SUFFIX = "-ensemble"  # of an ensemble's id, where a trial has its number
 

@@ -10,7 +10,8 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.export.choice import left_out_note
 from humtune.export.graph import Member
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.best import Measured
 from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank

@@ -9,7 +9,7 @@ from humtune.export.cost import SECONDS, Beside
 from humtune.export.failures import failures
 from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
-from humtune.ledger import Plan
+from humtune.records import Plan
 from humtune.report.sheet import percent
 from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import INT8, MODEL, ModelInfo

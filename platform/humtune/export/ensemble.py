@@ -11,7 +11,8 @@ from humtune.evaluation.selection import CrossFitted
 from humtune.export.blueprint import Blueprint, load_detector
 from humtune.export.choice import WHY, exportable
 from humtune.export.graph import Member
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.best import Measured, read_scores
 from humtune.report.labelled import labelled_clips
 

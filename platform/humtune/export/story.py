@@ -8,7 +8,7 @@ import numpy as np
 from humtune.config import TEST_CHUNKS, leaves
 from humtune.ensemble.record import EnsembleRecord
 from humtune.evaluation.selection import SPLITS
-from humtune.ledger import CONFIRM, SYMBOLS, TrialRecord, TrialState
+from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.report.best import Measured
 from humtune.report.sheet import MISSING, percent
 from humtune.runtime.info import ModelInfo

@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.best import candidate_scores
 from humtune.report.configurations import searched_trials
 from humtune.report.sheet import MISSING, percent, to_markdown

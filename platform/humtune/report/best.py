@@ -12,7 +12,8 @@ from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshol
 from humtune.evaluation.cells import Array
 from humtune.evaluation.metrics import Figures
 from humtune.evaluation.selection import CrossFitted, cross_fit
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.configurations import (
     Allowed,
     Configuration,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
-from humtune.ledger import SYMBOLS
+from humtune.records import SYMBOLS
 from humtune.report.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
 from humtune.report.sheet import MISSING, percent, span, to_markdown
 

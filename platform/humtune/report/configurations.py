@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from humtune.config import TrialConfig
-from humtune.ledger import CONFIRM, TrialRecord, TrialState
+from humtune.records import CONFIRM, TrialRecord, TrialState
 
 Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a configuration may be chosen
 

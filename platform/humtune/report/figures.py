@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from humtune.evaluation.cells import Array, Cell, Cells
 from humtune.evaluation.metrics import MAX_FPR, auc, pauc
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.ledger import Objective, TrialRecord, TrialState
+from humtune.records import Objective, TrialRecord, TrialState
 from humtune.sounds.table import SOURCE, TARGET, ClipTable, Role
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.

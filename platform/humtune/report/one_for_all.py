@@ -9,7 +9,8 @@ from humtune.errors import UsageError
 from humtune.evaluation.cells import Array, Cells
 from humtune.evaluation.metrics import Figures, evaluate, pool
 from humtune.evaluation.selection import SPLITS, CrossFitted, halves
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.best import Measured, read_scores
 from humtune.report.configurations import only, searched_trials
 from humtune.report.labelled import Reading, labelled_clips

@@ -6,7 +6,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from humtune.ledger import Ledger, ParamValue
+from humtune.ledger import Ledger
+from humtune.records import ParamValue
 from humtune.report.average import Average
 from humtune.report.configurations import searched_trials
 from humtune.report.points import Clips, Point, measure_points, shared_points

@@ -12,7 +12,8 @@ from humtune.errors import DamagedScores, UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
-from humtune.ledger import Ledger, ParamValue, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import ParamValue, TrialRecord
 from humtune.report.average import Average
 from humtune.report.best import read_scores
 from humtune.report.configurations import searched_trials

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.report.average import Average
 from humtune.report.best import Measured
 from humtune.report.labelled import Reading

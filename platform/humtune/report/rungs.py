@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humtune.ledger import TrialRecord
+from humtune.records import TrialRecord
 from humtune.report.agreement import rank_correlation
 from humtune.report.configurations import searched_trials
 from humtune.report.sheet import to_markdown

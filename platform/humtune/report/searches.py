@@ -11,7 +11,8 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
-from humtune.ledger import CONFIRM, SYMBOLS, Ledger, TrialState, searches
+from humtune.ledger import Ledger, searches
+from humtune.records import CONFIRM, SYMBOLS, TrialState
 from humtune.report.best import best_trial
 from humtune.report.sheet import MISSING, in_percent, percent
 from humtune.sounds.parallel import tracked

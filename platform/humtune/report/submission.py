@@ -11,7 +11,8 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
-from humtune.ledger import Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import TrialRecord
 from humtune.report.best import best_trial, read_scores
 from humtune.sounds.table import ClipTable, Role
 

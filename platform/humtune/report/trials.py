@@ -13,7 +13,8 @@ from rich.text import Text
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
-from humtune.ledger import SYMBOLS, Ledger, TrialRecord
+from humtune.ledger import Ledger
+from humtune.records import SYMBOLS, TrialRecord
 from humtune.report.best import best_trial, read_scores
 from humtune.report.configurations import complete_trials
 from humtune.report.sheet import MISSING, percent, span

@@ -1,6 +1,7 @@
 """Writes a search's report: the table in four formats, the points, the pictures."""
 
-from humtune.ledger import CONFIRM, Ledger
+from humtune.ledger import Ledger
+from humtune.records import CONFIRM
 from humtune.report.agreement import agreement, agreement_block
 from humtune.report.best import Measured, label_free, measure, read_scores
 from humtune.report.confirmed import confirmed_block

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from humtune.errors import HumtuneError, Superseded
-from humtune.ledger import TrialState
+from humtune.records import TrialState
 
 if TYPE_CHECKING:
     from humtune.search.trial import TrialRun

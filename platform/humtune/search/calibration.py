@@ -10,7 +10,8 @@ from rich.console import Console
 
 from humtune.config import Acceleration
 from humtune.detector.process import settle
-from humtune.ledger import Ledger, Plan
+from humtune.ledger import Ledger
+from humtune.records import Plan
 from humtune.search.acceleration import choose
 from humtune.search.cost import SIZES, seconds_of
 from humtune.search.space_checks import check_space

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from humtune.ledger import CONFIRM, TrialRecord
+from humtune.records import CONFIRM, TrialRecord
 from humtune.report.configurations import configurations, searched_trials
 from humtune.search.grid import Run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from humtune.config import TEST_CHUNKS, Acceleration, TrialConfig
 from humtune.detector.process import settle
 from humtune.detector.training import SKETCH_CLIPS, TrainingRun
-from humtune.ledger import ParamValue
+from humtune.records import ParamValue
 from humtune.search.acceleration import choose, step_seconds
 from humtune.search.space import Space
 from humtune.sounds.bank import ClipBank

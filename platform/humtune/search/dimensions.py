@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from humtune.config import Frozen
-from humtune.ledger import ParamValue
+from humtune.records import ParamValue
 
 GOLDEN = 0.618033988749895  # a place inside a range that is no round number
 WHOLE_STEPS = 100  # between whole bounds, at most, where a grid takes every number between them

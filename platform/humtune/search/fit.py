@@ -10,7 +10,7 @@ from humtune.detector.frontend import empty_mels
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.fusion import LEAST_CLIPS
-from humtune.ledger import Objective, ParamValue
+from humtune.records import Objective, ParamValue
 from humtune.search.space import Space
 from humtune.sounds.classes import class_labels
 from humtune.sounds.table import ClipTable, Role

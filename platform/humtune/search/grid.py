@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from humtune.ledger import ParamValue
+from humtune.records import ParamValue
 from humtune.search.dimensions import Dimension, Presets
 
 MOST_POINTS = 100_000  # of a grid: more is a slip of the pen

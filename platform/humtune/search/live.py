@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from humtune.ledger import CONFIRM, TrialRecord, TrialState
+from humtune.records import CONFIRM, TrialRecord, TrialState
 from humtune.search.machine_study import MachineStudy
 from humtune.search.studies import Studies
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import optuna
 from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import CONFIRM, ParamValue, TrialRecord, TrialState
+from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
 from humtune.report.best import best_trial
 from humtune.search import confirm
 from humtune.search.grid import Run

@@ -15,7 +15,8 @@ from ray import tune
 
 from humtune import __version__
 from humtune.errors import HumtuneError, UsageError
-from humtune.ledger import Ledger, Plan, searches
+from humtune.ledger import Ledger, searches
+from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
 from humtune.search.fit import check_fits, objective_of

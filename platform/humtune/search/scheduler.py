@@ -8,7 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from humtune.errors import Superseded
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.search.studies import RESTARTS, Studies
 from humtune.search.trial import ended
 

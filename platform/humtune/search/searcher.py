@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from humtune.ledger import TrialRecord
+from humtune.records import TrialRecord
 from humtune.search.studies import Studies
 
 

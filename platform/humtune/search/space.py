@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution
 from pydantic import Field
 
 from humtune.config import Frozen, TrialConfig, set_path
-from humtune.ledger import ParamValue
+from humtune.records import ParamValue
 from humtune.search.dimensions import Dimension, Presets, Scalar, places
 from humtune.search.grid import Point, Run, combinations, grid, touching
 

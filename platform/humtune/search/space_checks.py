@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from humtune.config import leaves
 from humtune.errors import UsageError
-from humtune.ledger import ParamValue
+from humtune.records import ParamValue
 from humtune.search.dimensions import Place, Presets, places
 from humtune.search.grid import Point, grid
 from humtune.search.space import Space, nested

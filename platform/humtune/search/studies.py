@@ -17,7 +17,8 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
-from humtune.ledger import CONFIRM, Ledger, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
+from humtune.ledger import Ledger
+from humtune.records import CONFIRM, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
 from humtune.search.grid import Point, Run
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, sampler

@@ -17,7 +17,8 @@ from humtune.config import Acceleration
 from humtune.detector.process import settle
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
-from humtune.ledger import Epoch, Ledger, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.search.watchdog import Watchdog
 from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank

@@ -11,7 +11,8 @@ from itertools import chain, zip_longest
 
 from humtune.config import Frozen, TrialConfig, leaves
 from humtune.errors import UsageError
-from humtune.ledger import Ledger, ParamValue, Plan, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import ParamValue, Plan, TrialRecord, TrialState
 from humtune.search.dimensions import Presets
 from humtune.search.grid import Point
 from humtune.search.space import Space, nested

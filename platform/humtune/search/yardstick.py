@@ -13,7 +13,7 @@ from humtune.detector.head import Embeddings, over_chunks
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.ledger import Objective
+from humtune.records import Objective
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS
 from humtune.sounds.probes import ProbeKind

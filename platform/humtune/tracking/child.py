@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from humtune.ledger import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.tracking import runs
 
 if TYPE_CHECKING:

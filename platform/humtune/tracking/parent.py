@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import labelled
-from humtune.ledger import CONFIRM, Ledger, Objective, Plan, TrialRecord, TrialState
+from humtune.ledger import Ledger
+from humtune.records import CONFIRM, Objective, Plan, TrialRecord, TrialState
 from humtune.sounds.table import ClipTable
 from humtune.tracking import pages, runs
 from humtune.tracking.child import tag

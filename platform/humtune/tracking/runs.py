@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from humtune.config import TrialConfig, leaves
-from humtune.ledger import Plan, TrialRecord, TrialState
+from humtune.records import Plan, TrialRecord, TrialState
 
 STATUS = {  # in MLflow's words
     TrialState.RUNNING: "RUNNING",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from humtune.ledger import Ledger, Plan, TrialRecord, TrialState, machine_of
+from humtune.ledger import Ledger
+from humtune.records import Plan, TrialRecord, TrialState, machine_of
 from humtune.sounds.parallel import in_order
 from humtune.tracking import pages, runs
 from humtune.tracking.child import Said, level_child

@@ -3,7 +3,7 @@
 import pytest
 
 from humtune.config import Spectrogram, Training, TrialConfig, VariationalHead
-from humtune.ledger import Epoch
+from humtune.records import Epoch
 from humtune.report.paper.printed import SPECTROGRAMS
 
 METRICS = {"loss": 1.0}

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+WORKERS ?= 3 # test processes: many tests wait more than they compute
 export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: demo test lint clean
@@ -31,7 +32,7 @@ demo: .venv/installed
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 
 test: .venv/developed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/developed
 	$(BIN)/ruff check .

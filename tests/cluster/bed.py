@@ -202,7 +202,8 @@ class Bed:
         program = [sys.executable, "-m", *words, "--host", host, "--port", port]
         with self.log_of(name).open("w") as log:
             inside = ("ip", "netns", "exec", self.net)
-            subprocess.Popen([*inside, *program], cwd=self.folder, stdout=log, stderr=log)
+            idle = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            subprocess.Popen([*inside, *program], cwd=self.folder, env=idle, stdout=log, stderr=log)
 
     def _wait_for(self, name: str, *, at: str) -> None:
         ours = ("ip", "netns", "exec", self.net, "ss", "-ltn")

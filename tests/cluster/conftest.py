@@ -1,4 +1,4 @@
-"""One bed and one cluster for all tests of this folder: they take minutes to make."""
+"""One bed and one cluster for all tests of a file: they take minutes to make."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HOSTS = ("alpha", "beta", "gamma")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bed() -> "Iterator[Bed]":
     """Three hosts and a desk; skipped, with the reason, where they can't be made."""
     from bed import Bed, why_not
@@ -29,7 +29,7 @@ def bed() -> "Iterator[Bed]":
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def storage(bed: "Bed") -> "Iterator[Storage]":
     """The bucket that the hosts share, as seen from here."""
     import boto3
@@ -45,7 +45,7 @@ def storage(bed: "Bed") -> "Iterator[Storage]":
         yield Storage(f"s3://{BUCKET}/runs")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(bed: "Bed", storage: "Storage") -> "Cluster":
     """All hosts as one cluster, with recordings and a space in the head's home folder."""
     from cluster import Cluster

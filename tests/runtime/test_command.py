@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -194,7 +195,8 @@ def test_an_interrupted_run_keeps_and_tells_what_it_had(model, record, tmp_path)
     words = ["score", model, "-", "--json", "--out", tmp_path / "scores"]
     program = [sys.executable, "-u", "-m", "humtune.cli.main", *map(str, words)]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(program, text=True, **pipes) as run:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    with subprocess.Popen(program, text=True, preexec_fn=heard, **pipes) as run:
         try:
             run.stdin.write(f"{record('a.wav', 0.3)}\n")
             run.stdin.flush()

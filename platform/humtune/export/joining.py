@@ -43,7 +43,11 @@ def join(
         model = compose.merge_models(model, own, [(f"chunks {i}", f"network {i}/chunks")])
     judge = compose.add_prefix(judge, "judge/", rename_inputs=True, rename_outputs=False)
     joints = [(f"network {i}/{FEATURES}", f"judge/{end}") for i, end in enumerate(ends)]
-    return compose.merge_models(model, judge, joints)
+    model = compose.merge_models(model, judge, joints)
+    opsets = {opset.domain: opset.version for opset in model.opset_import}  # each part has brought its own
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, number) for domain, number in opsets.items())
+    return model
 
 
 def clipwise(network: onnx.ModelProto) -> onnx.ModelProto:

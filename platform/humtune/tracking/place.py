@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+DATABASE_RETRIES = 3  # of a database that doesn't answer: a second in all, and the whole call is tried again
 
 _ENVIRONMENT = {  # what a user has set wins
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -76,6 +77,10 @@ def connect(uri: str) -> "MlflowClient":
 
     for logger in _LOGGERS:  # after the import, which sets their levels
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+    if not is_server(uri):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = DATABASE_RETRIES  # no setting, and minutes without a word
     return MlflowClient(tracking_uri=uri)
 
 

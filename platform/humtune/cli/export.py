@@ -76,7 +76,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from humtune.report.sheet import percent
 
     console, errors = Console(), Console(stderr=True)
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("machine", "trial", "score", "net"):
         table.add_column(name, no_wrap=True)
     for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):

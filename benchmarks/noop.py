@@ -46,7 +46,7 @@ class NoOp:
         self.seconds = seconds * (0.5 + self.rng.random())
         self.slots = slots
         self.clips = clips
-        self.rungs = config["rungs"]
+        self.rungs = config["measured"]
 
     def checkpoint(self, trial: str) -> str:
         return self.ledger.file(trial, "checkpoint.pt")
@@ -55,6 +55,7 @@ class NoOp:
         done = len(self.record.epochs) + 1
         if done == 1:
             self.gather()
+            self.ledger.claim(self.record.id)
             self.ledger.write(self.record)
         began = time()
         sleep(self.seconds)

@@ -7,9 +7,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 
-PATIENCE = (
-    120.0  # seconds; a node that says nothing for so long is about to be lost, and no mistake of the user's
-)
+PATIENCE = 120.0  # seconds; a node that is silent for longer is about to be lost: no mistake of the user's
 
 
 def check_shared(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ BIN := .venv/bin
 DEMO := demo
 WORKERS ?= 3 # test processes: many tests wait more than they compute
 export RAY_USAGE_STATS_ENABLED := 0
+unexport PYTHONDONTWRITEBYTECODE # Python compiles what it imports, once, where pip would compile everything
 
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo
@@ -13,17 +14,17 @@ export RAY_USAGE_STATS_ENABLED := 0
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv (about two minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --editable .
+	@$(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt --editable .
 	@touch $@
 
 .venv/developed: .venv/installed
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --editable .[dev]
+	@$(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt --editable .[dev]
 	@touch $@
 
 demo: .venv/installed
 	@rm -rf $(DEMO)
 	$(BIN)/humtune data synth $(DEMO)/recordings --machines fan,valve --clips 40
-	$(BIN)/humtune search quick --data $(DEMO)/recordings --name demo --storage $(DEMO)/runs
+	$(BIN)/humtune search quick --trials 6 --data $(DEMO)/recordings --name demo --storage $(DEMO)/runs
 	$(BIN)/humtune export demo --out $(DEMO)/models --storage $(DEMO)/runs
 	$(BIN)/humtune report demo --storage $(DEMO)/runs
 	@echo

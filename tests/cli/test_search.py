@@ -195,11 +195,10 @@ def test_a_ray_that_is_not_there_is_one_line(
 
     monkeypatch.setattr(ray, "init", refuse)
     make_search(tmp_path / "humtune-runs", "hums")
-    code, _, err = humtune("resume", "hums", "--address", "10.0.0.1:6379")
-    assert (code, err) == (
-        1,
-        "humtune: Ray at 10.0.0.1:6379 can't be reached: no cluster at 10.0.0.1:6379\n",
-    )
+    wrong = humtune("resume", "hums", "--address", "127.0.0.1:1")
+    assert wrong == (1, "", "humtune: Ray at 127.0.0.1:1 can't be reached: Connection refused\n")
+    unfound = humtune("resume", "hums", "--address", "auto")[2]
+    assert unfound == "humtune: Ray at auto can't be reached: no cluster at auto\n"
     assert "Ray did not start on this computer: no cluster at local" in humtune("resume", "hums")[2]
 
 

@@ -38,7 +38,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
     from humtune.errors import HumtuneError
     from humtune.search.actor import DetectorTrial
-    from humtune.search.run import Resources, connect, prepare, tuner
+    from humtune.search.connection import connect
+    from humtune.search.run import Resources, prepare, tuner
     from humtune.search.space_files import read_space
     from humtune.search.studies import Studies
     from humtune.search.trial import start_trial

@@ -12,8 +12,9 @@ from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.report.write import write_report
+from humtune.search.connection import connect
 from humtune.search.overrides import override, read_settings
-from humtune.search.run import connect, prepare, run
+from humtune.search.run import prepare, run
 from humtune.search.space_checks import check_space
 from humtune.search.space_files import read_space
 from humtune.sounds.synthetic import Sizes, synthesise

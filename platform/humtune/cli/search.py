@@ -78,12 +78,14 @@ def search(
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.search import run
+    from humtune.search.connection import check_address, check_device
     from humtune.search.fit import silent_rows
     from humtune.search.warm import told
 
     place = Storage(storage)
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
-    run.check_device(device, address)
+    check_device(device, address)
+    check_address(address)
     resources = run.Resources(
         device,
         cpus,

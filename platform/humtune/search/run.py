@@ -1,7 +1,5 @@
 """Start a search, or go on with one: the plan, the checks before anything starts, and the Tune run."""
 
-import logging
-import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,7 +8,6 @@ from pathlib import Path
 from time import time
 
 import ray
-import torch
 from ray import tune
 
 from humtune import __version__
@@ -19,6 +16,7 @@ from humtune.ledger import Ledger, searches
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
+from humtune.search.connection import connect
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
@@ -214,37 +212,6 @@ def tuner(
             verbose=0,
         ),
     )
-
-
-def check_device(device: str, address: str | None) -> None:
-    """Raise a UsageError where a search on this computer wants a GPU that it doesn't have."""
-    if device.startswith("cuda") and address is None and not torch.cuda.is_available():
-        raise UsageError(
-            f"--device {device}: PyTorch finds no GPU on this computer; leave it out, "
-            "or name a cluster that has some with --address"
-        )
-
-
-def connect(address: str | None) -> bool:
-    """Join Ray at an address, or start it on this computer; whether it was started here."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run without Tune's advice
-    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # a trial's record says why it failed
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # or it lists every trial that began again
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nor its snapshots, which grow with every trial
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if ray.is_initialized():
-        return False
-    options: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        options |= {"include_dashboard": False, "object_store_memory": 200 * 2**20}
-    try:
-        ray.init(address=address or "local", **options)
-    except Exception as error:  # Ray raises a bare one where a process of its own is dead or too slow
-        place = f"Ray at {address} can't be reached" if address else "Ray did not start on this computer"
-        raise HumtuneError(f"{place}: {' '.join(str(error).split())}") from error
-    return True
 
 
 def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:

@@ -75,7 +75,7 @@ def case(finished, tmp_path_factory, train) -> Case:
         weight * member.calibration(ledger.scores(member.trial, member.score_type))
         for member, weight in zip(record.members, record.weights, strict=True)
     )
-    exports = export_search(ledger, folder / "models", false_alarm_rate=0.25, ensemble=True)
+    exports = export_search(ledger, folder / "models", false_alarms=0.25, ensemble=True)
     return Case(ledger, record, exports, recorded)
 
 

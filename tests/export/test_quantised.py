@@ -44,14 +44,15 @@ def test_the_networks_are_int8_and_the_ends_are_not(exported):
     assert [model.info.precision for model in exports.models] == ["fp32", INT8]
     assert not [node for node in full.node if node.op_type == "QuantizeLinear"]
     convolutions = [node for node in small.node if node.op_type == "Conv"]
-    produced = {out: node for node in small.node for out in node.output}
-    whole = [n for n in convolutions if produced[n.input[0]].op_type != "DequantizeLinear"]
-    assert len(whole) >= 5  # the first of each chunk
-    assert len(convolutions) - len(whole) >= 5 * 16
     kinds = {t.name: t.data_type for t in small.initializer}
+    whole = [n for n in convolutions if kinds.get(n.input[1]) == onnx.TensorProto.FLOAT]
+    assert len(whole) == 5 * 4  # of each chunk the first two and the last two
+    assert len(convolutions) == 5 * 23
     assert onnx.TensorProto.INT8 in kinds.values()
     weights = {node.input[0] for node in small.node if node.op_type == "DequantizeLinear"} & kinds.keys()
     assert {kinds[name] for name in weights} <= {onnx.TensorProto.INT8, onnx.TensorProto.INT32}
+    numbers = [onnx.numpy_helper.to_array(t) for t in small.initializer if t.name in weights]
+    assert max(np.abs(n).max() for n in numbers if n.dtype == np.int8) == 64  # seven bits
 
 
 def test_threshold_reference_and_figures_are_its_own(exported):

@@ -24,7 +24,7 @@ def exported(finished, tmp_path_factory):
     """The finished search and its exports, for tests that only look."""
     ledger = Ledger.open(Storage(finished), "small")
     out = tmp_path_factory.mktemp("out") / "models"
-    return ledger, export_search(ledger, out, false_alarm_rate=0.25)
+    return ledger, export_search(ledger, out, false_alarms=0.25)
 
 
 def test_an_unknown_machine_names_the_known(ledger, tmp_path):
@@ -35,8 +35,8 @@ def test_an_unknown_machine_names_the_known(ledger, tmp_path):
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
 def test_a_rate_that_is_none_is_refused(ledger, tmp_path, rate):
-    with pytest.raises(UsageError, match="--false-alarm-rate lies between 0 and 1, got"):
-        export_search(ledger, tmp_path, false_alarm_rate=rate)
+    with pytest.raises(UsageError, match="--false-alarms lies between 0 and 1, got"):
+        export_search(ledger, tmp_path, false_alarms=rate)
 
 
 def test_a_folder_of_recordings_is_refused_before_any_work(ledger, tmp_path):
@@ -232,9 +232,10 @@ def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledge
 
 
 def test_exporting_again_replaces_the_model(ledger, tmp_path):
-    export_search(ledger, tmp_path, machines=["fan"], false_alarm_rate=0.5)
+    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.5)
     before = read_info(tmp_path / "fan")
-    export_search(ledger, tmp_path, machines=["fan"], false_alarm_rate=0.1)
+    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.1, fit="gamma")
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
+    assert after.threshold == before.with_threshold(0.1, "gamma").threshold
     assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD, PAGE}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, FIT, SearchName, StorageUri
 
 if TYPE_CHECKING:
     from humtune.export.search import Exports
@@ -17,9 +17,10 @@ def export(
     name: SearchName,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Gets a folder per machine.")] = Path("models"),
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
-    false_alarm_rate: Annotated[
-        float, typer.Option(help="Share of normal recordings that the threshold may flag.")
+    false_alarms: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of normal recordings, that the threshold may flag.")
     ] = 0.1,
+    fit: Annotated[str, FIT] = "quantile",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
@@ -34,17 +35,24 @@ def export(
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
 
     With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score.
-    Example: humtune export first --out models --false-alarm-rate 0.05
+    Example: humtune export first --out models --false-alarms 0.05
     """
     from humtune.ledger import Ledger
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    from humtune.evaluation.calibration import fit_named
     from humtune.export.search import export_search
 
     wanted = [m.strip() for m in machines.split(",")] if machines else None
     exports = export_search(
-        ledger, out, machines=wanted, false_alarm_rate=false_alarm_rate, ensemble=ensemble, int8=int8
+        ledger,
+        out,
+        machines=wanted,
+        false_alarms=false_alarms,
+        fit=fit_named(fit),
+        ensemble=ensemble,
+        int8=int8,
     )
     _print(exports, out)
     complete = _register(ledger, exports) if register else True

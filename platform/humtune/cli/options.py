@@ -17,6 +17,7 @@ StorageUri = Annotated[
     ),
 ]
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
+FIT = typer.Option(metavar="quantile|gamma", help="How a threshold is found in held-out scores.")
 
 DEFAULT_STORAGE = "humtune-runs"
 

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
+from humtune.cli.options import FIT
+
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(metavar="SHARE", help="Another threshold: one that so many normal recordings exceed."),
 ]
-FitName = Annotated[
-    str | None, typer.Option(metavar="quantile|gamma", help="How a threshold is found in held-out scores.")
-]
+FitName = Annotated[str | None, FIT]
 
 
 def score(

@@ -62,6 +62,14 @@ def threshold_from(
     return Threshold(value=value, false_alarms=false_alarms, clips=scores.size, note=note)
 
 
+def fit_named(name: str) -> Fit:
+    """The way to find a threshold that a person has named; UsageError where there is none."""
+    for fit in FITS:
+        if fit == name:
+            return fit
+    raise UsageError(f"no fit named {name!r}; there are {' and '.join(FITS)}")
+
+
 def _gamma_quantile(held_out: NDArray[np.float64], share: float) -> float:
     """The score that a share of clips stays below, by a gamma distribution (Pearson's type III)."""
     from scipy.special import gammaincinv  # here: scoring starts without scipy's import time

@@ -9,7 +9,7 @@ import numpy as np
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
-from humtune.evaluation.calibration import threshold_from
+from humtune.evaluation.calibration import Fit, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.export.alarms import gather_evidence
 from humtune.export.blueprint import Blueprint
@@ -41,12 +41,12 @@ class Exported:
 
 
 def build_model(
-    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float
+    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float, fit: Fit
 ) -> tuple[Exported, bytes]:
     """A machine's model, checked against its detectors, and its graph."""
     measured, scores = plan.measured, plan.scores
     clips, held_out = measured.clips, measured.clips.having(Role.HELD_OUT)
-    threshold = threshold_from(scores[held_out], false_alarms=false_alarms)
+    threshold = threshold_from(scores[held_out], false_alarms=false_alarms, fit=fit)
     kept_out = plan.bank.table.having(Role.HELD_OUT)
     usual = int(np.median(plan.bank.lengths[kept_out]))
     evidence = gather_evidence(clips, scores, clip_samples=usual)

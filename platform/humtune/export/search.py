@@ -1,12 +1,13 @@
 """Export every machine of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from humtune.ensemble.record import find_ensemble
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import FALSE_ALARMS
+from humtune.evaluation.calibration import FALSE_ALARMS, Fit
 from humtune.export.blueprint import Blueprint, single
 from humtune.export.choice import measure_exportable
 from humtune.export.cost import Beside
@@ -17,6 +18,8 @@ from humtune.export.quantised import in_int8
 from humtune.ledger import Ledger
 from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
+
+Build = Callable[[Blueprint, Path], tuple[Exported, bytes]]
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,25 @@ def export_search(
     out: Path,
     *,
     machines: Sequence[str] | None = None,
-    false_alarm_rate: float = FALSE_ALARMS,
+    false_alarms: float = FALSE_ALARMS,
+    fit: Fit = "quantile",
     ensemble: bool = False,
     int8: bool = False,
 ) -> Exports:
     """Write the model of each machine's best exportable trial to `out`/<machine>, and show how far it is.
 
     With `ensemble` it is the model of the machine's ensemble; with `int8` a folder in it holds the same model
-    with int8 networks, and stands after it. `false_alarm_rate` (0…1) is the share of held-out normal clips
-    that the threshold may flag. A machine that can't be exported does not keep the others from theirs.
-    UsageError for an unknown machine or a folder that holds something else; HumtuneError where no machine has
-    a complete trial, or an ensemble.
+    with int8 networks, and stands after it. `false_alarms` (0…1) is the share of held-out normal clips that
+    the threshold may flag, found in their scores by `fit`. A machine that can't be exported does not keep the
+    others from theirs. UsageError for an unknown machine or a folder that holds something else; HumtuneError
+    where no machine has a complete trial, or an ensemble.
     """
     wanted = _chosen(ledger, machines)
-    if not 0 < false_alarm_rate < 1:
-        raise UsageError(f"--false-alarm-rate lies between 0 and 1, got {false_alarm_rate:g}")
+    if not 0 < false_alarms < 1:
+        raise UsageError(f"--false-alarms lies between 0 and 1, got {false_alarms:g}")
     for machine in wanted:
         check_replaceable(out / machine)
+    build = partial(build_model, ledger, false_alarms=false_alarms, fit=fit)
     models: list[Exported] = []
     skipped: list[str] = []
     failed: list[str] = []
@@ -60,9 +65,7 @@ def export_search(
                 skipped.append(found)
                 continue
             plan, other = found
-            built, files = _machine(
-                ledger, plan, out / machine, false_alarms=false_alarm_rate, int8=int8, other=other
-            )
+            built, files = _machine(ledger, plan, out / machine, build=build, int8=int8, other=other)
             write_folder(out / machine, files)
             models += built
         except HumtuneError as error:
@@ -76,21 +79,21 @@ def export_search(
 
 
 def _machine(
-    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float, int8: bool, other: Blueprint | None
+    ledger: Ledger, plan: Blueprint, folder: Path, *, build: Build, int8: bool, other: Blueprint | None
 ) -> tuple[list[Exported], dict[str, bytes]]:
     """A machine's model, the int8 one after it where that is wanted, and the files of both."""
-    model, graph = build_model(ledger, plan, folder, false_alarms=false_alarms)
+    model, graph = build(plan, folder)
     models, files, beside = [model], {}, []
     if int8:
         small_plan = in_int8(plan)
-        small, small_graph = build_model(ledger, small_plan, folder / INT8, false_alarms=false_alarms)
+        small, small_graph = build(small_plan, folder / INT8)
         models.append(small)
         beside.append(Beside(f"in int8 (`{INT8}/`)", small.cost, small.info.omega))
         full = Beside("in float32 (the folder above)", model.cost, model.info.omega)
         own = model_files(small, small_graph, small_plan, ledger, beside=[full])
         files = {f"{INT8}/{name}": content for name, content in own.items()}
     if other is not None:
-        single_model, _ = build_model(ledger, other, folder, false_alarms=false_alarms)
+        single_model, _ = build(other, folder)
         name = f"the best single, {other.name} {other.score_type}"
         beside.append(Beside(name, single_model.cost, single_model.info.omega))
     return models, files | model_files(model, graph, plan, ledger, beside=beside)

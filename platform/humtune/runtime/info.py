@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
 from humtune.errors import UsageError
-from humtune.evaluation.calibration import FITS, Fit, Threshold
+from humtune.evaluation.calibration import Threshold, fit_named
 from humtune.runtime.evidence import Evidence
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
@@ -51,7 +51,7 @@ class ModelInfo(Frozen):
         return self.model_copy(
             update={
                 "threshold": self.kept_evidence().threshold(
-                    kept.false_alarms if false_alarms is None else false_alarms, _fit(fit or kept.fit)
+                    kept.false_alarms if false_alarms is None else false_alarms, fit_named(fit or kept.fit)
                 )
             }
         )
@@ -84,13 +84,6 @@ def read_info(folder: Path) -> ModelInfo:
         version = info.versions.get("humtune", "of a later version")
         raise UsageError(f"{folder}: made with humtune {version}, too new for this one; upgrade humtune")
     return info
-
-
-def _fit(name: str) -> Fit:
-    for fit in FITS:
-        if fit == name:
-            return fit
-    raise UsageError(f"no fit named {name!r}; there are {' and '.join(FITS)}")
 
 
 def _mend(folder: Path) -> str:

@@ -96,9 +96,8 @@ it. The latter is that of these test clips: where a machine seldom fails, most a
 _INT8 = """
 
 This is the model of the folder above in int8: its networks were quantised on training clips; reference
-embeddings, threshold and figures are its own, and scores of the two are not to be mixed. It is fast on
-processors that multiply bytes (x86 with VNNI, ARM with dot products). An x86 processor without VNNI may cut
-sums short: compare scores with those of another computer first."""
+embeddings, threshold and figures are its own, and scores of the two are not to be mixed. It is fastest on
+processors that multiply bytes (x86 with VNNI, ARM with dot products)."""
 
 
 def model_card(

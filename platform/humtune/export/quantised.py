@@ -88,7 +88,7 @@ def _quantised(network: onnx.ModelProto, chunks: "Chunks") -> onnx.ModelProto:
     """A network with int8 weights, a scale a channel, and uint8 feature maps.
 
     Weights use seven of their eight bits: where a processor has no VNNI, products are summed in pairs in
-    16 bits, and two large ones of eight would be cut off there. So a model says the same on every computer.
+    16 bits, and two large ones of eight would be cut off there.
     """
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder, quiet():
         file = Path(folder) / "network.onnx"

@@ -134,7 +134,7 @@ class Sitting:
         return self.process.poll() is not None
 
     def processes(self) -> dict[int, str]:
-        """Every process of the session by its number, with its name."""
+        """Every process of the run by its number, with its name."""
         found = {}
         for entry in Path("/proc").iterdir():
             try:

@@ -17,6 +17,7 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from humtune.detector.detector import Detector
+from humtune.evaluation.metrics import evaluate
 from humtune.export.blueprint import load_detector
 from humtune.export.quantised import quantise
 from humtune.ledger import Ledger
@@ -24,7 +25,7 @@ from humtune.records import TrialState
 from humtune.report.labelled import labelled_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked
-from humtune.sounds.table import ClipTable, Role
+from humtune.sounds.table import SCORED, ClipTable, Role
 from humtune.storage import Storage
 
 Scores = dict[str, NDArray[np.float64]]
@@ -32,7 +33,7 @@ Scores = dict[str, NDArray[np.float64]]
 
 def scores_of(detector: Detector, bank: ClipBank, clips: ClipTable) -> Scores:
     """The ledger's scores [N] of every type; NaN at the probes, which are not recordings."""
-    scored = bank.table.having(Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)
+    scored = bank.table.having(*SCORED)
     made = {}
     for kind, scores in detector.score(detector.embed(bank, scored)).items():
         made[kind] = np.full(len(clips), np.nan)
@@ -42,9 +43,9 @@ def scores_of(detector: Detector, bank: ClipBank, clips: ClipTable) -> Scores:
 
 def omegas(scores: NDArray[np.float64], clips: ClipTable) -> Iterator[float]:
     """Ω on the clips that choose and on those that report; NaN without."""
-    reading = labelled_clips(clips).read(scores)
-    for figures in (reading.select, reading.report):
-        yield 100 * float(figures.omega_official) if figures else float("nan")
+    labelled = labelled_clips(clips)
+    for cells in (labelled.choosing, labelled.reported):
+        yield 100 * float(evaluate(scores, cells).omega_official) if cells else float("nan")
 
 
 def main() -> None:

@@ -40,8 +40,10 @@ def export(
     from humtune.ledger import Ledger
     from humtune.storage import Storage
 
-    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words are told at once
     from humtune.evaluation.calibration import fit_named
+
+    way = fit_named(fit)
     from humtune.export.search import export_search
 
     wanted = [m.strip() for m in machines.split(",")] if machines else None
@@ -50,7 +52,7 @@ def export(
         out,
         machines=wanted,
         false_alarms=false_alarms,
-        fit=fit_named(fit),
+        fit=way,
         ensemble=ensemble,
         int8=int8,
     )

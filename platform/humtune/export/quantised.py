@@ -21,7 +21,7 @@ from humtune.report.labelled import labelled_clips
 from humtune.runtime.info import INT8
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked
-from humtune.sounds.table import Role
+from humtune.sounds.table import SCORED, Role
 
 CALIBRATING = 32  # training clips, five chunks each, that say how far each feature map reaches
 BLOCK = 8  # clips embedded between two looks at the progress
@@ -37,7 +37,7 @@ def in_int8(plan: Blueprint) -> Blueprint:
     twins = {m.detector: quantise(m.detector, plan.bank) for m in plan.members}
     clips = plan.measured.clips
     recorded = np.flatnonzero(clips.role != str(Role.PROBE))
-    scored = plan.bank.table.having(Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)
+    scored = plan.bank.table.having(*SCORED)
     embedded = {twin: _embed(twin, plan.bank, scored, "scores") for twin in twins.values()}
     members: list[Member] = []
     scores = np.full(len(clips), np.nan)

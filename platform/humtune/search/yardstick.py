@@ -17,9 +17,7 @@ from humtune.records import Objective
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS
 from humtune.sounds.probes import ProbeKind
-from humtune.sounds.table import ClipTable, Role
-
-SCORED = (Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)  # the roles of the clips that get a score
+from humtune.sounds.table import SCORED, ClipTable, Role
 
 
 @dataclass(frozen=True, eq=False)

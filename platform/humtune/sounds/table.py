@@ -25,6 +25,9 @@ class Role(StrEnum):
     PROBE = "probe"  # made, not recorded: what stands in for anomalies where nobody has any
 
 
+SCORED = (Role.HELD_OUT, Role.SELECT, Role.HIDDEN, Role.REPORT)  # the roles of the clips that get a score
+
+
 @dataclass(frozen=True, eq=False)
 class ClipTable:
     """Label columns of N clips; every column has length N and the same order."""

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
-from humtune.ensemble import archive
-from humtune.ensemble.archive import read_archive, trial_stamps
 from humtune.errors import HumtuneError
 from humtune.records import TrialState
+from humtune.results.ensembles import archive
+from humtune.results.ensembles.archive import read_archive, trial_stamps
 
 FILE = "fans/archive/fan.parquet"
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from humtune.config import FUSION
-from humtune.ensemble.archive import read_archive
-from humtune.ensemble.candidates import align, gather
-from humtune.ensemble.systems import System
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import GammaTail
+from humtune.results.ensembles.archive import read_archive
+from humtune.results.ensembles.candidates import align, gather
+from humtune.results.ensembles.systems import System
 from humtune.sounds.table import Role
 
 

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humtune.ensemble.make import check_words, join_systems, make_ensembles
-from humtune.ensemble.record import ensemble_scores, read_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.ensemble import ensemble
 from humtune.evaluation.greedy import MEMBERS
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.scorefiles import write_file
+from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
+from humtune.results.ensembles.record import ensemble_scores, read_ensemble
 from humtune.sounds.table import UNKNOWN, Role
 
 

@@ -4,10 +4,10 @@ import typer
 from typer.testing import CliRunner
 
 from humtune.cli.export import export
-from humtune.ensemble.make import make_ensembles
 from humtune.errors import UsageError
 from humtune.export.choice import exportable
-from humtune.report.best import best_trial
+from humtune.results.best import best_trial
+from humtune.results.ensembles.make import make_ensembles
 from humtune.runtime.info import MODEL
 from humtune.tracking.registry import Registered
 

@@ -11,7 +11,7 @@ from humtune.evaluation.calibration import threshold_from
 from humtune.export.alarms import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.report.best import best_trial, measure
+from humtune.results.best import best_trial, measure
 from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform

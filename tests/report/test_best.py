@@ -7,7 +7,7 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate
 from humtune.evaluation.selection import cross_fit
 from humtune.records import TrialState
-from humtune.report.best import best_trial, candidate_scores, measure
+from humtune.results.best import best_trial, candidate_scores, measure
 from humtune.sounds.table import NORMAL, Role
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from humtune.records import CONFIRM, TrialState
-from humtune.report.best import best_trial, choose, label_free, measure
-from humtune.report.configurations import configurations, confirmed, searched_trials
+from humtune.results.best import best_trial, choose, label_free, measure
+from humtune.results.configurations import configurations, confirmed, searched_trials
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from humtune.evaluation.bootstrap import interval
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
-from humtune.report.best import measure
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.best import measure
+from humtune.results.labelled import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, UNKNOWN, Role
 
 

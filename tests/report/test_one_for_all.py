@@ -6,9 +6,9 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
 from humtune.records import CONFIRM
-from humtune.report.best import candidate_scores, measure
-from humtune.report.one_for_all import one_for_all
-from humtune.report.rows import ONE_FOR_ALL, pick_rows
+from humtune.results.best import candidate_scores, measure
+from humtune.results.one_for_all import one_for_all
+from humtune.results.rows import ONE_FOR_ALL, pick_rows
 from humtune.sounds.table import UNKNOWN, Role
 
 SKILLS = {"fan": {5.0: 2.5, 10.0: 1.2, 20.0: 0.1}, "valve": {5.0: 0.0, 10.0: 1.2, 20.0: 2.5}}

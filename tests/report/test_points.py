@@ -9,9 +9,9 @@ from humtune.config import TrialConfig
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
-from humtune.report.average import Average
 from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
-from humtune.report.points import measure_points, over_machines, shared_points
+from humtune.results.average import Average
+from humtune.results.points import measure_points, over_machines, shared_points
 from humtune.sounds.table import Role
 
 

@@ -4,8 +4,8 @@ from scipy.stats import hmean
 
 from humtune.config import TrialConfig
 from humtune.records import TrialState
-from humtune.report.best import measure
-from humtune.report.rows import machine_row, overall_row
+from humtune.results.best import measure
+from humtune.results.rows import machine_row, overall_row
 
 
 def filled(bench, **options):

@@ -9,8 +9,8 @@ import typer
 from humtune.cli.options import DEFAULT_STORAGE, StorageUri, storage_option
 
 if TYPE_CHECKING:
-    from humtune.ensemble.archive import Allowed
-    from humtune.ensemble.record import EnsembleRecord
+    from humtune.results.ensembles.archive import Allowed
+    from humtune.results.ensembles.record import EnsembleRecord
 
 SHOWN = 3  # files on the screen: the page, the table, the figure
 
@@ -46,8 +46,8 @@ def ensemble(
     --import, other systems' score files are members too, and the ensemble is transductive.
     Example: humtune ensemble first --members 4
     """
-    from humtune.ensemble.make import check_words, join_systems, make_ensembles
     from humtune.ledger import Ledger
+    from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
     from humtune.storage import Storage
 
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None

@@ -83,7 +83,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich.table import Table
 
     from humtune.export.cost import SECONDS
-    from humtune.report.sheet import percent
+    from humtune.formatting.tables import percent
 
     console, errors = Console(), Console(stderr=True)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))

@@ -26,9 +26,9 @@ def report(
     """
     from rich.console import Console
 
+    from humtune.formatting.columns import SHORT_LEGEND
     from humtune.ledger import Ledger
     from humtune.report import point_table
-    from humtune.report.columns import SHORT_LEGEND
     from humtune.report.published import pointer
     from humtune.report.table import to_terminal
     from humtune.report.write import write_report
@@ -143,8 +143,8 @@ def show(
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from humtune.ensemble.record import SUFFIX, read_ensemble
     from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
+    from humtune.results.ensembles.record import SUFFIX, read_ensemble
 
     record = read_ensemble(ledger, name.removesuffix(SUFFIX))
     if as_json:

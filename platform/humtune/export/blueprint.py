@@ -5,14 +5,14 @@ from typing import Any
 
 from humtune.detector.detector import Detector, load_tensors
 from humtune.detector.head import Embeddings
-from humtune.ensemble.record import EnsembleRecord
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.export.choice import left_out_note
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import Measured
+from humtune.results.best import Measured
+from humtune.results.ensembles.record import EnsembleRecord
 from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role

@@ -9,8 +9,8 @@ from humtune.export.cost import SECONDS, Beside
 from humtune.export.failures import failures
 from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.formatting.tables import percent
 from humtune.records import Plan
-from humtune.report.sheet import percent
 from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import INT8, MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role

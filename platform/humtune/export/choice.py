@@ -4,7 +4,7 @@ from humtune.config import FUSION, TrialConfig
 from humtune.detector.scores import SCORES
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
-from humtune.report.best import Measured, measure
+from humtune.results.best import Measured, measure
 
 WHY = "scores a clip against its own section, which an exported model can't know"
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from humtune.ensemble.record import EnsembleRecord, ensemble_scores
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.evaluation.selection import CrossFitted
@@ -13,8 +12,9 @@ from humtune.export.choice import WHY, exportable
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import Measured, read_scores
-from humtune.report.labelled import labelled_clips
+from humtune.results.best import Measured, read_scores
+from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores
+from humtune.results.labelled import labelled_clips
 
 SCORE = "ensemble"  # what an ensemble's score is called where a trial has its score type
 WEIGHTING = "greedy"  # the way of choosing that gives one weighting for all sections

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from humtune.ensemble.record import find_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, Fit
 from humtune.export.blueprint import Blueprint, single
@@ -16,6 +15,7 @@ from humtune.export.folders import check_replaceable, write_folder
 from humtune.export.model import Exported, build_model, model_files
 from humtune.export.quantised import in_int8
 from humtune.ledger import Ledger
+from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from humtune.config import TEST_CHUNKS, leaves
-from humtune.ensemble.record import EnsembleRecord
 from humtune.evaluation.selection import SPLITS
+from humtune.formatting.tables import MISSING, percent
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
-from humtune.report.best import Measured
-from humtune.report.sheet import MISSING, percent
+from humtune.results.best import Measured
+from humtune.results.ensembles.record import EnsembleRecord
 from humtune.runtime.info import ModelInfo
 
 _LIMITS = """\

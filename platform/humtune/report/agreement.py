@@ -9,11 +9,11 @@ from scipy.stats import spearmanr
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
+from humtune.formatting.tables import MISSING, percent, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import candidate_scores
-from humtune.report.configurations import searched_trials
-from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.results.best import candidate_scores
+from humtune.results.configurations import searched_trials
 from humtune.sounds.table import ClipTable, Role
 
 LEAST = 3  # candidates: with two, any two orders agree wholly or not at all

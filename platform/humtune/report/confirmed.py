@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+from humtune.formatting.tables import MISSING, percent, to_markdown
 from humtune.ledger import Ledger
-from humtune.report.average import Average
-from humtune.report.best import Measured, read_scores
-from humtune.report.configurations import Configuration, configurations, confirmed, searched_trials
-from humtune.report.labelled import labelled_clips
-from humtune.report.sheet import MISSING, percent, to_markdown
 from humtune.report.trials import searched
+from humtune.results.average import Average
+from humtune.results.best import Measured, read_scores
+from humtune.results.configurations import Configuration, configurations, confirmed, searched_trials
+from humtune.results.labelled import labelled_clips
 
 
 def confirmed_block(ledger: Ledger, machines: Iterable[Measured]) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from humtune.report.rows import ALL
-from humtune.report.sheet import MISSING, to_markdown
+from humtune.formatting.tables import MISSING, to_markdown
+from humtune.results.rows import ALL
 
 MACHINES = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")  # of DCASE 2022 Task 2
 

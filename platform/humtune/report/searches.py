@@ -11,10 +11,10 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
+from humtune.formatting.tables import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
 from humtune.records import CONFIRM, SYMBOLS, TrialState
-from humtune.report.best import best_trial
-from humtune.report.sheet import MISSING, in_percent, percent
+from humtune.results.best import best_trial
 from humtune.sounds.parallel import tracked
 from humtune.storage import Storage
 

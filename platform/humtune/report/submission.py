@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.ensemble.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import best_trial, read_scores
+from humtune.results.best import best_trial, read_scores
+from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.sounds.table import ClipTable, Role
 
 

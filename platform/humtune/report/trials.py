@@ -13,11 +13,11 @@ from rich.text import Text
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
+from humtune.formatting.tables import MISSING, percent, span
 from humtune.ledger import Ledger
 from humtune.records import SYMBOLS, TrialRecord
-from humtune.report.best import best_trial, read_scores
-from humtune.report.configurations import complete_trials
-from humtune.report.sheet import MISSING, percent, span
+from humtune.results.best import best_trial, read_scores
+from humtune.results.configurations import complete_trials
 from humtune.sounds.table import Role
 
 EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epochs and the last

@@ -1,22 +1,22 @@
 """Writes a search's report: the table in four formats, the points, the pictures."""
 
+from humtune.formatting.html import to_html
+from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
+from humtune.formatting.tables import to_csv
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM
 from humtune.report.agreement import agreement, agreement_block
-from humtune.report.best import Measured, label_free, measure, read_scores
 from humtune.report.confirmed import confirmed_block
 from humtune.report.ensembles import ensembles_block
-from humtune.report.figures import probe_histogram, roc_curves, score_histogram, search_history
-from humtune.report.html import to_html
-from humtune.report.labelled import labelled_clips
-from humtune.report.one_for_all import Pick, one_for_all
 from humtune.report.point_table import wants_points, write_points
-from humtune.report.points import Point
-from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
 from humtune.report.rungs import rungs, rungs_block
-from humtune.report.sheet import to_csv
 from humtune.report.table import Report, to_markdown
 from humtune.report.tex import to_tex
+from humtune.results.best import Measured, label_free, measure, read_scores
+from humtune.results.labelled import labelled_clips
+from humtune.results.one_for_all import Pick, one_for_all
+from humtune.results.points import Point
+from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
 from humtune.sounds.parallel import tracked
 
 

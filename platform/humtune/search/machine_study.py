@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
-from humtune.report.best import best_trial
+from humtune.results.best import best_trial
 from humtune.search import confirm
 from humtune.search.grid import Run
 

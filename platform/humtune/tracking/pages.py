@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from humtune.formatting.columns import SHORT_LEGEND, fields, headline
+from humtune.formatting.tables import MISSING, percent, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
-from humtune.report.best import measure
-from humtune.report.columns import SHORT_LEGEND, fields, headline
-from humtune.report.rows import machine_row
-from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.results.best import measure
+from humtune.results.rows import machine_row
 from humtune.tracking import runs
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description

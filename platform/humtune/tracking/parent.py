@@ -76,7 +76,7 @@ def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: 
 
 def best_of(results: Sequence[Result]) -> Result | None:
     """The trial that the report takes as the best, with its score type alone in its record."""
-    from humtune.report.best import best_trial
+    from humtune.results.best import best_trial
 
     best = best_trial(result.record for result in results)
     return next((r._replace(record=best) for r in results if best and r.trial == best.id), None)
@@ -114,7 +114,7 @@ def show(
 
 def _pictures(ledger: Ledger, record: TrialRecord, score: str) -> dict[str, bytes]:
     """How a trial's scores tell normal from anomalous, as PNG."""
-    from humtune.report.figures import probe_histogram, roc_curves, score_histogram
+    from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram
 
     try:
         scores = ledger.scores(record.id, score)

@@ -8,11 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from humtune import __version__
-from humtune.ensemble.archive import Allowed, read_archive, trial_stamps
-from humtune.ensemble.candidates import CALIBRATION, CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
-from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
-from humtune.ensemble.systems import read_systems
-from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.ensemble import ensemble
@@ -21,6 +16,18 @@ from humtune.evaluation.labels import Truth, label_clips
 from humtune.evaluation.members import TOP
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.results.ensembles.archive import Allowed, read_archive, trial_stamps
+from humtune.results.ensembles.candidates import (
+    CALIBRATION,
+    CALIBRATIONS,
+    RANKS,
+    CalibrationName,
+    Candidates,
+    gather,
+)
+from humtune.results.ensembles.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
+from humtune.results.ensembles.systems import read_systems
+from humtune.results.ensembles.worth import Worth, label_free_worth, labelled_worth
 from humtune.sounds.table import ClipTable, Role
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
 from humtune.records import TrialRecord, TrialState
-from humtune.report.average import Average
-from humtune.report.best import Measured
-from humtune.report.labelled import Reading
-from humtune.report.one_for_all import Pick
+from humtune.results.average import Average
+from humtune.results.best import Measured
+from humtune.results.labelled import Reading
+from humtune.results.one_for_all import Pick
 
 ALL = "all"
 BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.config import FUSION
-from humtune.ensemble.archive import Allowed, Archive
-from humtune.ensemble.record import Member
-from humtune.ensemble.systems import System
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation import transductive
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
 from humtune.records import TrialRecord
+from humtune.results.ensembles.archive import Allowed, Archive
+from humtune.results.ensembles.record import Member
+from humtune.results.ensembles.systems import System
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role

@@ -11,9 +11,9 @@ from humtune.evaluation.metrics import Figures, evaluate, pool
 from humtune.evaluation.selection import SPLITS, CrossFitted, halves
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import Measured, read_scores
-from humtune.report.configurations import only, searched_trials
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.best import Measured, read_scores
+from humtune.results.configurations import only, searched_trials
+from humtune.results.labelled import Reading, labelled_clips
 from humtune.sounds.parallel import tracked
 
 

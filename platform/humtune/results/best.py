@@ -14,7 +14,7 @@ from humtune.evaluation.metrics import Figures
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.configurations import (
+from humtune.results.configurations import (
     Allowed,
     Configuration,
     complete_trials,
@@ -22,7 +22,7 @@ from humtune.report.configurations import (
     only,
     searched_trials,
 )
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.labelled import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, ClipTable, Role
 
 NOISE_SAMPLES = 500  # a quantile needs fewer than the ends of an interval, and there may be thousands

@@ -14,10 +14,10 @@ from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger
 from humtune.records import ParamValue, TrialRecord
-from humtune.report.average import Average
-from humtune.report.best import read_scores
-from humtune.report.configurations import searched_trials
-from humtune.report.rows import ALL
+from humtune.results.average import Average
+from humtune.results.best import read_scores
+from humtune.results.configurations import searched_trials
+from humtune.results.rows import ALL
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role
 

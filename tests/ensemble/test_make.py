@@ -123,8 +123,10 @@ def test_members_bound_what_a_clip_is_scored_with(ledger):
         assert 1 <= np.count_nonzero(weights) <= 2
 
 
-def test_only_what_is_allowed_becomes_a_member(ledger):
-    record = make_ensembles(ledger, allowed=lambda config, score_type: score_type == "nll").records[0]
+def test_only_what_can_be_exported_becomes_a_member(ledger, monkeypatch):
+    rule = "humtune.results.candidates.can_be_exported"
+    monkeypatch.setattr(rule, lambda config, score_type: score_type == "nll")
+    record = make_ensembles(ledger, exportable=True).records[0]
     assert {m.score_type for m in record.members} == {"nll"}
     assert record.settings.exportable
 

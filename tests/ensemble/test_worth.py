@@ -4,7 +4,7 @@ import pytest
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.members import compare
 from humtune.evaluation.metrics import omega
-from humtune.results.ensembles.archive import read_archive
+from humtune.results.archive import read_archive
 from humtune.results.ensembles.candidates import gather
 from humtune.results.ensembles.record import Member, Settings
 from humtune.results.ensembles.worth import front_sizes, label_free_worth, labelled_worth, networks

@@ -99,6 +99,7 @@ def test_points_that_no_label_judges_have_their_pseudo_omega(bench, make_clips):
         record = bench.trial(other, "fan", number, params={"head.mu": 5.0})
         changes = {"omega": {}, "pseudo": {"cosine": figure}, "judged_by": "pseudo"}
         ledger.write(record.model_copy(update=changes))
+        ledger.write_scores(record.id, {"cosine": np.zeros(len(clips))})
     assert wants_points(ledger)
     (point,), _ = measure_points(ledger)
     write_points(ledger)

@@ -9,7 +9,6 @@ import typer
 from humtune.cli.options import DEFAULT_STORAGE, StorageUri, storage_option
 
 if TYPE_CHECKING:
-    from humtune.results.ensembles.archive import Allowed
     from humtune.results.ensembles.record import EnsembleRecord
 
 SHOWN = 3  # files on the screen: the page, the table, the figure
@@ -65,7 +64,7 @@ def ensemble(
         machines=wanted,
         members=members,
         imports=imports or [],
-        allowed=_exportable() if exportable else None,
+        exportable=exportable,
         calibration=kind,
     )
     from humtune.report.ensembles import write_ensembles
@@ -75,12 +74,6 @@ def ensemble(
     if not as_json:
         first = f"humtune show {name} {made.records[0].id}{storage_option(ledger.storage)}"
         typer.echo(f"{first}   its members and weights")
-
-
-def _exportable() -> "Allowed":
-    from humtune.export import choice
-
-    return choice.exportable
 
 
 def _print(

@@ -10,7 +10,7 @@ from humtune.formatting.tables import MISSING, in_percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import ParamValue
 from humtune.results.average import Average
-from humtune.results.configurations import searched_trials
+from humtune.results.candidates import searched_trials
 from humtune.results.points import Clips, Point, measure_points, shared_points
 from humtune.results.rows import ALL
 

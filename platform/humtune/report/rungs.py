@@ -8,7 +8,7 @@ import numpy as np
 from humtune.formatting.tables import to_markdown
 from humtune.records import TrialRecord
 from humtune.report.agreement import rank_correlation
-from humtune.results.configurations import searched_trials
+from humtune.results.candidates import searched_trials
 
 LEAST = 4  # trials: three are in the right order by luck once in six times
 

@@ -9,7 +9,8 @@ from humtune.formatting.columns import SHORT_LEGEND, fields, headline
 from humtune.formatting.tables import MISSING, percent, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
-from humtune.results.best import measure
+from humtune.results.candidates import Candidate
+from humtune.results.measure import measure
 from humtune.results.rows import machine_row
 from humtune.tracking import runs
 
@@ -33,21 +34,21 @@ OURS = "*humtune keeps this text up to date; without this line it is yours.*"
 
 
 class Best(NamedTuple):
-    """A machine's best trial, and where MLflow has it."""
+    """A machine's best candidate, and where MLflow has its trial."""
 
-    record: TrialRecord  # its best score type is the one to use
+    candidate: Candidate
     experiment: str
     run_id: str
 
     @property
     def named(self) -> str:
         """The trial's name, which leads to it from any page of the same MLflow."""
-        return f"[{self.record.id}](#/experiments/{self.experiment}/runs/{self.run_id})"
+        return f"[{self.candidate.trial.id}](#/experiments/{self.experiment}/runs/{self.run_id})"
 
     @property
     def figure(self) -> str:
         """What it is judged by, in percent."""
-        return percent(self.record.objective)
+        return percent(self.candidate.figure)
 
 
 class MachineTold(NamedTuple):
@@ -70,11 +71,11 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
 
     MLflow shows the first line alone until it is unfolded: that leads to each machine's best.
     """
-    symbol = next((told.best.record.symbol for told in machines if told.best), "Ω")
+    symbol = next((told.best.candidate.trial.symbol for told in machines if told.best), "Ω")
     first = " · ".join(f"{told.best.named} {told.best.figure}" for told in machines if told.best)
     rows = []
     for machine, best, records in machines:
-        cells = (best.named, best.record.best_score, best.figure) if best else (MISSING,) * 3
+        cells = (best.named, best.candidate.score_type, best.figure) if best else (MISSING,) * 3
         rows.append([machine, *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
     ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
@@ -112,8 +113,8 @@ def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: b
 
     `pictures` are files in the best one's artifacts. A HumtuneError says which stored scores are missing.
     """
-    record = best.record
-    figure = f"{record.symbol} {best.figure} % with {record.best_score}"
+    record = best.candidate.trial
+    figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
     text = [f"{best.named} is the best of {record.machine}: {figure}.", ""]
     if over:
         row = machine_row(measure(ledger, record.machine))

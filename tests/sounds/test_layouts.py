@@ -256,6 +256,9 @@ LAYOUTS = {
     "one section without attributes": Layout(
         [n.replace("_a_1", "_noAttribute") for n in FAN], note=r"one section and no attributes", clips=8
     ),
+    "one section with the same attributes": Layout(
+        FAN, note=r"one section and the same attributes: a classifier finds", clips=8
+    ),
     "a table that is none": Layout(
         [*FAN, "fan/attributes_00.csv"], r"attributes_00\.csv: expected the header file_name"
     ),

@@ -50,8 +50,9 @@ class CheckReport:
             lines[0] += f", {min(self.seconds):.2f} to {max(self.seconds):.2f} s"
         for (rate, channels), files in sorted(self.formats.items()):
             lines.append(f"{_count(files, 'file')} of {rate} Hz, {_count(channels, 'channel')}")
-        folders = any(path.is_dir() for path, _ in self.bad)
-        lines.append(_count(len(self.bad), "bad place" if folders else "bad file"))
+        folders = sum(path.is_dir() for path, _ in self.bad)
+        kinds = {"bad file": len(self.bad) - folders, "bad folder": folders}
+        lines.append(", ".join(_count(n, kind) for kind, n in kinds.items() if n) or "no bad files")
         lines += [f"  {path}: {reason}" for path, reason in self.bad]
         lines += [_count(len(self.notes), "note")] if self.notes else []
         return lines + [f"  {path}: {reason}" for path, reason in self.notes]
@@ -66,6 +67,7 @@ class CheckReport:
             "longest_seconds": max(self.seconds, default=None),
             "formats": [{"rate": r, "channels": c, "files": n} for (r, c), n in sorted(self.formats.items())],
             "bad": [{"file": str(path), "reason": reason} for path, reason in self.bad],
+            "notes": [{"file": str(path), "reason": reason} for path, reason in self.notes],
         }
 
 

@@ -12,7 +12,7 @@ Part = Literal["dev", "eval"]
 Split = Literal["train", "test"]
 
 SUFFIXES = (".wav", ".flac")
-OTHER_SOUNDS = re.compile(  # suffixes of sound that is not read
+_OTHER_SOUNDS = re.compile(  # suffixes of sound that is not read
     r"\.(?:aac|aifc?|aiff|amr|ape|au|caf|m4a|mp[23]|og[ag]|opus|snd|w64|wave|webm|wma|wv)", re.IGNORECASE
 )
 NO_ATTRIBUTE = "noAttribute"  # how DCASE 2024 and later write that nothing is told
@@ -83,7 +83,7 @@ def is_recording(path: Path) -> bool:
 
 def is_sound(path: Path) -> bool:
     """Whether a file is sound by its suffix, of a kind that humtune reads or of another."""
-    other = OTHER_SOUNDS.fullmatch(path.suffix) and not path.name.startswith(".")
+    other = _OTHER_SOUNDS.fullmatch(path.suffix) and not path.name.startswith(".")
     return is_recording(path) or bool(other)
 
 

@@ -38,8 +38,9 @@ def _sections(clips: list[Clip]) -> Iterator[str]:
         yield f"section {section:02d} is in dev_data and in eval_data; a search takes it for one section"
     for section in sorted({clip.section for clip in clips} - trained if trained else ()):
         yield f"section {section:02d} has test clips, but no training clips; other sections stand in for it"
-    if len(trained) == 1 and not any(clip.attributes for clip in train):
-        yield "one section and no attributes: a classifier finds nothing to tell apart"
+    if len(trained) == 1 and len({clip.attributes for clip in train}) == 1:
+        same = "the same" if train[0].attributes else "no"
+        yield f"one section and {same} attributes: a classifier finds nothing to tell apart"
 
 
 def _labels(clips: list[Clip]) -> Iterator[str]:

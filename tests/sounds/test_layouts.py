@@ -101,6 +101,10 @@ LAYOUTS = {
         [*FAN, "fan/normal/x.wav", "fan/normal/y.flac"],
         r"fan/normal: 2 recordings not read; training clips belong",
     ),
+    "machines in a part and in raw": Layout(
+        [*below("dev_data", FAN), *(n.replace("fan/", "dev_data/raw/pump/") for n in FAN)],
+        r"raw/pump/train: 4 recordings not read, .* too deep; move .*/pump into .*dev_data$",
+    ),
     "a machine without a split": Layout(
         [*FAN, "pump/x.wav"], r"pump: 1 recording not read; training clips belong in .*/pump/train"
     ),
@@ -130,14 +134,14 @@ LAYOUTS = {
         r"fan/test: 2 \.m4a files in it, none of them .*; convert them",
     ),
     "text among the recordings": Layout(
-        [*FAN, "fan/train/readme.txt"], note=r"readme\.txt: not a .* file; left out", clips=8
+        [*FAN, "fan/train/readme.txt"], note=r"train: 1 file of no sound left out \(readme\.txt\)", clips=8
     ),
     "wav and flac of one clip": Layout(
         [*FAN, f"fan/train/{TRAIN}.flac"], rf"{TRAIN}\.wav: the same clip as {TRAIN}\.flac; delete one"
     ),
     "one number twice": Layout(
         [*FAN, "fan/train/section_00_source_train_normal_0000_a_2.wav"],
-        r"_a_2\.wav: the same section, domain, label and index as .*_a_1\.wav; delete one of them",
+        r"_a_2\.wav: the same section, domain, label and index as .*_a_1\.wav; delete one, or",
     ),
     "a clip in two folders": Layout(
         [

@@ -110,19 +110,17 @@ def _named_clips(found: Survey, machine: str) -> list[Clip]:
 def _twin(path: Path, first: Path) -> str:
     if path.stem == first.stem:
         return f"the same clip as {first.name}; delete one of the two"
-    return f"the same section, domain, label and index as {first.name}; delete one of them or count on"
+    return f"the same section, domain, label and index as {first.name}; delete one, or number it anew"
 
 
 def _strangers(found: Survey, folder: SplitFolder) -> None:
     """Files among the recordings that are none."""
-    known = set(folder.recordings)
-    for path in sorted(listing(folder.path)):
-        if path in known or path.name.startswith(".") or path.is_dir():
-            continue
-        if is_sound(path):
-            found.bad.append(Finding(path, f"not a {_FORMATS} file; convert it", folder.machine))
-        else:
-            found.notes.append(Finding(path, f"not a {_FORMATS} file; left out", folder.machine))
+    others = [path for path in next(walk(folder.path, depth=0)).files if not is_recording(path)]
+    for path in filter(is_sound, others):
+        found.bad.append(Finding(path, f"not a {_FORMATS} file; convert it", folder.machine))
+    if silent := [path for path in others if not is_sound(path)]:
+        why = f"{count(silent, 'file')} of no sound left out ({silent[0].name})"
+        found.notes.append(Finding(folder.path, why, folder.machine))
 
 
 def _complete(found: Survey, machine: str) -> None:
@@ -202,6 +200,9 @@ def _left_out(found: Survey, machine: Path, folder: Path, sound: str) -> None:
         )
     elif split_of(first):
         why = f"{sound} not read, for they lie too deep; move them up into {machine / inside[0]}"
+        found.bad.append(Finding(folder, why, machine.name))
+    elif len(inside) > 1 and split_of(inside[-1]):
+        why = f"{sound} not read, for the machine lies too deep; move {folder.parent} into {machine.parent}"
         found.bad.append(Finding(folder, why, machine.name))
     else:
         found.bad.append(Finding(folder, f"{sound} not read; {rule}", machine.name))

@@ -59,6 +59,28 @@ def test_the_command_says_it_all_and_fails_on_bad_files(spoilt: Path):
     assert "1 file of 44100 Hz, 2 channels" in result.stdout
 
 
+def test_the_command_counts_folders_and_tells_what_is_left_out(spoilt: Path):
+    (spoilt / "dev_data" / "fan" / "old").mkdir()
+    (spoilt / "dev_data" / "fan" / "old" / "x.wav").touch()
+    (spoilt / "dev_data" / "fan" / "train" / "notes.txt").touch()
+    (spoilt / "away").mkdir()
+    (spoilt / "away" / "x.flac").touch()
+    result = CliRunner().invoke(app, ["check", str(spoilt)])
+    assert result.exit_code == 1
+    assert "6 bad files, 1 bad folder\n" in result.stdout
+    assert "2 notes\n" in result.stdout
+    assert (
+        f"  {spoilt / 'away'}: 1 recording left out; this data set is dev_data and eval_data" in result.stdout
+    )
+
+
+def test_the_command_checks_several_data_sets_and_says_that_a_search_takes_one(dcase2022: Path, wav):
+    wav(dcase2022 / "old" / "pump" / "train" / "normal_id_00_00000000.wav")
+    result = CliRunner().invoke(app, ["check", str(dcase2022)])
+    assert result.exit_code == 0
+    assert f"{dcase2022}: 2 data sets; a search takes one, --data {dcase2022}" in result.stdout
+
+
 def test_the_command_speaks_json(dcase2022: Path):
     import json
 
@@ -67,4 +89,4 @@ def test_the_command_speaks_json(dcase2022: Path):
     (report,) = json.loads(result.stdout)
     assert report["clips"] == sum(cell["clips"] for cell in report["counts"]) == 16
     assert report["shortest_seconds"] == 0.05
-    assert report["bad"] == []
+    assert report["bad"] == report["notes"] == []

@@ -38,7 +38,7 @@ def synth(
 @app.command()
 def fetch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where dev_data and eval_data go")],
-    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2024")] = 2022,
+    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2025")] = 2022,
     machines: Annotated[str, typer.Option(help="kinds of machine, with commas between; all if empty")] = "",
     evaluation: Annotated[
         bool, typer.Option("--eval/--no-eval", help="with eval_data, or dev_data only")
@@ -67,9 +67,10 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Count clips per machine, section, domain and split, and name every bad file.
+    """Count clips per machine, section, domain and split, and name every bad file and folder.
 
-    Exits with 1 where bad files were found. Example: humtune data check recordings
+    Exits with 1 where there are any: a search refuses them. Notes tell what a search makes of the rest.
+    Example: humtune data check recordings
     """
     import json
 
@@ -82,6 +83,8 @@ def check(
     else:
         for report in reports:
             _print(report)
+        if len(reports) > 1:
+            typer.echo(f"{folder}: {len(reports)} data sets; a search takes one, --data {reports[0].path}")
     raise typer.Exit(1 if any(report.bad for report in reports) else 0)
 
 

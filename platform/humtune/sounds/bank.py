@@ -8,6 +8,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -24,10 +25,13 @@ from humtune.config import SAMPLE_RATE
 from humtune.errors import HumtuneError
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
+from humtune.sounds.survey import survey
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
-READER = 1  # counts changes to how files become samples and columns: an older source print is not trusted
+READER = 2  # counts changes to how files become samples and columns: an older source print is not trusted
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +79,15 @@ def load_banks(
     """The bank of every machine (or of those asked for) in a data set's folder.
 
     Recordings are read once; as long as their names, sizes and times stay the same, the bank in the storage
-    is opened without a look at them. UsageError for an unknown machine or a recording that can't be read.
+    is opened without a look at them. UsageError for an unknown machine, or a recording that can't be read or
+    would be left out; what lies beside the data set is told in a warning.
     """
     dataset = find_dataset(data)
-    return {machine: _load(dataset, machine, storage, cache) for machine in dataset.choose(machines)}
+    found = survey(dataset, machines)
+    found.refuse(machines)
+    for note in found.notes:
+        logger.warning("%s", note)
+    return {machine: _load(dataset, machine, storage, cache) for machine in found.clips}
 
 
 def keep_bank(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,11 @@ def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float
         f"{plain}.windows.csv": _table(timeline),
         f"{plain}.windows.png": picture(timeline, name, threshold),
     }
+    draft = folder / f".draft-{os.getpid()}"  # a kill leaves no half of a file
     for file, content in files.items():
         try:
-            (folder / file).write_bytes(content)
+            draft.write_bytes(content)
+            draft.replace(folder / file)
         except OSError as error:
             raise UsageError(f"{folder / file}: can't be written ({error.strerror or error})") from error
     return [folder / file for file in files]

@@ -35,7 +35,7 @@ from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
 
-TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
+TAKEN = ("banks", "mlflow-artifacts", "mlflow.db", "mlflow.db.lock")  # what lies beside the searches
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
 PRECISIONS = ("auto", "fp32", "bf16")
 

@@ -27,7 +27,7 @@ from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.survey import survey
 from humtune.sounds.table import ClipTable
-from humtune.storage import Storage
+from humtune.storage import Storage, draft_folder
 
 READER = 2  # counts changes to how files become samples and columns: an older source print is not trusted
 
@@ -130,9 +130,8 @@ def _load(dataset: DataSet, machine: str, storage: Storage, cache: Path | None) 
 def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
     """Bring a bank that `write` makes in a draft folder into the storage; its content hash."""
     place = storage.path("banks") if storage.is_local else cache
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=place) as around:
-        draft = Path(around) / "bank"
+    with draft_folder(place) as around:
+        draft = around / "bank"
         draft.mkdir()
         content = write(draft)
         storage.put_folder(bank_folder(content), draft)

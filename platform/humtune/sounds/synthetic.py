@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ from humtune.sounds.clip import Part, Split
 from humtune.sounds.machines import recipe, unit
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.rendering import Recorder, Setting
+from humtune.storage import draft_folder
 
 Domain = Literal["source", "target"]
 _NUMBERS = 10_000  # a place in _chance that no clip has
@@ -97,9 +97,8 @@ def synthesise(
     for machine in machines:
         recipe(machine)
     sizes = sizes or Sizes()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".draft-", dir=folder.parent) as around:
-        draft = Path(around) / folder.name
+    with draft_folder(folder.parent) as around:
+        draft = around / folder.name
         for machine in dict.fromkeys(machines):
             for section in range(sizes.sections):
                 part: Part = "dev" if section < (sizes.sections + 1) // 2 else "eval"

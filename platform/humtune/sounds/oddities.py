@@ -34,21 +34,21 @@ class Oddities:
         self._moves = self._moves or bool((frames != self._first).any())
         if self.channels > 1:
             self._frames += len(frames)
-            both = np.column_stack([frames, mix])
-            self._sums += both.sum(axis=0), np.einsum("ij,ij->j", both, both)
+            self._sums += np.array([_sums(values) for values in (*frames.T, mix)]).T
 
     def block(self, block: NDArray[np.int16]) -> None:
         """Look at a block of the samples that come of it."""
         if not len(block):
             return
         self.samples += len(block)
-        self._full += int(((block == _FULL.max) | (block == _FULL.min)).sum())
+        lowest, highest = int(block.min()), int(block.max())
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
+        for full, reached in ((_FULL.min, lowest), (_FULL.max, highest)):
+            if reached == full:
+                self._full += int(np.count_nonzero(block == full))
         self._zeros += len(block) - int(np.count_nonzero(block))
-        self._lowest = min(self._lowest, int(block.min()))
-        self._highest = max(self._highest, int(block.max()))
-        values = block.astype(np.float64)
-        self._sum += float(values.sum())
-        self._squares += float(values @ values)
+        total, squares = _sums(block)
+        self._sum, self._squares = self._sum + total, self._squares + squares
 
     @property
     def silent(self) -> str | None:
@@ -107,3 +107,9 @@ class Oddities:
     @property
     def _cancelling(self) -> str:
         return f"its {self.channels} channels cancel each other in the mix; --channel 1 reads one alone"
+
+
+def _sums(values: NDArray[np.number]) -> tuple[float, float]:
+    """Of values and of their squares."""
+    values = values.astype(np.float64)
+    return float(values.sum()), float(np.einsum("i,i", values, values))  # BLAS would take all cores for it

@@ -45,7 +45,18 @@ def test_other_rates_are_resampled(tmp_path: Path, rate: int):
     assert np.abs(error).max() < 2e-3
 
 
-@pytest.mark.parametrize(("subtype", "step"), [("FLOAT", 1), ("DOUBLE", 1), ("PCM_24", 1), ("PCM_U8", 256)])
+@pytest.mark.parametrize(
+    ("subtype", "step"),
+    [
+        ("FLOAT", 1),
+        ("DOUBLE", 1),
+        ("PCM_24", 1),
+        ("PCM_32", 1),
+        ("PCM_U8", 256),
+        ("ALAW", 520),
+        ("ULAW", 520),
+    ],
+)
 def test_other_sample_formats_are_scaled(tmp_path: Path, subtype: str, step: int):
     soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000, subtype=subtype)
     error = read_audio(tmp_path / "a.wav") - tone(16_000) * 32768
@@ -274,6 +285,19 @@ def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int):
     data[24:28] = rate.to_bytes(4, "little")
     path.write_bytes(data)
     with pytest.raises(UsageError, match=rf"a.wav: says {rate} Hz; 1000 to 768000 Hz can be read"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("place", [22, 24])
+def test_a_header_of_no_channel_or_no_rate_is_told(tmp_path: Path, place: int):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = bytes(2)
+    path.write_bytes(data)
+    with pytest.raises(
+        UsageError, match=r"can't be read as sound \((Channel count is zero|its header lacks a rate)"
+    ):
         read_audio(path)
 
 

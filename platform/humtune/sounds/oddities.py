@@ -97,7 +97,8 @@ class Oddities:
     def _powers(self) -> NDArray[np.float64]:
         """Variance of each channel and of the mix."""
         means, squares = self._sums / max(1, self._frames)
-        return np.maximum(squares - means**2, 0.0)
+        variances: NDArray[np.float64] = np.maximum(squares - means**2, 0.0)
+        return variances
 
     @property
     def _cancels(self) -> bool:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humtune.cli.options import Channel, read_channel
+
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
 
@@ -65,9 +67,10 @@ def fetch(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
+    channel: Channel = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Count clips per machine, section, domain and split, and name every bad file and folder.
+    """Count clips per machine, section, domain and split, name every bad file and folder, and what is odd.
 
     Exits with 1 where there are any: a search refuses them. Notes tell what a search makes of the rest.
     Example: humtune data check recordings
@@ -77,7 +80,8 @@ def check(
     from humtune.sounds.check import check_dataset
     from humtune.sounds.dcase import find_datasets
 
-    reports = [check_dataset(dataset) for dataset in find_datasets(folder)]
+    read = read_channel(channel)
+    reports = [check_dataset(dataset, channel=read) for dataset in find_datasets(folder)]
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:

@@ -155,6 +155,12 @@ class Storage:
             for draft in self.path(folder).glob(".draft-*"):
                 draft.unlink(missing_ok=True)
 
+    def delete_empty(self, folder: str) -> None:
+        """Remove a local folder that holds nothing; object stores have no folders but for their files."""
+        if self.is_local:
+            with suppress(OSError):
+                self.path(folder).rmdir()
+
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
         with suppress(FileNotFoundError):

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, storage_option
+from humtune.errors import HumtuneError
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -74,7 +75,7 @@ def search(
     from humtune.storage import Storage
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
-    said = read_settings(settings or []) | ({"labels": labels} if labels else {})
+    said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.search import run
@@ -112,7 +113,8 @@ def search(
     )
     for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
         Console().print(line, highlight=False, soft_wrap=True)
-    _run(ledger, address, slots)
+    with run.free_unless_begun(ledger):
+        _run(ledger, address, slots)
 
 
 def resume(
@@ -156,6 +158,7 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 
 def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+    from humtune.records import why_none
     from humtune.report.rungs import rungs, rungs_line
     from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
@@ -174,10 +177,18 @@ def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
     if left:
         are = "1 trial is" if left == 1 else f"{left} trials are"
         console.print(f"{are} left: humtune resume {ledger.name}{place}", soft_wrap=True)
-    console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
-    console.print(f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True)
+    nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
+    if len(nothing) < len(studies.machines):
+        for machine, why in nothing.items():
+            console.print(f"{machine}: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
+        console.print(
+            f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True
+        )
     if interruption.asked:
         raise typer.Exit(interruption.exit_code)
+    if not left and len(nothing) == len(studies.machines):
+        raise HumtuneError(why_none(r for m in studies.machines.values() for r in m.ended.values()))
 
 
 def _gpus(device: str, gpus: float | None) -> float:

@@ -251,7 +251,7 @@ def spelled(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
 
 
 def check_spelled_once(tree: dict[str, Any]) -> None:
-    """Raise a UsageError where a setting stands twice, once dotted and once nested: which one is meant?"""
+    """Raise a UsageError where a setting stands twice, once dotted and once nested."""
     seen: dict[str, str] = {}
     for path, spelling in spelled(tree):
         if path in seen:

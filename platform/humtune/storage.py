@@ -9,7 +9,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 
 
 class Storage:
@@ -62,7 +62,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """The whole file; FileNotFoundError where there is none."""
-        with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+        with naming(f"{self.uri}/{name}"), self._fs.open_input_stream(f"{self._root}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
@@ -72,7 +72,7 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".draft-{uuid.uuid4().hex}")
             try:
-                with draft.open("wb") as stream:
+                with naming(target), draft.open("wb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -81,7 +81,7 @@ class Storage:
                 draft.unlink(missing_ok=True)
                 raise
         else:
-            with self._sink(f"{self._root}/{name}") as stream:
+            with naming(f"{self.uri}/{name}"), self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
 
     def exists(self, name: str) -> bool:
@@ -136,6 +136,7 @@ class Storage:
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
         with (
+            naming(target),
             (here if upload else self._fs).open_input_stream(source) as stream,
             self._sink(target) if upload else here.open_output_stream(target) as sink,
         ):

@@ -76,7 +76,7 @@ def test_a_folder_with_another_submission_is_refused(ledger, tmp_path):
 
 def test_a_search_without_a_complete_trial_has_nothing_to_submit(bench, tables, tmp_path):
     ledger = bench.search(clips=tables)
-    with pytest.raises(HumtuneError, match="search .* no trial has run its whole budget yet"):
+    with pytest.raises(HumtuneError, match=r"search .* no trial has run its whole budget yet"):
         write_submission(ledger, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -139,7 +139,7 @@ def test_a_space_says_nothing_twice_and_no_number_that_is_none(tmp_path: Path, t
 def test_whole_numbers_beyond_any_float_are_told(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"search: {{head.mu: {{low: 5, high: {10**400}}}}}")
-    with pytest.raises(UsageError, match="head.mu"):
+    with pytest.raises(UsageError, match=r"head\.mu"):
         read_space(str(path))
 
 

@@ -79,7 +79,7 @@ def search(
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.search import run
-    from humtune.search.connection import check_address, check_device
+    from humtune.search.connection import check_address, check_device, check_temporary
     from humtune.search.fit import silent_rows
     from humtune.search.warm import told
 
@@ -87,6 +87,7 @@ def search(
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     check_device(device, address)
     check_address(address)
+    check_temporary(address)
     resources = run.Resources(
         device,
         cpus,

@@ -21,11 +21,10 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set {word}: write KEY=VALUE, such as training.epochs=5")
-        if name.strip() in settings:
-            raise UsageError(
-                f"--set {word}: {name.strip()} is set already, to {settings[name.strip()]!r}; keep one"
-            )
-        settings[name.strip()] = read_value(value, where=f"--set {word}")
+        key = name.strip()
+        if key in settings:
+            raise UsageError(f"--set {word}: {key} is set already, to {settings[key]!r}; keep one")
+        settings[key] = read_value(value, where=f"--set {word}")
     try:
         check_spelled_once(settings)
     except UsageError as error:

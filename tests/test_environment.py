@@ -128,7 +128,10 @@ def test_a_user_whom_the_computer_does_not_know_has_a_name_and_a_home() -> None:
         "print(getpass.getuser(), Path.home(), os.access(Path.home(), os.W_OK)); import matplotlib.pyplot"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(HOUSE / "platform")}
-    line = ["setpriv", "--reuid=12345", "--clear-groups", sys.executable, "-W", "error", "-c", code]
+    stranger = ["setpriv", "--reuid=12345", "--clear-groups", sys.executable]
+    if subprocess.run([*stranger, "-c", "import getpass, numpy"], cwd="/", capture_output=True).returncode:
+        pytest.skip("this Python lies where only root can read it")
+    line = [*stranger, "-W", "error", "-c", code]
     done = subprocess.run(line, cwd="/", env=env, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["uid12345", "/tmp/humtune-12345", "True"], done.stderr
     assert done.stderr == ""
@@ -139,7 +142,7 @@ def test_a_user_whom_the_computer_does_not_know_has_a_name_and_a_home() -> None:
 def test_any_text_can_be_written_to_any_terminal(encoding: str) -> None:
     code = (
         "from humtune.environment import prepare; prepare(); from rich.console import Console; "
-        "from rich.table import Table; t = Table('Ω', 'σ²'); t.add_row('±', 'a\\udc80 日'); Console().print(t)"
+        "from rich.table import Table; t = Table('Ω', '±'); t.add_row('σ', 'a\\udc80 日'); Console().print(t)"
     )
     env = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "40"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, timeout=60)

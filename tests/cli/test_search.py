@@ -173,6 +173,19 @@ def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> N
     assert not ray.is_initialized()
 
 
+def test_a_search_of_which_no_trial_completed_has_failed(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=3)
+    for record in list(ledger.records()):
+        ledger.write(record.without_scores("torn" if record.number else "no memory"))
+    for words in (["resume"], ["report"], ["export"], ["ensemble"], ["submit"]):
+        code, out, err = humtune(*words, "hums")
+        assert (code, out) == (1, "")
+        assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
+
+
 def test_what_a_kill_kept_from_mlflow_comes_with_the_next_resume(humtune: Run, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from humtune.errors import UsageError
-from humtune.search.run import slots_of
+from humtune.errors import HumtuneError, UsageError
+from humtune.records import TrialState
+from humtune.search.run import free_unless_begun, slots_of
 
 
 def plan(cpus: float, gpus: float = 0.0) -> Any:
@@ -37,3 +38,34 @@ def test_a_trial_that_fits_nowhere_is_told(cluster: dict[str, float], wanted: An
 def test_as_many_as_fit() -> None:
     assert slots_of({"CPU": 7.0}, plan(2)) == 3
     assert slots_of({"CPU": 16.0, "GPU": 2.0}, plan(1, gpus=0.5)) == 4
+
+
+def test_this_computer_has_no_others_whatever_is_wanted() -> None:
+    assert slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3) == 3  # a cluster may start computers
+    with pytest.raises(
+        UsageError, match=r"a trial wants 1 GPU, this computer has 0; ask for less with --gpus"
+    ):
+        slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3, here=True)
+    assert slots_of({"CPU": 2.0}, plan(1), wanted=3, here=True) == 3
+
+
+@pytest.mark.parametrize("error", [UsageError, HumtuneError, OSError, KeyboardInterrupt])
+def test_a_search_that_never_began_keeps_no_name_and_nothing_of_others(bench: Any, error: type) -> None:
+    ledger = bench().ledger
+    ledger.begin_sitting()
+    ledger.storage.write("hums/clips/fan.json", b"")
+    ledger.storage.write("hums/clips/theirs.wav", b"")
+    with pytest.raises(error), free_unless_begun(ledger):
+        raise error
+    assert not ledger.storage.exists("hums/plan.json")
+    assert ledger.storage.list("hums") == ["clips"]
+    assert ledger.storage.list("hums/clips") == ["theirs.wav"]
+
+
+def test_a_search_that_has_begun_stays(bench: Any) -> None:
+    search = bench()
+    studies = search.studies()
+    search.end(studies, studies.ask(), TrialState.FAILED, "torn")
+    with pytest.raises(HumtuneError), free_unless_begun(search.ledger):
+        raise HumtuneError
+    assert search.ledger.storage.exists("hums/plan.json")

@@ -54,9 +54,9 @@ def read_value(text: str, *, where: str) -> Any:
             if node is None:
                 return None
             _check(node, (), [])
-            return loader.construct_document(node)  # type: ignore[no-untyped-call]
+            return loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UsageError(f"{where} is not YAML: {line}{_problem(error)}") from error

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from humtune.config import TrialConfig
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
 Run = Callable[..., tuple[int, str, str]]
@@ -176,8 +178,11 @@ def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> N
 def test_a_search_of_which_no_trial_completed_has_failed(
     humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr("humtune.search.run.Mirror", nullcontext)
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=3)
+    texts = {name: [""] for name in ("name", "part", "split", "attributes", "role")}
+    clips = ClipTable.from_columns(machine="fan", section=[0], domain=[0], label=[0], **texts)
+    ledger.storage.write("hums/clips/fan.json", clips.to_json())
     for record in list(ledger.records()):
         ledger.write(record.without_scores("torn" if record.number else "no memory"))
     for words in (["resume"], ["report"], ["export"], ["ensemble"], ["submit"]):

@@ -123,7 +123,7 @@ def test_a_byte_order_mark_is_nothing(tmp_path: Path) -> None:
         (f"{MU}fixed: {{training.epochs: yes}}", "training.epochs = True: should be a number"),
         (f"{MU}trials: on", "trials = True: should be a number"),
         ("search: {head.mu: [5, true]}", "search.head.mu can be True: should be a number"),
-        (f"{MU}fixed: {{trainin.epochs: 3}}", "no such setting; did you mean training.epochs?"),
+        (f"{MU}fixed: {{trainin.epochs: 3}}", "no such setting; did you mean training?"),
     ],
 )
 def test_a_space_says_nothing_twice_and_no_number_that_is_none(tmp_path: Path, text: str, said: str) -> None:

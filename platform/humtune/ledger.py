@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
-from humtune.records import Plan, TrialRecord, TrialState, machine_of
+from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ClipTable
@@ -60,6 +60,18 @@ class Ledger:
         for machine, table in clips.items():
             self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
         self.write_plan(plan)
+
+    def remove(self) -> None:
+        """Remove a search of which no trial has begun, its plan first: from then on its name is free.
+
+        Only what a search writes goes: its folder may have been there before it, with other things.
+        """
+        machines = self.plan.machines
+        written = [f"{folder}/{machine}.json" for folder in ("clips", "warm") for machine in machines]
+        for name in ("plan.json", "sitting", "stop", *written):
+            self.storage.delete(f"{self.name}/{name}")
+        for folder in ("clips", "warm", "trials", ""):
+            self.storage.delete_empty(f"{self.name}/{folder}")
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan (again, where a resumed search wants more trials)."""
@@ -175,6 +187,11 @@ class Ledger:
             return
         with ThreadPoolExecutor(READERS) as pool:
             yield from pool.map(self.find, trials)
+
+    def check_complete(self) -> None:
+        """Raise a HumtuneError that says why where no trial of the search is complete."""
+        if why := why_none(self.records()):
+            raise HumtuneError(f"search {self.name!r}: {why}")
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 
 _DRAFTS = ".humtune-draft-"
 YOUNG = 60.0  # seconds in which a draft may not be locked yet
@@ -100,7 +100,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """The whole file; FileNotFoundError where there is none."""
-        with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+        with naming(f"{self.uri}/{name}"), self._fs.open_input_stream(f"{self._root}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
@@ -110,7 +110,7 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".draft-{uuid.uuid4().hex}")
             try:
-                with draft.open("wb") as stream:
+                with naming(target), draft.open("wb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -119,7 +119,7 @@ class Storage:
                 draft.unlink(missing_ok=True)
                 raise
         else:
-            with self._sink(f"{self._root}/{name}") as stream:
+            with naming(f"{self.uri}/{name}"), self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
 
     def exists(self, name: str) -> bool:
@@ -170,6 +170,7 @@ class Storage:
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
         with (
+            naming(target),
             (here if upload else self._fs).open_input_stream(source) as stream,
             self._sink(target) if upload else here.open_output_stream(target) as sink,
         ):
@@ -188,6 +189,12 @@ class Storage:
         if self.is_local:
             for draft in self.path(folder).glob(".draft-*"):
                 draft.unlink(missing_ok=True)
+
+    def delete_empty(self, folder: str) -> None:
+        """Remove a local folder that holds nothing; object stores have no folders but for their files."""
+        if self.is_local:
+            with suppress(OSError):
+                self.path(folder).rmdir()
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""

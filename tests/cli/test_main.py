@@ -50,7 +50,10 @@ def test_a_full_disk_is_one_line_also_where_no_file_is_named(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code == 1
-    assert capsys.readouterr().err == "humtune: No space left on device\n"
+    assert (
+        capsys.readouterr().err
+        == "humtune: No space left on device; free some space there, or write to another disk\n"
+    )
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

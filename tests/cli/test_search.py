@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from humtune.config import TrialConfig
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
 Run = Callable[..., tuple[int, str, str]]
@@ -173,6 +175,22 @@ def test_a_search_that_is_done_starts_nothing(humtune: Run, tmp_path: Path) -> N
     import ray
 
     assert not ray.is_initialized()
+
+
+def test_a_search_of_which_no_trial_completed_has_failed(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("humtune.search.run.Mirror", nullcontext)
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=3)
+    texts = {name: [""] for name in ("name", "part", "split", "attributes", "role")}
+    clips = ClipTable.from_columns(machine="fan", section=[0], domain=[0], label=[0], **texts)
+    ledger.storage.write("hums/clips/fan.json", clips.to_json())
+    for record in list(ledger.records()):
+        ledger.write(record.without_scores("torn" if record.number else "no memory"))
+    for words in (["resume"], ["report"], ["export"], ["ensemble"], ["submit"]):
+        code, out, err = humtune(*words, "hums")
+        assert (code, out) == (1, "")
+        assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
 
 
 def test_what_a_kill_kept_from_mlflow_comes_with_the_next_resume(humtune: Run, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel, storage_option
+from humtune.errors import HumtuneError
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -76,11 +77,11 @@ def search(
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
     read = read_channel(channel)
-    said = read_settings(settings or []) | ({"labels": labels} if labels else {})
+    said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.search import run
-    from humtune.search.connection import check_address, check_device
+    from humtune.search.connection import check_address, check_device, check_temporary
     from humtune.search.fit import silent_rows
     from humtune.search.warm import told
 
@@ -88,6 +89,7 @@ def search(
     wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
     check_device(device, address)
     check_address(address)
+    check_temporary(address)
     resources = run.Resources(
         device,
         cpus,
@@ -115,7 +117,8 @@ def search(
     )
     for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
         Console().print(line, highlight=False, soft_wrap=True)
-    _run(ledger, address, slots)
+    with run.free_unless_begun(ledger):
+        _run(ledger, address, slots)
 
 
 def resume(
@@ -159,6 +162,7 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 
 def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+    from humtune.records import why_none
     from humtune.report.rungs import rungs, rungs_line
     from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
@@ -177,10 +181,18 @@ def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
     if left:
         are = "1 trial is" if left == 1 else f"{left} trials are"
         console.print(f"{are} left: humtune resume {ledger.name}{place}", soft_wrap=True)
-    console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
-    console.print(f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True)
+    nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
+    if len(nothing) < len(studies.machines):
+        for machine, why in nothing.items():
+            console.print(f"{machine}: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
+        console.print(
+            f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True
+        )
     if interruption.asked:
         raise typer.Exit(interruption.exit_code)
+    if not left and len(nothing) == len(studies.machines):
+        raise HumtuneError(why_none(r for m in studies.machines.values() for r in m.ended.values()))
 
 
 def _gpus(device: str, gpus: float | None) -> float:

@@ -108,6 +108,7 @@ def make_ensembles(
         record, scores = build(candidates, settings, data_hash=plan.data_hash.get(machine, ""))
         made.append(write_ensemble(ledger, record, scores))
     if not made:
+        ledger.check_complete()
         raise HumtuneError("; ".join(skipped))
     return Made(tuple(made), tuple(skipped))
 

@@ -71,6 +71,7 @@ def export_search(
         except HumtuneError as error:
             failed.append(str(error))
     if not models and not failed:
+        ledger.check_complete()
         missing = "an ensemble" if ensemble else "a trial that ran its whole budget"
         raise HumtuneError(f"search {ledger.name!r}: no machine has {missing} yet; {'; '.join(skipped)}")
     if not models:

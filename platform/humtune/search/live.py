@@ -39,7 +39,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         self._thread.join()
 
     def _show(self) -> None:
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             while not self._over.wait(REFRESH_SECONDS):
                 self._log()
             self._log()

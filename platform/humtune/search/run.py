@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import ray
 from ray import tune
 
 from humtune import __version__
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, searches
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
@@ -173,7 +174,7 @@ def run(
     try:
         interruption.take_signals()  # Ray has taken SIGTERM
         check_shared(ledger)
-        slots = slots or slots_of(ray.cluster_resources(), plan)
+        slots = slots_of(ray.cluster_resources(), plan, wanted=slots, here=started_here and address is None)
         calibrated(ledger)
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
@@ -225,14 +226,46 @@ def tuner(
     )
 
 
-def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
-    """How many trials run at a time; a UsageError where not one can, which Ray would await for ever."""
-    for kind, wanted in (("CPU", plan.cpus), ("GPU", plan.gpus)):
-        if wanted > cluster.get(kind, 0):
+@contextmanager
+def free_unless_begun(ledger: Ledger) -> Iterator[None]:
+    """Give a search's name free where an error ends it before a trial has begun: there is nothing to resume.
+
+    A search that is asked to end raises none, and can be resumed.
+    """
+    try:
+        yield
+    except Superseded:
+        raise
+    except BaseException:
+        if not any(True for _ in ledger.records()):
+            with suppress(HumtuneError, OSError):  # the error that is under way matters more
+                ledger.remove()
+        raise
+
+
+def slots_of(cluster: Mapping[str, float], plan: Plan, *, wanted: int = 0, here: bool = False) -> int:
+    """How many trials run at a time; a UsageError where not one can, which Ray would await for ever.
+
+    A cluster may start computers for as many as are `wanted`; `here`, on this one, there are no others.
+    """
+    if wanted and not here:
+        return wanted
+    where, mend = (
+        ("this computer", "ask for less with --{}s, or name a cluster with --address")
+        if here
+        else (
+            "the cluster",
+            "where it starts computers as trials wait, say with --slots how many trials shall run at a time",
+        )
+    )
+    for kind, share in (("CPU", plan.cpus), ("GPU", plan.gpus)):
+        if share > cluster.get(kind, 0):
             raise UsageError(
-                f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}; where it starts "
-                "computers as trials wait, say with --slots how many trials shall run at a time"
+                f"a trial wants {share:g} {kind}, {where} has {cluster.get(kind, 0):g}; "
+                f"{mend.format(kind.lower())}"
             )
+    if wanted:
+        return wanted
     per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
     return int(min(per_kind))
 

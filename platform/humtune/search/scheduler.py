@@ -123,7 +123,8 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
 
 def why_it_died(error_file: str | None) -> str:
     """What Tune knows of the death of a trial's process, in plain words."""
-    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    file = Path(error_file) if error_file else None
+    text = file.read_text(encoding="utf-8", errors="replace") if file and file.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     times = f"its process died {RESTARTS + 1} times"
     if "low on memory" in text or "memory usage threshold" in text:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet
@@ -75,7 +75,7 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
     """Write a bank's files, a clip at a time, into a folder; the hash of all they hold."""
     digest = hashlib.sha256(table.to_json())
     lengths: list[int] = []
-    with (draft / FILES[0]).open("wb") as stream:
+    with naming(draft / FILES[0]), (draft / FILES[0]).open("wb") as stream:
         _write_header(stream, 0)
         for samples in clips:
             data = samples.astype("<i2", copy=False).tobytes()
@@ -88,8 +88,9 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
         os.fsync(stream.fileno())
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     digest.update(offsets.tobytes())
-    np.save(draft / FILES[1], offsets, allow_pickle=False)
-    (draft / FILES[2]).write_bytes(table.to_json())
+    with naming(draft):
+        np.save(draft / FILES[1], offsets, allow_pickle=False)
+        (draft / FILES[2]).write_bytes(table.to_json())
     return digest.hexdigest()[:32]
 
 

@@ -9,6 +9,7 @@ in section 0, other loads in section 1, other microphones in section 2, and so o
 """
 
 import csv
+import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import numpy as np
 import soundfile
 
 from humtune.config import SAMPLE_RATE
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 from humtune.sounds import faults
 from humtune.sounds.annotations import TRUTH_FOLDERS
 from humtune.sounds.clip import Part, Split
@@ -158,7 +159,10 @@ def _record(
         fault = faults.draw(take.fault, severity, generator) if take.fault else faults.HEALTHY
         samples = recorder.record(take.setting, generator, fault)
         path = draft / f"{part}_data" / machine / take.split / take.name
-        soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+        wav = io.BytesIO()  # libsndfile by itself says nothing of a full disk
+        soundfile.write(wav, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        with naming(path):
+            path.write_bytes(wav.getvalue())
 
     for _ in map_in_order(record, takes, title=f"{machine}: recording section {section:02d}"):
         pass
@@ -182,7 +186,7 @@ def _write_tables(draft: Path, machine: str, section: int, part: Part, takes: Se
 
 def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as stream:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 

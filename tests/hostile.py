@@ -1,0 +1,49 @@
+"""Names that a person may give a search, a machine or a folder, and that some language takes for its own.
+
+Each can be the name of a file. `from hostile import HOSTILE_NAMES` works in every test.
+"""
+
+HOSTILE_NAMES: tuple[str, ...] = (
+    "two words",
+    " edge ",
+    "o'neill",
+    'the "big" one',
+    "100%",
+    "%41%2e",  # quoted once too often it is A.
+    "%s",
+    "what?",
+    "a?b=c",
+    "pump #3",
+    "old [bold]final[/bold]",
+    "[/]",  # rich: an end of nothing
+    "[red",
+    "a:b",
+    "sqlite:",
+    "Bob's pump",
+    "a & b",
+    "$HOME",
+    "`id`",
+    "a;b",
+    "-x",
+    "--help",
+    "*",
+    "[0-9]*",
+    "~",
+    "back\\slash",
+    "a|b",
+    "a,b",
+    "a=b",
+    "{x}",
+    "{0}",
+    "<b>bold</b>",
+    "_*x*_",
+    "cafe\u0301",  # é of two characters
+    "ポンプ",
+    "fan 🌀",
+    "dot.",
+    "v1.2",
+    "a-00001",
+    "null",
+    "1e3",
+    "x" * 200,
+)

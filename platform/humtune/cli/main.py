@@ -1,15 +1,15 @@
 """The command `humtune`: every command and its group, and how errors reach a person."""
 
 import errno
+import io
 import sys
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from humtune import __version__
 from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
 from humtune.errors import HumtuneError
+from humtune.names import console, shown
 
 app = typer.Typer(
     help="Searches, per machine, for the detector that best hears it go wrong.",
@@ -42,6 +42,9 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; errors that a user can mend are one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal has no letters for
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except HumtuneError as error:
@@ -53,7 +56,10 @@ def main() -> None:
 
 
 def _complain(message: str, code: int) -> None:
-    Console(stderr=True).print(f"[bold red]humtune:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    told = Text.assemble(("humtune:", "bold red"), " ", shown(message))
+    console(stderr=True).print(told, soft_wrap=True)
     sys.exit(code)
 
 

@@ -29,14 +29,14 @@ class Truth:
             return cls(path, find_dataset(path))
         except UsageError as error:
             found = cls(path)
-            if path.is_dir() and found._files("*"):
+            if path.is_dir() and found._files(None):
                 return found
             raise UsageError(f"{error}; or truth files in {TRUTH_FOLDERS['label']}") from None
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Every machine that it knows a clip of, sorted."""
-        found = {match[1] for path in self._files("*") if (match := _MACHINE.fullmatch(path.name))}
+        found = {match[1] for path in self._files(None) if (match := _MACHINE.fullmatch(path.name))}
         return tuple(sorted(found.union(self.dataset.machines if self.dataset else ())))
 
     def clips(self, machine: str) -> dict[str, Clip]:
@@ -60,7 +60,7 @@ class Truth:
         beside = [place.parent for place in (self.path.resolve(), *roots)]
         return list(dict.fromkeys([self.path, *roots, *beside]))
 
-    def _files(self, machine: str) -> list[Path]:
+    def _files(self, machine: str | None) -> list[Path]:
         return truth_files(self._places, "label", machine)
 
 

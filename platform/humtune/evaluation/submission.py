@@ -14,6 +14,7 @@ from humtune.evaluation.decisions import CellDecisions, DecisionFigures, evaluat
 from humtune.evaluation.labels import Truth, find_unscored, label_clips
 from humtune.evaluation.metrics import Figures, SectionFigures, evaluate, pool
 from humtune.evaluation.scorefiles import file_name, find_files, read_folder
+from humtune.names import join_names, twin, word
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.clip import Part
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
@@ -134,10 +135,11 @@ def _percent(value: float) -> float | None:
 
 
 def _choose(folder: Path, known: Sequence[str], machines: Sequence[str] | None) -> Sequence[str]:
-    for machine in machines or ():
+    wanted = {twin(machine, known) for machine in machines or ()}
+    for machine in sorted(wanted):
         if machine not in known:
-            raise UsageError(f"{folder}: no scores of machine {machine!r}; there are {', '.join(known)}")
-    return sorted(set(machines)) if machines else known
+            raise UsageError(f"{folder}: no scores of machine '{machine}'; there are {', '.join(known)}")
+    return sorted(wanted) or known
 
 
 def _check_complete(
@@ -149,7 +151,7 @@ def _check_complete(
     first = missing[0]
     more = f" ({len(missing) - 1} more like it)" if len(missing) > 1 else ""
     if first.machine not in tables:
-        mend = f"--machines {','.join(tables)} evaluates the others alone"
+        mend = f"--machines {word(join_names(tables))} evaluates the others alone"
     else:
         mend = f"add its line to {file_name('anomaly_score', first.machine, first.section)}"
     raise UsageError(

@@ -69,7 +69,7 @@ def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> S
     if not entries and failed:
         raise HumtuneError("; ".join(failed))
     if not entries:
-        raise HumtuneError(f"search {ledger.name!r}: no machine has a trial that ran its whole budget yet")
+        raise HumtuneError(f"search '{ledger.name}': no machine has a trial that ran its whole budget yet")
     _check_foreign(out, set().union(*(entry.file_names() for entry in entries)))
     make_folder(out)
     return Submission(

@@ -25,7 +25,9 @@ class Scorer:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _FATAL
-        source = model if isinstance(model, bytes) else str(model)
+        source = (
+            model if isinstance(model, bytes) else model.read_bytes()
+        )  # it takes no path that isn't UTF-8
         try:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor

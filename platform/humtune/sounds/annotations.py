@@ -1,8 +1,10 @@
 """The tables beside the recordings: attributes, and the truth about the evaluation clips."""
 
 import csv
+import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from unicodedata import normalize
 
 from humtune.errors import UsageError
 from humtune.sounds.clip import join_attributes
@@ -41,20 +43,22 @@ def read_truth(places: Iterable[Path], kind: str, machine: str) -> dict[str, int
     return found
 
 
-def truth_files(places: Iterable[Path], kind: str, machine: str) -> list[Path]:
-    """The truth files of a machine in the ground truth folders that lie in any of the places."""
-    pattern = f"ground_truth_{machine}_section_[0-9][0-9]*_test.csv"  # 2021: a file per domain
+def truth_files(places: Iterable[Path], kind: str, machine: str | None) -> list[Path]:
+    """The truth files of a machine, or of all, in the ground truth folders that lie in any of the places."""
+    named = "*" if machine is None else glob.escape(machine)
+    pattern = f"ground_truth_{named}_section_[0-9][0-9]*_test.csv"  # 2021: a file per domain
     return sorted(path for place in places for path in (place / TRUTH_FOLDERS[kind]).glob(pattern))
 
 
 def clip_key(name: str) -> str:
     """What tables are joined by: a clip's name without folder, suffix or the `_test` some years leave out."""
-    return name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].replace("_test_", "_")
+    plain = normalize("NFC", name)  # é is one character in a table and two on some disks
+    return plain.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].replace("_test_", "_")
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             yield from (row for row in csv.reader(stream) if row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UsageError(f"{path}: can't be read as a table ({error})") from error

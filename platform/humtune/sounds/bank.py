@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import HumtuneError
+from humtune.names import check_name
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.table import ClipTable
@@ -78,7 +79,10 @@ def load_banks(
     is opened without a look at them. UsageError for an unknown machine or a recording that can't be read.
     """
     dataset = find_dataset(data)
-    return {machine: _load(dataset, machine, storage, cache) for machine in dataset.choose(machines)}
+    chosen = dataset.choose(machines)
+    for machine in chosen:
+        check_name(machine, f"{data}: a machine called", "rename its folder")
+    return {machine: _load(dataset, machine, storage, cache) for machine in chosen}
 
 
 def keep_bank(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
+from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet
@@ -101,5 +102,5 @@ def _unreadable(machine: str, failures: list[str], clips: int, data: Path) -> Us
     more = "; …" if len(failures) > _NAMED else ""
     return UsageError(
         f"{len(failures)} of {clips} clips of {machine} can't be read: {'; '.join(failures[:_NAMED])}{more}; "
-        f"run humtune data check {data}"
+        f"run {command('data check', data)}"
     )

@@ -1,5 +1,6 @@
 """Sound files of any length, read from front to back in blocks: mono, 16 bit, at one rate."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE) -> Iterator[OpenSound]:
         if path.stat().st_size == 0:
             raise UsageError(f"{path}: an empty file")
         path.open("rb").close()  # libsndfile doesn't tell why a file can't be opened
-        file = _Forward(path)
+        file = _Forward(os.fsencode(path))  # soundfile would refuse a name that is not UTF-8
     with file:
         yield OpenSound(path, file, to_rate)
 
@@ -119,5 +120,5 @@ def _told(path: Path) -> Iterator[None]:
     except ValueError as error:  # a zero byte in its name
         raise UsageError(f"{path}: can't be opened ({error})") from error
     except soundfile.SoundFileError as error:
-        detail = str(error).partition(": ")[2].rstrip(".") or str(error)
+        detail = getattr(error, "error_string", str(error)).rstrip(".")
         raise UsageError(f"{path}: can't be read as sound ({detail})") from error

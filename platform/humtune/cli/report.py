@@ -9,6 +9,10 @@ from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 from humtune.names import console, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
     from humtune.ledger import Ledger
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -122,7 +126,7 @@ def show(
         if as_json:
             typer.echo(json.dumps(trials.trial_dict(ledger, record), indent=1))
         else:
-            screen.print(*trials.show_trial(ledger, record), sep="\n")
+            _print(trials.show_trial(ledger, record))
         return
     records = list(ledger.records())
     if as_json:
@@ -141,4 +145,13 @@ def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(ensemble_dict(ledger, record), indent=1))
     else:
-        console().print(*show_ensemble(ledger, record), sep="\n")
+        _print(show_ensemble(ledger, record))
+
+
+def _print(parts: "Iterable[RenderableType]") -> None:
+    """Tables as wide as the screen, and lines as they are: a path or a name is to be copied whole."""
+    from rich.table import Table
+
+    screen = console()
+    for part in parts:
+        screen.print(part, soft_wrap=not isinstance(part, Table))

@@ -72,7 +72,7 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
     return [
         *parts,
         "",
-        *(Text(name, no_wrap=True, overflow="ignore") for name in trial_files(ledger, record)),
+        *map(Text, trial_files(ledger, record)),
     ]
 
 

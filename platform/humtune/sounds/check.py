@@ -7,6 +7,7 @@ from typing import Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.names import check_name
 from humtune.sounds.audio import read_recording
 from humtune.sounds.clip import SUFFIXES, Clip
 from humtune.sounds.dcase import DataSet, SplitFolder, listing
@@ -67,6 +68,11 @@ def check_dataset(dataset: DataSet) -> CheckReport:
     """Read every file of a data set and report on it."""
     report = CheckReport(dataset.path)
     for machine in dataset.machines:
+        try:
+            check_name(machine, "a machine called", "rename its folder")
+        except UsageError as error:
+            report.bad += [(f.path, str(error)) for f in dataset.folders if f.machine == machine]
+            continue
         clips = _named_clips(dataset, machine, report)
         results = map_in_order(_examine, clips, title=f"{machine}: checking")
         for clip, result in zip(clips, results, strict=True):

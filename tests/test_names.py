@@ -1,12 +1,14 @@
 """What a name can be, how it is shown, and how a next command writes it."""
 
+import html
 import os
+import re
 import shlex
 import subprocess
 
 import pytest
-
 from hostile import HOSTILE_NAMES
+
 from humtune.errors import UsageError
 from humtune.names import (
     caption,
@@ -29,7 +31,7 @@ UNSEEN = ("a\nb", "a\x1b[31mb", "a\tb'c\\", os.fsdecode(b"caf\xe9 1.wav"), "a\u2
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_name_works_or_is_refused_with_the_mend(name: str) -> None:
     if name in REFUSED or "/" in name:
-        with pytest.raises(UsageError, match="; choose another$"):
+        with pytest.raises(UsageError, match=r"; choose another$"):
             check_name(name, "a name", "choose another")
     else:
         check_name(name, "a name", "choose another")
@@ -119,10 +121,8 @@ def test_a_caption_has_lines_of_few_letters() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_page_shows_a_name_whole(name: str) -> None:
-    import html
-    import re
-
-    text = f"# {escaped(name)}\n\n{to_markdown(['machine', 'of'], [[escaped(name), '1']])}\n\nIn {code(name)}."
+    table = to_markdown(["machine", "of"], [[escaped(name), "1"]])
+    text = f"# {escaped(name)}\n\n{table}\n\nIn {code(name)}."
     page = to_html(text, {})
     plain = [html.unescape(re.sub("<[^>]*>", "", part)) for part in page.split("<body>")[1].splitlines()]
     plain = [line for line in plain if line]

@@ -1,4 +1,4 @@
-"""One real search whose every name is a hard one: recordings, storage, machines, the search itself, models."""
+"""One real search whose every name is a hard one: recordings, storage, machines, search and models."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ from humtune.storage import Storage
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SEARCH = "old [final] 'a' \"b\" 100% #1? $x$ `id`; {x} %s <b> cafe\u0301 ポンプ 🌀 * | & ~."
-MACHINES = ("[0-9]* fan #1 %20 'q' {0} $HOME & co.", "<b>ventil</b>".replace("/", "") + " ü | `x` " + "x" * 150)
+MACHINES = ("[0-9]* fan #1 %20 'q' {0} $HOME & co.", f"<b>ventil ü | `x` {'x' * 150}")
 ODD = os.fsdecode(b"section_00_source_train_normal_0099_caf\xe9.wav")
 SPACE = {
     "trials": 1,
@@ -61,9 +61,8 @@ def test_a_search_of_hard_names_from_the_recordings_to_the_models(here: Path) ->
     data, store = "data [1] %20 #?'", f"{here}/runs [x] %25 'é'"
     found = humtune("data", "check", data, cwd=here)
     assert found.returncode == 0, found.stdout + found.stderr
-    began = humtune(
-        "search", "my space.yaml", "--data", data, "--name", SEARCH, "--storage", store, "--slots", "2", cwd=here
-    )
+    place = ("--storage", store)
+    began = humtune("search", "my space.yaml", "--data", data, "--name", SEARCH, *place, cwd=here)
     assert began.returncode == 0, began.stderr
     for machine in MACHINES:
         assert f"{machine}-00000 [1/1] Ω " in began.stdout, began.stdout
@@ -96,7 +95,7 @@ def test_a_search_of_hard_names_from_the_recordings_to_the_models(here: Path) ->
     assert scored.returncode in (0, 3), scored.stderr
     assert ODD.replace("\udce9", "\\udce9") in scored.stdout
     assert humtune("threshold", f"models/{MACHINES[0]}", cwd=here).returncode == 0
-    sent = humtune("submit", SEARCH, "--storage", store, "--out", "sub [1]", cwd=here)
+    sent = humtune("submit", SEARCH, *place, "--out", "sub [1]", cwd=here)
     assert sent.returncode == 0, sent.stderr
     judged = humtune(*suggested(sent.stdout, "evaluate"), cwd=here)
     assert judged.returncode == 0, judged.stderr

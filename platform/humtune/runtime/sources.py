@@ -61,7 +61,7 @@ def _fitting(pattern: str) -> Iterator[Path | Failed]:
 
 
 def _with_literal_folders(pattern: str) -> str:
-    """The pattern, in which the first folders stand for themselves where they are called so: night[1]/*.wav."""
+    """The pattern, in which its first folders are no patterns where they are called so: night[1]/*.wav."""
     known, rest = "", pattern
     while "/" in rest and os.path.isdir(known + rest.partition("/")[0] + "/"):  # noqa: PTH112 - as above
         part, _, rest = rest.partition("/")

@@ -230,7 +230,8 @@ def test_stop_leaves_its_mark_where_the_search_looks(
     monkeypatch.setattr(stop, "SECONDS", 0.0)
     assert not stop.stop_all()
     code, out, _ = humtune("stop", "hums", "--storage", tmp_path / "elsewhere")
-    assert (code, out) == (0, "hums ends within seconds; humtune resume hums goes on with it\n")
+    again = f"humtune resume hums --storage {tmp_path / 'elsewhere'}"
+    assert (code, out) == (0, f"hums ends within seconds; {again} goes on with it\n")
     assert stop.stop_all()
     assert not stop("any trial", {})
     interruption.signal = 2

@@ -78,7 +78,7 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
 
     `total` is None where nobody knows it.
     """
-    screen, title = _screen(), shown(title)
+    screen, title = _console(), shown(title)
     if screen.is_terminal:
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -93,12 +93,12 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
     for done, item in enumerate(items, start=1):
         yield item
         if time.monotonic() >= due:
-            screen.print(f"{title}: {done}" + (f" of {total}" if total else ""), soft_wrap=True)
+            screen.print(f"{title}: {done}" + (f" of {total}" if total else ""), markup=False, soft_wrap=True)
             due = time.monotonic() + _PERIOD
 
 
 @cache
-def _screen() -> "Console":
+def _console() -> "Console":
     """One for all: bars on one screen stand below each other."""
     return console(stderr=True)
 

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
+from humtune.names import command, twin
 from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
@@ -48,15 +49,18 @@ class Ledger:
     def open(cls, storage: Storage, name: str) -> "Ledger":
         """The ledger of a search that exists; a UsageError that lists the searches where it doesn't."""
         ledger = cls(storage, name)
-        if not storage.exists(f"{name}/plan.json"):
-            known = ", ".join(searches(storage)) or "none yet"
-            raise UsageError(f"no search named {name!r} in {storage.uri}; there are: {known}")
+        if "/" in name or name in ("", ".", "..") or not storage.exists(f"{name}/plan.json"):
+            known = searches(storage)
+            if (meant := twin(name, known)) != name:
+                return cls(storage, meant)
+            told = ", ".join(known) or "none yet"
+            raise UsageError(f"no search named '{name}' in {storage.uri}; there are: {told}")
         return ledger
 
     def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
         """Write the plan and each machine's scored clips; refused where the name is taken."""
         if self.storage.exists(f"{self.name}/plan.json"):
-            raise UsageError(f"there is a search named {self.name!r} already: humtune resume {self.name}")
+            raise UsageError(f"there is a search named '{self.name}' already: {command('resume', self.name)}")
         for machine, table in clips.items():
             self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
         self.write_plan(plan)
@@ -169,7 +173,7 @@ class Ledger:
         """One trial's record; a UsageError where there is no such trial."""
         record = self.find(trial)
         if record is None:
-            raise UsageError(f"search {self.name!r} has no trial {trial!r}")
+            raise UsageError(f"search '{self.name}' has no trial '{trial}'")
         return record
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pyarrow import fs
 
 from humtune.errors import UsageError, naming
+from humtune.names import is_text
 
 _DRAFTS = ".humtune-draft-"
 YOUNG = 60.0  # seconds in which a draft may not be locked yet
@@ -60,8 +62,13 @@ class Storage:
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri)
         self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+        if not is_text(self.uri):  # pyarrow, MLflow and Ray can't name such a folder
+            raise UsageError(f"storage {self.uri}: a folder's name that is not UTF-8; name another")
         if self.is_local:
-            self.uri = str(Path(self.uri.removeprefix("file://")).expanduser().resolve())
+            folder = Path(self.uri.removeprefix("file://"))
+            if "://" in self.uri and not folder.exists():
+                folder = Path(unquote(str(folder)))
+            self.uri = str(folder.expanduser().resolve())
         try:
             self._fs, self._root = fs.FileSystem.from_uri(self.uri)
         except (ValueError, OSError) as error:
@@ -129,6 +136,10 @@ class Storage:
 
     def list(self, folder: str = "") -> list[str]:
         """Names right below a folder, sorted, drafts left out; none where the folder is missing."""
+        if self.is_local:  # pyarrow stumbles over a name that is not UTF-8, whoever put it there
+            place = self.path(folder)
+            found = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+            return sorted(name for name in found if name[0] != "." and is_text(name))
         selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
 

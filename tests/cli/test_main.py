@@ -83,6 +83,6 @@ def test_next_commands_name_a_storage_that_is_not_the_usual_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HUMTUNE_STORAGE", raising=False)
     assert storage_option(Storage(tmp_path / "humtune-runs")) == ""
-    assert storage_option(Storage(tmp_path / "here")) == f" --storage {tmp_path / 'here'}"
+    assert storage_option(Storage(tmp_path / "here")) == str(tmp_path / "here")
     monkeypatch.setenv("HUMTUNE_STORAGE", str(tmp_path / "here"))
     assert storage_option(Storage(tmp_path / "here")) == ""

@@ -109,9 +109,9 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         "search quick --data nowhere": "nowhere: no such folder; expected recordings as",
         f"search quick {data} --machines fan,drill": "no machine 'drill' in",
         f"search quick {data} --name taken": "there is a search named 'taken': humtune resume taken",
-        f"search quick {data} --name a/b": "name 'a/b': a search's name is a folder's",
+        f"search quick {data} --name a/b": "a search's name 'a/b' holds a slash; choose another --name",
         f"search quick {data} --name banks": "name 'banks' is taken by humtune itself",
-        f"search quick {data} --name .a": "name '.a': a search's name is a folder's",
+        f"search quick {data} --name .a": "a search's name '.a' begins with a dot",
         f"search quick {data} --device gpu": "device 'gpu': it should be cpu or cuda",
         f"search quick {data} --precision fp16": "precision 'fp16': it should be one of auto, fp32, bf16",
         f"search quick {data} --storage ftp://x/y": "storage 'ftp://x/y'",
@@ -250,7 +250,8 @@ def test_stop_leaves_its_mark_where_the_search_looks(
     monkeypatch.setattr(stop, "SECONDS", 0.0)
     assert not stop.stop_all()
     code, out, _ = humtune("stop", "hums", "--storage", tmp_path / "elsewhere")
-    assert (code, out) == (0, "hums ends within seconds; humtune resume hums goes on with it\n")
+    again = f"humtune resume hums --storage {tmp_path / 'elsewhere'}"
+    assert (code, out) == (0, f"hums ends within seconds; {again} goes on with it\n")
     assert stop.stop_all()
     assert not stop("any trial", {})
     interruption.signal = 2

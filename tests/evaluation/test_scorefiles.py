@@ -61,7 +61,7 @@ def test_the_same_clip_in_two_files_is_refused(tmp_path):
 def test_a_table_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "anomaly_score_fan_section_00.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(UsageError, match="can't be read as a table"):
+    with pytest.raises(UsageError, match="line 1: expected clip,score"):
         read_file(path)
 
 

@@ -5,13 +5,12 @@ import os
 import sys
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from humtune import __version__
 from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
+from humtune.names import console, shown
 
 app = typer.Typer(
     help="Searches, per machine, for the detector that best hears it go wrong.",
@@ -63,7 +62,10 @@ def _leave_quietly() -> None:
 
 
 def _complain(message: str, code: int) -> None:
-    Console(stderr=True).print(f"[bold red]humtune:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    told = Text.assemble(("humtune:", "bold red"), " ", shown(message))
+    console(stderr=True).print(told, soft_wrap=True)
     sys.exit(code)
 
 

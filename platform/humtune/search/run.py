@@ -15,6 +15,7 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, searches
+from humtune.names import check_name, command, is_text
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
@@ -91,12 +92,15 @@ def prepare(
     found is where the samplers start.
     """
     if name in TAKEN:
-        raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
-    if not name or "/" in name or name.startswith("."):
-        raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
+        raise UsageError(f"name '{name}' is taken by humtune itself; choose another --name")
+    check_name(name, "a search's name", "choose another --name")
+    if not is_text(str(data.resolve())):  # the plan is JSON
+        raise UsageError(f"{data}: a folder's name that is not UTF-8; rename it")
     storage.check()
     if name in searches(storage):
-        raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
+        raise UsageError(
+            f"there is a search named '{name}': {command('resume', name)}, or choose another --name"
+        )
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
@@ -191,7 +195,7 @@ def run(
             ray.shutdown()
     ledger.check_sitting()
     if dead:
-        raise HumtuneError(f"Ray's {dead} died; humtune resume {ledger.name} goes on")
+        raise HumtuneError(f"Ray's {dead} died; {command('resume', ledger.name)} goes on")
     return studies
 
 
@@ -216,7 +220,7 @@ def tuner(
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=studies.ledger.name,
+            name="search",  # in a folder of its own, which is thrown away
             storage_path=folder,
             stop=Stop(studies.ledger, interruption or Interruption()),
             failure_config=tune.FailureConfig(max_failures=0),  # the scheduler asks for a trial again

@@ -8,6 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from humtune.errors import Superseded
+from humtune.names import command
 from humtune.records import TrialRecord, TrialState
 from humtune.search.studies import RESTARTS, Studies
 from humtune.search.trial import ended
@@ -116,7 +117,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             ledger = self.studies.ledger
             logging.getLogger("humtune").warning(
                 f"{ledger.storage.uri}: {error.strerror or error}; the search goes on, and trials whose end "
-                f"can't be written are taken up again by humtune resume {ledger.name}"
+                f"can't be written are taken up again by {command('resume', ledger.name)}"
             )
         self.warned = True
 

@@ -111,7 +111,7 @@ def _find(name: str, *, beside: Path | None = None) -> Path:
         if path.is_file() and not (beside and path.samefile(beside)):
             return path
     known = ", ".join(sorted({name for f in space_folders() for name in _names(f)}))
-    raise UsageError(f"no search space named {name!r}; there are: {known}")
+    raise UsageError(f"no search space named '{name}'; there are: {known}")
 
 
 def _names(folder: Path) -> list[str]:

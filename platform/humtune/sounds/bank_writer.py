@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError, naming
+from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet
@@ -122,8 +123,7 @@ def _write_header(stream: BinaryIO, length: int) -> None:
 
 def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
     more = "; …" if len(failures) > _NAMED else ""
-    said = f" --channel {channel}" if channel else ""
     return UsageError(
         f"{len(failures)} of {clips} clips of {machine} can't be used: {'; '.join(failures[:_NAMED])}{more}; "
-        f"run humtune data check {data}{said}"
+        f"run {command('data check', data, channel=channel)}"
     )

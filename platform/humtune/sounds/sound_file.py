@@ -151,9 +151,8 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
             if path.stat().st_size == 0:
                 raise UsageError(f"{path}: an empty file")
             sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
-            source = (
-                opened.enter_context(Mended(path, sizes)) if sizes else os.fsencode(path)
-            )  # soundfile refuses a name that is not UTF-8
+            name = os.fsencode(path)  # soundfile refuses one that is not UTF-8
+            source = opened.enter_context(Mended(path, sizes)) if sizes else name
             file = opened.enter_context(_Forward(source))
         yield OpenSound(path, file, to_rate, channel, longer=bool(sizes))
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 from hostile import HOSTILE_NAMES
-from report.conftest import Bench, clip_table
-from runtime.conftest import make_info, write_model
+from models import make_info, write_model
+from searches import Bench, clip_table
 
 from humtune.cli import main
 from humtune.errors import UsageError

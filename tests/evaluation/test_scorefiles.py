@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from humtune.errors import UsageError
 from humtune.evaluation.scorefiles import read_file, read_folder, told_domain, write_file
@@ -131,5 +132,5 @@ def test_scoring_new_recordings_needs_neither_scipy_nor_pyarrow():
         "import sys, humtune.runtime.results, humtune.runtime.scorer\n"
         "print(sorted({'scipy', 'sklearn', 'pyarrow', 'torch'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[]\n", done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """What is written down of a search: its plan, and a record of each trial."""
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -101,6 +103,9 @@ class Plan(Frozen):
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
     confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
+    channel: int | None = Field(
+        None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
+    )
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial
@@ -132,3 +137,18 @@ def trial_id(machine: str, number: int) -> str:
 def machine_of(trial: str) -> str:
     """The machine that a trial's name begins with."""
     return trial.rpartition("-")[0]
+
+
+def why_none(records: Iterable[TrialRecord]) -> str:
+    """Why none of some trials completed: how many failed, and the commonest reason; empty where one did."""
+    records = list(records)
+    states = Counter(record.state for record in records)
+    if states[TrialState.COMPLETE]:
+        return ""
+    if not states[TrialState.FAILED]:
+        return "no trial has run its whole budget yet"
+    reasons = Counter(" ".join((r.reason or "").split()) for r in records if r.state == TrialState.FAILED)
+    [(reason, times)] = reasons.most_common(1)
+    told = f"{states[TrialState.FAILED]} failed" + (f", {reason[:200]!r} ({times} of them)" if reason else "")
+    others = {"stopped early": states[TrialState.PRUNED], "unfinished": states[TrialState.RUNNING]}
+    return ", ".join([f"no trial completed: {told}", *(f"{n} {what}" for what, n in others.items() if n)])

@@ -1,15 +1,55 @@
 """One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
 
+import errno
+import fcntl
 import os
 import shutil
+import tempfile
+import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pyarrow import fs
 
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
+from humtune.names import is_text
+
+_DRAFTS = ".humtune-draft-"
+YOUNG = 60.0  # seconds in which a draft may not be locked yet
+
+
+@contextmanager
+def draft_folder(beside: Path) -> Iterator[Path]:
+    """An empty folder in the folder `beside`, to make something in that is then renamed to its place.
+
+    It goes at the end, and so do those that killed processes left: their locks went with them.
+    """
+    if beside.exists() and not beside.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(beside))
+    beside.mkdir(parents=True, exist_ok=True)
+    for left in beside.glob(f"{_DRAFTS}*"):
+        with suppress(OSError):  # another process makes something there, or removes it too
+            if time.time() - left.stat().st_mtime >= YOUNG:
+                with _held(left) as handle:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_DRAFTS, dir=beside) as made, _held(Path(made)) as handle:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield Path(made)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 class Storage:
@@ -22,8 +62,13 @@ class Storage:
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri)
         self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+        if not is_text(self.uri):  # pyarrow, MLflow and Ray can't name such a folder
+            raise UsageError(f"storage {self.uri}: a folder's name that is not UTF-8; name another")
         if self.is_local:
-            self.uri = str(Path(self.uri.removeprefix("file://")).expanduser().resolve())
+            folder = Path(self.uri.removeprefix("file://"))
+            if "://" in self.uri and not folder.exists():
+                folder = Path(unquote(str(folder)))
+            self.uri = str(folder.expanduser().resolve())
         try:
             self._fs, self._root = fs.FileSystem.from_uri(self.uri)
         except (ValueError, OSError) as error:
@@ -62,7 +107,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """The whole file; FileNotFoundError where there is none."""
-        with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+        with naming(f"{self.uri}/{name}"), self._fs.open_input_stream(f"{self._root}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
@@ -72,7 +117,7 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".draft-{uuid.uuid4().hex}")
             try:
-                with draft.open("wb") as stream:
+                with naming(target), draft.open("wb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -81,7 +126,7 @@ class Storage:
                 draft.unlink(missing_ok=True)
                 raise
         else:
-            with self._sink(f"{self._root}/{name}") as stream:
+            with naming(f"{self.uri}/{name}"), self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
 
     def exists(self, name: str) -> bool:
@@ -91,6 +136,10 @@ class Storage:
 
     def list(self, folder: str = "") -> list[str]:
         """Names right below a folder, sorted, drafts left out; none where the folder is missing."""
+        if self.is_local:  # pyarrow stumbles over a name that is not UTF-8, whoever put it there
+            place = self.path(folder)
+            found = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+            return sorted(name for name in found if name[0] != "." and is_text(name))
         selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
 
@@ -111,31 +160,28 @@ class Storage:
                 self._copy(str(file), f"{self._root}/{name}/{file.name}", upload=True)
             return
         target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
-        shutil.move(folder, draft)
-        try:
-            draft.rename(target)
-        except OSError:
-            shutil.rmtree(draft)
-            if not target.exists():
-                raise
+        with draft_folder(target.parent) as around:
+            draft = around / "whole"
+            shutil.move(folder, draft)
+            try:
+                draft.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
 
     def fetch_folder(self, name: str, target: Path) -> None:
         """Copy a flat folder to a local place, which appears when all of its files are there."""
-        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
-        draft.mkdir(parents=True)
-        try:
+        with draft_folder(target.parent) as around:
+            draft = around / "whole"
+            draft.mkdir()
             for file in self.list(name):
                 self._copy(f"{self._root}/{name}/{file}", str(draft / file), upload=False)
             draft.rename(target)
-        except BaseException:
-            shutil.rmtree(draft)
-            raise
 
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
         with (
+            naming(target),
             (here if upload else self._fs).open_input_stream(source) as stream,
             self._sink(target) if upload else here.open_output_stream(target) as sink,
         ):
@@ -154,6 +200,12 @@ class Storage:
         if self.is_local:
             for draft in self.path(folder).glob(".draft-*"):
                 draft.unlink(missing_ok=True)
+
+    def delete_empty(self, folder: str) -> None:
+        """Remove a local folder that holds nothing; object stores have no folders but for their files."""
+        if self.is_local:
+            with suppress(OSError):
+                self.path(folder).rmdir()
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""

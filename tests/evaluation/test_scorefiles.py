@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import read_file, read_folder, write_file
+from humtune.evaluation.scorefiles import read_file, read_folder, told_domain, write_file
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_the_same_clip_in_two_files_is_refused(tmp_path):
 def test_a_table_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "anomaly_score_fan_section_00.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(UsageError, match="can't be read as a table"):
+    with pytest.raises(UsageError, match="line 1: expected clip,score"):
         read_file(path)
 
 
@@ -86,6 +87,38 @@ def test_both_spellings_and_2020s_are_read(tmp_path):
     }
 
 
+def test_the_files_of_2021_of_the_baselines_and_in_capitals_are_read(tmp_path):
+    names = (
+        "anomaly_score_fan_section_03_source_test.csv",
+        "anomaly_score_fan_section_03_target_test.csv",
+        "anomaly_score_DCASE2023T2ToyTank_section_00_test_seed13711_id(0)_Eval.csv",
+        "anomaly_score_Toy_Car_section_00_test.CSV",
+    )
+    for i, name in enumerate(names):
+        (tmp_path / name).write_text(f"section_03_{i:04d}.wav,{i}\n")
+    found = read_folder(tmp_path)
+    assert {machine: list(values.values()) for machine, values in found.items()} == {
+        "ToyTank": [2],
+        "Toy_Car": [3],
+        "fan": [0, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("clip", "domain"),
+    [
+        ("section_03_source_test_0000.wav", "source"),
+        ("section_03_target_0000", "target"),
+        ("section_03_0000.wav", ""),
+        ("section_03_test_0000.wav", ""),
+        ("section_00_source_test_normal_0000.wav", ""),
+        ("id_01_00000000.wav", ""),
+    ],
+)
+def test_only_clips_of_2021_tell_their_domain_without_their_label(clip, domain):
+    assert told_domain(clip) == domain
+
+
 def test_a_file_that_can_not_be_written_is_named_and_leaves_no_draft(tmp_path):
     (tmp_path / "anomaly_score_fan_section_00_test.csv").mkdir()
     with pytest.raises(UsageError, match=r"fan_section_00_test\.csv: can't be written \(Is a directory\)"):
@@ -99,5 +132,5 @@ def test_scoring_new_recordings_needs_neither_scipy_nor_pyarrow():
         "import sys, humtune.runtime.results, humtune.runtime.scorer\n"
         "print(sorted({'scipy', 'sklearn', 'pyarrow', 'torch'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[]\n", done.stdout + done.stderr

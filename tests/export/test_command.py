@@ -10,6 +10,8 @@ from humtune.results.ensembles.make import make_ensembles
 from humtune.runtime.info import MODEL
 from humtune.tracking.registry import Registered
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(ledger):

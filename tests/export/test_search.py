@@ -19,6 +19,8 @@ from humtune.sounds.audio import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory):
@@ -159,6 +161,16 @@ def test_the_settings_say_where_the_model_is_from(exported):
     assert {"torch", "onnx", "onnxruntime"} < info.versions.keys()
     assert info.figures["omega_select_official"] == pytest.approx(best.objective)
     assert info.figures["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
+
+
+def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_path):
+    folder = exported[1].models[0].folder
+    assert read_info(folder).channel is None
+    assert "(mono, 16000 Hz" in (folder / CARD).read_text()
+    ledger.write_plan(ledger.plan.model_copy(update={"channel": 2}))
+    folder = export_search(ledger, tmp_path / "models", machines=["fan"]).models[0].folder
+    assert read_info(folder).channel == 2
+    assert "(channel 2 alone, 16000 Hz" in (folder / CARD).read_text()
 
 
 def test_the_card_tells_what_a_user_has_to_know(exported):

@@ -31,7 +31,7 @@ def test_a_remote_storage_needs_a_server() -> None:
 
 def test_artifacts_lie_beside_the_ledger_unless_a_server_keeps_them(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
-    assert artifact_place("sqlite:////x.db", storage, "hums") == f"{tmp_path}/mlflow-artifacts/hums"
+    assert artifact_place("sqlite:////x.db", storage, "a?") == f"file://{tmp_path}/mlflow-artifacts/a%3F"
     assert artifact_place("https://host", storage, "hums") is None
 
 

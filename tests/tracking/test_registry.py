@@ -3,21 +3,26 @@
 import json
 import os
 import re
+import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import mlflow
 import numpy as np
 import onnx
 import pytest
+from hostile import HOSTILE_NAMES
 from mlflow import MlflowClient
 from mlflow.models import Model
+from mlflow.store.artifact.utils.models import _parse_model_uri
+from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 from onnx import TensorProto, helper
+from waiting import PATIENCE, free_port, wait_for
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import Threshold
@@ -25,19 +30,23 @@ from humtune.ledger import Ledger
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
-from humtune.tracking.registry import register
+from humtune.storage import Storage
+from humtune.tracking import sync, tracking_uri
+from humtune.tracking.place import connect
+from humtune.tracking.registry import model_name, register, registered_name
+
+pytestmark = pytest.mark.slow
 
 NAME = "hums-fan"
-STARTS = 120.0  # seconds that a server may take to answer, on a busy computer
 
 
 @pytest.fixture
 def make_model(tmp_path: Path):
     """Write a model whose score is the recording's root mean square; its folder."""
 
-    def make(trial: str) -> Path:
+    def make(trial: str, machine: str = "fan") -> Path:
         info = ModelInfo(
-            machine="fan",
+            machine=machine,
             score_type="nll",
             threshold=Threshold(value=0.1, false_alarms=0.1, clips=50),
             sample_rate=16_000,
@@ -96,6 +105,109 @@ def test_a_registry_that_does_not_answer_is_one_sentence(small, make_model, monk
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(HumtuneError, match=r"MLflow at http://127.0.0.1:9 does not answer"):
         register(small, make_model("fan-00000"), np.zeros(40), uri="http://127.0.0.1:9")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another MLflow, with a run that the environment names and that is active besides."""
+    shutil.copy(empty_database, tmp_path / "other.db")
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    client = connect(other)
+    experiment = client.create_experiment("mine")
+    run_id = client.create_run(experiment).info.run_id
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
+    for name, value in {
+        "MLFLOW_TRACKING_URI": other,
+        "MLFLOW_RUN_ID": run_id,
+        "MLFLOW_EXPERIMENT_ID": experiment,
+        "MLFLOW_EXPERIMENT_NAME": "mine",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mlflow.start_run() as active:
+        assert active.info.run_id == run_id
+        yield other
+        assert mlflow.active_run().info.run_id == run_id
+
+
+def test_what_the_environment_says_of_other_runs_is_not_for_us(
+    enter, small, uri, elsewhere, held, monkeypatch
+):
+    before, environment, found = held(elsewhere), dict(os.environ), tracking_uri(Storage("/x"))
+    enter("fan-00000", 1.0)
+    small.write_plan(small.plan.model_copy(update={"data_hash": {"fan": "cd34"}}))
+    bank = ClipBank(small.clips("fan"), np.ones(40_000, np.int16), np.arange(41) * 1_000, "cd34")
+    monkeypatch.setattr(Ledger, "bank", lambda *_: bank)
+    assert enter("fan-00001", 9.0).version == "2"  # after the champion has heard the clips
+    sync(small, uri=uri)
+    assert held(elsewhere) == before
+    assert {k: v for k, v in os.environ.items() if k in environment} == environment
+    assert tracking_uri(Storage("/x")) == found
+    assert not MlflowClient(elsewhere).search_registered_models()
+
+
+def test_one_storage_after_another_has_its_own_registry(
+    new_ledger, make_model, uri, tmp_path, empty_database
+):
+    for name in ("a", "b"):
+        ledger = new_ledger(tmp_path / name, machines=("fan",))
+        shutil.copy(empty_database, ledger.storage.path("mlflow.db"))
+        found = register(ledger, make_model(f"fan-{name}"), scores(ledger.clips("fan"), 1.0))
+        assert (found.version, found.reason) == ("1", "the first one")
+
+
+@pytest.mark.parametrize(
+    "step", ["log_model_artifacts", "create_model_version", "set_registered_model_alias"]
+)
+def test_whoever_is_killed_on_the_way_is_mended_by_the_next(small, uri, make_model, monkeypatch, step):
+    folder = make_model("fan-00000")
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt  # which nobody catches: a SIGKILL leaves the same
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            register(small, folder, scores(small.clips("fan"), 1.0), uri=uri)
+    found = register(small, folder, scores(small.clips("fan"), 1.0), uri=uri)
+    assert (found.version, found.is_champion, champion(uri)) == ("1", True, "1")
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("hums").experiment_id
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FINISHED"]
+    assert "humtune.crowned" not in client.get_model_version(NAME, "1").tags
+
+
+def test_every_search_and_machine_has_a_name_that_mlflow_takes_and_no_other_has():
+    pairs = {(search, machine) for search in (*HOSTILE_NAMES, "hums") for machine in (*HOSTILE_NAMES, "fan")}
+    names = {registered_name(*pair) for pair in pairs}
+    assert len({name.lower() for name in names}) == len(pairs)
+    for name in names:
+        _validate_model_name(name)
+        assert not set(name) & set("\"'`/:?%\\;*<>[]")
+        assert len(name) <= 256
+        assert _parse_model_uri(f"models:/{name}@champion").name == name
+    for _, machine in pairs:
+        _validate_logged_model_name(model_name(machine))
+    assert registered_name("hums", "fan") == NAME
+    assert registered_name("two words", "v1.2_a") == "two words-v1.2_a"
+
+
+@pytest.mark.parametrize(
+    ("search", "machine"), [("o'neill", 'Bob\'s "pump"'), ("100%", "a:b?"), ("ポンプ", "x" * 200)]
+)
+def test_a_model_of_any_name_is_registered_found_again_and_crowned(
+    new_ledger, make_model, uri, tmp_path, monkeypatch, search, machine
+):
+    ledger = new_ledger(tmp_path / "runs", name=search, machines=(machine,))
+    folder, said = make_model("fan-00000", machine), scores(ledger.clips(machine), 1.0)
+    first, again = (register(ledger, folder, said, uri=uri) for _ in range(2))
+    assert (first.version, first.is_champion) == ("1", True)
+    assert (again.version, again.is_champion, again.reason) == ("1", True, "registered before")
+    better = register(ledger, make_model("fan-00001", machine), scores(ledger.clips(machine), 9.0), uri=uri)
+    assert better.is_champion
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", uri)
+    model = mlflow.pyfunc.load_model(f"models:/{first.name}@champion")
+    assert model.predict(np.full((1, 8_000), 0.05, np.float32))[0]["score"] == pytest.approx(0.05, rel=1e-4)
 
 
 def test_a_score_that_is_none_registers_nothing(enter, uri):
@@ -181,9 +293,7 @@ def test_what_is_registered_says_what_it_takes_and_pickles_nothing(enter, uri, s
 @pytest.mark.integration
 def test_the_champion_answers_over_http(enter, uri, tmp_path):
     enter("fan-00000", 1.0)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # mlflow looks for its server there
         "MLFLOW_TRACKING_URI": uri,
@@ -201,7 +311,7 @@ def test_the_champion_answers_over_http(enter, uri, tmp_path):
         said = ask(port, {"inputs": [wave.tolist(), quiet.tolist()]}, server, tmp_path / "server.log")
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        server.wait(PATIENCE)
     assert said["predictions"] == [
         {"score": pytest.approx(0.25, rel=1e-4), "anomaly": True},
         {"score": pytest.approx(0.05, rel=1e-4), "anomaly": False},
@@ -212,12 +322,13 @@ def ask(port: int, question: dict, server: subprocess.Popen, log: Path) -> dict:
     """What the server says, as soon as it answers."""
     body = json.dumps(question).encode()
     request = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-    end = time.monotonic() + STARTS
-    while True:
-        try:
-            with urlopen(request, timeout=60) as answer:
-                return json.load(answer)
-        except URLError:
-            if server.poll() is not None or time.monotonic() > end:
-                pytest.fail(log.read_text())
-            time.sleep(0.5)
+    said: list[dict] = []
+
+    def answers() -> bool:
+        assert server.poll() is None, log.read_text()
+        with suppress(URLError), urlopen(request, timeout=60) as answer:
+            said.append(json.load(answer))
+        return bool(said)
+
+    wait_for(answers, "an answer of the server")
+    return said[0]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humtune.cli.options import Channel, read_channel
+
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
 
@@ -27,18 +29,19 @@ def synth(
 
     Example: humtune data synth recordings --machines fan,valve --clips 100
     """
+    from humtune.names import command, shown, split_names
     from humtune.sounds.synthetic import Sizes, synthesise
 
     sizes = Sizes(sections, clips, target_clips, test_per_cell, seconds)
-    names = [name.strip() for name in machines.split(",") if name.strip()]
+    names = split_names(machines) or []
     synthesise(folder, machines=names, sizes=sizes, severity=severity, seed=seed)
-    typer.echo(f"{folder}: {', '.join(names)}. Next: humtune search quick --data {folder}")
+    typer.echo(f"{shown(folder)}: {', '.join(names)}. Next: {command('search', 'quick', data=folder)}")
 
 
 @app.command()
 def fetch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where dev_data and eval_data go")],
-    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2024")] = 2022,
+    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2025")] = 2022,
     machines: Annotated[str, typer.Option(help="kinds of machine, with commas between; all if empty")] = "",
     evaluation: Annotated[
         bool, typer.Option("--eval/--no-eval", help="with eval_data, or dev_data only")
@@ -50,52 +53,62 @@ def fetch(
     A transfer that broke off goes on where it was; what is there already is left alone.
     Example: humtune data fetch recordings --year 2022 --machines fan,valve
     """
+    from humtune.names import command, split_names
     from humtune.sounds.fetch import fetch as bring
 
-    names = [name.strip() for name in machines.split(",") if name.strip()]
-    result = bring(folder, year=year, machines=names or None, evaluation=evaluation, keep_zips=keep_zips)
+    wanted = split_names(machines)
+    result = bring(folder, year=year, machines=wanted, evaluation=evaluation, keep_zips=keep_zips)
     for heading, archives in (("fetched", result.new), ("already there", result.there)):
         if archives:
             typer.echo(f"{heading}: {', '.join(archive.name for archive in archives)}")
     if result.truth:
         typer.echo(f"The truth about the evaluation clips is not in these archives: copy {result.truth}.")
-    typer.echo(f"Next: humtune data check {folder}")
+    typer.echo(f"Next: {command('data check', folder)}")
 
 
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
+    channel: Channel = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Count clips per machine, section, domain and split, and name every bad file.
+    """Count clips per machine, section, domain and split, name every bad file and folder, and what is odd.
 
-    Exits with 1 where bad files were found. Example: humtune data check recordings
+    Exits with 1 where there are any: a search refuses them. Notes tell what a search makes of the rest.
+    Example: humtune data check recordings
     """
     import json
 
     from humtune.sounds.check import check_dataset
     from humtune.sounds.dcase import find_datasets
 
-    reports = [check_dataset(dataset) for dataset in find_datasets(folder)]
+    read = read_channel(channel)
+    reports = [check_dataset(dataset, channel=read) for dataset in find_datasets(folder)]
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
         for report in reports:
             _print(report)
+        if len(reports) > 1:
+            typer.echo(f"{folder}: {len(reports)} data sets; a search takes one, --data {reports[0].path}")
     raise typer.Exit(1 if any(report.bad for report in reports) else 0)
 
 
 def _print(report: "CheckReport") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    columns = ("machine", "part", "section", "split", "domain", "label")
-    table = Table(*columns, title=str(report.path), title_justify="left")
+    from humtune.names import console, shown
+
+    screen = console()
+    table = Table()
+    table.add_column("machine", overflow="fold")
+    for name in ("part", "section", "split", "domain", "label"):
+        table.add_column(name)
     table.add_column("clips", justify="right")
     for cell, clips in sorted(report.counts.items()):
         section = f"{cell.section:02d}"
         table.add_row(cell.machine, cell.part, section, cell.split, cell.domain, cell.label, str(clips))
-    console.print(table)
+    screen.print(shown(report.path), style="italic", soft_wrap=True)
+    screen.print(table)
     for line in report.summary():
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        screen.print(shown(line), soft_wrap=True)

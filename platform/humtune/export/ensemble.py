@@ -11,6 +11,7 @@ from humtune.export.blueprint import Blueprint, load_detector
 from humtune.export.choice import WHY
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
+from humtune.names import command
 from humtune.records import TrialRecord
 from humtune.results.archive import read_archive
 from humtune.results.candidates import can_be_exported
@@ -65,7 +66,7 @@ def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialReco
         if reason:
             raise HumtuneError(
                 f"{record.machine}: the ensemble can't be exported: {member.name} {reason}; "
-                f"choose it anew with humtune ensemble {ledger.name} --exportable"
+                f"choose it anew with {command('ensemble', ledger.name)} --exportable"
             )
     return trials
 
@@ -86,7 +87,7 @@ def machine_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
     if is_known and not np.allclose(record.combine(every, section), own, rtol=1e-6, atol=1e-6):
         raise HumtuneError(
             f"{record.machine}: the ensemble is of other scores than its trials have now; "
-            f"make it again with humtune ensemble {ledger.name}"
+            f"make it again with {command('ensemble', ledger.name)}"
         )
     return record.combine(every)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
-from humtune.formatting.tables import MISSING, percent, span, to_markdown
+from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
 from humtune.records import SYMBOLS
 from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
 
@@ -162,8 +162,8 @@ def honest(row: Row) -> str:
 
 
 OTHER_FIELDS: dict[str, Callable[[Row], str]] = {
-    "machine": lambda r: r.machine,
-    "trial": lambda r: r.trial or MISSING,
+    "machine": lambda r: escaped(r.machine),
+    "trial": lambda r: escaped(r.trial or MISSING),
     **{
         name: FIELDS[name]
         for name in (

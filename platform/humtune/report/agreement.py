@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.formatting.tables import MISSING, percent, to_markdown
+from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
 from humtune.results.candidates import candidates
 from humtune.results.measure import Measured
 from humtune.sounds.table import Role
@@ -59,7 +59,7 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
     columns += ["Ω of its choice", "Ω of a mean one", "Ω of the best"]
     rows = [
         [
-            a.machine,
+            escaped(a.machine),
             str(a.candidates),
             _signed(a.rank_correlation),
             *(_signed(a.by_kind.get(kind)) for kind in kinds),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from humtune.formatting.tables import MISSING, percent, to_markdown
+from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
 from humtune.report.trials import searched
 from humtune.results.average import Average
 from humtune.results.candidates import Configuration, configurations, confirmed, searched_trials
@@ -27,8 +27,8 @@ def confirmed_block(machines: Iterable[Measured]) -> list[str]:
             old = before.get(_key(first.params))
             rows.append(
                 [
-                    measured.machine,
-                    searched(first),
+                    escaped(measured.machine),
+                    escaped(searched(first)),
                     score,
                     f"{len(found.trials)}",
                     f"{symbol} {_average(found)}",

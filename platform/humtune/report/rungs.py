@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humtune.formatting.tables import to_markdown
+from humtune.formatting.tables import escaped, to_markdown
 from humtune.records import TrialRecord
 from humtune.report.agreement import rank_correlation
 from humtune.results.candidates import searched_trials
@@ -52,7 +52,12 @@ def rungs_block(found: Sequence[Rung]) -> list[str]:
     if not found:
         return []
     rows = [
-        [rung.machine, f"{rung.epoch} of {rung.epochs}", str(rung.trials), f"{rung.rank_correlation:+.2f}"]
+        [
+            escaped(rung.machine),
+            f"{rung.epoch} of {rung.epochs}",
+            str(rung.trials),
+            f"{rung.rank_correlation:+.2f}",
+        ]
         for rung in found
     ]
     return [

@@ -10,7 +10,9 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
+from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
+from humtune.records import why_none
 from humtune.results.archive import Archive, read_archive
 from humtune.results.candidates import Candidate, choose
 from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores, read_ensemble
@@ -40,8 +42,8 @@ class _Entry:
     note: str | None
 
     def file_names(self) -> set[str]:
-        sections = np.unique(self.clips.section).tolist()
-        return {file_name(kind, self.clips.machine, section) for section in sections for kind in KINDS}
+        machine, files = self.clips.machine, score_files(self.clips)
+        return {file_name(kind, machine, section, domain) for section, domain, _ in files for kind in KINDS}
 
 
 def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> Submission:
@@ -61,16 +63,16 @@ def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> S
                 entries.append(_ensemble_entry(ledger, read_ensemble(ledger, machine)))
                 continue
             archive = read_archive(ledger, machine)
-            if best := choose(archive.usable(archive.records)):
+            usable = archive.usable(archive.records)
+            if best := choose(usable):
                 entries.append(_entry(ledger.clips(machine), archive, best))
             else:
-                skipped.append(f"{machine}: no trial has run its whole budget yet")
+                skipped.append("; ".join([f"{machine}: {why_none(usable)}", *archive.notes]))
         except HumtuneError as error:
             failed.append(f"{machine}: {error}")
-    if not entries and failed:
-        raise HumtuneError("; ".join(failed))
     if not entries:
-        raise HumtuneError(f"search {ledger.name!r}: no machine has a trial that ran its whole budget yet")
+        ledger.check_complete()
+        raise HumtuneError("; ".join(failed))
     _check_foreign(out, set().union(*(entry.file_names() for entry in entries)))
     make_folder(out)
     return Submission(
@@ -131,10 +133,18 @@ def _check_foreign(out: Path, names: set[str]) -> None:
 
 def _write(entry: _Entry, out: Path) -> list[Path]:
     files = []
-    for section in np.unique(entry.clips.section).tolist():
-        here = entry.clips.section == section
+    for section, domain, here in score_files(entry.clips):
         names = entry.clips.name[here].tolist()
         for kind, values in zip(KINDS, (entry.scores[here], entry.decisions[here]), strict=True):
-            place = {"machine": entry.clips.machine, "section": section}
-            files.append(write_file(out, kind, **place, names=names, values=values.tolist()))
+            files.append(
+                write_file(
+                    out,
+                    kind,
+                    machine=entry.clips.machine,
+                    section=section,
+                    domain=domain,
+                    names=names,
+                    values=values.tolist(),
+                )
+            )
     return files

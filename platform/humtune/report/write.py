@@ -2,7 +2,7 @@
 
 from humtune.formatting.html import to_html
 from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
-from humtune.formatting.tables import to_csv
+from humtune.formatting.tables import escaped, to_csv
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM
 from humtune.report.agreement import agreement, agreement_block
@@ -34,6 +34,8 @@ def write_report(ledger: Ledger) -> Report:
         for name, png in draw(measured[-1]).items():
             files[machine, name] = f"{machine}-{name}.png"
             pngs[f"{machine}-{name}.png"] = png
+    if not any(m.best for m in measured):
+        ledger.check_complete()
     rows = [machine_row(m) for m in measured]
     if len(rows) > 1:
         rows.append(overall_row(measured))
@@ -44,7 +46,7 @@ def write_report(ledger: Ledger) -> Report:
         points, point_files = write_points(ledger)
     agreed = [a for m in measured if (a := agreement(m))]
     blocks = [
-        *(f"\n{note}." for note in told),
+        *(f"\n{escaped(note)}." for note in told),
         *confirmed_block(measured),
         *agreement_block(agreed),
         *rungs_block([rung for m in measured for rung in rungs(m.machine, m.records)]),

@@ -10,7 +10,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.metrics import Figures
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger
-from humtune.records import TrialRecord
+from humtune.records import TrialRecord, why_none
 from humtune.results.archive import Archive, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed
 from humtune.results.labelled import Reading, labelled_clips
@@ -71,8 +71,8 @@ def measure(ledger: Ledger, machine: str, *, exportable: bool = False, noise: bo
     )
     best, whole = found.best, choose(records)
     if best is None or whole is None:
-        missing = "complete trial may be chosen" if whole else "trial has run its whole budget yet"
-        return replace(found, notes=(*archive.notes, f"{machine}: no {missing}"), left_out=whole)
+        why = "no complete trial may be chosen" if whole else why_none(records)
+        return replace(found, notes=(*archive.notes, f"{machine}: {why}"), left_out=whole)
     scores, lead = archive.of([best])[0], whole.value - best.value
 
     labelled = labelled_clips(clips)

@@ -5,13 +5,15 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
+from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet
@@ -25,30 +27,47 @@ _NAMED = 3  # bad files that an error names
 logger = logging.getLogger(__name__)
 
 
-def write_bank(dataset: DataSet, machine: str, draft: Path) -> str:
+def write_bank(dataset: DataSet, machine: str, draft: Path, *, channel: int | None = None) -> str:
     """Write samples.npy, offsets.npy and clips.json into a folder; the hash of all they hold.
 
     Only a few clips are in memory at a time. Roles are those of `assign_roles` with its defaults, and are no
-    part of the hash. UsageError where a recording can't be read.
+    part of the hash. UsageError where a recording can't be read, or one to train with is silent from end to
+    end. Of several channels `channel` is read, counted from 1; None: all are mixed down.
     """
     clips = dataset.clips(machine)
     table = clip_table(machine, clips)
     changes: Counter[str] = Counter()
     failures: list[str] = []
+    oddities: Counter[str] = Counter()
+    silent: list[str] = []  # test clips
 
     def readable() -> Iterator[NDArray[np.int16]]:
-        for result in map_in_order(_read, clips, title=f"{machine}: reading"):
+        results = map_in_order(partial(_read, channel=channel), clips, title=f"{machine}: reading")
+        for clip, result in zip(clips, results, strict=True):
             if isinstance(result, UsageError):
                 failures.append(str(result))
-            elif not failures:
-                changes.update(result.changes)
-                yield result.samples
+                continue
+            if result.silent and clip.split == "train":
+                failures.append(f"{clip.path}: {result.silent}")
+            if failures:
+                continue
+            changes.update(result.changes)
+            if result.silent:
+                silent.append(clip.path.name)
+            else:
+                oddities.update(result.oddities)
+            yield result.samples
 
     content = write_clips(readable(), table, draft)
     if failures:
-        raise _unreadable(machine, failures, len(clips), dataset.path)
+        raise _unusable(machine, failures, len(clips), dataset.path, channel)
     for change, count in changes.items():
-        logger.warning("%s: %d clip%s %s", machine, count, "s" * (count > 1), change)
+        logger.warning("%s: %s %s", machine, _clips(count), change)
+    for oddity, count in oddities.items():
+        logger.warning("%s: %s: %s", machine, _clips(count), oddity)
+    if silent:
+        names = ", ".join(silent[:_NAMED]) + ", …" * (len(silent) > _NAMED)
+        logger.warning("%s: %s silent from end to end: %s", machine, _clips(len(silent)), names)
     (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
     return content
 
@@ -57,7 +76,7 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
     """Write a bank's files, a clip at a time, into a folder; the hash of all they hold."""
     digest = hashlib.sha256(table.to_json())
     lengths: list[int] = []
-    with (draft / FILES[0]).open("wb") as stream:
+    with naming(draft / FILES[0]), (draft / FILES[0]).open("wb") as stream:
         _write_header(stream, 0)
         for samples in clips:
             data = samples.astype("<i2", copy=False).tobytes()
@@ -70,8 +89,9 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
         os.fsync(stream.fileno())
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     digest.update(offsets.tobytes())
-    np.save(draft / FILES[1], offsets, allow_pickle=False)
-    (draft / FILES[2]).write_bytes(table.to_json())
+    with naming(draft):
+        np.save(draft / FILES[1], offsets, allow_pickle=False)
+        (draft / FILES[2]).write_bytes(table.to_json())
     return digest.hexdigest()[:32]
 
 
@@ -84,11 +104,15 @@ def clip_table(machine: str, clips: Sequence[Clip]) -> ClipTable:
     )
 
 
-def _read(clip: Clip) -> Recording | UsageError:
+def _read(clip: Clip, *, channel: int | None) -> Recording | UsageError:
     try:
-        return read_recording(clip.path)
+        return read_recording(clip.path, channel=channel)
     except UsageError as error:
         return error
+
+
+def _clips(count: int) -> str:
+    return f"{count} clip{'s' * (count != 1)}"
 
 
 def _write_header(stream: BinaryIO, length: int) -> None:
@@ -97,9 +121,9 @@ def _write_header(stream: BinaryIO, length: int) -> None:
     np.lib.format.write_array_header_1_0(stream, header)
 
 
-def _unreadable(machine: str, failures: list[str], clips: int, data: Path) -> UsageError:
+def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
     more = "; …" if len(failures) > _NAMED else ""
     return UsageError(
-        f"{len(failures)} of {clips} clips of {machine} can't be read: {'; '.join(failures[:_NAMED])}{more}; "
-        f"run humtune data check {data}"
+        f"{len(failures)} of {clips} clips of {machine} can't be used: {'; '.join(failures[:_NAMED])}{more}; "
+        f"run {command('data check', data, channel=channel)}"
     )

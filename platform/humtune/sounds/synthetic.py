@@ -9,24 +9,25 @@ in section 0, other loads in section 1, other microphones in section 2, and so o
 """
 
 import csv
+import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import soundfile
 
 from humtune.config import SAMPLE_RATE
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 from humtune.sounds import faults
 from humtune.sounds.annotations import TRUTH_FOLDERS
 from humtune.sounds.clip import Part, Split
 from humtune.sounds.machines import recipe, unit
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.rendering import Recorder, Setting
+from humtune.storage import draft_folder
 
 Domain = Literal["source", "target"]
 _NUMBERS = 10_000  # a place in _chance that no clip has
@@ -97,9 +98,8 @@ def synthesise(
     for machine in machines:
         recipe(machine)
     sizes = sizes or Sizes()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".draft-", dir=folder.parent) as around:
-        draft = Path(around) / folder.name
+    with draft_folder(folder.parent) as around:
+        draft = around / folder.name
         for machine in dict.fromkeys(machines):
             for section in range(sizes.sections):
                 part: Part = "dev" if section < (sizes.sections + 1) // 2 else "eval"
@@ -159,7 +159,10 @@ def _record(
         fault = faults.draw(take.fault, severity, generator) if take.fault else faults.HEALTHY
         samples = recorder.record(take.setting, generator, fault)
         path = draft / f"{part}_data" / machine / take.split / take.name
-        soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+        wav = io.BytesIO()  # libsndfile by itself says nothing of a full disk
+        soundfile.write(wav, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        with naming(path):
+            path.write_bytes(wav.getvalue())
 
     for _ in map_in_order(record, takes, title=f"{machine}: recording section {section:02d}"):
         pass
@@ -183,7 +186,7 @@ def _write_tables(draft: Path, machine: str, section: int, part: Part, takes: Se
 
 def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as stream:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from humtune.formatting.columns import SHORT_LEGEND, fields, headline
-from humtune.formatting.tables import MISSING, percent, to_markdown
+from humtune.formatting.tables import MISSING, code, escaped, percent, to_markdown
 from humtune.ledger import Ledger
+from humtune.names import command
 from humtune.records import TrialRecord, TrialState
 from humtune.results.candidates import Candidate
 from humtune.results.measure import measure
@@ -43,7 +44,7 @@ class Best(NamedTuple):
     @property
     def named(self) -> str:
         """The trial's name, which leads to it from any page of the same MLflow."""
-        return f"[{self.candidate.trial.id}](#/experiments/{self.experiment}/runs/{self.run_id})"
+        return f"[{escaped(self.candidate.trial.id)}](#/experiments/{self.experiment}/runs/{self.run_id})"
 
     @property
     def figure(self) -> str:
@@ -76,7 +77,7 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
     rows = []
     for machine, best, records in machines:
         cells = (best.named, best.candidate.score_type, best.figure) if best else (MISSING,) * 3
-        rows.append([machine, *cells, counted(records)])
+        rows.append([escaped(machine), *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
     ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
     rest = f"{symbol} is of the clips that chose, so it is too high. A machine's run has the whole table."
@@ -115,14 +116,15 @@ def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: b
     """
     record = best.candidate.trial
     figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
-    text = [f"{best.named} is the best of {record.machine}: {figure}.", ""]
+    text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
     if over:
         row = machine_row(measure(ledger, record.machine))
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
-        text += [to_markdown(["", record.id], cells.items()), "", *SHORT_LEGEND[:2], ""]
+        text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
     else:
-        text += [f"The table follows when its trials have ended; before: `humtune report {ledger.name}`.", ""]
+        before = code(command("report", ledger.name))
+        text += [f"The table follows when its trials have ended; before: {before}.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
     return _signed("\n".join(text))
 

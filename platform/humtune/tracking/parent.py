@@ -94,7 +94,7 @@ def show(
     record = best.trial
     pictures = _pictures(ledger, best)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
-        (Path(folder) / "config.json").write_text(record.config.model_dump_json(indent=1))
+        (Path(folder) / "config.json").write_bytes(record.config.model_dump_json(indent=1).encode())
         for name, data in pictures.items():
             (Path(folder) / name).write_bytes(data)
         client.log_artifacts(run_id, folder)

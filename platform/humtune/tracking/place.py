@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import shlex
 import socket
 import tempfile
@@ -10,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.storage import Storage
+from humtune.tracking.database import make_ready, other_version, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,7 +44,7 @@ def tracking_uri(storage: Storage) -> str:
             f"MLflow can't keep its database in {storage.uri}: set {VARIABLE} to a tracking server, "
             "for example http://localhost:5000"
         )
-    return f"sqlite:///{storage.path('mlflow.db')}"
+    return sqlite_uri(storage.path("mlflow.db"))
 
 
 def is_server(uri: str) -> bool:
@@ -52,7 +54,11 @@ def is_server(uri: str) -> bool:
 
 def artifact_place(uri: str, storage: Storage, search: str) -> str | None:
     """Where a search's artifacts go: beside the ledger, or where the server (None) puts them."""
-    return None if is_server(uri) else f"{storage.uri}/mlflow-artifacts/{search}"
+    if is_server(uri):
+        return None
+    if storage.is_local:  # quoted: MLflow takes a plain path for a quoted one
+        return storage.path(f"mlflow-artifacts/{search}").as_uri()
+    return f"{storage.uri}/mlflow-artifacts/{quote(search)}"
 
 
 def readable(uri: str) -> str:
@@ -65,8 +71,12 @@ def browse(uri: str) -> str:
     """What to open or to run to see the runs: the server's address, or the command that starts one."""
     if is_server(uri):
         return readable(uri)
-    named = f'"${VARIABLE}"' if os.environ.get(VARIABLE) == uri else shlex.quote(uri)
-    return f"mlflow ui --backend-store-uri {named}"
+    return f"mlflow ui --backend-store-uri {in_shell(uri)}"
+
+
+def in_shell(uri: str) -> str:
+    """The URI in a command, without its password."""
+    return f'"${VARIABLE}"' if os.environ.get(VARIABLE) == uri else shlex.quote(readable(uri))
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -81,6 +91,8 @@ def connect(uri: str) -> "MlflowClient":
         from mlflow.store.db import utils
 
         utils.MAX_RETRY_COUNT = DATABASE_RETRIES  # no setting, and minutes without a word
+    if database := sqlite_file(uri):
+        make_ready(database)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -97,6 +109,11 @@ def complaint(uri: str, error: Exception) -> HumtuneError | None:
     if isinstance(root, ConnectionError | TimeoutError | socket.gaierror):
         return HumtuneError(f"MLflow at {readable(uri)} does not answer: {root.strerror or root}")
     said = " ".join(str(error).split())
+    if "out-of-date database schema" in said:
+        found = re.search(r"found version (\w+)", said)
+        return HumtuneError(
+            f"MLflow's database {readable(uri)} {other_version(in_shell(uri), found and found[1])}"
+        )
     return HumtuneError(f"MLflow at {readable(uri)}: {said[:300]}")
 
 
@@ -107,8 +124,7 @@ def exclusive(uri: str) -> Iterator[None]:
     Two that make the tables of a fresh sqlite database break it, and two that look up a trial's run
     before they create it create it twice.
     """
-    if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///"))
+    if database := sqlite_file(uri):
         lock = database.with_name(f"{database.name}.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
     else:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
+import unicodedata
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +23,19 @@ from humtune.sounds.audio import to_waveform
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.table import ClipTable
 from humtune.tracking import runs
-from humtune.tracking.place import complaint, connect, exclusive, tracking_uri
+from humtune.tracking.place import complaint, connect, exclusive, is_server, tracking_uri
 from humtune.tracking.sync import find_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-    from mlflow.models.model import ModelInfo as LoggedModel
+    from mlflow.pyfunc import PyFuncModel
 
 CHAMPION = "champion"
 _DIGEST = "humtune.digest"  # of the model's files
+_CROWNED = "humtune.crowned"  # `due` on a version that shall be the champion and isn't yet
+_LONGEST = 240  # signs of a name that PostgreSQL takes, a mark left room for
 _SCORES = "scores.json"  # what a model said of the labelled clips
 _NEEDED = ("onnxruntime", "numpy", "pydantic")
 
@@ -39,7 +44,7 @@ _NEEDED = ("onnxruntime", "numpy", "pydantic")
 class Registered:
     """A model's place in the registry, and why it is the champion or isn't."""
 
-    name: str  # <search>-<machine>
+    name: str  # as `registered_name`
     version: str
     is_champion: bool
     reason: str
@@ -67,59 +72,120 @@ def register(ledger: Ledger, folder: Path, scores: Array, *, uri: str | None = N
             raise
 
 
-def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, scores: Array) -> Registered:
-    import mlflow
+def registered_name(search: str, machine: str) -> str:
+    """What a machine's model is called in the registry: `<search>-<machine>`.
 
-    mlflow.set_tracking_uri(uri)  # models are logged and loaded by functions that no client can be told to
+    Names, URIs and filters of MLflow each forbid some signs, and databases long names. Where there are such,
+    the name is what can be kept, and a mark that tells it from others of which the same is kept.
+    """
+    name = f"{search}-{machine}"
+    kept = plain(name)[:_LONGEST]
+    return name if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def plain(name: str) -> str:
+    """A name with `_` for all that is no letter, digit, space, dot, hyphen or underscore."""
+    name = unicodedata.normalize("NFC", name)
+    return "".join(c if unicodedata.category(c)[0] in "LMN" or c in " .-_" else "_" for c in name)
+
+
+def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, scores: Array) -> Registered:
     info = read_info(folder)
-    name, digest = f"{ledger.name}-{info.machine}", _digest(folder)
-    known = client.search_model_versions(f"name = '{name}' and tags.`{_DIGEST}` = '{digest}'")
+    name, digest = registered_name(ledger.name, info.machine), _digest(folder)
+    known = [
+        found
+        for found in client.search_model_versions(f"tags.`{_DIGEST}` = '{digest}'")
+        if found.name == name  # a name may hold what a filter takes for its own
+    ]
     champion = _champion(client, name)
     if known:
-        number = str(max(int(found.version) for found in known))
-        is_champion = champion is not None and str(champion.version) == number
-        return Registered(name, number, is_champion, "registered before")
+        latest = max(known, key=lambda found: int(found.version))
+        if latest.tags.get(_CROWNED) == "due":
+            _crown(client, name, latest.version)
+            champion = latest
+        is_champion = champion is not None and champion.version == latest.version
+        return Registered(name, str(latest.version), is_champion, "registered before")
     # The comparison first: where it can't be made, nothing is half registered.
     wins, reason = (
-        (True, "the first one") if champion is None else _compare(client, ledger, champion, info, scores)
+        (True, "the first one") if champion is None else _compare(client, uri, ledger, champion, info, scores)
     )
     run_id, model = _log(client, uri, ledger, folder, info, scores)
     if champion is None and _find(client, name) is None:
         client.create_registered_model(name)
     tags = {_DIGEST: digest, "trial": info.trial, "score_type": info.score_type}
+    tags |= {_CROWNED: "due"} if wins else {}  # should we be killed before it is
+    # A server finds its own model; a database asks whichever MLflow the environment names.
+    source = f"models:/{model.model_id}" if is_server(uri) else model.artifact_location
     made = client.create_model_version(
-        name, model.model_uri, run_id, tags, description=reason, model_id=model.model_id
+        name, source, run_id, tags, description=reason, model_id=model.model_id
     )
-    number = str(made.version)
     if wins:
-        client.set_registered_model_alias(name, CHAMPION, number)
-    return Registered(name, number, wins, reason)
+        _crown(client, name, made.version)
+    return Registered(name, str(made.version), wins, reason)
+
+
+def _crown(client: "MlflowClient", name: str, number: str) -> None:
+    client.set_registered_model_alias(name, CHAMPION, number)
+    client.delete_model_version_tag(name, number, _CROWNED)
 
 
 def _log(
     client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, info: ModelInfo, scores: Array
 ) -> tuple[str, "LoggedModel"]:
-    """Put model, example and scores into a run of the search's experiment: the run, and the model in it."""
-    import mlflow
+    """Put model, example and scores into a run of the search's experiment: the run's id, and the model.
 
-    tags = {runs.SEARCH: ledger.name, runs.MACHINE: info.machine, "trial": info.trial}
-    clips = ledger.clips(info.machine)
+    All by the client: MLflow's own `log_model` asks the environment, and whatever run is active, where to.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    digest, clips = _digest(folder), ledger.clips(info.machine)
+    tags = {runs.SEARCH: ledger.name, runs.MACHINE: info.machine, "trial": info.trial, _DIGEST: digest}
     heard = {
         "data_hash": ledger.plan.data_hash[info.machine],
         "scores": dict(zip(_keys(clips), scores.tolist(), strict=True)),
     }
     experiment = find_experiment(client, uri, ledger)
-    with mlflow.start_run(experiment_id=experiment, run_name=f"{info.machine} model", tags=tags) as run:
-        mlflow.log_dict(heard, _SCORES)
-        logged = mlflow.pyfunc.log_model(
-            name=info.machine,
-            loader_module=served.__name__,
-            data_path=str(folder),
-            code_paths=[str(Path(humtune.__file__).parent)],
-            pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
-            **_interface(info),
-        )
-    return str(run.info.run_id), logged
+    for left in client.search_runs([experiment], f"tags.`{_DIGEST}` = '{digest}'"):
+        client.delete_run(left.info.run_id)  # of a process that was killed before the version was made
+    run_id = str(client.create_run(experiment, tags=tags, run_name=f"{info.machine} model").info.run_id)
+    client.log_dict(run_id, heard, _SCORES)
+    model = client.create_logged_model(experiment, model_name(info.machine), source_run_id=run_id)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    with tempfile.TemporaryDirectory(prefix="humtune-") as place:
+        _save(Path(place) / "model", folder, info, run_id, model)
+        client.log_model_artifacts(model.model_id, f"{place}/model")
+    client.finalize_logged_model(model.model_id, "READY")
+    client.set_terminated(run_id)
+    return run_id, model
+
+
+def model_name(machine: str) -> str:
+    """What a machine's model is called in its run, where MLflow takes fewer signs than in its registry."""
+    return plain(machine).replace(".", "_")[:_LONGEST]
+
+
+def _save(place: Path, folder: Path, info: ModelInfo, run_id: str, model: "LoggedModel") -> None:
+    """Write a model as MLflow serves it."""
+    import mlflow
+    from mlflow.models import Model
+
+    mlflow.pyfunc.save_model(
+        place,
+        loader_module=served.__name__,
+        data_path=str(folder),
+        code_paths=[str(Path(humtune.__file__).parent)],
+        pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            run_id=run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+            metadata={"sample_rate": info.sample_rate, "threshold": info.threshold.value},
+        ),
+        **_interface(info),
+    )
+    for compiled in place.rglob("__pycache__"):
+        shutil.rmtree(compiled)
 
 
 def _interface(info: ModelInfo) -> dict[str, Any]:
@@ -133,12 +199,16 @@ def _interface(info: ModelInfo) -> dict[str, Any]:
     return {
         "signature": ModelSignature(Schema([waveforms]), Schema(answers)),
         "input_example": noise.astype(np.float32),
-        "metadata": {"sample_rate": info.sample_rate, "threshold": info.threshold.value},
     }
 
 
 def _compare(
-    client: "MlflowClient", ledger: Ledger, champion: "ModelVersion", info: ModelInfo, scores: Array
+    client: "MlflowClient",
+    uri: str,
+    ledger: Ledger,
+    champion: "ModelVersion",
+    info: ModelInfo,
+    scores: Array,
 ) -> tuple[bool, str]:
     """Whether a model is better than the champion, and the comparison in words."""
     labelled = labelled_clips(ledger.clips(info.machine))
@@ -146,7 +216,7 @@ def _compare(
     against = f"version {champion.version}"
     if cells is None:
         return False, f"no labelled clips to hold it against {against} by"
-    other = _scores_of(client, ledger, champion, info.machine, cells)
+    other = _scores_of(client, uri, ledger, champion, info.machine, cells)
     found = paired(scores, other, cells)
     wins = bool(found.low > 0)  # one model in twenty that is no better gets as far
     return wins, f"{_verdict(found, wins)} {against} on the {_kind(labelled.hidden)} clips {_told(found)}"
@@ -169,14 +239,12 @@ def _told(found: Difference) -> str:
 
 
 def _scores_of(
-    client: "MlflowClient", ledger: Ledger, champion: "ModelVersion", machine: str, cells: Cells
+    client: "MlflowClient", uri: str, ledger: Ledger, champion: "ModelVersion", machine: str, cells: Cells
 ) -> Array:
     """What the champion says of the ledger's scored clips [N], NaN where nothing is compared.
 
     As it was written down, where it has heard the same recordings; else it hears them now.
     """
-    import mlflow
-
     clips = ledger.clips(machine)
     wanted = np.concatenate([part for cell in cells.cells for part in (cell.normal, cell.anomaly)])
     keys, found = _keys(clips), np.full(len(clips), np.nan)
@@ -187,17 +255,31 @@ def _scores_of(
     ):
         found[wanted] = [heard["scores"][keys[i]] for i in wanted]
         return found
-    model = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
     bank = ledger.bank(machine)
     place_of = {key: i for i, key in enumerate(_keys(bank.table))}
+    with tempfile.TemporaryDirectory(prefix="humtune-") as place:
+        model = _load(client, uri, champion, place)
 
-    def hear(clip: int) -> float:
-        waveform = to_waveform(bank.clip(place_of[keys[clip]]))
-        return float(model.predict(waveform[None])[0]["score"])
+        def hear(clip: int) -> float:
+            waveform = to_waveform(bank.clip(place_of[keys[clip]]))
+            return float(model.predict(waveform[None])[0]["score"])
 
-    title = f"{machine}: the champion hears {len(wanted)} clips"
-    found[wanted] = list(map_in_order(hear, wanted.tolist(), title=title))
+        title = f"{machine}: the champion hears {len(wanted)} clips"
+        found[wanted] = list(map_in_order(hear, wanted.tolist(), title=title))
     return found
+
+
+def _load(client: "MlflowClient", uri: str, champion: "ModelVersion", place: str) -> "PyFuncModel":
+    """A version as it is served, from wherever that MLflow keeps it."""
+    import mlflow
+
+    if champion.model_id:
+        source = client.get_logged_model(champion.model_id).artifact_location
+    else:
+        source = client.get_model_version_download_uri(champion.name, champion.version)
+    return mlflow.pyfunc.load_model(
+        mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=place, tracking_uri=uri)
+    )
 
 
 def _heard(client: "MlflowClient", champion: "ModelVersion", place: str) -> dict[str, Any]:
@@ -225,8 +307,14 @@ def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
 
 
 def _find(client: "MlflowClient", name: str) -> "RegisteredModel | None":
-    found = client.search_registered_models(f"name = '{name}'")
-    return found[0] if found else None
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def _digest(folder: Path) -> str:

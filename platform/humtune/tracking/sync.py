@@ -211,7 +211,7 @@ class Tracker:
                 client.delete_tag(child.run_id, runs.BEST)
                 self._children[trial] = replace(child, best=False)
         child = self._children[best]
-        client.set_tag(child.run_id, runs.BEST, "true")
+        client.set_tag(child.run_id, runs.BEST, "true", synchronous=True)
         self._children[best] = replace(child, best=True)
 
 

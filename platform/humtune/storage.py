@@ -1,14 +1,13 @@
 """One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
 
-import os
 import shutil
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from humtune.drafts import PREFIX, discard, draft_of, drafted, write_whole
 from humtune.errors import UsageError
 
 
@@ -68,18 +67,7 @@ class Storage:
     def write(self, name: str, data: bytes) -> None:
         """Write the whole file, atomically, making its folder."""
         if self.is_local:
-            target = self.path(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".draft-{uuid.uuid4().hex}")
-            try:
-                with draft.open("wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                draft.replace(target)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
+            write_whole(self.path(name), data)
         else:
             with self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
@@ -112,26 +100,21 @@ class Storage:
             return
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
+        draft = draft_of(target)
         shutil.move(folder, draft)
         try:
             draft.rename(target)
         except OSError:
-            shutil.rmtree(draft)
+            discard(draft)
             if not target.exists():
                 raise
 
     def fetch_folder(self, name: str, target: Path) -> None:
         """Copy a flat folder to a local place, which appears when all of its files are there."""
-        draft = target.with_name(f".draft-{uuid.uuid4().hex}")
-        draft.mkdir(parents=True)
-        try:
+        with drafted(target) as draft:
             for file in self.list(name):
                 self._copy(f"{self._root}/{name}/{file}", str(draft / file), upload=False)
             draft.rename(target)
-        except BaseException:
-            shutil.rmtree(draft)
-            raise
 
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
@@ -152,7 +135,7 @@ class Storage:
     def sweep(self, folder: str) -> None:
         """Remove the drafts right below a folder that writers left there when they were killed."""
         if self.is_local:
-            for draft in self.path(folder).glob(".draft-*"):
+            for draft in self.path(folder).glob(f"{PREFIX}*"):
                 draft.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:

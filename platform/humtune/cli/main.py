@@ -11,6 +11,8 @@ from humtune import __version__
 from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
 from humtune.errors import HumtuneError
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+
 app = typer.Typer(
     help="Searches, per machine, for the detector that best hears it go wrong.",
     no_args_is_help=True,
@@ -47,7 +49,7 @@ def main() -> None:
     except HumtuneError as error:
         _complain(str(error), error.exit_code)
     except OSError as error:  # no permission, a full disk, a file that is gone
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.filename is None and error.errno not in _OF_THE_DISK:
             raise
         _complain(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1)
 

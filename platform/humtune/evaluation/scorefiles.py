@@ -8,12 +8,12 @@ submission). Only the standard library is needed here, so that scoring new recor
 import csv
 import io
 import math
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
 
 FileKind = Literal["anomaly_score", "decision_result"]
@@ -53,14 +53,10 @@ def write_file(
     writer.writerows(zip(names, map(plain, values), strict=True))
     make_folder(folder)
     path = folder / file_name(kind, machine, section)
-    draft = path.with_name(f".draft-{os.getpid()}-{path.name}")
     try:
-        draft.write_text(text.getvalue(), encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, text.getvalue().encode())
     except OSError as error:
         raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 

@@ -1,10 +1,9 @@
 """Model folders: written whole or not at all, and never over what is no model."""
 
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import UsageError
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE
 
@@ -24,19 +23,11 @@ def check_replaceable(folder: Path) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files by way of a draft beside it, in the place of what was there."""
     check_replaceable(folder)
-    draft, old = (folder.with_name(f".{kind}-{uuid.uuid4().hex}") for kind in ("draft", "old"))
     try:
-        draft.mkdir(parents=True)
-        for name, content in files.items():
-            (draft / name).parent.mkdir(exist_ok=True)
-            (draft / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(old)
-        draft.rename(folder)
+        with drafted(folder) as draft:
+            for name, content in files.items():
+                (draft / name).parent.mkdir(exist_ok=True)
+                write_through(draft / name, content)
+            replace_folder(draft, folder)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

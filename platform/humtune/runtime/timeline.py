@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.runtime.windows import Timeline
 
@@ -27,7 +28,7 @@ def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float
     }
     for file, content in files.items():
         try:
-            (folder / file).write_bytes(content)
+            write_whole(folder / file, content)
         except OSError as error:
             raise UsageError(f"{folder / file}: can't be written ({error.strerror or error})") from error
     return [folder / file for file in files]

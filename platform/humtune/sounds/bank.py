@@ -21,6 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
+from humtune.drafts import drafted
 from humtune.errors import HumtuneError
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
@@ -121,10 +122,7 @@ def _load(dataset: DataSet, machine: str, storage: Storage, cache: Path | None) 
 def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
     """Bring a bank that `write` makes in a draft folder into the storage; its content hash."""
     place = storage.path("banks") if storage.is_local else cache
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=place) as around:
-        draft = Path(around) / "bank"
-        draft.mkdir()
+    with drafted(place / "bank") as draft:
         content = write(draft)
         storage.put_folder(bank_folder(content), draft)
         if not storage.is_local and not (cache / content).exists():

@@ -1,6 +1,7 @@
 """Stream one machine's recordings into the files of a bank."""
 
 import hashlib
+import io
 import logging
 import os
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.drafts import write_through
 from humtune.errors import UsageError
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
@@ -49,7 +51,7 @@ def write_bank(dataset: DataSet, machine: str, draft: Path) -> str:
         raise _unreadable(machine, failures, len(clips), dataset.path)
     for change, count in changes.items():
         logger.warning("%s: %d clip%s %s", machine, count, "s" * (count > 1), change)
-    (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
+    write_through(draft / FILES[2], assign_roles(table).to_json())
     return content
 
 
@@ -70,8 +72,10 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
         os.fsync(stream.fileno())
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     digest.update(offsets.tobytes())
-    np.save(draft / FILES[1], offsets, allow_pickle=False)
-    (draft / FILES[2]).write_bytes(table.to_json())
+    packed = io.BytesIO()
+    np.save(packed, offsets, allow_pickle=False)
+    write_through(draft / FILES[1], packed.getvalue())
+    write_through(draft / FILES[2], table.to_json())
     return digest.hexdigest()[:32]
 
 

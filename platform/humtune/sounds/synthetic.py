@@ -9,17 +9,18 @@ in section 0, other loads in section 1, other microphones in section 2, and so o
 """
 
 import csv
+import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import soundfile
 
 from humtune.config import SAMPLE_RATE
+from humtune.drafts import drafted, sweep
 from humtune.errors import UsageError
 from humtune.sounds import faults
 from humtune.sounds.annotations import TRUTH_FOLDERS
@@ -92,21 +93,24 @@ def synthesise(
     `severity` scales every fault (faults.STRENGTH). The same seed gives the same clips of a machine,
     whichever other machines are asked for. Clips are mono, 16 bit, SAMPLE_RATE.
     """
+    sweep(folder.parent)
+    taken = UsageError(f"{folder}: is there already and not empty; name a new folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already and not empty; name a new folder")
+        raise taken
     for machine in machines:
         recipe(machine)
     sizes = sizes or Sizes()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".draft-", dir=folder.parent) as around:
-        draft = Path(around) / folder.name
+    with drafted(folder) as draft:
         for machine in dict.fromkeys(machines):
             for section in range(sizes.sections):
                 part: Part = "dev" if section < (sizes.sections + 1) // 2 else "eval"
                 takes = _takes(machine, section, part, sizes, seed)
                 _record(draft, machine, part, takes, seconds=sizes.seconds, severity=severity, seed=seed)
                 _write_tables(draft, machine, section, part, takes)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError as error:  # somebody else was faster
+            raise (taken if folder.is_dir() and any(folder.iterdir()) else error) from error
 
 
 def _takes(machine: str, section: int, part: Part, sizes: Sizes, seed: int) -> list[_Take]:
@@ -158,8 +162,9 @@ def _record(
         generator = _chance(seed, machine, section, *map(int, code))
         fault = faults.draw(take.fault, severity, generator) if take.fault else faults.HEALTHY
         samples = recorder.record(take.setting, generator, fault)
-        path = draft / f"{part}_data" / machine / take.split / take.name
-        soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+        sound = io.BytesIO()  # libsndfile doesn't tell why a file can't be written
+        soundfile.write(sound, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        (draft / f"{part}_data" / machine / take.split / take.name).write_bytes(sound.getbuffer())
 
     for _ in map_in_order(record, takes, title=f"{machine}: recording section {section:02d}"):
         pass

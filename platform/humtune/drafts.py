@@ -1,7 +1,7 @@
 """Drafts: what is written under another name first, and has its own when it is whole.
 
-A draft's name tells which process of which computer makes it. Who writes to the same folder next removes those
-of processes that were killed, and no other.
+A draft's name tells which process of which computer makes it. Who writes to the same folder next removes
+those of processes that were killed, and no other.
 """
 
 import ctypes

@@ -45,7 +45,7 @@ def test_a_model_is_replaced_whole(tmp_path):
     assert [p.name for p in (tmp_path / "models").iterdir()] == ["fan"]
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "rename"])
+@pytest.mark.parametrize("step", ["open", "rename"])
 def test_a_write_that_fails_leaves_the_model_before(tmp_path, monkeypatch, step):
     folder = tmp_path / "fan"
     write_folder(folder, FILES)

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,7 +30,11 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+from drill_checks import check
 from drill_faults import VARIABLE, Fault, Page, begin, build, end
+from drill_page import FAULTS, Counts, write_page
+from drill_search import HASTY, KILLS, Kind
+from drill_search import drill as kill_searches
 
 HERE = Path(__file__).parent
 PATIENCE = 240.0  # seconds in which a command must end
@@ -53,6 +58,7 @@ class Scene:
     needs: str = ""  # beside recordings and a search: models, mlflow
 
 
+TOLD = dict(zip((Fault.KILL, Fault.FULL, Fault.BROKEN, Fault.READ_ONLY, Fault.SLOW), FAULTS, strict=False))
 RUNS = "--storage {}/runs"
 SCENES = {
     "data synth": Scene(
@@ -102,10 +108,8 @@ class Drill:
 
     folder: Path
     page: Page
-    rng: random.Random
-    tried: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    steps: dict[str, int] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    rng: random.Random = field(default_factory=random.Random)
 
     @property
     def here(self) -> Path:
@@ -140,7 +144,7 @@ class Drill:
         code = end(pid, deadline - time.monotonic())
         for other in session(pid):
             os.kill(other, signal.SIGKILL)
-            self.lost.append(f"process {other} outlived its command")
+            self.counts.lost.append(f"{scene.words.split(chr(32))[0]}: process {other} outlived its command")
         return code
 
     def run(self, scene: Scene) -> int | None:
@@ -160,9 +164,9 @@ class Drill:
             code = self.run(scene)
             if code not in scene.codes:
                 raise SystemExit(f"{name} fails though nothing is broken:\n{self.log.read_text()}")
-            self.steps[name] = self.page.steps
+            self.counts.steps[name] = self.page.steps
             unbroken.append(read(self.here))
-        steps = range(1, self.steps[name] + 1)
+        steps = range(1, self.counts.steps[name] + 1)
         if not steps:
             return
         after = Expected(unbroken[0], unbroken[1], before)
@@ -175,7 +179,7 @@ class Drill:
                 self.page.arm(self.here, fault, at=at)
                 code = self.run(scene)
                 if self.page.met:  # threads take turns: an unlucky run has a few steps less
-                    self.tried[name][fault.name] += 1
+                    self.counts.tried[name][TOLD[fault]] += 1
                     self.judge(name, fault, at, code, after)
         for fault, heads in ((Fault.SLOW, 1), (Fault.SLOW, 2)):
             for _ in range(min(faults, 1) if heads == 1 else faults):
@@ -186,15 +190,15 @@ class Drill:
                     pids.append(self.begin(scene))
                     time.sleep(self.rng.uniform(0.0, 0.3))
                 codes = [self.end(scene, pid) for pid in pids]
-                what = "two at once" if heads == 2 else fault.name
-                self.tried[name][what] += 1
+                what = TOLD[fault] if heads == 1 else "two at once"
+                self.counts.tried[name][what] += 1
                 if not all(self.is_well(scene, code) for code in codes):
                     self.lose(name, what, f"exit codes {codes}")
                 self.compare(name, what, after, scene)
 
     def judge(self, name: str, fault: Fault, at: int, code: int | None, after: "Expected") -> None:
         """Look at what a fault left behind, run the command again, and look at what that made."""
-        scene, what, said = SCENES[name], f"{fault.name} at step {at}, {self.page.met}", self.log.read_text()
+        scene, what, said = SCENES[name], f"{TOLD[fault]} at step {at}, {self.page.met}", self.log.read_text()
         self.page.arm(Path("/nowhere"))
         if torn := after.torn(read(self.here), scene.grows):
             self.lose(name, what, f"torn: {torn}")
@@ -217,8 +221,8 @@ class Drill:
             self.lose(name, what, differs)
 
     def lose(self, name: str, what: str, why: str) -> None:
-        self.lost.append(f"{name}: {what}: {why}".replace(f"{self.here}/", ""))
-        print(self.lost[-1], flush=True)
+        self.counts.lost.append(f"{name}: {what}: {why}".replace(f"{self.here}/", ""))
+        print(self.counts.lost[-1], flush=True)
 
 
 WAITING = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -432,44 +436,72 @@ def zenodo() -> Iterator[str]:
             os.waitpid(pid, 0)
 
 
+def drill_searches(drill: Drill, kills: int, faults: int) -> None:
+    """Kill searches, and let them meet every fault, in an order drawn by chance."""
+    rng, folder = drill.rng, drill.folder / "searches"
+    folder.mkdir()
+    kinds = [rng.choice(KILLS) for _ in range(kills)]
+    kinds += [kind for kind in Kind if kind not in KILLS for _ in range(faults)]
+    rng.shuffle(kinds)
+    seed = rng.randrange(1000)
+    made = kill_searches(
+        folder, kinds, rng=rng, seed=seed, trials=8, epochs=12, pause=8.0, hasty=HASTY, page=drill.page
+    )
+    found = check(made.ledger(name) for name in made.searches)
+    found.compare(made.finished, {name: made.ledger(name) for name in made.searches})
+    drill.counts.tried["search"].update({str(kind): count for kind, count in made.kills.items()})
+    drill.counts.searches.update({"searches": len(made.searches), "sittings": made.sittings} | found.counts)
+    drill.counts.searches["trials' processes that outlived their driver by a minute"] += made.orphans
+    for violation in found.violations:
+        drill.lose("search", "", violation)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"of {', '.join(SCENES)}; else all")
+    known = ("search", *SCENES)
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=f"of {', '.join(known)}; else all")
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--faults", type=int, default=10, help="of each kind and command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--counts", type=Path, help="add up in this file, for a drill in pieces")
+    parser.add_argument("--write", type=Path, help="the page of all counts")
     words = parser.parse_args()
-    if unknown := set(words.commands) - set(SCENES):
-        parser.error(f"no command {', '.join(sorted(unknown))}; there are: {', '.join(SCENES)}")
-    with tempfile.TemporaryDirectory(prefix="humtune-drill-") as temporary:
-        if VARIABLE not in os.environ:  # again, with the library loaded; nothing but the page is inherited
-            folder = Path(temporary)
-            page = build(folder)
-            done = subprocess.run([sys.executable, *sys.argv], env={**os.environ, **page.environment})
-            sys.exit(done.returncode)
-        folder = Path(os.environ[VARIABLE]).parent
-        drill = Drill(folder, Page(folder), random.Random(words.seed))
-        chosen = words.commands or list(SCENES)
-        needs = " ".join(SCENES[name].needs for name in chosen)
+    if unknown := set(words.commands) - set(known):
+        parser.error(f"no command {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    if VARIABLE in os.environ:
+        sys.exit(drill_all(words, Path(os.environ[VARIABLE]).parent))
+    with tempfile.TemporaryDirectory(prefix="humtune-drill-") as folder:
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": "", **build(Path(folder)).environment}
+        sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
+
+
+def drill_all(words: argparse.Namespace, folder: Path) -> int:
+    """Drill in the process that has the library of faults; whether anything was lost."""
+    chosen = words.commands or ["search", *SCENES]
+    scenes = [name for name in chosen if name in SCENES]
+    needs = " ".join(SCENES[name].needs for name in scenes)
+    drill = Drill(folder, Page(folder))
+    drill.counts.runs.append(shlex.join(["python", "benchmarks/drill.py", *sys.argv[1:]]))
+    if scenes:
         import_all(needs)
-        with zenodo() as os.environ["HUMTUNE_ZENODO"]:
-            (folder / "here").mkdir()
-            pid = begin(partial(furnish, folder / "here", needs), drill.log)
-            if end(pid, PATIENCE):
-                raise SystemExit(drill.log.read_text())
-            (folder / "here").rename(folder / "template")
-            for name in chosen:
-                began = time.monotonic()
-                drill.drill(name, words.kills, words.faults)
-                print(
-                    name,
-                    drill.steps[name],
-                    dict(drill.tried[name]),
-                    round(time.monotonic() - began),
-                    flush=True,
-                )
-        print(f"{len(drill.lost)} lost")
-    sys.exit(bool(drill.lost))
+        pid = begin(partial(furnish, folder / "here", needs), drill.log)
+        if end(pid, PATIENCE):
+            raise SystemExit(drill.log.read_text())
+        (folder / "here").rename(folder / "template")
+    with zenodo() as os.environ["HUMTUNE_ZENODO"]:
+        for name in chosen:
+            began = time.monotonic()
+            drill.rng = random.Random(f"{name} {words.seed}")
+            try_it = drill_searches if name == "search" else partial(Drill.drill, name=name)
+            try_it(drill, kills=words.kills, faults=words.faults)
+            seconds = round(time.monotonic() - began)
+            print(f"{name}: {dict(drill.counts.tried[name])}, {seconds} s", flush=True)
+    if words.counts:
+        drill.counts.keep(words.counts)
+    if words.write:
+        write_page(words.write, drill.counts)
+    print(f"{len(drill.counts.lost)} lost")
+    return bool(drill.counts.lost)
 
 
 def import_all(needs: str) -> None:

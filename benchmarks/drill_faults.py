@@ -57,7 +57,8 @@ class Page:
 
     def arm(self, root: Path, fault: Fault = Fault.NONE, *, at: int = 0, slow: float = 0.0) -> None:
         """Watch a folder from now on: count its steps, and let the one of that number meet the fault."""
-        _PAGE.pack_into(self._map, 0, 0, at, fault, round(1e6 * slow), 0.0, os.fsencode(root), b"")
+        fields = (0, at, fault, round(1e6 * slow), self.clock, os.fsencode(root), b"")
+        _PAGE.pack_into(self._map, 0, *fields)
 
     @property
     def steps(self) -> int:
@@ -68,7 +69,13 @@ class Page:
         """The step that met its fault: what was called, and with which file; empty where none has."""
         return os.fsdecode(_PAGE.unpack_from(self._map)[6].rstrip(b"\0").partition(b"\0")[0])
 
-    def shift_clock(self, seconds: float) -> None:
+    @property
+    def clock(self) -> float:
+        """Seconds by which the clock is wrong."""
+        return float(struct.unpack_from("d", self._map, _CLOCK)[0])
+
+    @clock.setter
+    def clock(self, seconds: float) -> None:
         struct.pack_into("d", self._map, _CLOCK, seconds)
 
 

@@ -480,6 +480,7 @@ def drill_all(words: argparse.Namespace, folder: Path) -> int:
     chosen = words.commands or ["search", *SCENES]
     scenes = [name for name in chosen if name in SCENES]
     needs = " ".join(SCENES[name].needs for name in scenes)
+    started = time.monotonic()
     drill = Drill(folder, Page(folder))
     drill.counts.runs.append(shlex.join(["python", "benchmarks/drill.py", *sys.argv[1:]]))
     if scenes:
@@ -488,6 +489,7 @@ def drill_all(words: argparse.Namespace, folder: Path) -> int:
         if end(pid, PATIENCE):
             raise SystemExit(drill.log.read_text())
         (folder / "here").rename(folder / "template")
+        print(f"furnished: {time.monotonic() - started:.0f} s", flush=True)
     with zenodo() as os.environ["HUMTUNE_ZENODO"]:
         for name in chosen:
             began = time.monotonic()

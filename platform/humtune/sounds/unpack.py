@@ -27,9 +27,9 @@ def unpack(archive: Path, root: Path, machine: str, *, keep: bool = True) -> Non
     """Bring a machine's recordings and attribute tables out of a zip file to `<root>/<machine>`.
 
     The zip holds `<machine>/train/…`, `<machine>/test/…`, `<machine>/attributes_SS.csv`, under any folders on
-    top, and goes afterwards unless it is kept. Files that are there already stay as they are. HumtuneError for
-    a damaged zip, for one without the machine, and for one with a member that leads elsewhere (.., an absolute
-    path, a link): then nothing of it is unpacked.
+    top, and goes afterwards unless it is kept. Files that are there already stay as they are. HumtuneError
+    for a damaged zip, for one without the machine, and for one with a member that leads elsewhere (.., an
+    absolute path, a link): then nothing of it is unpacked.
     """
     ready = _ready(root, archive.stem)
     if not ready.exists():
@@ -53,7 +53,7 @@ def unpack(archive: Path, root: Path, machine: str, *, keep: bool = True) -> Non
 
 
 def settle(root: Path, machine: str, archive: Path, *, keep: bool = True) -> None:
-    """Move what was unpacked from an archive to its place, if it is not there yet; the zip goes unless kept."""
+    """Move what was unpacked from an archive to its place, if it isn't there; the zip goes unless kept."""
     ready = _ready(root, archive.stem)
     if ready.exists():
         if not keep:  # first, as nobody asks for it once all is in its place

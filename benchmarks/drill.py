@@ -336,11 +336,11 @@ class Expected:
 
     def torn(self, now: Contents, grows: str) -> str:
         """The first file that is neither as before nor as after; drafts, which are hidden, may be."""
-        for name in self.before.keys() & self.one.keys() - now.keys():
-            return f"{name} is gone"
-        for name, contents in now.items():
+        for name in sorted(self.before.keys() & self.one.keys() | now.keys()):
             if re.search(rf"(^|/)\.|{grows}", name):
                 continue
+            if (contents := now.get(name)) is None:
+                return f"{name} is gone"
             form = self.forms.get(name, bytes)
             known = [form(c) for side in (self.before, self.one) for c in side.get(name, [])]
             if any(form(content) not in known for content in contents):

@@ -1,6 +1,6 @@
 """Names that a person may give a search, a machine or a folder, and that some language takes for its own.
 
-Each can be the name of a file. `from hostile import HOSTILE_NAMES` works in every test.
+FILE_NAMES are those that a file can have. `from hostile import HOSTILE_NAMES` works in every test.
 """
 
 HOSTILE_NAMES: tuple[str, ...] = (
@@ -36,6 +36,8 @@ HOSTILE_NAMES: tuple[str, ...] = (
     "{x}",
     "{0}",
     "<b>bold</b>",
+    "<b>",
+    "[bold]",
     "_*x*_",
     "cafe\u0301",  # é of two characters
     "ポンプ",
@@ -47,3 +49,5 @@ HOSTILE_NAMES: tuple[str, ...] = (
     "1e3",
     "x" * 200,
 )
+
+FILE_NAMES: tuple[str, ...] = tuple(name for name in HOSTILE_NAMES if "/" not in name)

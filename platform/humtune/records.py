@@ -107,6 +107,9 @@ class Plan(Frozen):
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
     confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
+    channel: int | None = Field(
+        None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
+    )
     device: str = "cpu"
     cpus: float = 1.0  # per trial
     gpus: float = 0.0  # per trial

@@ -96,6 +96,8 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         f"search quik {data}": "no search space named 'quik'; there are: heads, paper, paper/accuracy",
         f"search quik.yaml {data}": "no search space at quik.yaml",
         f"search bad[er].yaml {data}": "bad[er].yaml: search.head.muu can be 5: head.muu = 5: no such",
+        f"search quick {data} --channel 0": "--channel 0: it should be mix, or a channel's number",
+        f"search quick {data} --channel 2": "has 1 channel, no channel 2; choose another --channel, or mix; ",
         f"search quick {data} --labels sections": "command line: fixed: labels = 'sections': should be",
         f"search quick {data} --set head.muu=5": "head.muu = 5: no such setting; did you mean head.mu?",
         f"search quick {data} --set head.mu": "--set head.mu: write KEY=VALUE, such as training.epochs=5",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import read_file, read_folder, write_file
+from humtune.evaluation.scorefiles import read_file, read_folder, told_domain, write_file
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,38 @@ def test_both_spellings_and_2020s_are_read(tmp_path):
         "fan": {"fan_section_00_test.wav": 1, "fan_section_01.wav": 1},
         "pump": {"pump_id_02.wav": 1},
     }
+
+
+def test_the_files_of_2021_of_the_baselines_and_in_capitals_are_read(tmp_path):
+    names = (
+        "anomaly_score_fan_section_03_source_test.csv",
+        "anomaly_score_fan_section_03_target_test.csv",
+        "anomaly_score_DCASE2023T2ToyTank_section_00_test_seed13711_id(0)_Eval.csv",
+        "anomaly_score_Toy_Car_section_00_test.CSV",
+    )
+    for i, name in enumerate(names):
+        (tmp_path / name).write_text(f"section_03_{i:04d}.wav,{i}\n")
+    found = read_folder(tmp_path)
+    assert {machine: list(values.values()) for machine, values in found.items()} == {
+        "ToyTank": [2],
+        "Toy_Car": [3],
+        "fan": [0, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("clip", "domain"),
+    [
+        ("section_03_source_test_0000.wav", "source"),
+        ("section_03_target_0000", "target"),
+        ("section_03_0000.wav", ""),
+        ("section_03_test_0000.wav", ""),
+        ("section_00_source_test_normal_0000.wav", ""),
+        ("id_01_00000000.wav", ""),
+    ],
+)
+def test_only_clips_of_2021_tell_their_domain_without_their_label(clip, domain):
+    assert told_domain(clip) == domain
 
 
 def test_a_file_that_can_not_be_written_is_named_and_leaves_no_draft(tmp_path):

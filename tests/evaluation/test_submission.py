@@ -8,7 +8,9 @@ from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
 from humtune.errors import UsageError
-from humtune.evaluation.submission import evaluate_folder
+from humtune.evaluation.submission import evaluate_folder, score_files
+from humtune.sounds.bank_writer import clip_table
+from humtune.sounds.clip import Clip
 
 REAL = (
     Path(os.environ.get("HUMTUNE_REAL_DATA", Path(__file__).parents[3] / "shared/data")) / "dcase2022_scores"
@@ -76,6 +78,51 @@ def test_scores_that_the_truth_wants_are_named(team):
         UsageError, match=r"fan: section_03_0000 stands .*; --machines valve evaluates the others"
     ):
         evaluate_folder(team.folder, truth=team.truth)
+
+
+def clips_of_2021(*, hidden=True):
+    """Names by domain, normals and anomalies in turn."""
+    return {
+        domain: [
+            f"section_03_{domain}_test_{'' if hidden else f'{label}_'}{i:04d}.wav"
+            for i, label in enumerate(["normal", "anomaly"] * 20)
+        ]
+        for domain in ("source", "target")
+    }
+
+
+def test_a_team_of_2021_has_a_file_per_domain(team):
+    (team.truth / "ground_truth_data").mkdir(parents=True)
+    team.folder.mkdir()
+    rng, sections = np.random.default_rng(0), {}
+    for domain, names in clips_of_2021().items():
+        label, scores = np.arange(40) % 2, rng.normal(size=40)
+        for folder, kind, values in (
+            (team.truth / "ground_truth_data", "ground_truth", label),
+            (team.folder, "anomaly_score", scores),
+            (team.folder, "decision_result", (scores > 0).astype(int)),
+        ):
+            lines = "".join(f"{name},{value}\n" for name, value in zip(names, values, strict=True))
+            (folder / f"{kind}_fan_section_03_{domain}_test.csv").write_text(lines)
+        sections[domain] = (scores, label == 1)
+    scores, label = (np.concatenate([sections[d][i] for d in sections]) for i in (0, 1))
+    told = evaluate_folder(team.folder, truth=team.truth).to_percent()
+    expected = by_sklearn([(scores, label, np.arange(80) >= 40)])[0]
+    assert told["parts"]["eval"]["omega_official"] == pytest.approx(expected, abs=1e-9)
+    team.edit("anomaly_score_fan_section_03_target_test.csv", lambda lines: lines[1:])
+    team.edit("decision_result_fan_section_03_target_test.csv", lambda lines: lines[1:])
+    with pytest.raises(UsageError, match=r"add its line to anomaly_score_fan_section_03_target_test\.csv"):
+        evaluate_folder(team.folder, truth=team.truth)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "files"), [(True, [(3, "source", 40), (3, "target", 40)]), (False, [(3, "", 80)])]
+)
+def test_a_submission_of_2021_has_a_file_per_domain_too(hidden, files):
+    names = [name for names in clips_of_2021(hidden=hidden).values() for name in names]
+    parsed = [Clip.parse(Path(name), machine="fan", part="eval", split="test") for name in names]
+    found = score_files(clip_table("fan", parsed))
+    assert [(section, domain, int(here.sum())) for section, domain, here in found] == files
 
 
 def test_an_unknown_machine_is_named(team):

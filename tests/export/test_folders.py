@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -5,6 +8,22 @@ import pytest
 from humtune.errors import UsageError
 from humtune.export.folders import check_replaceable, write_folder
 from humtune.runtime.info import CARD, INFO, MODEL
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from humtune.export.folders import write_folder
+
+step, left = getattr(Path, sys.argv[2]), int(sys.argv[3])
+def die(*words):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*words)
+setattr(Path, sys.argv[2], die)
+write_folder(Path(sys.argv[1]), {"model.onnx": b"new", "model.json": b"[]"})
+"""
 
 FILES = {MODEL: b"graph", INFO: b"{}", CARD: b"# fan"}
 
@@ -60,5 +79,18 @@ def test_a_write_that_fails_leaves_the_model_before(tmp_path, monkeypatch, step)
     with pytest.raises(UsageError, match=r"fan: can't be written \(No space left on device\)"):
         write_folder(folder, {MODEL: b"new"})
     monkeypatch.undo()
+    assert content(folder) == FILES
+    assert [p.name for p in tmp_path.iterdir()] == ["fan"]
+
+
+@pytest.mark.parametrize(("step", "time"), [("open", 2), ("rename", 1)])
+def test_a_kill_leaves_the_model_and_the_next_write_leaves_nothing_else(tmp_path, step, time):
+    folder = tmp_path / "fan"
+    write_folder(folder, FILES)
+    killed = subprocess.run([sys.executable, "-c", KILLED, folder, step, str(time)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert content(folder) == FILES
+    assert list(tmp_path.glob(".draft-*"))
+    write_folder(folder, FILES)
     assert content(folder) == FILES
     assert [p.name for p in tmp_path.iterdir()] == ["fan"]

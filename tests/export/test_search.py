@@ -159,6 +159,16 @@ def test_the_settings_say_where_the_model_is_from(exported):
     assert info.figures["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
 
 
+def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_path):
+    folder = exported[1].models[0].folder
+    assert read_info(folder).channel is None
+    assert "(mono, 16000 Hz" in (folder / CARD).read_text()
+    ledger.write_plan(ledger.plan.model_copy(update={"channel": 2}))
+    folder = export_search(ledger, tmp_path / "models", machines=["fan"]).models[0].folder
+    assert read_info(folder).channel == 2
+    assert "(channel 2 alone, 16000 Hz" in (folder / CARD).read_text()
+
+
 def test_the_card_tells_what_a_user_has_to_know(exported):
     ledger, exports = exported
     folder = exports.models[0].folder

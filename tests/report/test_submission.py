@@ -74,6 +74,37 @@ def test_a_folder_with_another_submission_is_refused(ledger, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
+def test_clips_of_2021_get_a_file_per_domain(bench, tables, tmp_path):
+    names = np.array(
+        [
+            f"section_{s:02d}_{DOMAINS[d]}_test_{i:04d}.wav" if part == "eval" else str(name)
+            for i, (name, part, s, d) in enumerate(
+                zip(
+                    tables["fan"].name,
+                    tables["fan"].part,
+                    tables["fan"].section,
+                    tables["fan"].domain,
+                    strict=True,
+                )
+            )
+        ]
+    )
+    ledger = bench.search(clips={"fan": replace(tables["fan"], name=names)}, machines=("fan",))
+    bench.trial(ledger, "fan", 0, skill=1)
+    for _ in range(2):  # the second time it replaces its own files
+        done = write_submission(ledger, tmp_path / "out")
+    assert {file.name for file in done.files} == {
+        f"{kind}_fan_section_{section:02d}_{domain}_test.csv"
+        for kind in ("anomaly_score", "decision_result")
+        for section in (0, 1, 3, 4)
+        for domain in DOMAINS
+    }
+    scores = read_folder(tmp_path / "out")["fan"]
+    assert len(scores) == done.clips == (tables["fan"].split == "test").sum()
+    for file in done.files:
+        assert all(f"_{file.name.split('_')[-2]}_" in line for line in file.read_text().splitlines())
+
+
 def test_a_search_without_a_complete_trial_has_nothing_to_submit(bench, tables, tmp_path):
     ledger = bench.search(clips=tables)
     with pytest.raises(HumtuneError, match="no machine has a trial that ran its whole budget yet"):

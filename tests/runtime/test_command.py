@@ -146,6 +146,21 @@ def test_a_long_recording_is_told_with_its_stretches(run, model, tmp_path):
     assert [os.path.exists(file) for file in told["files"]] == [True, True]  # noqa: PTH110
 
 
+def test_a_channel_is_the_models_unless_another_is_asked_for(run, model, tools, tmp_path):
+    path, square = tmp_path / "both.wav", np.where(np.arange(8_000) % 2, 1.0, -1.0)
+    soundfile.write(path, np.outer(square, [0.05, 0.08]), 16_000)
+
+    def said(*words):
+        return round(float(run(model, path, *words).stdout.split()[0]), 3)
+
+    assert [said(), said("--channel", "2"), said("--channel", "mix")] == [0.065, 0.08, 0.065]
+    tools["write"](model, tools["info"](channel=1))
+    assert [said(), said("--channel", "2"), said("--channel", "mix")] == [0.05, 0.08, 0.065]
+    assert "has 2 channels, no channel 3" in run(model, path, "--channel", 3, code=1).stderr
+    error = run(model, path, "--channel", "0", code=1).exception
+    assert str(error) == "--channel 0: it should be mix, or a channel's number, counted from 1"
+
+
 def test_another_false_alarm_rate_needs_no_other_export(run, judged, record, tmp_path):
     clip = record("a.wav", 0.93)
     run(judged, clip, code=3)

@@ -85,7 +85,34 @@ def test_odd_sound_is_scored_and_told(listener, tmp_path):
     low = ["resampled from 8000 Hz to 16000 Hz", "nothing above 4000 Hz in it"]
     assert notes("low.wav", noise[:8_000], samplerate=8_000) == low
     assert notes("high.wav", noise, samplerate=192_000) == ["resampled from 192000 Hz to 16000 Hz"]
-    assert notes("huge.wav", 1e300 * noise[:RATE], subtype="DOUBLE")[-1].startswith("clipped")
+    left = "channel 2 of 2 silent, which makes the mix quieter; --channel 1 reads one alone"
+    assert notes("left.wav", np.outer(noise[:RATE], [1, 0])) == ["mixed down from 2 channels", left]
+
+
+def test_a_header_behind_its_file_and_floats_in_other_units_are_told(listener, record, tmp_path):
+    content = bytearray(record("late.wav", 0.1).read_bytes())
+    content[40:44] = bytes(4)
+    (tmp_path / "late.wav").write_bytes(content)
+    outcome = listener.score(tmp_path / "late.wav")
+    assert (outcome.seconds, outcome.score) == (0.5, pytest.approx(0.1, abs=1e-4))
+    assert outcome.notes == ("its header promises less sound than there is, which was read to its end",)
+    huge = write(tmp_path / "huge.wav", 32_768 * np.sin(np.arange(60 * RATE)), subtype="DOUBLE")
+    told = (
+        "holds samples up to 32768, where 1 is full scale; write it as 16 bit, or divide its samples by 32768"
+    )
+    assert listener.score(huge) == Failed(huge, told)
+
+
+def test_the_channel_is_the_models(model, tools, tmp_path):
+    square = np.where(np.arange(RATE) % 2, 1.0, -1.0)
+    path = write(tmp_path / "both.wav", np.outer(square, [0.05, 0.3]))
+    for channel, loudness in ((None, 0.175), (1, 0.05), (2, 0.3)):
+        tools["write"](model, tools["info"](channel=channel))
+        outcome = Listener(Scorer.open(model)).score(path)
+        assert outcome.score == pytest.approx(loudness, abs=1e-4)
+    told = "has 1 channel, no channel 2; choose another --channel, or mix"
+    mono = write(tmp_path / "mono.wav", 0.1 * square)
+    assert Listener(Scorer.open(model)).score(mono) == Failed(mono, told)
 
 
 def test_scores_keep_the_order_of_the_files_whatever_the_workers(model, record):

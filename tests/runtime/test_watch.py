@@ -97,6 +97,20 @@ def test_a_file_that_grows_is_left_alone_though_its_header_promises_nothing(watc
     assert found == [(parts + SETTLED, target)]
 
 
+@pytest.mark.parametrize("promised", [0, 2_000])
+def test_a_file_that_holds_more_than_its_header_promises_is_waited_for(watched, record, tmp_path, promised):
+    """As programs write that put the size there last; what stays so is scored in the end."""
+    whole = record("whole.wav", 0.1).read_bytes()
+    early = bytearray(whole)
+    early[40:44] = promised.to_bytes(4, "little")
+    target, left = tmp_path / "in" / "late.wav", tmp_path / "in" / "left.wav"
+    script = {
+        1: lambda: (target.write_bytes(early), left.write_bytes(early)),
+        20: lambda: target.write_bytes(whole),
+    }
+    assert watched(script) == [(20 + SETTLED, target), (1 + PATIENCE, left)]
+
+
 def test_what_never_becomes_whole_is_told_once_in_the_end(watched, record, tmp_path):
     torn = tmp_path / "in" / "torn.wav"
     content = record("whole.wav", 0.1).read_bytes()[:2_000]

@@ -1,12 +1,21 @@
 """How many trials run at a time, by what the cluster has now."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from humtune.errors import UsageError
-from humtune.search.run import slots_of
+from humtune.records import Plan
+from humtune.search.run import prepare, slots_of
+from humtune.search.space_checks import check_space
+from humtune.sounds.synthetic import Sizes, synthesise
+from humtune.storage import Storage
+
+SPACE = {"trials": 1, "fixed": {"spectrogram": {"chunk_frames": 64}}, "search": {"head.mu": [5, 10]}}
 
 
 def plan(cpus: float, gpus: float = 0.0) -> Any:
@@ -37,3 +46,28 @@ def test_a_trial_that_fits_nowhere_is_told(cluster: dict[str, float], wanted: An
 def test_as_many_as_fit() -> None:
     assert slots_of({"CPU": 7.0}, plan(2)) == 3
     assert slots_of({"CPU": 16.0, "GPU": 2.0}, plan(1, gpus=0.5)) == 4
+
+
+def test_the_channel_of_a_search_is_that_of_its_clips_its_probes_and_its_plan(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    sizes = Sizes(sections=2, train_source=3, train_target=1, test_per_cell=1, seconds=1.5)
+    synthesise(data, machines=["fan", "valve"], sizes=sizes)
+    storage, space = Storage(tmp_path / "runs"), check_space(SPACE, where="here")
+
+    def prepared(name: str, channel: int | None = None) -> Plan:
+        return prepare(space, name=name, data=data, storage=storage, machines=["fan"], channel=channel).plan
+
+    mono = prepared("mono")
+    for path in data.rglob("*.wav"):
+        samples, rate = soundfile.read(path, dtype="int16")
+        soundfile.write(path, np.stack([-samples // 2, samples], axis=1), rate)
+    second, mixed = prepared("second", 2), prepared("mixed")
+    assert (mono.channel, second.channel, mixed.channel) == (None, 2, None)
+    assert (second.banks, second.probes) == (mono.banks, mono.probes)
+    assert mixed.banks != mono.banks
+    assert mixed.probes != mono.probes
+
+
+def test_a_plan_without_a_channel_is_of_the_mix(tmp_path: Path) -> None:
+    values = {"name": "old", "space": {}, "data": "d", "machines": ["fan"], "trials": 1, "created": 1e9}
+    assert Plan.model_validate(values | {"banks": {}, "data_hash": {}, "version": "0"}).channel is None

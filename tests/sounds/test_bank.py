@@ -106,7 +106,7 @@ def test_unknown_machines_and_bad_recordings_are_named(dcase2022: Path, storage:
     for i in range(5):
         (train / f"section_00_source_train_normal_{90 + i:04d}.wav").write_text("no sound")
     with pytest.raises(
-        UsageError, match=r"5 of 21 clips of fan can't be read: .*_0090\.wav: .*; …; run humtune data check"
+        UsageError, match=r"5 of 21 clips of fan can't be used: .*_0090\.wav: .*; …; run humtune data check"
     ):
         load_banks(dcase2022, storage)
     assert storage.list("banks") == []
@@ -116,13 +116,52 @@ def test_each_change_is_told_once_a_machine(dcase2022: Path, storage: Storage, c
     train = dcase2022 / "dev_data" / "fan" / "train"
     for i in range(4):
         path = train / f"section_00_source_train_normal_{90 + i:04d}.wav"
-        soundfile.write(path, np.zeros((4410, 2)), 44_100)
+        soundfile.write(path, 0.1 * np.random.default_rng(i).normal(size=(4410, 1)) * [1, i > 0], 44_100)
+    silent = [f"section_00_source_test_normal_{90 + i:04d}.wav" for i in range(4)]
+    for name in silent:
+        soundfile.write(train.parent / "test" / name, np.zeros(4410), 44_100)
     with caplog.at_level(logging.WARNING):
         load_banks(dcase2022, storage)
     assert sorted(record.getMessage() for record in caplog.records) == [
+        "fan: 1 clip: channel 2 of 2 silent, which makes the mix quieter; --channel 1 reads one alone",
         "fan: 4 clips mixed down from 2 channels",
-        "fan: 4 clips resampled from 44100 Hz to 16000 Hz",
+        f"fan: 4 clips silent from end to end: {', '.join(silent[:3])}, …",
+        "fan: 8 clips resampled from 44100 Hz to 16000 Hz",
     ]
+
+
+def test_training_clips_without_sound_are_refused_by_name(dcase2022: Path, storage: Storage):
+    train = dcase2022 / "dev_data" / "fan" / "train"
+    for i in range(4):
+        soundfile.write(train / f"section_00_source_train_normal_{90 + i:04d}.wav", np.zeros(4410), 16_000)
+    with pytest.raises(
+        UsageError, match=r"4 of 20 clips .*_0090\.wav: silent from .*_0092\.wav: .*; …"
+    ) as caught:
+        load_banks(dcase2022, storage)
+    assert "every sample is 0: delete it, or record it again" in str(caught.value)
+    assert "_0093.wav" not in str(caught.value)
+    assert storage.list("banks") == []
+
+
+def test_a_bank_of_one_channel_is_another_bank(dcase2022: Path, storage: Storage):
+    mono = load_banks(dcase2022, storage)["fan"]
+    for path in dcase2022.rglob("*.wav"):
+        samples = soundfile.read(path, dtype="int16")[0]
+        soundfile.write(path, np.stack([-samples // 2, samples], axis=1), 16_000)
+    mixed, second = (load_banks(dcase2022, storage, channel=channel)["fan"] for channel in (None, 2))
+    assert second.hash == mono.hash
+    assert mixed.hash not in (second.hash, load_banks(dcase2022, storage, channel=1)["fan"].hash)
+    with pytest.raises(UsageError, match=r"has 2 channels, no channel 3; .* data check \S+ --channel 3$"):
+        load_banks(dcase2022, storage, channel=3)
+
+
+def test_a_folder_with_a_recording_s_name_is_told_and_hidden_files_are_not(dcase2022: Path, storage: Storage):
+    train = dcase2022 / "dev_data" / "fan" / "train"
+    (train / "section_00_source_train_normal_0091.wav").mkdir()
+    (train / "._section_00_source_train_normal_0000_m-n_W.wav").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(UsageError, match=r"_0091\.wav: ") as caught:
+        load_banks(dcase2022, storage)
+    assert "._section" not in str(caught.value)
 
 
 def test_a_distant_bank_is_fetched_once(dcase2022: Path, tmp_path: Path, monkeypatch):

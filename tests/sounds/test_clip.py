@@ -40,6 +40,21 @@ def test_a_training_name_is_normal(section, domain, index, tail):
     assert (clip.section, clip.domain, clip.label, clip.index) == (section, domain[1], NORMAL, index)
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("section_00_source_test_normal_0000_.wav", ""),
+        ("section_00_source_test_normal_0000_car_B1_.wav", "car=B1"),
+        ("section_00_source_test_normal_0000_car__spd_31V.wav", "spd=31V"),
+        ("section_00_source_test_normal_0000_strength_1_ambient_.wav", "strength=1,ambient"),
+        ("section_00_source_normal_0047_weight20_BckgF.wav", "weight20=BckgF"),
+    ],
+)
+def test_names_as_later_years_write_them(name, attributes):
+    clip = parse(name)
+    assert (clip.section, clip.domain, clip.label, clip.attributes) == (0, SOURCE, NORMAL, attributes)
+
+
 @given(sections, indices, st.sampled_from(["", "test_"]), suffixes)
 def test_an_evaluation_name_keeps_its_label_back(section, index, split, suffix):
     clip = parse(f"section_{section:02d}_{split}{index:04d}{suffix}")

@@ -27,7 +27,7 @@ DEV_FAN = {
 
 
 def test_an_unknown_year_lists_the_known(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"year 2019: .*: 2020, 2021, 2022, 2023, 2024$"):
+    with pytest.raises(UsageError, match=r"year 2019: .*: 2020, 2021, 2022, 2023, 2024, 2025$"):
         fetch(tmp_path / "data", year=2019)
 
 

@@ -109,6 +109,16 @@ def test_folders_on_top_are_left_out(tmp_path: Path, top: str):
     assert (tmp_path / "dev_data" / "fan/attributes_00.csv").read_bytes() == b"file_name,d1p,d1v\n"
 
 
+def test_what_is_supplemental_comes_along_and_capitals_make_no_difference(tmp_path: Path):
+    members = {
+        "fan/Train/a.wav": b"a",
+        "fan/supplemental/section_00_machine_0001_.wav": b"b",
+        "fan/more/c.wav": b"c",
+    }
+    unpack(zipped(tmp_path / "dev_fan.zip", members), tmp_path / "dev_data", "fan")
+    assert files(tmp_path / "dev_data") == set(members) - {"fan/more/c.wav"}
+
+
 def test_the_halves_of_a_machine_join_and_keep_what_is_there(tmp_path: Path):
     root = tmp_path / "eval_data"
     train = {"fan/train/a.wav": b"a", "fan/attributes_03.csv": b"train"}

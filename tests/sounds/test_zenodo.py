@@ -49,6 +49,7 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, zenodo):
         (2020, ("dev_data_fan.zip", "eval_data_train_fan.zip", "eval_data_test_fan.zip")),
         (2021, ("dev_data_fan.zip", "eval_data_fan_train.zip", "eval_data_fan_test.zip")),
         (2024, ("dev_fan.zip", "eval_data_fan_train_r2.zip", "eval_data_fan_test.zip")),
+        (2025, ("dev_fan.zip", "eval_data_fan_train.zip", "eval_data_fan_test.zip")),
     ],
 )
 def test_the_names_of_other_years(tmp_path: Path, zenodo, year: int, names: tuple[str, str, str]):

@@ -1,11 +1,16 @@
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import FILE_NAMES
+from markdown_it import MarkdownIt
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.tracking import Tracker, sync
+from humtune.tracking.pages import Best, MachineTold, search_page
 from humtune.tracking.place import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sketches")]
@@ -86,3 +91,36 @@ def test_missing_scores_leave_the_machine_without_its_table_until_they_are_there
     small.storage.write(small.file("fan-00002", "scores/nll.npy"), kept)
     tracker.sync()
     assert "| trials | 4+0+0 |" in named(uri)["fan"]["tags"][NOTE]
+
+
+def shown(markdown: str) -> str:
+    """The text that a person reads, without links and markup."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(markdown)
+    children = (child for token in tokens for child in token.children or ())
+    return "\n".join(child.content for child in children if child.type in ("text", "code_inline"))
+
+
+def test_names_of_any_kind_are_mirrored_and_shown_as_they_are(
+    new_ledger: Callable[..., Ledger],
+    record: Make,
+    write: Write,
+    named: Named,
+    same: Callable[[str, Ledger], None],
+    uri: str,
+    tmp_path: Path,
+) -> None:
+    search = "o'neill `x`: 100%?"
+    ledger = new_ledger(tmp_path / "runs", name=search, machines=FILE_NAMES)
+    for machine in FILE_NAMES:
+        write(ledger, record(machine, 0))
+    assert sync(ledger, uri=uri).created == len(FILE_NAMES)
+    same(uri, ledger)
+    runs = named(uri)
+    for machine in FILE_NAMES:
+        own = shown(runs[machine]["tags"][NOTE])
+        assert f"{machine}-00000" in own.replace("\n", "")
+        assert f"humtune report {shlex.quote(search)}" in own
+        best = Best(ledger.read(f"{machine}-00000"), "1", runs[f"{machine}-00000"]["info"]["run_id"])
+        whole = shown(search_page("1", [MachineTold(machine, best, [best.record])])).splitlines()
+        assert "".join(whole).count(f"{machine}-00000") == 2  # in the first line, and in the table
+    assert sync(ledger, uri=uri).unchanged == len(FILE_NAMES)

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_the_pictures_are_pictures_and_the_configuration_is_the_trials(
     ledger: Ledger, uri: str, named: Callable[[str], dict[str, Any]]
 ) -> None:
     sync(ledger, uri=uri)
-    folder = Path(named(uri)["fan"]["info"]["artifact_uri"]) / "best"
+    folder = Path(urlsplit(named(uri)["fan"]["info"]["artifact_uri"]).path) / "best"
     assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "roc.png").read_bytes().startswith(b"\x89PNG")
     config = TrialConfig.model_validate_json((folder / "config.json").read_bytes())

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humtune.cli.options import Channel, read_channel
+
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
 
@@ -38,7 +40,7 @@ def synth(
 @app.command()
 def fetch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where dev_data and eval_data go")],
-    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2024")] = 2022,
+    year: Annotated[int, typer.Option(help="DCASE Task 2 of 2020 to 2025")] = 2022,
     machines: Annotated[str, typer.Option(help="kinds of machine, with commas between; all if empty")] = "",
     evaluation: Annotated[
         bool, typer.Option("--eval/--no-eval", help="with eval_data, or dev_data only")
@@ -65,23 +67,28 @@ def fetch(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a data set, or a folder that holds several")],
+    channel: Channel = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Count clips per machine, section, domain and split, and name every bad file.
+    """Count clips per machine, section, domain and split, name every bad file and folder, and what is odd.
 
-    Exits with 1 where bad files were found. Example: humtune data check recordings
+    Exits with 1 where there are any: a search refuses them. Notes tell what a search makes of the rest.
+    Example: humtune data check recordings
     """
     import json
 
     from humtune.sounds.check import check_dataset
     from humtune.sounds.dcase import find_datasets
 
-    reports = [check_dataset(dataset) for dataset in find_datasets(folder)]
+    read = read_channel(channel)
+    reports = [check_dataset(dataset, channel=read) for dataset in find_datasets(folder)]
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
         for report in reports:
             _print(report)
+        if len(reports) > 1:
+            typer.echo(f"{folder}: {len(reports)} data sets; a search takes one, --data {reports[0].path}")
     raise typer.Exit(1 if any(report.bad for report in reports) else 0)
 
 

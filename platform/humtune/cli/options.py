@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humtune.errors import UsageError
+
 if TYPE_CHECKING:
     from humtune.storage import Storage
 
@@ -19,7 +21,21 @@ StorageUri = Annotated[
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
 FIT = typer.Option(metavar="quantile|gamma", help="How a threshold is found in held-out scores.")
 
+Channel = Annotated[
+    str | None,
+    typer.Option(metavar="N|mix", help="Of several channels the one to read, counted from 1, or all, mixed."),
+]
+
 DEFAULT_STORAGE = "humtune-runs"
+
+
+def read_channel(said: str | None) -> int | None:
+    """The channel that `--channel` names; None for all of them, mixed down, as where nothing is said."""
+    if said is None or said == "mix":
+        return None
+    if not said.isdecimal() or not int(said):
+        raise UsageError(f"--channel {said}: it should be mix, or a channel's number, counted from 1")
+    return int(said)
 
 
 def storage_option(storage: "Storage") -> str:

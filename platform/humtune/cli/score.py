@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from humtune.cli.options import FIT
+from humtune.cli.options import FIT, Channel, read_channel
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
 FalseAlarms = Annotated[
@@ -36,6 +36,7 @@ def score(
         float | None,
         typer.Option(metavar="SECONDS", help="Of long recordings; else that of the model's normal clips."),
     ] = None,
+    channel: Channel = None,
     threads: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: as many as cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, each as it is known.")] = False,
 ) -> None:
@@ -55,6 +56,8 @@ def score(
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")
     info = read_info(model).with_threshold(false_alarms, fit)
+    if channel is not None:  # unsaid, as the model was trained
+        info = info.model_copy(update={"channel": read_channel(channel)})
     listener = Listener(Scorer(info, model / MODEL), window=window, workers=threads or None)
     from humtune.cli.scored import Teller, outcomes
 

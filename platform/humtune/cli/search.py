@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, storage_option
+from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel, storage_option
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -37,6 +37,7 @@ def search(
     name: Annotated[str | None, typer.Option(help="What to call the search; the space's name.")] = None,
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     trials: Trials = None,
+    channel: Channel = None,
     labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
     settings: Settings = None,
     holdout: Holdout = 0.0,
@@ -74,6 +75,7 @@ def search(
     from humtune.storage import Storage
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
+    read = read_channel(channel)
     said = read_settings(settings or []) | ({"labels": labels} if labels else {})
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
@@ -97,7 +99,7 @@ def search(
         compiled=compiled,
     )
     if dry_run:
-        _print_cost(chosen, data, place, wanted, resources, holdout)
+        _print_cost(chosen, data, place, wanted, resources, holdout, read)
         return
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
@@ -108,6 +110,7 @@ def search(
         machines=wanted,
         resources=resources,
         holdout=holdout,
+        channel=read,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
     for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
@@ -193,6 +196,7 @@ def _print_cost(
     machines: list[str] | None,
     resources: "Resources",
     holdout: float,
+    channel: int | None,
 ) -> None:
     from rich.progress import track
     from rich.table import Table
@@ -201,7 +205,7 @@ def _print_cost(
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
 
-    banks = fitting_banks(space, data, storage, machines, holdout=holdout)
+    banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     table = Table("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all")
     console, total = Console(), 0.0
     for bank in banks.values():

@@ -12,7 +12,7 @@ from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
-_MACHINE = re.compile(r"ground_truth_(.+)_section_[0-9]{2}_test\.csv")
+_MACHINE = re.compile(r"ground_truth_(.+)_section_[0-9]{2}(?:_source|_target)?_test\.csv")
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Truth:
             return cls(path, find_dataset(path))
         except UsageError as error:
             found = cls(path)
-            if path.is_dir() and found._files("*"):
+            if path.is_dir() and found._files():
                 return found
             raise UsageError(f"{error}; or truth files in {TRUTH_FOLDERS['label']}") from None
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Every machine that it knows a clip of, sorted."""
-        found = {match[1] for path in self._files("*") if (match := _MACHINE.fullmatch(path.name))}
+        found = {match[1] for path in self._files() if (match := _MACHINE.fullmatch(path.name))}
         return tuple(sorted(found.union(self.dataset.machines if self.dataset else ())))
 
     def clips(self, machine: str) -> dict[str, Clip]:
@@ -60,8 +60,8 @@ class Truth:
         beside = [place.parent for place in (self.path.resolve(), *roots)]
         return list(dict.fromkeys([self.path, *roots, *beside]))
 
-    def _files(self, machine: str) -> list[Path]:
-        return truth_files(self._places, "label", machine)
+    def _files(self) -> list[Path]:
+        return truth_files(self._places, "label", None)
 
 
 def label_clips(machine: str, names: Iterable[str], *, truth: Truth | None = None) -> ClipTable:

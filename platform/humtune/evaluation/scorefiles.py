@@ -1,8 +1,10 @@
 """The CSV files of a DCASE submission: anomaly scores and decisions, one file a machine and section.
 
-A file is named `anomaly_score_<machine>_section_<SS>_test.csv` or `decision_result_…`; some teams leave out
-`_test`, and 2020 writes `id` for `section`. Lines are `clip,value`, without a header (DCASE 2022 Task 2,
-submission). Only the standard library is needed here, so that scoring new recordings stays light.
+A file is named `anomaly_score_<machine>_section_<SS>_test.csv` or `decision_result_…`; 2021 has a file per
+domain (`…_source_test.csv`), some teams leave out `_test`, 2020 writes `id` for `section`, and the
+challenge's baselines add year and seed (`anomaly_score_DCASE2023T2<machine>_…_test_seed….csv`). Lines are
+`clip,value`, without a header (DCASE 2022 Task 2, submission). Only the standard library is needed here, so
+that scoring new recordings stays light.
 """
 
 import csv
@@ -15,18 +17,30 @@ from typing import Literal
 
 from humtune.drafts import write_whole
 from humtune.errors import UsageError
+from humtune.sounds.folders import readable
 
 FileKind = Literal["anomaly_score", "decision_result"]
 KINDS: tuple[FileKind, ...] = ("anomaly_score", "decision_result")
 
 _NAME = re.compile(
-    r"(?:anomaly_score|decision_result)_(?P<machine>.+)_(?:section|id)_[0-9]{2}(?:_test)?\.csv"
+    r"(?:anomaly_score|decision_result)_(?:DCASE20[0-9]{2}T2)?(?P<machine>.+)_(?:section|id)_[0-9]{2}"
+    r"(?:_source|_target)?(?:_test)?(?:_seed.*)?\.csv",
+    re.IGNORECASE,
 )
+_BY_DOMAIN = re.compile(r"section_[0-9]{2}_(source|target)(?:_test)?_[0-9]+(?:_.*)?(?:\.[A-Za-z0-9]+)?")
 
 
-def file_name(kind: FileKind, machine: str, section: int | None) -> str:
-    """What a file is called; section None: recordings that are in no section."""
-    return f"{kind}_{machine}.csv" if section is None else f"{kind}_{machine}_section_{section:02d}_test.csv"
+def file_name(kind: FileKind, machine: str, section: int | None, domain: str = "") -> str:
+    """What a file is called; section None: recordings that are in no section. 2021's are of one domain."""
+    if section is None:
+        return f"{kind}_{machine}.csv"
+    return f"{kind}_{machine}_section_{section:02d}{domain and f'_{domain}'}_test.csv"
+
+
+def told_domain(name: str) -> str:
+    """The domain in a clip's name that hides its label, as 2021's alone have it; empty in all others."""
+    match = _BY_DOMAIN.fullmatch(name)
+    return match[1] if match else ""
 
 
 def make_folder(folder: Path) -> None:
@@ -43,6 +57,7 @@ def write_file(
     *,
     machine: str,
     section: int | None,
+    domain: str = "",
     names: Iterable[str],
     values: Iterable[float],
 ) -> Path:
@@ -52,7 +67,7 @@ def write_file(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows(zip(names, map(plain, values), strict=True))
     make_folder(folder)
-    path = folder / file_name(kind, machine, section)
+    path = folder / file_name(kind, machine, section, domain)
     try:
         write_whole(path, text.getvalue().encode())
     except OSError as error:
@@ -107,7 +122,7 @@ def read_folder(folder: Path, kind: FileKind = "anomaly_score") -> dict[str, dic
 
 def find_files(folder: Path, kind: FileKind) -> list[Path]:
     """The files of that kind in a folder, sorted."""
-    return sorted(folder.glob(f"{kind}_*.csv"))
+    return sorted(p for p in readable(folder) if p.match(f"{kind}_*") and p.suffix.lower() == ".csv")
 
 
 def _one_spelling(name: str) -> str:

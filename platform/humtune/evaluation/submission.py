@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Array, Cells
 from humtune.evaluation.decisions import CellDecisions, DecisionFigures, evaluate_decisions
 from humtune.evaluation.labels import Truth, find_unscored, label_clips
 from humtune.evaluation.metrics import Figures, SectionFigures, evaluate, pool
-from humtune.evaluation.scorefiles import file_name, find_files, read_folder
+from humtune.evaluation.scorefiles import file_name, find_files, read_folder, told_domain
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.clip import Part
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
@@ -21,6 +22,7 @@ from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
 PARTS: dict[Part, Role] = {"dev": Role.SELECT, "eval": Role.REPORT}
 
 _SUFFIXES = {SOURCE: "_source", TARGET: "_target", UNKNOWN: ""}
+_DOMAINS = {SOURCE: "source", TARGET: "target", UNKNOWN: ""}
 _OMEGAS = ("omega_official", "omega_paper", "auc_source", "auc_target", "pauc")
 
 
@@ -104,6 +106,22 @@ def evaluate_folder(
     return Evaluation(tuple(results), tuple(notes))
 
 
+def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
+    """The files that clips belong to: section, domain ("" but for clips of 2021) and which clips they are.
+
+    2021 has a file per domain, of all sections: its test clips without labels tell their domain.
+    """
+    told = any(told_domain(str(name)) for name in clips.name)
+    files = []
+    for section in np.unique(clips.section).tolist():
+        for domain, word in _DOMAINS.items() if told else ((None, ""),):
+            here = clips.section == section
+            here &= True if domain is None else clips.domain == domain
+            if here.any():
+                files.append((section, word, here))
+    return files
+
+
 def in_percent(results: Sequence[PartFigures]) -> dict[str, float | None]:
     """Figures over all sections of some results in percent; None where no clip is of that domain."""
     pooled = pool(r.figures for r in results)
@@ -151,7 +169,8 @@ def _check_complete(
     if first.machine not in tables:
         mend = f"--machines {','.join(tables)} evaluates the others alone"
     else:
-        mend = f"add its line to {file_name('anomaly_score', first.machine, first.section)}"
+        domain = told_domain(first.path.name)
+        mend = f"add its line to {file_name('anomaly_score', first.machine, first.section, domain)}"
     raise UsageError(
         f"{folder}: {first.machine}: {first.path.stem} stands in the truth below {truth.path}, "
         f"but has no score{more}; {mend}"
@@ -172,8 +191,8 @@ def _align_decisions(folder: Path, table: ClipTable, decisions: Mapping[str, flo
         here = table.section == section
         without = np.isnan(found) & here
         if without.any() and not np.isnan(found[here]).all():
-            file = file_name("decision_result", table.machine, int(section))
-            name = table.name[without][0]
+            name = str(table.name[without][0])
+            file = file_name("decision_result", table.machine, int(section), told_domain(name))
             raise UsageError(
                 f"{folder}: {table.machine}: {name} has a score, but no decision; add it to {file}"
             )

@@ -18,7 +18,7 @@ from humtune.sounds.table import UNKNOWN, ClipTable, Role
 _CARD = """\
 # {machine}
 
-Hears whether a {machine} sounds as it should. `{model}` maps a recording (mono, {rate} Hz, float32 in
+Hears whether a {machine} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
 [-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
 **{threshold:.6g}** counts as an anomaly.
 
@@ -118,6 +118,7 @@ def model_card(
         place=f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine,
         int8=_INT8 if info.precision == INT8 else "",
         rate=info.sample_rate,
+        channel="mono" if info.channel is None else f"channel {info.channel} alone",
         threshold=info.threshold.value,
         search=info.search,
         **info.versions,

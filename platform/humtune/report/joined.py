@@ -9,6 +9,7 @@ from humtune.ensemble.record import EnsembleRecord
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import file_name, find_files, make_folder, write_file
+from humtune.evaluation.submission import score_files
 from humtune.report.ensembles import render
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
@@ -23,12 +24,12 @@ def write_joined(joined: Joined, out: Path) -> tuple[Path, ...]:
     """
     tables = [(machine, clips, scores) for machine, (_, clips, scores) in joined.items()]
     parts = [
-        (machine, section, clips.section == section, clips, scores)
+        (machine, section, domain, here, clips, scores)
         for machine, clips, scores in tables
-        for section in np.unique(clips.section).tolist()
-        if np.isfinite(scores[clips.section == section]).all()
+        for section, domain, here in score_files(clips)
+        if np.isfinite(scores[here]).all()
     ]
-    names = {file_name("anomaly_score", machine, section) for machine, section, *_ in parts}
+    names = {file_name("anomaly_score", machine, section, domain) for machine, section, domain, *_ in parts}
     if foreign := sorted({path.name for path in find_files(out, "anomaly_score")} - names):
         raise UsageError(f"{out}: holds {foreign[0]}, which is not of these machines; choose another --out")
     make_folder(out)
@@ -43,9 +44,10 @@ def write_joined(joined: Joined, out: Path) -> tuple[Path, ...]:
             "anomaly_score",
             machine=machine,
             section=section,
+            domain=domain,
             names=clips.name[here].tolist(),
             values=scores[here].tolist(),
         )
-        for machine, section, here, clips, scores in parts
+        for machine, section, domain, here, clips, scores in parts
     ]
     return (*(out / name for name in pages), *files)

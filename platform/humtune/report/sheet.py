@@ -2,10 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MISSING = "–"
+
+# what Markdown takes for its own; _ only at the edge of a word, & before an entity, # after a space
+_SIGNS = re.compile(r"[\\`*\[\]<>~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<!\S)#")
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
@@ -22,6 +26,18 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown shows it, whatever is in it; a table's bars are seen to by the table."""
+    return _SIGNS.sub(r"\\\g<0>", text)
+
+
+def code(text: str) -> str:
+    """A text as Markdown's code, in as many backticks as it takes."""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    room = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{room}{text}{room}{ticks}"
 
 
 def percent(value: float | None) -> str:

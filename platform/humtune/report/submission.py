@@ -11,6 +11,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
+from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
 from humtune.report.best import best_trial, read_scores
@@ -40,8 +41,8 @@ class _Entry:
     note: str | None
 
     def file_names(self) -> set[str]:
-        sections = np.unique(self.clips.section).tolist()
-        return {file_name(kind, self.clips.machine, section) for section in sections for kind in KINDS}
+        machine, files = self.clips.machine, score_files(self.clips)
+        return {file_name(kind, machine, section, domain) for section, domain, _ in files for kind in KINDS}
 
 
 def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> Submission:
@@ -130,10 +131,18 @@ def _check_foreign(out: Path, names: set[str]) -> None:
 
 def _write(entry: _Entry, out: Path) -> list[Path]:
     files = []
-    for section in np.unique(entry.clips.section).tolist():
-        here = entry.clips.section == section
+    for section, domain, here in score_files(entry.clips):
         names = entry.clips.name[here].tolist()
         for kind, values in zip(KINDS, (entry.scores[here], entry.decisions[here]), strict=True):
-            place = {"machine": entry.clips.machine, "section": section}
-            files.append(write_file(out, kind, **place, names=names, values=values.tolist()))
+            files.append(
+                write_file(
+                    out,
+                    kind,
+                    machine=entry.clips.machine,
+                    section=section,
+                    domain=domain,
+                    names=names,
+                    values=values.tolist(),
+                )
+            )
     return files

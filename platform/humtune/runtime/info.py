@@ -26,6 +26,9 @@ class ModelInfo(Frozen):
     precision: str = FULL
     threshold: Threshold
     sample_rate: int = Field(gt=0, description="Hz")
+    channel: int | None = Field(
+        None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
+    )
     least_samples: int = Field(gt=0, description="one chunk; shorter recordings are repeated to it")
     search: str
     trial: str

@@ -17,9 +17,8 @@ from humtune.runtime.scorer import Scorer
 from humtune.runtime.windows import OVERLAP, Timeline, cut
 from humtune.sounds.audio import to_waveform
 from humtune.sounds.parallel import cores, in_order, tracked
-from humtune.sounds.sound_file import FULL_SCALE, OpenSound, open_sound
+from humtune.sounds.sound_file import OpenSound, open_sound
 
-CLIPPED = 1e-3  # share of samples at full scale from which a recording is called clipped
 _AT_ONCE = 16  # windows for each worker
 
 
@@ -52,7 +51,7 @@ class Listener:
         if isinstance(path, Failed):
             return path
         try:
-            with open_sound(path, self.rate) as sound:
+            with open_sound(path, self.rate, channel=self.scorer.info.channel) as sound:
                 return self._score(sound)
         except HumtuneError as error:
             return Failed(path, str(error).removeprefix(f"{path}: "))
@@ -60,26 +59,33 @@ class Listener:
             return Failed(path, "there is not enough memory for it")
 
     def _score(self, sound: OpenSound) -> Scored:
-        heard = _Heard(sound)
-        windows = cut(heard.blocks(), self.size)
+        count, notes = 0, list[str]()
+
+        def blocks() -> Iterator[NDArray[np.int16]]:
+            nonlocal count
+            for block in sound.blocks():
+                count += len(block)
+                yield block
+
+        windows = cut(blocks(), self.size)
         start, samples = next(windows)
         timeline = None
-        if len(samples) < heard.samples:
+        if len(samples) < count:
             with self._long:
                 timeline = self._timeline(sound, chain([(start, samples)], windows))
             score = float(timeline.scores.max())
-            heard.notes.append(f"scored in windows of {timeline.window:g} s")
+            notes.append(f"scored in windows of {timeline.window:g} s")
         else:
             score = self.scorer.score(to_waveform(samples))
             if self.scorer.is_short(len(samples)):
                 least = self.scorer.info.least_samples / self.rate
-                heard.notes.append(f"repeated to the model's shortest, {least:.2f} s")
+                notes.append(f"repeated to the model's shortest, {least:.2f} s")
         return Scored(
             path=sound.path,
             score=score,
             is_anomaly=self.scorer.decide(score),
-            seconds=heard.samples / self.rate,
-            notes=(*sound.changes, *heard.oddities(), *heard.notes),
+            seconds=count / self.rate,
+            notes=(*sound.changes, *sound.oddities(), *notes),
             timeline=timeline,
         )
 
@@ -106,30 +112,3 @@ class Listener:
             return None
         samples = sound.frames * self.rate // sound.rate
         return 1 + -(-(samples - self.size) // (self.size // OVERLAP))
-
-
-class _Heard:
-    """Hears a recording's blocks pass, and what is odd about them."""
-
-    def __init__(self, sound: OpenSound) -> None:
-        self.sound, self.samples, self.notes = sound, 0, list[str]()
-        self._full, self._lowest, self._highest = 0, FULL_SCALE, -FULL_SCALE
-
-    def blocks(self) -> Iterator[NDArray[np.int16]]:
-        """The blocks, as they are."""
-        for block in self.sound.blocks():
-            if len(block):
-                self.samples += len(block)
-                self._full += int(((block == FULL_SCALE - 1) | (block == -FULL_SCALE)).sum())
-                self._lowest = min(self._lowest, int(block.min()))
-                self._highest = max(self._highest, int(block.max()))
-                yield block
-
-    def oddities(self) -> Iterator[str]:
-        """What a listener should know of the sound, once it has passed."""
-        if self.sound.rate < self.sound.to_rate:
-            yield f"nothing above {self.sound.rate // 2} Hz in it"
-        if self._lowest == self._highest:
-            yield "silent from end to end"
-        elif self._full > CLIPPED * self.samples:
-            yield f"clipped, more than {CLIPPED:.1%} of it at full scale"

@@ -31,7 +31,8 @@ def watch(
     """What is in a folder, and then what arrives, without end; a file that is written anew comes again.
 
     A file is whole when it hasn't changed for `settled` seconds and holds what its header promises; one that
-    doesn't is waited for until it hasn't changed for `patience` seconds. The folder is asked again and again,
+    doesn't (less, or more: some write the header last) is waited for until it hasn't changed for `patience`
+    seconds. The folder is asked again and again,
     which works on network shares too, where nobody tells of changes. UsageError where it is no folder; one
     that goes away (a share that is lost) is told once and waited for.
     """
@@ -82,11 +83,11 @@ def _look(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file holds the samples that its header promises."""
+    """Whether a file holds the samples that its header promises: no less, and no more."""
     try:
         with open_sound(path) as sound:
             for _ in sound.blocks():
                 pass
+            return not sound.longer
     except HumtuneError:
         return False
-    return True

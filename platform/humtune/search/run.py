@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -35,7 +36,7 @@ from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
 
-TAKEN = ("banks", "mlflow.db")  # what lies beside the searches
+TAKEN = ("banks", "mlflow-artifacts", "mlflow.db", "mlflow.db.lock")  # what lies beside the searches
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -79,12 +80,14 @@ def prepare(
     machines: Sequence[str] | None = None,
     resources: Resources = DEFAULT,
     holdout: float = 0.0,
+    channel: int | None = None,
     earlier: Ledger | None = None,
 ) -> Ledger:
     """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet.
 
-    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses. What an
-    `earlier` search found is where the samplers start.
+    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses. Of
+    several channels `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search
+    found is where the samplers start.
     """
     if name in TAKEN:
         raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
@@ -93,8 +96,9 @@ def prepare(
     storage.check()
     if name in searches(storage):
         raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
-    banks = fitting_banks(space, data, storage, machines, holdout=holdout)
-    probes = {m: make_probes(bank, strangers(data, m), storage) for m, bank in banks.items()}
+    banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
+    others = partial(strangers, data, channel=channel)
+    probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
     holds = {machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {}
     plan = Plan(
@@ -109,6 +113,7 @@ def prepare(
         probes={m: bank.folder for m, bank in probes.items() if bank},
         judged_by={m: objective_of(space.objective, table) for m, table in clips.items()},
         holdout=holdout,
+        channel=channel,
         warm=earlier.name if earlier else None,
         device=resources.device,
         cpus=resources.cpus,
@@ -128,12 +133,18 @@ def prepare(
 
 
 def fitting_banks(
-    space: Space, data: Path, storage: Storage, machines: Sequence[str] | None, *, holdout: float = 0.0
+    space: Space,
+    data: Path,
+    storage: Storage,
+    machines: Sequence[str] | None,
+    *,
+    holdout: float = 0.0,
+    channel: int | None = None,
 ) -> dict[str, ClipBank]:
     """The machines' recordings with the roles of their clips, each shown to fit the space."""
     banks = {
         machine: replace(bank, table=assign_roles(bank.table, holdout=holdout))
-        for machine, bank in load_banks(data, storage, machines).items()
+        for machine, bank in load_banks(data, storage, machines, channel=channel).items()
     }
     for bank in banks.values():
         check_fits(space, bank.table, bank.lengths)

@@ -18,17 +18,20 @@ class Recording:
     rate: int  # Hz, in the file
     channels: int  # in the file
     changes: tuple[str, ...]  # "mixed down from 2 channels", "resampled from 44100 Hz to 16000 Hz"
+    oddities: tuple[str, ...] = ()  # "clipped, more than 0.1% of it at full scale"
+    silent: str | None = None  # why there is no sound in it, and what to do; None: there is
 
 
-def read_recording(path: Path, rate: int = SAMPLE_RATE) -> Recording:
-    """Read a wav or flac file, mixed down and resampled to `rate` in Hz; UsageError where it is no sound.
+def read_recording(path: Path, rate: int = SAMPLE_RATE, *, channel: int | None = None) -> Recording:
+    """Read a wav or flac file, resampled to `rate` in Hz; UsageError where it is no sound.
 
-    Mono 16 bit samples at the right rate pass bit by bit; anything else is computed in floating point,
-    rounded and clipped to 16 bit.
+    Of several channels `channel` is read, counted from 1; None: all are mixed down. Mono 16 bit samples at
+    the right rate pass bit by bit; anything else is computed in floating point, rounded and clipped.
     """
-    with open_sound(path, rate) as sound:
+    with open_sound(path, rate, channel=channel) as sound:
         samples = np.concatenate(list(sound.blocks()))
-    return Recording(samples, sound.rate, sound.channels, sound.changes)
+    oddities = tuple(sound.oddities())
+    return Recording(samples, sound.rate, sound.channels, sound.changes, oddities, sound.silent)
 
 
 def read_audio(path: Path, rate: int = SAMPLE_RATE) -> NDArray[np.int16]:

@@ -8,6 +8,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +26,13 @@ from humtune.drafts import drafted
 from humtune.errors import HumtuneError
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
+from humtune.sounds.survey import survey
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
-READER = 1  # counts changes to how files become samples and columns: an older source print is not trusted
+READER = 2  # counts changes to how files become samples and columns: an older source print is not trusted
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +75,26 @@ class ClipBank:
 
 
 def load_banks(
-    data: Path, storage: Storage, machines: Sequence[str] | None = None, *, cache: Path | None = None
+    data: Path,
+    storage: Storage,
+    machines: Sequence[str] | None = None,
+    *,
+    channel: int | None = None,
+    cache: Path | None = None,
 ) -> dict[str, ClipBank]:
     """The bank of every machine (or of those asked for) in a data set's folder.
 
     Recordings are read once; as long as their names, sizes and times stay the same, the bank in the storage
-    is opened without a look at them. UsageError for an unknown machine or a recording that can't be read.
+    is opened without a look at them. Of several channels `channel` is read, counted from 1; None: all are
+    mixed down. UsageError for an unknown machine, or a recording that can't be read or would be left out;
+    what lies beside the data set is told in a warning.
     """
     dataset = find_dataset(data)
-    return {machine: _load(dataset, machine, storage, cache) for machine in dataset.choose(machines)}
+    found = survey(dataset, machines)
+    found.refuse(machines)
+    for note in found.notes:
+        logger.warning("%s", note)
+    return {machine: _load(dataset, machine, storage, channel, cache) for machine in found.clips}
 
 
 def keep_bank(
@@ -110,11 +125,14 @@ def _fetched(storage: Storage, folder: str, cache: Path) -> Path:
     return target
 
 
-def _load(dataset: DataSet, machine: str, storage: Storage, cache: Path | None) -> ClipBank:
-    source = f"banks/sources/{_source_print(dataset, machine)}"
+def _load(
+    dataset: DataSet, machine: str, storage: Storage, channel: int | None, cache: Path | None
+) -> ClipBank:
+    source = f"banks/sources/{_source_print(dataset, machine, channel)}"
     content = storage.read(source).decode() if storage.exists(source) else ""
     if not content or not storage.exists(bank_folder(content)):
-        content = _store(storage, cache or bank_cache(), partial(write_bank, dataset, machine))
+        write = partial(write_bank, dataset, machine, channel=channel)
+        content = _store(storage, cache or bank_cache(), write)
         storage.write(source, content.encode())
     return ClipBank.open(storage, bank_folder(content), cache=cache)
 
@@ -130,9 +148,18 @@ def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
     return content
 
 
-def _source_print(dataset: DataSet, machine: str) -> str:
-    """Stands for a machine's files as they lie there: paths, sizes, times of change."""
+def _source_print(dataset: DataSet, machine: str, channel: int | None) -> str:
+    """Stands for a machine's files as they lie there and are read: paths, sizes, times of change, channel."""
     files = [path for folder in dataset.folders if folder.machine == machine for path in folder.recordings]
-    stats = [(str(path.resolve()), path.stat()) for path in files + dataset.tables(machine)]
-    listing = [READER, SAMPLE_RATE, machine, [(name, s.st_size, s.st_mtime_ns) for name, s in stats]]
+    looks = [_look(path) for path in files + dataset.tables(machine)]
+    listing = [READER, SAMPLE_RATE, channel, machine, looks]
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:32]
+
+
+def _look(path: Path) -> tuple[str, int, int]:
+    """A file's name, size and time of change; of a link to nowhere, which its reader tells of, no size."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return str(path), -1, -1
+    return str(path.resolve()), status.st_size, status.st_mtime_ns

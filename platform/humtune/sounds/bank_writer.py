@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,30 +28,47 @@ _NAMED = 3  # bad files that an error names
 logger = logging.getLogger(__name__)
 
 
-def write_bank(dataset: DataSet, machine: str, draft: Path) -> str:
+def write_bank(dataset: DataSet, machine: str, draft: Path, *, channel: int | None = None) -> str:
     """Write samples.npy, offsets.npy and clips.json into a folder; the hash of all they hold.
 
     Only a few clips are in memory at a time. Roles are those of `assign_roles` with its defaults, and are no
-    part of the hash. UsageError where a recording can't be read.
+    part of the hash. UsageError where a recording can't be read, or one to train with is silent from end to
+    end. Of several channels `channel` is read, counted from 1; None: all are mixed down.
     """
     clips = dataset.clips(machine)
     table = clip_table(machine, clips)
     changes: Counter[str] = Counter()
     failures: list[str] = []
+    oddities: Counter[str] = Counter()
+    silent: list[str] = []  # test clips
 
     def readable() -> Iterator[NDArray[np.int16]]:
-        for result in map_in_order(_read, clips, title=f"{machine}: reading"):
+        results = map_in_order(partial(_read, channel=channel), clips, title=f"{machine}: reading")
+        for clip, result in zip(clips, results, strict=True):
             if isinstance(result, UsageError):
                 failures.append(str(result))
-            elif not failures:
-                changes.update(result.changes)
-                yield result.samples
+                continue
+            if result.silent and clip.split == "train":
+                failures.append(f"{clip.path}: {result.silent}")
+            if failures:
+                continue
+            changes.update(result.changes)
+            if result.silent:
+                silent.append(clip.path.name)
+            else:
+                oddities.update(result.oddities)
+            yield result.samples
 
     content = write_clips(readable(), table, draft)
     if failures:
-        raise _unreadable(machine, failures, len(clips), dataset.path)
+        raise _unusable(machine, failures, len(clips), dataset.path, channel)
     for change, count in changes.items():
-        logger.warning("%s: %d clip%s %s", machine, count, "s" * (count > 1), change)
+        logger.warning("%s: %s %s", machine, _clips(count), change)
+    for oddity, count in oddities.items():
+        logger.warning("%s: %s: %s", machine, _clips(count), oddity)
+    if silent:
+        names = ", ".join(silent[:_NAMED]) + ", …" * (len(silent) > _NAMED)
+        logger.warning("%s: %s silent from end to end: %s", machine, _clips(len(silent)), names)
     write_through(draft / FILES[2], assign_roles(table).to_json())
     return content
 
@@ -88,11 +106,15 @@ def clip_table(machine: str, clips: Sequence[Clip]) -> ClipTable:
     )
 
 
-def _read(clip: Clip) -> Recording | UsageError:
+def _read(clip: Clip, *, channel: int | None) -> Recording | UsageError:
     try:
-        return read_recording(clip.path)
+        return read_recording(clip.path, channel=channel)
     except UsageError as error:
         return error
+
+
+def _clips(count: int) -> str:
+    return f"{count} clip{'s' * (count != 1)}"
 
 
 def _write_header(stream: BinaryIO, length: int) -> None:
@@ -101,9 +123,10 @@ def _write_header(stream: BinaryIO, length: int) -> None:
     np.lib.format.write_array_header_1_0(stream, header)
 
 
-def _unreadable(machine: str, failures: list[str], clips: int, data: Path) -> UsageError:
+def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
     more = "; …" if len(failures) > _NAMED else ""
+    said = f" --channel {channel}" if channel else ""
     return UsageError(
-        f"{len(failures)} of {clips} clips of {machine} can't be read: {'; '.join(failures[:_NAMED])}{more}; "
-        f"run humtune data check {data}"
+        f"{len(failures)} of {clips} clips of {machine} can't be used: {'; '.join(failures[:_NAMED])}{more}; "
+        f"run humtune data check {data}{said}"
     )

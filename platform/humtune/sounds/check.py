@@ -1,19 +1,24 @@
 """Count a data set's clips and name every file that can't be used."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
-from humtune.sounds.audio import read_recording
-from humtune.sounds.clip import SUFFIXES, Clip
-from humtune.sounds.dcase import DataSet, SplitFolder, listing
+from humtune.sounds.clip import Clip
+from humtune.sounds.dcase import DataSet
 from humtune.sounds.parallel import map_in_order
+from humtune.sounds.remarks import remarks
+from humtune.sounds.sound_file import open_sound
+from humtune.sounds.survey import detail, survey
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
 
 DOMAIN_NAMES = {SOURCE: "source", TARGET: "target", UNKNOWN: "unknown"}
+_NAMED = 3  # files that a note names
 LABEL_NAMES = {NORMAL: "normal", ANOMALY: "anomaly", UNKNOWN: "unknown"}
 
 
@@ -38,17 +43,26 @@ class CheckReport:
     seconds: list[float] = field(default_factory=list)  # of every readable clip
     formats: Counter[tuple[int, int]] = field(default_factory=Counter)  # (Hz, channels) -> files
     bad: list[tuple[Path, str]] = field(default_factory=list)  # file, what is wrong with it
+    odd: dict[str, list[Path]] = field(default_factory=dict)  # what is odd, and the files that it is odd in
+    notes: list[tuple[Path, str]] = field(default_factory=list)  # file, what a search makes of it
 
     def summary(self) -> list[str]:
-        """What lies beyond the counts, in lines: lengths, formats, bad files."""
+        """What lies beyond the counts, in lines: lengths, formats, what is odd, bad files."""
         machines = len({cell.machine for cell in self.counts})
         lines = [f"{_count(sum(self.counts.values()), 'clip')} of {_count(machines, 'machine')}"]
         if self.seconds:
             lines[0] += f", {min(self.seconds):.2f} to {max(self.seconds):.2f} s"
         for (rate, channels), files in sorted(self.formats.items()):
             lines.append(f"{_count(files, 'file')} of {rate} Hz, {_count(channels, 'channel')}")
-        lines.append(_count(len(self.bad), "bad file"))
-        return lines + [f"  {path}: {reason}" for path, reason in self.bad]
+        for oddity, paths in sorted(self.odd.items()):
+            names = ", ".join(path.name for path in paths[:_NAMED]) + ", …" * (len(paths) > _NAMED)
+            lines.append(f"{_count(len(paths), 'file')}: {oddity} ({names})")
+        folders = sum(path.is_dir() for path, _ in self.bad)
+        kinds = {"bad file": len(self.bad) - folders, "bad folder": folders}
+        lines.append(", ".join(_count(n, kind) for kind, n in kinds.items() if n) or "no bad files")
+        lines += [f"  {path}: {reason}" for path, reason in self.bad]
+        lines += [_count(len(self.notes), "note")] if self.notes else []
+        return lines + [f"  {path}: {reason}" for path, reason in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
         """The report in plain types, for JSON; seconds and Hz."""
@@ -59,67 +73,40 @@ class CheckReport:
             "shortest_seconds": min(self.seconds, default=None),
             "longest_seconds": max(self.seconds, default=None),
             "formats": [{"rate": r, "channels": c, "files": n} for (r, c), n in sorted(self.formats.items())],
+            "odd": [{"what": odd, "files": list(map(str, paths))} for odd, paths in sorted(self.odd.items())],
             "bad": [{"file": str(path), "reason": reason} for path, reason in self.bad],
+            "notes": [{"file": str(path), "reason": reason} for path, reason in self.notes],
         }
 
 
-def check_dataset(dataset: DataSet) -> CheckReport:
-    """Read every file of a data set and report on it."""
-    report = CheckReport(dataset.path)
-    for machine in dataset.machines:
-        clips = _named_clips(dataset, machine, report)
-        results = map_in_order(_examine, clips, title=f"{machine}: checking")
+def check_dataset(dataset: DataSet, *, channel: int | None = None) -> CheckReport:
+    """Read every file of a data set, of several channels that one or all, mixed down, and report on it."""
+    found = survey(dataset)
+    report = CheckReport(dataset.path, bad=[(f.path, f.reason) for f in found.bad])
+    report.notes = [(note.path, note.reason) for note in (*found.notes, *remarks(found))]
+    for machine, clips in found.clips.items():
+        results = map_in_order(partial(_examine, channel=channel), clips, title=f"{machine}: checking")
         for clip, result in zip(clips, results, strict=True):
             if isinstance(result, str):
                 report.bad.append((clip.path, result))
             else:
-                seconds, rate, channels = result
+                seconds, rate, channels, odd = result
                 report.seconds.append(seconds)
                 report.formats[rate, channels] += 1
                 report.counts[_cell(clip)] += 1
+                for oddity in odd:
+                    report.odd.setdefault(oddity, []).append(clip.path)
     return report
 
 
-def _named_clips(dataset: DataSet, machine: str, report: CheckReport) -> list[Clip]:
-    """The clips whose names can be read and are not taken; the others are reported as bad."""
-    clips: list[Clip] = []
-    taken: dict[tuple[object, ...], Path] = {}
-    complete = dataset.annotator(machine)
-    for folder in dataset.folders:
-        if folder.machine != machine:
-            continue
-        report.bad.extend((path, f"not a {' or '.join(SUFFIXES)} file") for path in _strangers(folder))
-        for path in folder.recordings:
-            try:
-                clip = folder.parse(path)
-            except UsageError as error:
-                report.bad.append((path, _reason(error, path)))
-                continue
-            key = (clip.part, clip.section, clip.split, clip.domain, clip.label, clip.index)
-            if (first := taken.setdefault(key, path)) is not path:
-                report.bad.append((path, f"the same section, domain, label and index as {first.name}"))
-            else:
-                clips.append(complete(clip))
-    return clips
-
-
-def _examine(clip: Clip) -> tuple[float, int, int] | str:
-    """Seconds, rate and channels of a file, or what is wrong with it."""
+def _examine(clip: Clip, *, channel: int | None) -> tuple[float, int, int, Iterable[str]] | str:
+    """Seconds, rate, channels and oddities of a file, or what is wrong with it."""
     try:
-        recording = read_recording(clip.path)
+        with open_sound(clip.path, channel=channel) as sound:
+            seconds = sum(map(len, sound.blocks())) / SAMPLE_RATE
+            return sound.silent or (seconds, sound.rate, sound.channels, tuple(sound.oddities()))
     except UsageError as error:
-        return _reason(error, clip.path)
-    return len(recording.samples) / SAMPLE_RATE, recording.rate, recording.channels
-
-
-def _reason(error: UsageError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
-
-
-def _strangers(folder: SplitFolder) -> list[Path]:
-    known = set(folder.recordings)
-    others = (path for path in listing(folder.path) if path.is_file() and path not in known)
-    return sorted(path for path in others if not path.name.startswith("."))
+        return detail(error, clip.path)
 
 
 def _cell(clip: Clip) -> Cell:

@@ -12,6 +12,9 @@ Part = Literal["dev", "eval"]
 Split = Literal["train", "test"]
 
 SUFFIXES = (".wav", ".flac")
+_OTHER_SOUNDS = re.compile(  # suffixes of sound that is not read
+    r"\.(?:aac|aifc?|aiff|amr|ape|au|caf|m4a|mp[23]|og[ag]|opus|snd|w64|wave|webm|wma|wv)", re.IGNORECASE
+)
 NO_ATTRIBUTE = "noAttribute"  # how DCASE 2024 and later write that nothing is told
 
 _LABELS = {"normal": NORMAL, "anomaly": ANOMALY, None: UNKNOWN}
@@ -20,11 +23,12 @@ _GRAMMARS = tuple(
     re.compile(pattern)
     for pattern in (
         # 2021 and later, labelled: section_00_source_train_normal_0001_car_B1_spd_31V
-        r"section_(?P<section>[0-9]{2})_(?P<domain>source|target)_(?P<split>train|test)"
-        r"_(?P<label>normal|anomaly)_(?P<index>[0-9]{4,8})(?:_(?P<tail>.+))?",
+        # (a list of 2024's renamed clips leaves out the split)
+        r"section_(?P<section>[0-9]{2})_(?P<domain>source|target)(?:_(?P<split>train|test))?"
+        r"_(?P<label>normal|anomaly)_(?P<index>[0-9]{4,8})(?:_(?P<tail>.*))?",
         # 2021 and later, a test clip without its label: section_03_0000, section_03_target_test_0000
         r"section_(?P<section>[0-9]{2})(?:_(?P<domain>source|target))?(?:_(?P<split>test))?"
-        r"_(?P<index>[0-9]{4,8})(?:_(?P<tail>.+))?",
+        r"_(?P<index>[0-9]{4,8})(?:_(?P<tail>.*))?",
         # 2020 and MIMII: normal_id_00_00000000; a test clip without its label: id_01_00000000
         r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>[0-9]{2})_(?P<index>[0-9]{4,8})",
     )
@@ -51,7 +55,7 @@ class Clip:
 
     @classmethod
     def parse(cls, path: Path, *, machine: str, part: Part, split: Split) -> Self:
-        """Read a file's name by the grammars of DCASE 2020 to 2025; UsageError where none fits."""
+        """Read a file's name by the grammars of DCASE 2020 to 2026; UsageError where none fits."""
         fields = _fields(path)
         if fields.get("split") not in (None, split):
             raise UsageError(f"{path}: the name says {fields['split']}, but it lies in a {split} folder")
@@ -68,7 +72,7 @@ class Clip:
             domain=_DOMAINS[fields.get("domain")],
             label=_LABELS[fields.get("label")],
             index=int(fields["index"] or 0),
-            attributes=join_attributes((fields.get("tail") or "").split("_")),
+            attributes=join_attributes((fields.get("tail") or "").strip("_").split("_")),
         )
 
 
@@ -77,10 +81,20 @@ def is_recording(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
+def is_sound(path: Path) -> bool:
+    """Whether a file is sound by its suffix, of a kind that humtune reads or of another."""
+    other = _OTHER_SOUNDS.fullmatch(path.suffix) and not path.name.startswith(".")
+    return is_recording(path) or bool(other)
+
+
 def join_attributes(words: list[str]) -> str:
-    """Write ["car", "B1", "spd", "31V"] as "car=B1,spd=31V"; a last word without a value stands alone."""
-    words = [word for word in words if word and word != NO_ATTRIBUTE]
-    return ",".join("=".join(words[i : i + 2]) for i in range(0, len(words), 2))
+    """Write ["car", "B1", "spd", "31V"] as "car=B1,spd=31V"; a last word without a value stands alone.
+
+    A pair without its value, or whose value is noAttribute, says nothing.
+    """
+    pairs = [words[i : i + 2] for i in range(0, len(words), 2)]
+    said = [pair for pair in pairs if pair[-1] and NO_ATTRIBUTE not in pair]
+    return ",".join("=".join(filter(None, pair)) for pair in said)
 
 
 def _fields(path: Path) -> dict[str, str | None]:

@@ -2,13 +2,16 @@
 
     <root>/<machine>/train/*.wav        training clips, normal
     <root>/<machine>/test/*.wav         test clips (DCASE 2021: source_test and target_test)
+    <root>/<machine>/test_rename/*.wav  the test clips of eval_data once more, labels in their names
     <root>/<machine>/attributes_SS.csv  optional
 
-A data set is one root, or a folder with the roots dev_data and eval_data, which belong together. The truth
-about unlabelled test clips lies in ground_truth_data and ground_truth_domain, in or beside the roots.
+A data set is one root, or a folder with the roots dev_data and eval_data, which belong together; the
+machines may lie a folder deeper, in `raw`, as the challenge's baselines have them. Capitals make no
+difference in these names. The truth about unlabelled test clips lies in ground_truth_data and
+ground_truth_domain, in or beside the roots.
 """
 
-import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,14 +26,23 @@ from humtune.sounds.annotations import (
     read_truth,
     truth_files,
 )
-from humtune.sounds.clip import Clip, Part, Split, is_recording
+from humtune.sounds.clip import Clip, Part, Split, is_recording, is_sound
+from humtune.sounds.folders import listing, readable, subfolders, walk
 from humtune.sounds.table import UNKNOWN
 
-SPLITS: dict[str, Split] = {"train": "train", "test": "test", "source_test": "test", "target_test": "test"}
+RENAMED = "test_rename"
+SUPPLEMENTAL = "supplemental"
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "test": "test",
+    "source_test": "test",
+    "target_test": "test",
+    RENAMED: "test",
+}
 _PARTS: dict[str, Part] = {"dev_data": "dev", "eval_data": "eval"}
+_LEVEL = "raw"
+_LOOK = 4  # levels of folders in which to look for what lies in the wrong place
 _LAYOUT = "<machine>/train/*.wav and <machine>/test/*.wav in it, or the same below dev_data and eval_data"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,11 @@ class DataSet:
     @cached_property
     def folders(self) -> tuple[SplitFolder, ...]:
         """Every folder of recordings, by machine, dev before eval, train before test."""
-        found = [folder for root in self.roots for folder in _split_folders(root)]
+        once: dict[tuple[str, ...], SplitFolder] = {}
+        for root in self.roots:
+            for folder in _split_folders(root):
+                once.setdefault((folder.machine, folder.split, os.path.realpath(folder.path)), folder)
+        found = [folder for folder in once.values() if not self._told_twice(folder, list(once.values()))]
         return tuple(sorted(found, key=lambda f: (f.machine, f.part, f.split != "train", f.path)))
 
     @property
@@ -100,10 +116,21 @@ class DataSet:
         truth = [path for kind in TRUTH_FOLDERS for path in truth_files(self._truth_places, kind, machine)]
         return attributes + truth
 
+    def _told_twice(self, folder: SplitFolder, folders: Sequence[SplitFolder]) -> bool:
+        """Whether other folders stand for this one: renamed test clips for the test clips they copy.
+
+        Where truth files tell the labels, it is the other way round: a submission has the names of `test`.
+        """
+        beside = [f for f in folders if f.split == "test" and f.path.parent == folder.path.parent]
+        if folder.split != "test" or not any(_is_renamed(f) != _is_renamed(folder) for f in beside):
+            return False
+        return _is_renamed(folder) == bool(truth_files(self._truth_places, "label", folder.machine))
+
     @property
     def _truth_places(self) -> list[Path]:
-        beside = [root.parent for root in self.roots]
-        return list(dict.fromkeys([self.path, *self.roots, *beside]))
+        parts = [root.parent if root.name.lower() == _LEVEL else root for root in self.roots]
+        beside = [part.parent for part in parts]
+        return list(dict.fromkeys([self.path, *self.roots, *parts, *beside]))
 
 
 @dataclass(frozen=True)
@@ -125,60 +152,60 @@ class Annotator:
 
 
 def find_dataset(data: Path) -> DataSet:
-    """The data set in a folder: the folder is its root, or holds dev_data and eval_data (or one other root).
+    """The one data set in a folder, which is its root, or holds dev_data and eval_data (or one other root).
 
-    A root counts as part "dev" unless it is named eval_data. Other roots beside dev_data and eval_data are
-    left out, with a warning.
+    A root counts as part "dev" unless it is eval_data. What else lies in the folder is no part of it.
     """
-    if not data.is_dir():
-        raise UsageError(f"{data}: no such folder; expected recordings as {_LAYOUT}")
-    if _is_root(data):
-        return DataSet(data, (data,))
-    roots = [child for child in _children(data) if _is_root(child)]
-    parts = tuple(root for root in roots if root.name in _PARTS)
-    if parts:
-        for root in roots:
-            if root not in parts:
-                logger.warning("%s: left out; only dev_data and eval_data beside it are used", root)
-        return DataSet(data, parts)
-    if len(roots) > 1:
-        names = ", ".join(str(root) for root in roots)
-        raise UsageError(f"{data}: holds {len(roots)} data sets ({names}); name one of them")
-    if roots:
-        return DataSet(data, tuple(roots))
-    if any((data / name).is_dir() for name in SPLITS):
-        raise UsageError(
-            f"{data}: looks like the folder of one machine; name the folder above it, {data.parent}"
-        )
-    raise UsageError(f"{data}: no recordings found; expected {_LAYOUT}")
+    found = find_datasets(data)
+    if found[0].path == data:
+        return found[0]
+    names = ", ".join(str(dataset.path) for dataset in found)
+    raise UsageError(f"{data}: holds {len(found)} data sets ({names}); name one of them")
 
 
 def find_datasets(data: Path, *, depth: int = 3) -> list[DataSet]:
     """Every data set in a folder, searched `depth` levels down; UsageError where there is none."""
-    found = list(_walk(data, depth)) if data.is_dir() else []
-    return found or [find_dataset(data)]
+    if not data.is_dir():
+        raise UsageError(f"{data}: no such folder; expected recordings as {_LAYOUT}")
+    list(listing(data))  # a folder that may not be read says so itself
+    found = list(_walk(data, depth))
+    if not found:
+        raise UsageError(f"{data}: {_nothing(data)}")
+    return [replace(found[0], path=data)] if len(found) == 1 else found
 
 
-def listing(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, in no order; UsageError where it may not be read."""
-    try:
-        yield from folder.iterdir()
-    except OSError as error:
-        raise UsageError(f"{folder}: can't be listed ({error.strerror or error})") from error
+def _nothing(data: Path) -> str:
+    """Why there is no data set in a folder."""
+    if any(split_of(child.name) for child in subfolders(data)):
+        return f"looks like the folder of one machine; name the folder above it, {data.parent}"
+    unread = [found.path for found in walk(data, depth=_LOOK) if any(map(is_sound, found.files))]
+    lie = f"; sound files lie in {unread[0]}{' and elsewhere' * (len(unread) > 1)}" if unread else ""
+    return f"no recordings found; expected {_LAYOUT}{lie}"
+
+
+def split_of(name: str) -> Split | None:
+    """What clips a folder of this name holds; None for a name that says nothing."""
+    return _SPLITS.get(name.lower())
 
 
 def _walk(folder: Path, depth: int) -> Iterator[DataSet]:
-    children = _children(folder)
     if _is_root(folder):
         yield DataSet(folder, (folder,))
         return
-    parts = tuple(child for child in children if child.name in _PARTS and _is_root(child))
+    children = subfolders(folder)
+    parts = {c: root for c in children if c.name.lower() in _PARTS and (root := _root_of(c))}
     if parts:
-        yield DataSet(folder, parts)
+        yield DataSet(folder, tuple(parts.values()))
     if depth > 0:
         for child in children:
             if child not in parts:
                 yield from _walk(child, depth - 1)
+
+
+def _root_of(folder: Path) -> Path | None:
+    """The folder itself, or `raw` in it, where the machines lie there; None where they lie in neither."""
+    levels = [child for child in subfolders(folder) if child.name.lower() == _LEVEL]
+    return next((root for root in (folder, *levels) if _is_root(root)), None)
 
 
 def _is_root(folder: Path) -> bool:
@@ -186,16 +213,20 @@ def _is_root(folder: Path) -> bool:
 
 
 def _split_folders(root: Path) -> Iterator[SplitFolder]:
-    for machine in _children(root):
-        for name, split in SPLITS.items():
-            folder = machine / name
-            if folder.is_dir() and any(is_recording(path) for path in listing(folder)):
+    for machine in subfolders(root):
+        for folder in subfolders(machine):
+            if (split := split_of(folder.name)) and any(is_recording(path) for path in readable(folder)):
                 yield SplitFolder(folder, machine.name, _part(root), split)
 
 
-def _children(folder: Path) -> list[Path]:
-    return sorted(path for path in listing(folder) if path.is_dir() and not path.name.startswith("."))
+def _is_renamed(folder: SplitFolder) -> bool:
+    return folder.path.name.lower() == RENAMED
 
 
 def _part(root: Path) -> Part:
-    return _PARTS.get(root.resolve().name, "dev")
+    """By the folder's own name, or by that of the folder which a link leads to."""
+    for place in (Path(os.path.abspath(root)), root.resolve()):  # noqa: PTH100 - absolute() keeps the ..
+        name = place.parent.name if place.name.lower() == _LEVEL else place.name
+        if part := _PARTS.get(name.lower()):
+            return part
+    return "dev"

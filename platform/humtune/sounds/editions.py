@@ -65,6 +65,15 @@ EDITIONS = {
             test=11363076,
             truth=_FOLDERS.format("https://github.com/nttcslab/dcase2024_task2_evaluator"),
         ),
+        Edition(
+            2025,
+            dev=15097779,
+            train=15392814,
+            test=15519362,
+            truth="the test clips, renamed by tools/rename_eval_wav.py of "
+            "https://github.com/nttcslab/dcase2023_task2_baseline_ae, into "
+            "{folder}/eval_data/<machine>/test_rename",
+        ),
     )
 }
 

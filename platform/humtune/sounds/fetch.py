@@ -20,8 +20,9 @@ from rich.filesize import decimal
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.clip import is_recording
-from humtune.sounds.dcase import SPLITS, listing
+from humtune.sounds.dcase import split_of
 from humtune.sounds.editions import Edition, edition
+from humtune.sounds.folders import readable, subfolders
 from humtune.sounds.transfer import download, part_of
 from humtune.sounds.unpack import settle, unpack
 from humtune.sounds.zenodo import SITE, Archive, open_session, read_record
@@ -102,12 +103,9 @@ def _choose(
 def _is_there(archive: Archive, folder: Path) -> bool:
     """Whether recordings of its splits lie where it would be unpacked."""
     place = folder / archive.root / archive.machine
-    splits = {SPLITS[path.name] for path in _split_folders(place) if any(map(is_recording, listing(path)))}
+    filled = (path for path in subfolders(place) if any(map(is_recording, readable(path))))
+    splits = {split_of(path.name) for path in filled}
     return splits >= ({"train", "test"} if archive.kind == "dev" else {archive.kind})
-
-
-def _split_folders(place: Path) -> list[Path]:
-    return [place / name for name in SPLITS if (place / name).is_dir()]
 
 
 @contextmanager

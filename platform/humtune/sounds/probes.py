@@ -11,13 +11,14 @@ They are made of normal clips, and are of three kinds, told by the column `part`
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
-from humtune.sounds.audio import read_audio
+from humtune.sounds.audio import read_recording
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.dcase import find_dataset
 from humtune.sounds.disturbances import DISTURBANCES
@@ -47,10 +48,11 @@ class Stranger:
     samples: Samples
 
 
-def strangers(data: Path, machine: str) -> list[Stranger]:
+def strangers(data: Path, machine: str, *, channel: int | None = None) -> list[Stranger]:
     """Training clips of the data set's other machines, evenly chosen, about as many of each.
 
-    A file that can't be read is left out: it is no reason to refuse a search of this machine.
+    A file that can't be read, or has nothing in it, is left out: it is no reason to refuse a search of this
+    machine. Of several channels `channel` is read, counted from 1; None: all are mixed down.
     """
     dataset = find_dataset(data)
     others = [other for other in dataset.machines if other != machine]
@@ -59,15 +61,18 @@ def strangers(data: Path, machine: str) -> list[Stranger]:
         folders = [f for f in dataset.folders if f.machine == other and f.split == "train"]
         trained = [path for folder in folders for path in folder.recordings]
         paths += [trained[i] for i in _evenly(len(trained), PER_KIND // len(others))]
-    found = map_in_order(_stranger, paths, title=f"{machine}: reading other machines")
+    found = map_in_order(
+        partial(_stranger, channel=channel), paths, title=f"{machine}: reading other machines"
+    )
     return [stranger for stranger in found if stranger]
 
 
-def _stranger(path: Path) -> Stranger | None:
+def _stranger(path: Path, *, channel: int | None) -> Stranger | None:
     try:
-        return Stranger(f"{path.parent.parent.name}/{path.name}", read_audio(path))
+        recording = read_recording(path, channel=channel)
     except UsageError:
         return None
+    return None if recording.silent else Stranger(f"{path.parent.parent.name}/{path.name}", recording.samples)
 
 
 def make_probes(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +12,49 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.sounds.oddities import Oddities
+from humtune.sounds.riff import UNFINISHED, Mended, longer_sizes
 
 FULL_SCALE = 32_768  # of 16 bit samples: a waveform of 1.0
+LOUDEST = 16.0  # full scales (24 dB): floats beyond are in other units; up to here they are clipped
 RATES = (1_000, 768_000)  # Hz: what says another rate is a damaged header, and would grow without end
 
 _BLOCK = 1 << 18  # samples of all channels in memory at a time
-_UNFINISHED = 0x7FFF_0000  # data sizes from here on are what a stream's writer puts for "unknown"
 _UNKNOWN = 1 << 62  # frames from here on are what libsndfile puts for "unknown": a streamed flac
+_UNITS = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}  # bits of a sample -> full scale in its own units
+_WHOLE = 2.0  # whole numbers beyond this are in such units too, of a quiet recording
 _CUT = re.compile(r"^(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 class OpenSound:
     """A sound file being read: what its header says, and its samples."""
 
-    def __init__(self, path: Path, file: soundfile.SoundFile, to_rate: int) -> None:
-        self.path, self.to_rate = path, to_rate
+    def __init__(
+        self, path: Path, file: soundfile.SoundFile, to_rate: int, channel: int | None, *, longer: bool
+    ) -> None:
+        self.path, self.to_rate, self.channel = path, to_rate, channel
         self.rate, self.channels = int(file.samplerate), int(file.channels)
         self.frames: int | None = file.frames if file.frames < _UNKNOWN else None  # None: not told
+        self.longer = longer  # than its header promises
         changes = []
         if self.channels > 1:
-            changes.append(f"mixed down from {self.channels} channels")
+            changes.append(
+                f"mixed down from {self.channels} channels"
+                if channel is None
+                else f"reduced to channel {channel} of {self.channels}"
+            )
         if self.rate != to_rate:
             changes.append(f"resampled from {self.rate} Hz to {to_rate} Hz")
         self.changes = tuple(changes)
         self._file = file
+        self._oddities = Oddities(self.channels if channel is None else 1)
         if not RATES[0] <= self.rate <= RATES[1]:
             raise UsageError(f"{path}: says {self.rate} Hz; {RATES[0]} to {RATES[1]} Hz can be read")
+        if channel is not None and channel > self.channels:
+            has = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+            raise UsageError(f"{path}: has {has}, no channel {channel}; choose another --channel, or mix")
         cut = _CUT.search(file.extra_info)
-        if cut and int(cut[2]) < int(cut[1]) < _UNFINISHED:
+        if cut and int(cut[2]) < int(cut[1]) < UNFINISHED:
             raise UsageError(f"{path}: truncated, {cut[2]} of {cut[1]} bytes of sound are there")
 
     def blocks(self) -> Iterator[NDArray[np.int16]]:
@@ -49,12 +64,25 @@ class OpenSound:
         """
         found = 0
         for wave in self._mono() if self.rate == self.to_rate else self._resampled():
-            if not np.isfinite(wave).all():
-                raise UsageError(f"{self.path}: holds samples that are not finite")
             found += len(wave)
-            yield to_samples(wave)
+            samples = to_samples(wave)
+            self._oddities.block(samples)
+            yield samples
         if not found:
             raise UsageError(f"{self.path}: holds less than one sample at {self.to_rate} Hz")
+
+    @property
+    def silent(self) -> str | None:
+        """Once all blocks have passed: why they were no sound, and what to do; None where they were."""
+        return self._oddities.silent
+
+    def oddities(self) -> Iterator[str]:
+        """Once all blocks have passed: what a listener should know of the sound."""
+        if self.longer:
+            yield "its header promises less sound than there is, which was read to its end"
+        if self.rate < self.to_rate:
+            yield f"nothing above {self.rate // 2} Hz in it"
+        yield from self._oddities.told()
 
     def _resampled(self) -> Iterator[NDArray[np.float64]]:
         resampler = soxr.ResampleStream(self.rate, self.to_rate, 1, dtype="float64")
@@ -63,24 +91,46 @@ class OpenSound:
         yield resampler.resample_chunk(np.empty(0), last=True)
 
     def _mono(self) -> Iterator[NDArray[np.float64]]:
-        """Samples as the file has them, mixed down, in [-1, 1]."""
+        """Samples as the file has them, mixed down or of the one channel, in [-1, 1]."""
         dtype = "int16" if self._file.subtype == "PCM_16" else "float64"
         size = max(1, _BLOCK // self.channels)
-        read = 0
+        read, peak, whole = 0, 0.0, self._file.subtype in ("FLOAT", "DOUBLE")
         while True:
             with _told(self.path):
                 raw = self._file.read(size, dtype=dtype, always_2d=True)
             if not len(raw):
                 break
             read += len(raw)
-            with np.errstate(over="ignore"):
-                wave = raw.mean(axis=1)
+            if self.channel is not None:
+                raw = raw[:, self.channel - 1 : self.channel]
+            if raw.dtype != np.int16:
+                if not np.isfinite(raw).all():
+                    raise UsageError(f"{self.path}: holds samples that are not finite")
+                peak = max(peak, float(np.abs(raw).max()))
+                self._oddities.beyond = peak > 1
+                whole = whole and bool((raw == np.rint(raw)).all())
+                if peak > LOUDEST:
+                    continue  # to its highest peak
+            wave = raw.mean(axis=1)
+            self._oddities.frames(raw, wave)
             # 16 bits and a few channels: exact in float64, there and back.
             yield wave / FULL_SCALE if raw.dtype == np.int16 else wave
+        if peak > LOUDEST or (whole and peak > _WHOLE):
+            raise UsageError(
+                f"{self.path}: holds samples up to {peak:.6g}, where 1 is full scale; {_mend(peak)}"
+            )
         if self.frames is not None and read < self.frames:
             raise UsageError(f"{self.path}: truncated, {read} of {self.frames} samples are there")
         if not read:
             raise UsageError(f"{self.path}: holds no samples")
+
+
+def _mend(peak: float) -> str:
+    """What to do about floats that are in the units of whole samples."""
+    for bits, unit in _UNITS.items():
+        if peak <= unit:
+            return f"write it as {bits} bit, or divide its samples by {unit}"
+    return "it is damaged"
 
 
 def to_samples(wave: NDArray[np.float64]) -> NDArray[np.int16]:
@@ -90,15 +140,19 @@ def to_samples(wave: NDArray[np.float64]) -> NDArray[np.int16]:
 
 
 @contextmanager
-def open_sound(path: Path, to_rate: int = SAMPLE_RATE) -> Iterator[OpenSound]:
-    """Open a wav or flac file to be read at `to_rate` in Hz; UsageError where its header is of no sound."""
-    with _told(path):
-        if path.stat().st_size == 0:
-            raise UsageError(f"{path}: an empty file")
-        path.open("rb").close()  # libsndfile doesn't tell why a file can't be opened
-        file = _Forward(path)
-    with file:
-        yield OpenSound(path, file, to_rate)
+def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = None) -> Iterator[OpenSound]:
+    """Open a wav or flac file to be read at `to_rate` in Hz; UsageError where its header is of no sound.
+
+    Of several channels one is read, counted from 1, or all of them, mixed down (None).
+    """
+    with ExitStack() as opened:
+        with _told(path):
+            if path.stat().st_size == 0:
+                raise UsageError(f"{path}: an empty file")
+            sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
+            source = opened.enter_context(Mended(path, sizes)) if sizes else path
+            file = opened.enter_context(_Forward(source))
+        yield OpenSound(path, file, to_rate, channel, longer=bool(sizes))
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -120,4 +174,6 @@ def _told(path: Path) -> Iterator[None]:
         raise UsageError(f"{path}: can't be opened ({error})") from error
     except soundfile.SoundFileError as error:
         detail = str(error).partition(": ")[2].rstrip(".") or str(error)
+        if "SF_INFO" in detail:
+            detail = "its header lacks a rate or channels"
         raise UsageError(f"{path}: can't be read as sound ({detail})") from error

@@ -17,7 +17,7 @@ from rich.filesize import decimal
 
 from humtune.errors import HumtuneError
 from humtune.sounds.byte_progress import byte_progress
-from humtune.sounds.dcase import SPLITS
+from humtune.sounds.dcase import SUPPLEMENTAL, split_of
 
 _PIECE = 1 << 20  # bytes
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
@@ -83,7 +83,7 @@ def _extract(content: zipfile.ZipFile, draft: Path, machine: str) -> None:
     for place, info in _members(content, machine):
         if members.setdefault(place, info) is not info:
             raise HumtuneError(f"{content.filename}: refused, it holds {machine}/{place} twice")
-    if not any(place.parts[0] in SPLITS for place in members):
+    if not any(split_of(place.parts[0]) for place in members):
         raise HumtuneError(
             f"{content.filename}: holds no recordings as {machine}/train/… or {machine}/test/…"
         )
@@ -111,7 +111,8 @@ def _members(content: zipfile.ZipFile, machine: str) -> Iterator[tuple[PurePosix
             place = parts[parts.index(machine) + 1 :]
             hidden = "__MACOSX" in parts or place[-1].startswith(".")
             table = len(place) == 1 and place[0].startswith("attributes_")
-            if not hidden and (table or (place[0] in SPLITS and len(place) > 1)):
+            folder = split_of(place[0]) or place[0].lower() == SUPPLEMENTAL
+            if not hidden and (table or (folder and len(place) > 1)):
                 yield PurePosixPath(*place), info
 
 

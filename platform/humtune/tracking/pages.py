@@ -1,6 +1,7 @@
 """What MLflow says in words of a search and of each machine: the best trials, the way to them, the table."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from humtune.records import TrialRecord, TrialState
 from humtune.report.best import measure
 from humtune.report.columns import SHORT_LEGEND, fields, headline
 from humtune.report.rows import machine_row
-from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.report.sheet import MISSING, code, escaped, percent, to_markdown
 from humtune.tracking import runs
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
@@ -42,7 +43,7 @@ class Best(NamedTuple):
     @property
     def named(self) -> str:
         """The trial's name, which leads to it from any page of the same MLflow."""
-        return f"[{self.record.id}](#/experiments/{self.experiment}/runs/{self.run_id})"
+        return f"[{escaped(self.record.id)}](#/experiments/{self.experiment}/runs/{self.run_id})"
 
     @property
     def figure(self) -> str:
@@ -75,7 +76,7 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
     rows = []
     for machine, best, records in machines:
         cells = (best.named, best.record.best_score, best.figure) if best else (MISSING,) * 3
-        rows.append([machine, *cells, counted(records)])
+        rows.append([escaped(machine), *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
     ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
     rest = f"{symbol} is of the clips that chose, so it is too high. A machine's run has the whole table."
@@ -114,14 +115,15 @@ def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: b
     """
     record = best.record
     figure = f"{record.symbol} {best.figure} % with {record.best_score}"
-    text = [f"{best.named} is the best of {record.machine}: {figure}.", ""]
+    text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
     if over:
         row = machine_row(measure(ledger, record.machine))
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
-        text += [to_markdown(["", record.id], cells.items()), "", *SHORT_LEGEND[:2], ""]
+        text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
     else:
-        text += [f"The table follows when its trials have ended; before: `humtune report {ledger.name}`.", ""]
+        before = code(f"humtune report {shlex.quote(ledger.name)}")
+        text += [f"The table follows when its trials have ended; before: {before}.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
     return _signed("\n".join(text))
 

@@ -1,14 +1,18 @@
 # make demo   a first search on synthetic machines, from an empty checkout: install, search, table, models
 # make test   the whole test suite
 # make lint   style, types and the import contract
+# make test-quick    what needs no Ray, no server and no export: two minutes
+# make test-repeat   the whole suite N times, each in another order and beside a process that never rests
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 WORKERS ?= 3 # test processes: many tests wait more than they compute
+N ?= 10
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export RAY_USAGE_STATS_ENABLED := 0
 unexport PYTHONDONTWRITEBYTECODE # Python compiles what it imports, once, where pip would compile everything
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-quick test-repeat lint clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -33,7 +37,17 @@ demo: .venv/installed
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 
 test: .venv/developed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-quick: .venv/developed
+	$(PYTEST) -m "not integration and not cluster and not slow"
+
+test-repeat: .venv/developed
+	@mkdir -p .test-repeat; while :; do :; done & busy=$$!; trap "kill $$busy" EXIT; red=0; \
+	for seed in $$(seq $(N)); do log=.test-repeat/$$seed.log; \
+	  if $(PYTEST) --shuffle $$seed > $$log 2>&1; then echo "$$seed: $$(tail -1 $$log)"; \
+	  else red=1; echo "$$seed: $$(tail -1 $$log), see $$log"; grep -E "^(FAILED|ERROR)" $$log; fi; \
+	done; exit $$red
 
 lint: .venv/developed
 	$(BIN)/ruff check .
@@ -42,4 +56,4 @@ lint: .venv/developed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv $(DEMO) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEMO) dist .test-repeat .pytest_cache .mypy_cache .ruff_cache .hypothesis

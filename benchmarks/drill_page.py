@@ -43,7 +43,9 @@ def write_page(path: Path, counts: Counts) -> None:
     total = sum(sum(tried.values()) for tried in counts.tried.values())
     told = {
         "commands": _table(("command", "steps", *FAULTS, "lost"), rows),
-        "searches": f"{_table(('searches met', 'times'), met)}\n\n{_table(('in the end', ''), found)}",
+        "searches": f"{_table(('searches met', 'times'), met)}\n\n{_table(('in the end', ''), found)}"
+        if met
+        else "",
         "lost": "\n".join(
             [f"Of {total} kills, faults and doubles in all, by so many: {len(counts.lost)}.", *counts.lost]
         ),

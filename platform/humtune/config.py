@@ -4,7 +4,16 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from humtune.errors import UsageError
 
@@ -17,6 +26,7 @@ ScoreName = Literal[
     "cosine", "nll", "knn", "knn_normalised", "mahalanobis", "mahalanobis_class", "neg_logit", "fusion"
 ]
 NEED_VARIANCES: frozenset[ScoreName] = frozenset({"nll"})
+_NUMBERS = (int, float, int | None)  # annotations of settings that pydantic would let true be 1 of
 FUSION: ScoreName = "fusion"  # made of the other score types, where there are two or more
 
 
@@ -26,7 +36,20 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
-class Spectrogram(Frozen):
+class Settings(Frozen):
+    """What a user sets: its numbers are finite, and true is none."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in _NUMBERS:
+            raise ValueError("should be a number")
+        return value
+
+
+class Spectrogram(Settings):
     """The picture a network sees of a chunk of sound (paper Table 2; the defaults are its ToyCar row)."""
 
     n_fft: int = Field(256, ge=16, le=16_384, description="samples in one Fourier transform")
@@ -60,7 +83,7 @@ class Spectrogram(Frozen):
         return 1 + samples // self.hop
 
 
-class Backbone(Frozen):
+class Backbone(Settings):
     """The network between picture and embedding (paper Table 1)."""
 
     width: float = Field(1.0, gt=0, le=4, description="scales the channels; 1 is the paper's network")
@@ -68,7 +91,7 @@ class Backbone(Frozen):
     embedding: int = Field(128, ge=2, description="length of an embedding: the paper's k")
 
 
-class VariationalHead(Frozen):
+class VariationalHead(Settings):
     """Embeddings drawn towards N(μ_class, σ² I), class means orthogonal and of length mu (paper §3.3)."""
 
     has_variances: ClassVar[bool] = True
@@ -79,7 +102,7 @@ class VariationalHead(Frozen):
     beta_class: float = Field(1.0, ge=0, description="weight of the cross-entropy: β_class")
 
 
-class CrossEntropyHead(Frozen):
+class CrossEntropyHead(Settings):
     """The backbone's features as embeddings, told apart by a linear map (the paper's vanilla baseline)."""
 
     has_variances: ClassVar[bool] = False
@@ -87,7 +110,7 @@ class CrossEntropyHead(Frozen):
     kind: Literal["cross_entropy"] = "cross_entropy"
 
 
-class ArcFaceHead(Frozen):
+class ArcFaceHead(Settings):
     """Features told apart by their angle to each class, with a margin (Deng et al., arXiv:1801.07698)."""
 
     has_variances: ClassVar[bool] = False
@@ -115,7 +138,7 @@ HeadConfig = Annotated[
 ]
 
 
-class Scoring(Frozen):
+class Scoring(Settings):
     """How the embeddings of a clip's chunks become its score, whatever the score type."""
 
     pool: Pool = Field(
@@ -127,7 +150,7 @@ class Scoring(Frozen):
     neighbours: int = Field(5, ge=1, description="references that a k-nearest-neighbour score looks at: k")
 
 
-class Training(Frozen):
+class Training(Settings):
     """How a network is fitted (paper §4.1)."""
 
     epochs: int = Field(50, ge=1)
@@ -152,7 +175,7 @@ class Acceleration(Frozen):
         return f"{'bf16' if self.bf16 else 'fp32'}{', compiled' if self.compiled else ''}"
 
 
-class TrialConfig(Frozen):
+class TrialConfig(Settings):
     """One detector to be: what it hears, what it learns, and from which seed."""
 
     spectrogram: Spectrogram = Spectrogram()
@@ -215,6 +238,25 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
             set_path(tree[leaf], str(name), below)
     else:
         tree[leaf] = value
+
+
+def spelled(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A tree's leaves as `leaves` names them, beside how they are spelled: dotted keys may be nested ones."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            for path, spelling in spelled(value, f"{above}{name}."):
+                yield path, f"{name}: {{{spelling}}}"
+        else:
+            yield f"{above}{name}", str(name)
+
+
+def check_spelled_once(tree: dict[str, Any]) -> None:
+    """Raise a UsageError where a setting stands twice, once dotted and once nested."""
+    seen: dict[str, str] = {}
+    for path, spelling in spelled(tree):
+        if path in seen:
+            raise UsageError(f"{path} stands twice, as `{seen[path]}` and `{spelling}`; keep one")
+        seen[path] = spelling
 
 
 def leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

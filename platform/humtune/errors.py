@@ -1,5 +1,17 @@
 """What humtune says when it can't go on: one clear sentence with the file, the value and the mend."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MENDS = {
+    errno.ENOSPC: "free some space there, or write to another disk",
+    errno.EDQUOT: "free some of your quota there, or write to another disk",
+    errno.EIO: "the disk or the way to it fails; the system's log tells more",
+    errno.EROFS: "it is mounted to be read only; write elsewhere",
+}
+
 
 class HumtuneError(Exception):
     """A run that failed for a reason the user can read; the command line exits with 1."""
@@ -23,3 +35,21 @@ class DamagedScores(HumtuneError):
     def __init__(self, trial: str, message: str) -> None:
         super().__init__(message)
         self.trial = trial
+
+
+@contextmanager
+def naming(place: str | Path) -> Iterator[None]:
+    """Name the file or folder in an error of the system that comes without, as that of a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(place)
+        raise
+
+
+def in_a_line(error: OSError) -> str:
+    """An error of the system with its file and mend."""
+    parts = (error.filename, error.strerror or " ".join(str(error).split()))
+    mend = MENDS.get(error.errno or 0, "")
+    return ": ".join(str(part) for part in parts if part) + (f"; {mend}" if mend else "")

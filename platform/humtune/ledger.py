@@ -25,7 +25,8 @@ from pydantic import ValidationError
 
 from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
-from humtune.records import Plan, TrialRecord, TrialState, machine_of
+from humtune.names import command, twin
+from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ClipTable
@@ -48,18 +49,33 @@ class Ledger:
     def open(cls, storage: Storage, name: str) -> "Ledger":
         """The ledger of a search that exists; a UsageError that lists the searches where it doesn't."""
         ledger = cls(storage, name)
-        if not storage.exists(f"{name}/plan.json"):
-            known = ", ".join(searches(storage)) or "none yet"
-            raise UsageError(f"no search named {name!r} in {storage.uri}; there are: {known}")
+        if "/" in name or name in ("", ".", "..") or not storage.exists(f"{name}/plan.json"):
+            known = searches(storage)
+            if (meant := twin(name, known)) != name:
+                return cls(storage, meant)
+            told = ", ".join(known) or "none yet"
+            raise UsageError(f"no search named '{name}' in {storage.uri}; there are: {told}")
         return ledger
 
     def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
         """Write the plan and each machine's scored clips; refused where the name is taken."""
         if self.storage.exists(f"{self.name}/plan.json"):
-            raise UsageError(f"there is a search named {self.name!r} already: humtune resume {self.name}")
+            raise UsageError(f"there is a search named '{self.name}' already: {command('resume', self.name)}")
         for machine, table in clips.items():
             self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
         self.write_plan(plan)
+
+    def remove(self) -> None:
+        """Remove a search of which no trial has begun, its plan first: from then on its name is free.
+
+        Only what a search writes goes: its folder may have been there before it, with other things.
+        """
+        machines = self.plan.machines
+        written = [f"{folder}/{machine}.json" for folder in ("clips", "warm") for machine in machines]
+        for name in ("plan.json", "sitting", "stop", *written):
+            self.storage.delete(f"{self.name}/{name}")
+        for folder in ("clips", "warm", "trials", ""):
+            self.storage.delete_empty(f"{self.name}/{folder}")
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan (again, where a resumed search wants more trials)."""
@@ -157,7 +173,7 @@ class Ledger:
         """One trial's record; a UsageError where there is no such trial."""
         record = self.find(trial)
         if record is None:
-            raise UsageError(f"search {self.name!r} has no trial {trial!r}")
+            raise UsageError(f"search '{self.name}' has no trial '{trial}'")
         return record
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
@@ -175,6 +191,11 @@ class Ledger:
             return
         with ThreadPoolExecutor(READERS) as pool:
             yield from pool.map(self.find, trials)
+
+    def check_complete(self) -> None:
+        """Raise a HumtuneError that says why where no trial of the search is complete."""
+        if why := why_none(self.records()):
+            raise HumtuneError(f"search {self.name!r}: {why}")
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""

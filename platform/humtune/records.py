@@ -1,5 +1,7 @@
 """What is written down of a search: its plan, and a record of each trial."""
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -141,3 +143,18 @@ def trial_id(machine: str, number: int) -> str:
 def machine_of(trial: str) -> str:
     """The machine that a trial's name begins with."""
     return trial.rpartition("-")[0]
+
+
+def why_none(records: Iterable[TrialRecord]) -> str:
+    """Why none of some trials completed: how many failed, and the commonest reason; empty where one did."""
+    records = list(records)
+    states = Counter(record.state for record in records)
+    if states[TrialState.COMPLETE]:
+        return ""
+    if not states[TrialState.FAILED]:
+        return "no trial has run its whole budget yet"
+    reasons = Counter(" ".join((r.reason or "").split()) for r in records if r.state == TrialState.FAILED)
+    [(reason, times)] = reasons.most_common(1)
+    told = f"{states[TrialState.FAILED]} failed" + (f", {reason[:200]!r} ({times} of them)" if reason else "")
+    others = {"stopped early": states[TrialState.PRUNED], "unfinished": states[TrialState.RUNNING]}
+    return ", ".join([f"no trial completed: {told}", *(f"{n} {what}" for what, n in others.items() if n)])

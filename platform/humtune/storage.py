@@ -4,11 +4,13 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pyarrow import fs
 
 from humtune.drafts import PREFIX, discard, draft_of, drafted, write_whole
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
+from humtune.names import is_text
 
 
 class Storage:
@@ -21,8 +23,13 @@ class Storage:
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri)
         self.is_local = "://" not in self.uri or self.uri.startswith("file://")
+        if not is_text(self.uri):  # pyarrow, MLflow and Ray can't name such a folder
+            raise UsageError(f"storage {self.uri}: a folder's name that is not UTF-8; name another")
         if self.is_local:
-            self.uri = str(Path(self.uri.removeprefix("file://")).expanduser().resolve())
+            folder = Path(self.uri.removeprefix("file://"))
+            if "://" in self.uri and not folder.exists():
+                folder = Path(unquote(str(folder)))
+            self.uri = str(folder.expanduser().resolve())
         try:
             self._fs, self._root = fs.FileSystem.from_uri(self.uri)
         except (ValueError, OSError) as error:
@@ -61,7 +68,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """The whole file; FileNotFoundError where there is none."""
-        with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+        with naming(f"{self.uri}/{name}"), self._fs.open_input_stream(f"{self._root}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
@@ -69,7 +76,7 @@ class Storage:
         if self.is_local:
             write_whole(self.path(name), data)
         else:
-            with self._sink(f"{self._root}/{name}") as stream:
+            with naming(f"{self.uri}/{name}"), self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
 
     def exists(self, name: str) -> bool:
@@ -79,6 +86,10 @@ class Storage:
 
     def list(self, folder: str = "") -> list[str]:
         """Names right below a folder, sorted, drafts left out; none where the folder is missing."""
+        if self.is_local:  # pyarrow stumbles over a name that is not UTF-8, whoever put it there
+            place = self.path(folder)
+            found = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+            return sorted(name for name in found if name[0] != "." and is_text(name))
         selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         return sorted(i.base_name for i in self._fs.get_file_info(selector) if i.base_name[0] != ".")
 
@@ -119,6 +130,7 @@ class Storage:
     def _copy(self, source: str, target: str, *, upload: bool) -> None:
         here = fs.LocalFileSystem()
         with (
+            naming(target),
             (here if upload else self._fs).open_input_stream(source) as stream,
             self._sink(target) if upload else here.open_output_stream(target) as sink,
         ):
@@ -137,6 +149,12 @@ class Storage:
         if self.is_local:
             for draft in self.path(folder).glob(f"{PREFIX}*"):
                 draft.unlink(missing_ok=True)
+
+    def delete_empty(self, folder: str) -> None:
+        """Remove a local folder that holds nothing; object stores have no folders but for their files."""
+        if self.is_local:
+            with suppress(OSError):
+                self.path(folder).rmdir()
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""

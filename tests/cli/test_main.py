@@ -50,7 +50,10 @@ def test_a_full_disk_is_one_line_also_where_no_file_is_named(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code == 1
-    assert capsys.readouterr().err == "humtune: No space left on device\n"
+    assert (
+        capsys.readouterr().err
+        == "humtune: No space left on device; free some space there, or write to another disk\n"
+    )
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +83,6 @@ def test_next_commands_name_a_storage_that_is_not_the_usual_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HUMTUNE_STORAGE", raising=False)
     assert storage_option(Storage(tmp_path / "humtune-runs")) == ""
-    assert storage_option(Storage(tmp_path / "here")) == f" --storage {tmp_path / 'here'}"
+    assert storage_option(Storage(tmp_path / "here")) == str(tmp_path / "here")
     monkeypatch.setenv("HUMTUNE_STORAGE", str(tmp_path / "here"))
     assert storage_option(Storage(tmp_path / "here")) == ""

@@ -31,7 +31,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def why_not() -> str:
     """What this computer lacks for a bed; nothing where it can be made."""
     if os.geteuid():
-        return "namespaces of computers need root"
+        return "only root makes computers of namespaces: sudo make test"
     lacking = [program for program in PROGRAMS if not shutil.which(program, path=PATH)]
     lacking += [module for module in MODULES if not find_spec(module)]
     if lacking:

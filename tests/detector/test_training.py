@@ -494,7 +494,7 @@ def test_an_interrupted_run_in_bf16_equals_an_unbroken_one(small: TrialConfig, b
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch compiles with g++")
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++ to compile with: apt-get install g++")
 def test_an_interrupted_compiled_run_equals_an_unbroken_one(bank: ClipBank) -> None:
     """With PyTorch's own compiler; a last batch is shorter, and a scoring lies between."""
     config = TrialConfig(
@@ -503,7 +503,7 @@ def test_an_interrupted_compiled_run_equals_an_unbroken_one(bank: ClipBank) -> N
         training=Training(epochs=3, batch_size=7, chunks_per_clip=2),
     )
     unbroken = TrainingRun(config, bank, acceleration=COMPILED)
-    unbroken.epoch()
+    first = unbroken.epoch()
     unbroken.finish()
     state = unbroken.state()
     wanted = [unbroken.epoch() for _ in range(2)]
@@ -511,7 +511,4 @@ def test_an_interrupted_compiled_run_equals_an_unbroken_one(bank: ClipBank) -> N
     resumed.restore(state)
     assert [resumed.epoch() for _ in range(2)] == wanted
     assert same(inside(resumed), inside(unbroken))
-    plain = TrainingRun(config, bank)
-    assert plain.epoch()["loss"] == pytest.approx(
-        TrainingRun(config, bank, acceleration=COMPILED).epoch()["loss"]
-    )
+    assert TrainingRun(config, bank).epoch()["loss"] == pytest.approx(first["loss"])

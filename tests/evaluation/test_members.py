@@ -74,6 +74,7 @@ def test_the_mean_of_the_best_is_of_the_best(one_machine):
     np.testing.assert_allclose(top_mean(2)(scores, cells), scores[best].mean(axis=0))
 
 
+@pytest.mark.slow
 def test_what_24_systems_know_together(real_data):
     folder = real_data / "dcase2022_scores" / "dev"
     if not folder.is_dir():

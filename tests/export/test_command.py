@@ -11,6 +11,8 @@ from humtune.report.best import best_trial
 from humtune.runtime.info import MODEL
 from humtune.tracking.registry import Registered
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(ledger):

@@ -15,6 +15,8 @@ from humtune.export.onnx import export_onnx
 from humtune.export.parity import member_scores
 from humtune.sounds.audio import to_waveform
 
+pytestmark = pytest.mark.slow
+
 CALIBRATING, TESTED = np.arange(12, 18), np.arange(18, 24)  # clips of `noises`, none in the reference
 MEL = Spectrogram(n_fft=256, chunk_frames=96, n_mels=32)
 SHORTER = MEL.model_copy(update={"chunk_frames": 48})  # the same picture, another chunk of it

@@ -20,6 +20,8 @@ from humtune.export.onnx import OPSET, export_onnx
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.audio import read_audio, to_waveform
 
+pytestmark = pytest.mark.slow
+
 TESTED = np.arange(12, 24)  # clips of `noises` that are not in the reference
 TOLERANCE = 1e-4  # of the scores' spread
 

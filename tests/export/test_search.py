@@ -18,6 +18,8 @@ from humtune.sounds.audio import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory):

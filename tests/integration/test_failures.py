@@ -4,7 +4,6 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,10 @@ LIMIT = 8 / 3600  # hours; a trial's two epochs take a fraction of it
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+def searched(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Ledger:
     """A search in which every trial but the last one has its own way to fail."""
-    import ray
-
     from humtune.errors import HumtuneError
     from humtune.search.actor import DetectorTrial
-    from humtune.search.connection import connect
     from humtune.search.run import Resources, prepare, tuner
     from humtune.search.space_files import read_space
     from humtune.search.studies import Studies
@@ -79,16 +75,10 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         space, name="f", data=folder / "data", storage=Storage(folder / "runs"), resources=limits
     )
     ledger.begin_sitting()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        connect(None)
-        try:
-            with tempfile.TemporaryDirectory() as place:
-                studies = Studies(ledger, space)
-                tuner(studies, ledger.plan, slots=2, folder=place, trial=Failing).fit()
-            yield ledger
-        finally:
-            ray.shutdown()
+    with tempfile.TemporaryDirectory() as place:
+        studies = Studies(ledger, space)
+        tuner(studies, ledger.plan, slots=2, folder=place, trial=Failing).fit()
+    return ledger
 
 
 @pytest.mark.parametrize(

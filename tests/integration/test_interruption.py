@@ -5,35 +5,29 @@ import pty
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, send, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NOISE = ("Traceback", "Tune", "tune_controller", "KeyboardInterrupt", "WARNING", "ERROR")
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_ready: Callable[[Path], Path]) -> Any:
     """A drill's folder of recordings and its way to start searches."""
     monkeypatch.syspath_prepend(BENCHMARKS)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     from drill_search import Drill, record_machines
 
     record_machines(tmp_path)
-    return Drill(tmp_path)
-
-
-def wait_until(holds: Callable[[], object], *, seconds: float = 120) -> None:
-    deadline = time.time() + seconds
-    while not holds():
-        assert time.time() < deadline
-        time.sleep(0.1)
+    drill = Drill(tmp_path)
+    mlflow_ready(drill.storage)
+    return drill
 
 
 def ended(made: Any) -> list[str]:
@@ -43,15 +37,15 @@ def ended(made: Any) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_log_ends_with_the_best_so_far_and_how_to_go_on(made: Any, number: int) -> None:
     sitting = made.begin(seed=0, trials=40, epochs=8)
-    wait_until(lambda: ended(made))
+    wait_for(lambda: ended(made))
     os.killpg(sitting.process.pid, number)
-    assert sitting.process.wait(30) == 128 + number
+    assert sitting.process.wait(PATIENCE) == 128 + number
     said = sitting.log.read_text()
     assert "fan" in said
     assert "│ trial" in said or "┃ trial" in said
     assert "trials are left: humtune resume drill-0" in said
     assert not [word for word in NOISE if word in said], said
-    wait_until(lambda: not sitting.processes(), seconds=30)
+    wait_for(lambda: not sitting.processes())
     left = {r.id: r for r in made.ledger("drill-0").records() if r.ended}
     assert left
     assert all(record.state in ("complete", "pruned") for record in left.values())
@@ -61,13 +55,12 @@ def test_a_second_one_ends_at_once(made: Any) -> None:
     from drill_search import Kind
 
     sitting = made.begin(seed=0, trials=40, epochs=8)
-    wait_until(lambda: ended(made))
+    wait_for(lambda: ended(made))
+    send(sitting.process, signal.SIGINT)
     sitting.process.send_signal(signal.SIGINT)
-    time.sleep(0.05)  # two signals at the same moment are one to the kernel
-    sitting.process.send_signal(signal.SIGINT)
-    assert sitting.process.wait(30) == 130
+    assert sitting.process.wait(PATIENCE) == 130
     assert "are left" not in sitting.log.read_text()
-    wait_until(lambda: not sitting.pids(Kind.WORKER), seconds=30)
+    wait_for(lambda: not sitting.pids(Kind.WORKER))
     made.clear(sitting)  # Ray's agents notice by themselves, a minute later
 
 
@@ -97,7 +90,7 @@ def test_on_a_terminal_the_table_stays(made: Any) -> None:
         read()
         return bool(ended(made))
 
-    wait_until(ended_while_reading)
+    wait_for(ended_while_reading)
     os.write(terminal, b"\x03")  # the terminal makes it a SIGINT to all of its foreground processes
 
     def is_over() -> bool:
@@ -107,7 +100,7 @@ def test_on_a_terminal_the_table_stays(made: Any) -> None:
             assert os.waitstatus_to_exitcode(status) == 130
         return bool(over)
 
-    wait_until(is_over, seconds=30)
+    wait_for(is_over)
     read()
     assert b"\x1b[?25h" in shown[shown.rindex(b"drill-0") - 2000 :]  # the cursor is back
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())

@@ -3,16 +3,15 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import ray
 
 from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.report.write import write_report
-from humtune.search.connection import connect
 from humtune.search.overrides import override, read_settings
 from humtune.search.run import prepare, run
 from humtune.search.space_checks import check_space
@@ -52,7 +51,9 @@ TOY = (
 
 
 @pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> Searches:
+def searches(
+    tmp_path_factory: pytest.TempPathFactory, ray_here: None, mlflow_ready: Callable[[Path], Path]
+) -> Searches:
     """The finished search of every space of the paper, by its file's stem: two machines, one storage.
 
     Every point is run, with as many of the space's seeds as make no more than two dozen trials a machine.
@@ -60,21 +61,15 @@ def searches(tmp_path_factory: pytest.TempPathFactory) -> Searches:
     folder = tmp_path_factory.mktemp("paper")
     sizes = Sizes(sections=2, train_source=8, train_target=2, test_per_cell=2, seconds=1.0)
     synthesise(folder / "data", machines=("fan", "valve"), sizes=sizes)
-    storage = Storage(folder / "runs")
+    storage = Storage(mlflow_ready(folder / "runs"))
     found: dict[str, Ledger] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        connect(None)
-        try:
-            for path in sorted(PAPER.glob("[!_]*.yaml")):
-                name, space = read_space(str(path))
-                points = space.quota("fan") // space.seeds
-                seeds = max(1, min(space.seeds, 24 // points))
-                toy = override(space, trials=points * seeds, settings=read_settings(TOY))
-                found[name] = prepare(toy, name=name, data=folder / "data", storage=storage)
-                run(found[name])
-        finally:
-            ray.shutdown()
+    for path in sorted(PAPER.glob("[!_]*.yaml")):
+        name, space = read_space(str(path))
+        points = space.quota("fan") // space.seeds
+        seeds = max(1, min(space.seeds, 24 // points))
+        toy = override(space, trials=points * seeds, settings=read_settings(TOY))
+        found[name] = prepare(toy, name=name, data=folder / "data", storage=storage)
+        run(found[name])
     return found
 
 

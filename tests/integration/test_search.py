@@ -1,18 +1,21 @@
-"""A real search on Ray: killed in the middle, resumed, stopped early, mirrored to MLflow."""
+"""A real search on Ray: killed in the middle, resumed, stopped early, mirrored to MLflow.
+
+What is killed or stopped is a process of its own; the rest runs here, on the Ray of all tests.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from waiting import PATIENCE, wait_for
 
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
@@ -22,7 +25,9 @@ from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+
+Run = Callable[..., tuple[int, str, str]]
 
 MACHINES = ("fan", "valve")
 TINY = {"n_fft": 256, "chunk_frames": 32, "n_mels": 32, "db": True}
@@ -52,7 +57,7 @@ def write_space(folder: Path, **changes: object) -> Path:
     return path
 
 
-def humtune(*words: str | Path, storage: Path) -> subprocess.Popen[str]:
+def begin(*words: str | Path, storage: Path) -> subprocess.Popen[str]:
     """The command in a process group of its own, so that a kill takes Ray along."""
     command = [sys.executable, "-m", "humtune.cli.main", *map(str, words), "--storage", str(storage)]
     return subprocess.Popen(
@@ -61,12 +66,26 @@ def humtune(*words: str | Path, storage: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
     )
 
 
+@pytest.fixture
+def done(
+    humtune: Run, ray_here: None, mlflow_ready: Callable[[Path], Path], tmp_path: Path
+) -> Callable[..., str]:
+    """The command in this process, in the test's storage and to a good end; what it said."""
+    mlflow_ready(tmp_path)
+
+    def run(*words: str | Path) -> str:
+        code, out, err = humtune(*words, "--storage", tmp_path)
+        assert code == 0, out + err
+        return out + err
+
+    return run
+
+
 def finish(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=400)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
     return out
 
@@ -79,7 +98,9 @@ def ended(storage: Path, name: str) -> list[TrialRecord]:
     return [r for r in records(storage, name) if r.state != TrialState.RUNNING]
 
 
-def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(recordings: Path, tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(
+    recordings: Path, tmp_path: Path, done: Callable[..., str]
+) -> None:
     space = write_space(
         tmp_path,
         fixed={
@@ -88,19 +109,19 @@ def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(recordings: Pa
             "training": {"epochs": 8, "batch_size": 16, "chunks_per_clip": 4},
         },
     )
-    process = humtune("search", space, "--data", recordings, "--name", "killed", storage=tmp_path)
-    deadline = time.time() + 300
-    while len(ended(tmp_path, "killed")) < 3:
+    process = begin("search", space, "--data", recordings, "--name", "killed", storage=tmp_path)
+
+    def three_ended() -> bool:
         assert process.poll() is None, process.communicate()[0]
-        assert time.time() < deadline, "three trials did not end in five minutes"
-        time.sleep(0.05)
+        return len(ended(tmp_path, "killed")) >= 3
+
+    wait_for(three_ended)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(3)  # Ray's own processes notice that their driver is gone
     before = {r.id: r for r in ended(tmp_path, "killed")}
     assert len(before) < 8
 
-    out = finish(humtune("resume", "killed", storage=tmp_path))
+    out = finish(begin("resume", "killed", storage=tmp_path))
 
     after = {r.id: r for r in records(tmp_path, "killed")}
     assert Counter(r.machine for r in after.values()) == dict.fromkeys(MACHINES, 4)
@@ -125,7 +146,7 @@ def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(recordings: Pa
     assert not list(tmp_path.glob("killed/trials/*/checkpoint.pt"))
     assert_mlflow_equals_ledger(ledger)
 
-    again = finish(humtune("resume", "killed", "--trials", "5", storage=tmp_path))
+    again = done("resume", "killed", "--trials", "5")
     more = {r.id: r for r in records(tmp_path, "killed")}
     assert Counter(r.machine for r in more.values()) == dict.fromkeys(MACHINES, 5), again
     assert {k: more[k] for k in after} == after
@@ -153,7 +174,22 @@ def assert_mlflow_equals_ledger(ledger: Ledger) -> None:
         assert told == [(e.epoch, e.metrics["loss"]) for e in record.epochs]
 
 
-def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(recordings: Path, tmp_path: Path) -> None:
+def test_stop_ends_cleanly(recordings: Path, tmp_path: Path, done: Callable[..., str]) -> None:
+    space = write_space(tmp_path, trials=50)
+    process = begin("search", space, "--data", recordings, "--name", "s", storage=tmp_path)
+    wait_for(lambda: ended(tmp_path, "s"))
+    done("stop", "s")
+    out = finish(process)
+    assert "humtune resume s" in out
+    assert 1 <= len(ended(tmp_path, "s")) < 100
+    plan = json.loads((tmp_path / "s" / "plan.json").read_text())
+    assert plan["trials"] == 50
+    assert np.isfinite([r.objective for r in ended(tmp_path, "s")]).all()
+
+
+def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(
+    recordings: Path, tmp_path: Path, done: Callable[..., str]
+) -> None:
     space = write_space(
         tmp_path,
         trials=12,
@@ -172,9 +208,7 @@ def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(recordings: 
             {"head.mu": 5, "training.learning_rate": 0.001},
         ],
     )
-    out = finish(
-        humtune("search", space, "--data", recordings, "--machines", "fan", "--name", "p", storage=tmp_path)
-    )
+    out = done("search", space, "--data", recordings, "--machines", "fan", "--name", "p")
     found = list(records(tmp_path, "p"))
     assert len(found) == 12
     assert found[0].state == TrialState.FAILED
@@ -190,34 +224,17 @@ def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(recordings: 
     assert "failed" in out
 
 
-def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path) -> None:
+def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path, humtune: Run) -> None:
     space = write_space(tmp_path, fixed={"spectrogram": TINY | {"chunk_frames": 500}})
-    process = humtune("search", space, "--data", recordings, storage=tmp_path)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "chunk_frames = 500" in out
-    assert "choose chunk_frames ≤ 126" in out
+    code, _, err = humtune("search", space, "--data", recordings, "--storage", tmp_path)
+    assert code == 2
+    assert "chunk_frames = 500" in err
+    assert "choose chunk_frames ≤ 126" in err
     assert not (tmp_path / "tiny").exists()
 
 
-def test_stop_ends_cleanly(recordings: Path, tmp_path: Path) -> None:
-    space = write_space(tmp_path, trials=50)
-    process = humtune("search", space, "--data", recordings, "--name", "s", storage=tmp_path)
-    deadline = time.time() + 300
-    while not ended(tmp_path, "s"):
-        assert time.time() < deadline
-        time.sleep(0.2)
-    finish(humtune("stop", "s", storage=tmp_path))
-    out = finish(process)
-    assert "humtune resume s" in out
-    assert 1 <= len(ended(tmp_path, "s")) < 100
-    plan = json.loads((tmp_path / "s" / "plan.json").read_text())
-    assert plan["trials"] == 50
-    assert np.isfinite([r.objective for r in ended(tmp_path, "s")]).all()
-
-
 def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
-    recordings: Path, tmp_path: Path
+    recordings: Path, tmp_path: Path, done: Callable[..., str]
 ) -> None:
     """Healthy recordings only: no test folder, no labels, no truth."""
     healthy = tmp_path / "healthy"
@@ -226,7 +243,7 @@ def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
     space = write_space(tmp_path, trials=2, pruner="successive_halving")
-    finish(humtune("search", space, "--data", healthy, "--name", "blind", storage=tmp_path))
+    done("search", space, "--data", healthy, "--name", "blind")
     found = list(records(tmp_path, "blind"))
     assert {(r.machine, r.state, r.judged_by) for r in found if r.origin == "first"} == {
         (machine, TrialState.COMPLETE, "pseudo") for machine in MACHINES
@@ -235,22 +252,23 @@ def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
     ledger = Ledger(Storage(tmp_path), "blind")
     kinds = Counter(ledger.clips("fan").part.tolist())
     assert {"fault", "machine", "section"} <= kinds.keys()
-    shown = finish(humtune("report", "blind", storage=tmp_path))
+    shown = done("report", "blind")
     assert "pseudo-Ω" in shown
     assert "chosen without labels" in shown
-    finish(humtune("export", "blind", "--out", tmp_path / "models", storage=tmp_path))
+    done("export", "blind", "--out", tmp_path / "models")
     assert (tmp_path / "models" / "fan" / "model.onnx").exists()
     assert "No anomaly" in (tmp_path / "models" / "valve" / "README.md").read_text()
 
 
-def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(recordings: Path, tmp_path: Path) -> None:
+def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(
+    recordings: Path, tmp_path: Path, humtune: Run, done: Callable[..., str]
+) -> None:
     space = write_space(tmp_path, trials=3)
     words = ("--data", recordings, "--machines", "fan", "--name", "h")
-    refused = humtune("search", space, *words, "--holdout", "0.9", storage=tmp_path)
-    out, _ = refused.communicate(timeout=120)
-    assert refused.returncode == 2
-    assert "--holdout 0.9 hides 4 of 4 normal clips" in out
-    finish(humtune("search", space, *words, "--holdout", "0.5", storage=tmp_path))
+    code, _, err = humtune("search", space, *words, "--holdout", "0.9", "--storage", tmp_path)
+    assert code == 2
+    assert "--holdout 0.9 hides 4 of 4 normal clips" in err
+    done("search", space, *words, "--holdout", "0.5")
     ledger = Ledger(Storage(tmp_path), "h")
     clips = ledger.clips("fan")
     assert (
@@ -258,7 +276,7 @@ def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(recordings: 
     )  # of two dev sections
     before = {r.id: r for r in ledger.records()}
 
-    said = finish(humtune("resume", "h", "--confirm", "1", "--seeds", "3", storage=tmp_path))
+    said = done("resume", "h", "--confirm", "1", "--seeds", "3")
     assert "[confirms 3/3]" in said
     found = {r.id: r for r in ledger.records()}
     assert {k: found[k] for k in before} == before
@@ -271,10 +289,10 @@ def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(recordings: 
         for name, value in record.omega.items():
             scores = ledger.scores(record.id, name)
             assert float(omega(scores, Cells.of(clips, Role.SELECT))) == value
-    finish(humtune("resume", "h", storage=tmp_path))
+    done("resume", "h")
     assert {r.id: r for r in ledger.records()} == found  # nothing is left to do
 
-    said = finish(humtune("report", "h", "--json", storage=tmp_path))
+    said = done("report", "h", "--json")
     told = json.loads(said[said.index("{") :])
     row = told["rows"][0]
     means = {s: sum(r.omega[s] for r in again) / 3 for s in again[0].omega}
@@ -283,14 +301,14 @@ def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(recordings: 
     assert row["omega_confirmed"] == pytest.approx(100 * means[score], abs=1e-3)
     assert row["trial"] == sorted(again, key=lambda r: (r.omega[score], r.number))[1].id
     assert row["omega_hidden_low"] <= row["omega_hidden_official"] <= row["omega_hidden_high"]
-    finish(humtune("export", "h", "--out", tmp_path / "models", storage=tmp_path))
+    done("export", "h", "--out", tmp_path / "models")
     info = json.loads((tmp_path / "models" / "fan" / "model.json").read_text())
     assert (info["trial"], info["score_type"]) == (row["trial"], row["score"])
     card = (tmp_path / "models" / "fan" / "README.md").read_text()
     assert "16 labelled test clips that chose nothing" in card
     assert "**Ω hidden**" in card
     assert "trained again" in card
-    finish(humtune("submit", "h", "--out", tmp_path / "submission", storage=tmp_path))
+    done("submit", "h", "--out", tmp_path / "submission")
     lines = [f.read_text().splitlines() for f in (tmp_path / "submission").glob("anomaly_score_*.csv")]
     test = [*recordings.glob("*/fan/test/*.wav")]
     assert sum(map(len, lines)) == len(test) > 32

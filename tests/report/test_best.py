@@ -64,7 +64,7 @@ def test_a_machine_without_a_complete_trial_says_so(bench):
     bench.trial(ledger, "fan", 0, state=TrialState.FAILED, reason="out of memory")
     measured = measure(ledger, "fan")
     assert (measured.best, measured.select, measured.cross_fitted) == (None, None, None)
-    assert measured.notes == ("fan: no trial has run its whole budget yet",)
+    assert measured.notes == ("fan: no trial completed: 1 failed, 'out of memory' (1 of them)",)
 
 
 def test_too_few_clips_for_cross_fitting_say_so_and_leave_the_rest(bench, make_clips):

@@ -43,7 +43,7 @@ def test_a_wrong_name_is_a_usage_error(run, ledger, words):
 def test_report_prints_the_table_its_notes_and_where_it_is(run, ledger, bench):
     text = run("report", "fans").stdout
     assert "Ω cross-fitted" in text
-    assert "valve: no trial has run its whole budget yet" in text
+    assert "valve: no trial completed: 1 failed, 'out of memory' (1 of them)" in text
     assert f"written: {bench.storage.uri}/fans/report/table.md" in text
     assert bench.storage.exists("fans/report/fan-roc.png")
 

@@ -140,6 +140,7 @@ def test_a_submission_of_ensembles_wants_ensembles(ledger, tmp_path):
         write_submission(ledger, tmp_path / "out", ensembles=True)
 
 
+@pytest.mark.slow
 def test_a_submission_holds_the_ensemble_s_scores_and_decisions(ledger, tmp_path):
     make_ensembles(ledger, machines=["fan"])
     written = write_submission(ledger, tmp_path / "out", ensembles=True)
@@ -215,6 +216,7 @@ def test_systems_alone_are_joined_into_score_files(tmp_path):
     assert "pump" in str(error)
 
 
+@pytest.mark.slow
 def test_the_command_has_the_default_of_the_method(run, ledger):
     told = json.loads(run("ensemble", "fans", "--machines", "fan", "--json").stdout)
     assert len(told["ensembles"]) == 1

@@ -62,7 +62,7 @@ def test_a_machine_without_figures_is_left_out_by_name(bench, make_clips):
     machines = [measure(ledger, m) for m in ("fan", "valve")]
     row = machine_row(machines[1])
     assert (row.trial, row.omega_select_official, row.failed) == (None, None, 1)
-    assert row.note == "valve: no trial has run its whole budget yet"
+    assert row.note == "valve: no trial completed: 1 failed"
     whole = overall_row(machines)
     assert whole.omega_select_official == pytest.approx(machine_row(machines[0]).omega_select_official)
     assert "Ω over all is without valve" in whole.note

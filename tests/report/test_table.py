@@ -4,6 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
+from humtune.errors import HumtuneError
 from humtune.records import TrialState
 from humtune.report.columns import LEGEND, fields
 from humtune.report.rows import Row
@@ -70,13 +71,23 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     assert "Notes" not in text
 
 
-def test_a_search_without_any_result_is_a_table_too(bench):
+def test_a_search_without_any_result_has_no_table(bench):
     ledger = bench.search()
+    bench.trial(ledger, "fan", 0, state=TrialState.FAILED, reason="torn", epochs=0)
+    with pytest.raises(
+        HumtuneError, match=r"^search 'fans': no trial completed: 1 failed, 'torn' \(1 of them"
+    ):
+        write_report(ledger)
+    assert not bench.storage.exists("fans/report")
+
+
+def test_a_machine_without_any_result_has_a_column_and_a_note(bench, make_clips):
+    ledger = bench.search(clips={"fan": make_clips("fan"), "valve": make_clips("valve")})
     bench.trial(ledger, "fan", 0, state=TrialState.FAILED, epochs=0)
+    bench.trial(ledger, "valve", 0)
     report = write_report(ledger)
     text = bench.storage.read("fans/report/table.md").decode()
-    assert "| fan | – | – |" in text
-    assert "- fan: no trial has run its whole budget yet" in text
+    assert "- fan: no trial completed: 1 failed" in text
     assert "![history](fan-history.png)" in text
     assert "fan-roc.png" not in text
     assert "0+0+1" in printed(report, 80)

@@ -1,54 +1,15 @@
-"""Model folders made by hand: the score is the recording's root mean square."""
+"""Model folders made by hand, recordings of a known loudness, and a user whom permissions bind."""
 
 import os
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import soundfile
-from onnx import TensorProto, helper
+from models import RATE, make_graph, make_info, write_model
 
-from humtune.config import TrialConfig
-from humtune.evaluation.calibration import Threshold
-from humtune.runtime.info import INFO, MODEL, ModelInfo
-
-RATE = 16_000
 NOBODY = 65_534  # a user id that owns nothing
-
-
-def make_info(**changes) -> ModelInfo:
-    info = ModelInfo(
-        machine="fan",
-        score_type="cosine",
-        threshold=Threshold(value=0.1, false_alarms=0.1, clips=50),
-        sample_rate=RATE,
-        least_samples=4_000,
-        search="fans",
-        trial="fan-00003",
-        configuration=TrialConfig().model_dump(mode="json"),
-        figures={"omega_select_official": 0.7},
-        versions={"humtune": "0.1.0"},
-    )
-    return info.model_copy(update=changes)
-
-
-def make_graph(info: ModelInfo, *, log: bool = False) -> bytes:
-    """Root mean square of the waveform, or the logarithm of its mean: NaN where that is negative."""
-    nodes = [helper.make_node("Mul", ["waveform", "waveform"], ["square"])]
-    nodes += [helper.make_node("ReduceMean", ["waveform" if log else "square"], ["mean"], keepdims=0)]
-    nodes += [helper.make_node("Log" if log else "Sqrt", ["mean"], ["score"])]
-    graph = helper.make_graph(
-        nodes,
-        "loudness",
-        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["samples"])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    names = ("machine", "search", "trial", "score_type")
-    onnx.helper.set_model_props(model, {name: getattr(info, name) for name in names})
-    return model.SerializeToString()
 
 
 @pytest.fixture
@@ -57,12 +18,6 @@ def model(tmp_path) -> Path:
     folder = tmp_path / "models" / "fan"
     write_model(folder, make_info())
     return folder
-
-
-def write_model(folder: Path, info: ModelInfo, graph: bytes | None = None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL).write_bytes(make_graph(info) if graph is None else graph)
-    (folder / INFO).write_text(info.model_dump_json())
 
 
 @pytest.fixture

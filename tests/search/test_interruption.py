@@ -2,25 +2,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from waiting import PATIENCE, send, wait_for
 
 from humtune.search.interruption import Interruption
-
-
-def wait_for(interruption: Interruption) -> None:
-    deadline = time.time() + 10
-    while not interruption.asked:
-        assert time.time() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_a_wish_and_nothing_more(number: signal.Signals) -> None:
     with Interruption() as interruption:
         os.kill(os.getpid(), number)
-        wait_for(interruption)
+        wait_for(lambda: interruption.asked)
     assert interruption.exit_code == 128 + number
 
 
@@ -42,8 +35,9 @@ def test_another_signal_is_none_of_its_business() -> None:
     try:
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(0.1)
-        assert not interruption.asked
+            os.kill(os.getpid(), signal.SIGTERM)  # a first one, after which nothing of before can still come
+            wait_for(lambda: interruption.asked)
+        assert interruption.signal == signal.SIGTERM
         assert heard
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -63,8 +57,7 @@ def test_two_ends_a_process_that_is_deep_in_something_else() -> None:
     assert process.stdout
     with process:
         assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.05)  # two signals at the same moment are one to the kernel
+        send(process, signal.SIGINT)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE) == 130

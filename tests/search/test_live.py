@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Callable
-from time import sleep
 from typing import Any
 
 import pytest
 from rich.console import Console
+from waiting import wait_for
 
 from humtune.records import TrialState
 from humtune.search.live import LiveTable, duration, outcome, settings
@@ -113,11 +113,7 @@ def test_lines_come_while_the_search_runs(bench: Make, monkeypatch: pytest.Monke
     console = log()
     with LiveTable(studies, slots=1, console=console):
         search.play(studies, studies.ask(), 0.7)
-        for _ in range(500):
-            if "fan-00000" in console.file.getvalue():
-                break
-            sleep(0.01)
-        assert "fan-00000 [1/2]" in console.file.getvalue()
+        wait_for(lambda: "fan-00000 [1/2]" in console.file.getvalue())
 
 
 def test_on_a_terminal_there_is_a_table_and_no_line(bench: Make) -> None:

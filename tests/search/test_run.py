@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from humtune.errors import UsageError
-from humtune.records import Plan
-from humtune.search.run import prepare, slots_of
+from humtune.errors import HumtuneError, UsageError
+from humtune.records import Plan, TrialState
+from humtune.search.run import free_unless_begun, prepare, slots_of
 from humtune.search.space_checks import check_space
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
@@ -71,3 +71,34 @@ def test_the_channel_of_a_search_is_that_of_its_clips_its_probes_and_its_plan(tm
 def test_a_plan_without_a_channel_is_of_the_mix(tmp_path: Path) -> None:
     values = {"name": "old", "space": {}, "data": "d", "machines": ["fan"], "trials": 1, "created": 1e9}
     assert Plan.model_validate(values | {"banks": {}, "data_hash": {}, "version": "0"}).channel is None
+
+
+def test_this_computer_has_no_others_whatever_is_wanted() -> None:
+    assert slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3) == 3  # a cluster may start computers
+    with pytest.raises(
+        UsageError, match=r"a trial wants 1 GPU, this computer has 0; ask for less with --gpus"
+    ):
+        slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3, here=True)
+    assert slots_of({"CPU": 2.0}, plan(1), wanted=3, here=True) == 3
+
+
+@pytest.mark.parametrize("error", [UsageError, HumtuneError, OSError, KeyboardInterrupt])
+def test_a_search_that_never_began_keeps_no_name_and_nothing_of_others(bench: Any, error: type) -> None:
+    ledger = bench().ledger
+    ledger.begin_sitting()
+    ledger.storage.write("hums/clips/fan.json", b"")
+    ledger.storage.write("hums/clips/theirs.wav", b"")
+    with pytest.raises(error), free_unless_begun(ledger):
+        raise error
+    assert not ledger.storage.exists("hums/plan.json")
+    assert ledger.storage.list("hums") == ["clips"]
+    assert ledger.storage.list("hums/clips") == ["theirs.wav"]
+
+
+def test_a_search_that_has_begun_stays(bench: Any) -> None:
+    search = bench()
+    studies = search.studies()
+    search.end(studies, studies.ask(), TrialState.FAILED, "torn")
+    with pytest.raises(HumtuneError), free_unless_begun(search.ledger):
+        raise HumtuneError
+    assert search.ledger.storage.exists("hums/plan.json")

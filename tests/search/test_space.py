@@ -52,8 +52,8 @@ BROKEN = {
     "": " holds no settings; it wants keys like `search:` and `fixed:`",
     "hello\n": " holds no settings",
     "- head.mu\n": " holds no settings",
-    f"{MU}search: {{head.sigma2: [0.1]}}\n": " is not YAML: line 2: 'search' stands twice",
-    "search:\n  head.mu: [5]\n  head.mu: [7]\n": " is not YAML: line 3: 'head.mu' stands twice",
+    f"{MU}search: {{head.sigma2: [0.1]}}\n": ": line 2: 'search' stands twice; keep one",
+    "search:\n  head.mu: [5]\n  head.mu: [7]\n": ": line 3: search: 'head.mu' stands twice; keep one",
     # its keys
     "trials: 3\n": ": search is missing",
     "search: {}\n": ": search = {}: should not be empty",
@@ -104,7 +104,7 @@ BROKEN = {
         ": search.head.mu = 5: should be a list of values, or {low: …, high: …}; a single value goes to fixed"
     ),
     "search: {head.mu: }\n": ": search.head.mu = None: should be a list of values",
-    "search: {5: [5]}\n": ": search.5 = 5: should be a valid string",
+    "search: {5: [5]}\n": ": line 1: search: a key should be text, got 5; write it in quotes",
     "search: {head.mu: []}\n": ": search.head.mu = []: should not be empty",
     "search: {training.milestones: [[0.5, 0.8], [0.2]]}\n": (
         ": search.training.milestones.0 = [0.5, 0.8]: should be one text, number"
@@ -113,8 +113,8 @@ BROKEN = {
     "search: {head.mu: {low: 1}}\n": ": search.head.mu.high is missing",
     "search: {head.mu: {low: one, high: 5}}\n": ": search.head.mu.low = 'one': should be a number",
     "search: {head.mu: {low: true, high: 5}}\n": ": search.head.mu.low = True: should be a number",
-    "search: {head.mu: {low: .nan, high: 5}}\n": ": search.head.mu.low = nan: should be a number",
-    "search: {head.mu: {low: 1, high: .inf}}\n": ": search.head.mu.high = inf: should be a number",
+    "search: {head.mu: {low: .nan, high: 5}}\n": ": line 1: search.head.mu.low: .nan is no finite",
+    "search: {head.mu: {low: 1, high: .inf}}\n": ": line 1: search.head.mu.high: .inf is no finite",
     "search: {head.mu: {low: 30, high: 5}}\n": "low = 30 is above high = 5",
     "search: {head.beta_class: {low: 0, high: 5, log: true}}\n": "log wants low > 0, got 0",
     "search: {head.mu: {low: 1, high: 5, log: true, step: 1}}\n": (
@@ -133,7 +133,7 @@ BROKEN = {
     "search: {spectrogram: {presets: [a, b]}}\n": ": search.spectrogram = ['a', 'b']: should be a mapping",
     "search: {spectrogram: {presets: {a: 256}}}\n": ": search.spectrogram.a = 256: should be a mapping",
     "search: {spectrogram: {presets: {256: {n_fft: 256}}}}\n": (
-        ": search.spectrogram.256 = 256: should be a valid string"
+        ": line 1: search.spectrogram.presets: a key should be text, got 256"
     ),
     "search: {spectrogram: {presets: {a: {n_fft: 256}}, low: 3}}\n": (
         ": search.spectrogram.low = 3: no such setting"
@@ -285,7 +285,7 @@ def test_a_folder_is_no_space(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\x80\x81")
-    with pytest.raises(UsageError, match=r"mine.yaml is not a text file: "):
+    with pytest.raises(UsageError, match=r"mine.yaml is not UTF-8 text: "):
         read_space(f"{tmp_path}/mine.yaml")
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from humtune.search.watchdog import Watchdog
 
@@ -26,17 +27,17 @@ print("survived")
 def hang(folder: Path, *, work: str, word: str = "pass") -> subprocess.CompletedProcess[str]:
     script = HANG.format(work=work, word=word)
     command = [sys.executable, "-c", script, str(folder / "word")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_work_that_hangs_ends_its_process_after_a_last_word(tmp_path: Path) -> None:
-    done = hang(tmp_path, work="time.sleep(30)")
+    done = hang(tmp_path, work="time.sleep(3600)")
     assert (done.returncode, done.stdout) == (1, "")
     assert (tmp_path / "word").read_text() == "too late"
 
 
 def test_a_last_word_that_fails_ends_the_process_all_the_same(tmp_path: Path) -> None:
-    done = hang(tmp_path, work="time.sleep(30)", word="raise OSError(28, 'No space left on device')")
+    done = hang(tmp_path, work="time.sleep(3600)", word="raise OSError(28, 'No space left on device')")
     assert (done.returncode, done.stdout) == (1, "")
 
 

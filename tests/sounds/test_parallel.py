@@ -1,29 +1,35 @@
 import io
 import threading
-import time
 
 import pytest
 from rich.console import Console
+from waiting import wait_for
 
 from humtune.sounds import parallel
 from humtune.sounds.parallel import in_order, map_in_order, tracked
 
 
 def test_results_come_in_order():
+    second = threading.Event()
+
     def slow_first(i: int) -> int:
-        time.sleep(0.02 if i == 0 else 0)
+        if i == 0:
+            assert second.wait(60)
+        elif i == 1:
+            second.set()
         return i * i
 
-    assert list(map_in_order(slow_first, range(100), title="squares")) == [i * i for i in range(100)]
+    assert list(map_in_order(slow_first, range(100), title="", workers=2)) == [i * i for i in range(100)]
 
 
 def test_a_slow_consumer_is_not_run_ahead_of(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1})
     started = []
     results = map_in_order(started.append, range(1000), title="")
-    next(results)
-    time.sleep(0.1)
-    assert len(started) <= 10
+    for done in range(1, 6):
+        next(results)
+        wait_for(lambda so_far=done: len(started) >= so_far + 7)  # what there is room for
+        assert len(started) <= done + 8
     results.close()
 
 
@@ -56,7 +62,9 @@ def test_a_title_is_no_markup(monkeypatch: pytest.MonkeyPatch, terminal: bool):
     assert "[red]odd[/x].wav" in screen.getvalue()
 
 
-def test_short_work_says_nothing(capsys):
+def test_short_work_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys):
+    assert parallel._QUIET == 2.0  # seconds
+    monkeypatch.setattr(parallel, "_QUIET", 3600.0)
     assert list(tracked("abc", total=3, title="fan: reading")) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
 

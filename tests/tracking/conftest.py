@@ -178,14 +178,6 @@ def same() -> Callable[[str, Ledger], None]:
     return assert_same
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh sqlite database of MLflow: made once, because its migrations take seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def uri(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An MLflow with nothing in it, away from the storage."""

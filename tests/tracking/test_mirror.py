@@ -1,10 +1,8 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import free_port, wait_for
 
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
@@ -25,29 +24,24 @@ Write = Callable[[Ledger, TrialRecord], TrialRecord]
 Same = Callable[[str, Ledger], None]
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
 class Outage:
     """An MLflow that can be switched off: the tracker's sync raises, or hangs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: Exception | None = None
-        self.calls = 0
+        self.calls = self.over = 0
         self.hang: threading.Event | None = None
         real = Tracker.sync
 
         def call(tracker: Tracker) -> Any:
             self.calls += 1
             if self.hang:
-                self.hang.wait(60)
+                self.hang.wait()
             if self.error:
                 raise self.error
-            return real(tracker)
+            found = real(tracker)
+            self.over += 1
+            return found
 
         monkeypatch.setattr(Tracker, "sync", call)
 
@@ -59,13 +53,14 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
 
 @pytest.mark.integration
 def test_what_is_written_while_the_mirror_is_open_is_in_mlflow_when_it_is_closed(
-    small: Ledger, uri: str, record: Make, write: Write, same: Same
+    small: Ledger, uri: str, record: Make, write: Write, same: Same, outage: Outage
 ) -> None:
     said: list[str] = []
     with Mirror(small, uri=uri, interval=0.05, warn=said.append) as mirror:
         for epochs in (1, 2):
             write(small, record("fan", 0, state=TrialState.RUNNING, epochs=epochs))
-            time.sleep(0.3)
+            before = outage.over
+            wait_for(lambda so_far=before: outage.over > so_far)
         write(small, record("fan", 0))
     assert mirror.close() == 0
     same(uri, small)
@@ -123,11 +118,11 @@ def test_mlflow_that_hangs_holds_nobody_up(ledger: Ledger, tmp_path: Path, outag
     )
     with mirror:
         wait_for(lambda: outage.calls == 1)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 5
+    assert mirror._thread.is_alive()  # it hangs still
     assert said == ["MLflow is behind by 8 trials: humtune track hums"]
     outage.error = HumtuneError("over")
     outage.hang.set()
+    mirror._thread.join()
 
 
 def test_no_place_for_mlflow_does_not_stop_a_search(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
@@ -138,12 +133,6 @@ def test_no_place_for_mlflow_does_not_stop_a_search(monkeypatch: pytest.MonkeyPa
         wait_for(lambda: bool(said))
     assert "set MLFLOW_TRACKING_URI to a tracking server" in said[0]
     assert mirror.close() == 8
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @contextmanager
@@ -158,7 +147,7 @@ def server(folder: Path, port: int) -> Iterator[None]:
             command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        wait_for(lambda: _answers(port), 120)
+        wait_for(lambda: _answers(port))
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -191,7 +180,7 @@ def test_a_tracking_server_that_comes_late_gets_everything(
         wait_for(lambda: bool(said))
         assert "does not answer" in said[0]
         with server(tmp_path, port):
-            wait_for(lambda: "MLflow is back and up to date" in said, 120)
+            wait_for(lambda: "MLflow is back and up to date" in said)
             write(ledger, record("fan", 3, epochs=4))
             assert mirror.close() == 0
             same(address, ledger)

@@ -5,10 +5,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -23,6 +22,7 @@ from mlflow.models import Model
 from mlflow.store.artifact.utils.models import _parse_model_uri
 from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 from onnx import TensorProto, helper
+from waiting import PATIENCE, free_port, wait_for
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import Threshold
@@ -35,8 +35,9 @@ from humtune.tracking import sync, tracking_uri
 from humtune.tracking.place import connect
 from humtune.tracking.registry import model_name, register, registered_name
 
+pytestmark = pytest.mark.slow
+
 NAME = "hums-fan"
-STARTS = 120.0  # seconds that a server may take to answer, on a busy computer
 
 
 @pytest.fixture
@@ -292,9 +293,7 @@ def test_what_is_registered_says_what_it_takes_and_pickles_nothing(enter, uri, s
 @pytest.mark.integration
 def test_the_champion_answers_over_http(enter, uri, tmp_path):
     enter("fan-00000", 1.0)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # mlflow looks for its server there
         "MLFLOW_TRACKING_URI": uri,
@@ -312,7 +311,7 @@ def test_the_champion_answers_over_http(enter, uri, tmp_path):
         said = ask(port, {"inputs": [wave.tolist(), quiet.tolist()]}, server, tmp_path / "server.log")
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        server.wait(PATIENCE)
     assert said["predictions"] == [
         {"score": pytest.approx(0.25, rel=1e-4), "anomaly": True},
         {"score": pytest.approx(0.05, rel=1e-4), "anomaly": False},
@@ -323,12 +322,13 @@ def ask(port: int, question: dict, server: subprocess.Popen, log: Path) -> dict:
     """What the server says, as soon as it answers."""
     body = json.dumps(question).encode()
     request = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-    end = time.monotonic() + STARTS
-    while True:
-        try:
-            with urlopen(request, timeout=60) as answer:
-                return json.load(answer)
-        except URLError:
-            if server.poll() is not None or time.monotonic() > end:
-                pytest.fail(log.read_text())
-            time.sleep(0.5)
+    said: list[dict] = []
+
+    def answers() -> bool:
+        assert server.poll() is None, log.read_text()
+        with suppress(URLError), urlopen(request, timeout=60) as answer:
+            said.append(json.load(answer))
+        return bool(said)
+
+    wait_for(answers, "an answer of the server")
+    return said[0]

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import PATIENCE, free_port, wait_for
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
@@ -61,7 +61,7 @@ def serve(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
     ],
 )
 def test_what_is_not_safe_is_refused_in_one_line(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    assert serve(tmp_path, **settings).wait(30) == 2
+    assert serve(tmp_path, **settings).wait(PATIENCE) == 2
     (line,) = (tmp_path / "server.log").read_text().splitlines()
     assert said in line
     assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
@@ -89,7 +89,9 @@ def database() -> Iterator[str]:
 
         def run(program: str, *words: str) -> None:
             command = [str(PROGRAMS[-1] / program), *words]
-            subprocess.run(command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL, timeout=120)
+            subprocess.run(
+                command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL, timeout=PATIENCE
+            )
 
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
         run("initdb", "--pgdata", "data", "--auth", "trust", "--username", "mlflow", "--no-sync")
@@ -105,9 +107,7 @@ class Server:
     """A tracking server that can be stopped and started again."""
 
     def __init__(self, folder: Path, database: str) -> None:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = int(s.getsockname()[1])
+        self.port = free_port()
         self.folder, self.database = folder, database
         self.address = f"http://127.0.0.1:{self.port}"
 
@@ -138,13 +138,6 @@ class Server:
             return error.code
         except OSError:
             return 0
-
-
-def wait_for(happened: Callable[[], bool], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.2)
 
 
 @pytest.mark.integration
@@ -187,8 +180,8 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
         wait_for(lambda: ended() >= before + 2 and time.monotonic() >= gone + OUTAGE)
         last.enter_context(server.running())
         wait_for(lambda: "MLflow is back and up to date" in said.read_text())
-        assert humtune("stop", "outage").wait(120) == 0
-        assert search.wait(240) == 0, said.read_text()
+        assert humtune("stop", "outage").wait(PATIENCE) == 0
+        assert search.wait(PATIENCE) == 0, said.read_text()
         assert "behind" not in said.read_text()
         same(server.address, ledger)
         assert list((tmp_path / "pictures").rglob("roc.png"))

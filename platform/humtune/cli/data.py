@@ -29,12 +29,13 @@ def synth(
 
     Example: humtune data synth recordings --machines fan,valve --clips 100
     """
+    from humtune.names import command, shown, split_names
     from humtune.sounds.synthetic import Sizes, synthesise
 
     sizes = Sizes(sections, clips, target_clips, test_per_cell, seconds)
-    names = [name.strip() for name in machines.split(",") if name.strip()]
+    names = split_names(machines) or []
     synthesise(folder, machines=names, sizes=sizes, severity=severity, seed=seed)
-    typer.echo(f"{folder}: {', '.join(names)}. Next: humtune search quick --data {folder}")
+    typer.echo(f"{shown(folder)}: {', '.join(names)}. Next: {command('search', 'quick', data=folder)}")
 
 
 @app.command()
@@ -52,16 +53,17 @@ def fetch(
     A transfer that broke off goes on where it was; what is there already is left alone.
     Example: humtune data fetch recordings --year 2022 --machines fan,valve
     """
+    from humtune.names import command, split_names
     from humtune.sounds.fetch import fetch as bring
 
-    names = [name.strip() for name in machines.split(",") if name.strip()]
-    result = bring(folder, year=year, machines=names or None, evaluation=evaluation, keep_zips=keep_zips)
+    wanted = split_names(machines)
+    result = bring(folder, year=year, machines=wanted, evaluation=evaluation, keep_zips=keep_zips)
     for heading, archives in (("fetched", result.new), ("already there", result.there)):
         if archives:
             typer.echo(f"{heading}: {', '.join(archive.name for archive in archives)}")
     if result.truth:
         typer.echo(f"The truth about the evaluation clips is not in these archives: copy {result.truth}.")
-    typer.echo(f"Next: humtune data check {folder}")
+    typer.echo(f"Next: {command('data check', folder)}")
 
 
 @app.command()
@@ -93,16 +95,20 @@ def check(
 
 
 def _print(report: "CheckReport") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    columns = ("machine", "part", "section", "split", "domain", "label")
-    table = Table(*columns, title=str(report.path), title_justify="left")
+    from humtune.names import console, shown
+
+    screen = console()
+    table = Table()
+    table.add_column("machine", overflow="fold")
+    for name in ("part", "section", "split", "domain", "label"):
+        table.add_column(name)
     table.add_column("clips", justify="right")
     for cell, clips in sorted(report.counts.items()):
         section = f"{cell.section:02d}"
         table.add_row(cell.machine, cell.part, section, cell.split, cell.domain, cell.label, str(clips))
-    console.print(table)
+    screen.print(shown(report.path), style="italic", soft_wrap=True)
+    screen.print(table)
     for line in report.summary():
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        screen.print(shown(line), soft_wrap=True)

@@ -48,9 +48,10 @@ def ensemble(
     """
     from humtune.ensemble.make import check_words, join_systems, make_ensembles
     from humtune.ledger import Ledger
+    from humtune.names import command, split_names
     from humtune.storage import Storage
 
-    wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
+    wanted = split_names(machines)
     kind = check_words(name, calibration, imports or [], truth=truth, out=out, exportable=exportable)
     if name is None:
         joined = join_systems(imports or [], truth=truth, machines=wanted, members=members)
@@ -73,7 +74,7 @@ def ensemble(
     files = [f"{ledger.storage.uri}/{file}" for file in write_ensembles(ledger)]
     _print(made.records, files, skipped=made.skipped, as_json=as_json)
     if not as_json:
-        first = f"humtune show {name} {made.records[0].id}{storage_option(ledger.storage)}"
+        first = command("show", name, made.records[0].id, storage=storage_option(ledger.storage))
         typer.echo(f"{first}   its members and weights")
 
 
@@ -90,8 +91,7 @@ def _print(
     skipped: tuple[str, ...] = (),
     as_json: bool,
 ) -> None:
-    from rich.console import Console
-
+    from humtune.names import console, shown
     from humtune.report.ensemble_screen import SHORT_LEGEND, to_terminal
     from humtune.report.ensembles import csv_rows
 
@@ -105,15 +105,15 @@ def _print(
         }
         typer.echo(json.dumps(told, indent=1))
         return
-    console = Console(highlight=False)
+    screen = console()
     for part in to_terminal(records):
-        console.print(part)
-    console.print()
+        screen.print(part)
+    screen.print()
     for line in SHORT_LEGEND:
-        console.print(line, style="dim")
+        screen.print(line, style="dim")
     for line in skipped:
-        console.print(line, markup=False)
+        screen.print(line, soft_wrap=True)
     for file in files[:SHOWN]:
-        console.print(f"written: {file}", markup=False, soft_wrap=True)
+        screen.print(f"written: {shown(file)}", soft_wrap=True)
     if len(files) > SHOWN:
-        console.print(f"written: {len(files) - SHOWN} more beside them")
+        screen.print(f"written: {len(files) - SHOWN} more beside them")

@@ -45,23 +45,21 @@ def evaluate(
     in percent. Example: humtune evaluate submission --truth recordings
     """
     from humtune.evaluation.submission import evaluate_folder
+    from humtune.names import console, shown, split_names
 
-    wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
-    told = evaluate_folder(scores, truth=truth, machines=wanted).to_percent()
+    told = evaluate_folder(scores, truth=truth, machines=split_names(machines)).to_percent()
     if as_json:
         import json
 
         typer.echo(json.dumps(told, indent=1))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    screen = console()
     for table in _tables(told):
-        console.print(table)
+        screen.print(table)
     for line in (*LEGEND, DECISIONS_LEGEND) if "f1" in told else LEGEND:
-        console.print(line, style="dim", soft_wrap=True)
+        screen.print(line, style="dim", soft_wrap=True)
     for line in told["notes"]:
-        console.print(line, markup=False, soft_wrap=True)
+        screen.print(shown(line), soft_wrap=True)
 
 
 def _tables(told: dict[str, Any]) -> list["Table"]:
@@ -102,7 +100,10 @@ def _table(*columns: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    return Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _percent(value: float | None) -> str:

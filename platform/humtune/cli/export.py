@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from humtune.cli.options import DEFAULT_STORAGE, FIT, SearchName, StorageUri
+from humtune.names import command, console, shown, split_names
 
 if TYPE_CHECKING:
     from humtune.export.search import Exports
@@ -46,11 +46,10 @@ def export(
     way = fit_named(fit)
     from humtune.export.search import export_search
 
-    wanted = [m.strip() for m in machines.split(",")] if machines else None
     exports = export_search(
         ledger,
         out,
-        machines=wanted,
+        machines=split_names(machines),
         false_alarms=false_alarms,
         fit=way,
         ensemble=ensemble,
@@ -85,10 +84,10 @@ def _print(exports: "Exports", out: Path) -> None:
     from humtune.export.cost import SECONDS
     from humtune.report.sheet import percent
 
-    console, errors = Console(), Console(stderr=True)
+    screen, errors = console(), console(stderr=True)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("machine", "trial", "score", "net"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):
         table.add_column(column, justify="right")
     for model in exports.models:
@@ -104,13 +103,13 @@ def _print(exports: "Exports", out: Path) -> None:
             f"{model.cost.size / 1e6:.1f}",
             f"{1e3 * model.cost.seconds:.0f}",
         )
-    console.print(table)
-    console.print(f"ms: one core, a clip of {SECONDS:g} s", highlight=False)
+    screen.print(table)
+    screen.print(f"ms: one core, a clip of {SECONDS:g} s")
     notes = [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
     notes += [f"{m.info.machine}: {m.left_out}" for m in exports.models if m.left_out]
     for line in notes:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        screen.print(shown(line), soft_wrap=True)
     for line in (*exports.skipped, *exports.failed):
-        errors.print(line, highlight=False, soft_wrap=True, markup=False)
-    first = exports.models[0].folder
-    console.print(f"humtune score {first} some.wav   the next thing to try", highlight=False, soft_wrap=True)
+        errors.print(shown(line), soft_wrap=True)
+    next_one = command("score", exports.models[0].folder, "some.wav")
+    screen.print(f"{next_one}   the next thing to try", soft_wrap=True)

@@ -1,17 +1,16 @@
 """The command `humtune`: every command and its group, and how errors reach a person."""
 
 import errno
+import os
 import sys
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from humtune import __version__
 from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
-from humtune.errors import HumtuneError
-
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+from humtune.environment import prepare
+from humtune.errors import HumtuneError, in_a_line
+from humtune.names import console, shown
 
 app = typer.Typer(
     help="Searches, per machine, for the detector that best hears it go wrong.",
@@ -45,17 +44,28 @@ def version() -> None:
 def main() -> None:
     """Run the command line; errors that a user can mend are one line, not a traceback."""
     try:
+        prepare()
         app()
     except HumtuneError as error:
         _complain(str(error), error.exit_code)
     except OSError as error:  # no permission, a full disk, a file that is gone
-        if error.filename is None and error.errno not in _OF_THE_DISK:
+        if error.errno == errno.EPIPE:  # who reads has enough
+            _leave_quietly()
+        if error.filename is None and error.errno is None:
             raise
-        _complain(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1)
+        _complain(in_a_line(error), 1)
+
+
+def _leave_quietly() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
+    sys.exit(1)
 
 
 def _complain(message: str, code: int) -> None:
-    Console(stderr=True).print(f"[bold red]humtune:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    from rich.text import Text
+
+    told = Text.assemble(("humtune:", "bold red"), " ", shown(message))
+    console(stderr=True).print(told, soft_wrap=True)
     sys.exit(code)
 
 

@@ -39,6 +39,6 @@ def read_channel(said: str | None) -> int | None:
 
 
 def storage_option(storage: "Storage") -> str:
-    """What a next command must say to find the storage again; nothing where it is the usual one."""
+    """What a next command's --storage must be to find the storage again; "" where it is the usual one."""
     usual = type(storage)(os.environ.get("HUMTUNE_STORAGE", DEFAULT_STORAGE))
-    return "" if storage == usual else f" --storage {storage.uri}"
+    return "" if storage == usual else storage.uri

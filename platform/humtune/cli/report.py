@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+from humtune.names import console, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
     from humtune.ledger import Ledger
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -24,8 +29,6 @@ def report(
     With --paper, the result of the paper that its space reproduces, ours beside theirs. JSON has Ω, AUC and
     pAUC in percent. Example: humtune report fans
     """
-    from rich.console import Console
-
     from humtune.ledger import Ledger
     from humtune.report import point_table
     from humtune.report.columns import SHORT_LEGEND
@@ -39,45 +42,43 @@ def report(
         _report_paper(ledger, as_json=as_json)
         return
     written = write_report(ledger)
-    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
+    files = [f"{ledger.storage.uri}/{shown(file)}" for file in written.files]
     if as_json:
         rows = [row.to_percent() for row in (*written.rows, *written.others)]
         typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
         return
-    console = Console(highlight=False)
-    for table in to_terminal(written, width=console.width):
-        console.print(table, "")
+    screen = console()
+    for table in to_terminal(written, width=screen.width):
+        screen.print(table, "")
     if any(point.score_types for point in written.points):
-        console.print(point_table.to_terminal(written.points), "")
+        screen.print(point_table.to_terminal(written.points), "")
     for line in (*SHORT_LEGEND, *pointer([row.machine for row in written.rows])):
-        console.print(line, style="dim")
+        screen.print(line, style="dim")
     for note in (*(row.note for row in written.rows if row.note), *written.notes):
-        console.print(note, markup=False)
+        screen.print(note)
     for file in files[:4]:
-        console.print(f"written: {file}", markup=False, soft_wrap=True)
+        screen.print(f"written: {shown(file)}", soft_wrap=True)
 
 
 def _report_paper(ledger: "Ledger", *, as_json: bool) -> None:
-    from rich.console import Console
-
     from humtune.report.paper.page import csv_lines, to_screen, why
     from humtune.report.paper.write import write_paper
 
     written = write_paper(ledger)
     page, study = written.page, written.study
-    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
+    files = [f"{ledger.storage.uri}/{shown(file)}" for file in written.files]
     if as_json:
         told = {"search": ledger.name, "result": page.name, "lines": csv_lines(page, study), "files": files}
         typer.echo(json.dumps(told, indent=1))
         return
-    console = Console(highlight=False)
-    console.print(page.title, style="bold")
+    screen = console()
+    screen.print(page.title, style="bold")
     if page.lines:
-        console.print(to_screen(page, study), "")
+        screen.print(to_screen(page, study), "")
     for note in why(study):
-        console.print(note, markup=False, style="dim")
+        screen.print(note, style="dim")
     for file in files:
-        console.print(f"written: {file}", markup=False, soft_wrap=True)
+        screen.print(f"written: {shown(file)}", soft_wrap=True)
 
 
 def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None:
@@ -85,8 +86,6 @@ def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None
 
     Example: humtune runs --storage s3://bucket/humtune
     """
-    from rich.console import Console
-
     from humtune.report.searches import summarise, to_terminal
     from humtune.storage import Storage
 
@@ -95,9 +94,9 @@ def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None
     if as_json:
         typer.echo(json.dumps([summary.to_dict() for summary in found], indent=1))
     elif found:
-        Console(highlight=False).print(to_terminal(found))
+        console().print(to_terminal(found))
     else:
-        Console().print(f"no searches in {place.uri}", markup=False, soft_wrap=True)
+        console().print(f"no searches in {shown(place.uri)}", soft_wrap=True)
 
 
 def show(
@@ -112,15 +111,13 @@ def show(
 
     JSON is the search's own record, with fractions. Example: humtune show fans fan-00012
     """
-    from rich.console import Console
-
     from humtune.ledger import Ledger
     from humtune.report import trials
     from humtune.report.ensemble_screen import ensemble_lines
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
-    console = Console(highlight=False)
+    screen = console()
     if trial and trial.endswith("-ensemble"):
         _show_ensemble(ledger, trial, as_json=as_json)
         return
@@ -129,20 +126,18 @@ def show(
         if as_json:
             typer.echo(json.dumps(trials.trial_dict(ledger, record), indent=1))
         else:
-            console.print(*trials.show_trial(ledger, record), sep="\n")
+            _print(trials.show_trial(ledger, record))
         return
     records = list(ledger.records())
     if as_json:
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
-        console.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
+        screen.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
         for line in ensemble_lines(ledger):
-            console.print(line, markup=False)
+            screen.print(line)
 
 
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
-    from rich.console import Console
-
     from humtune.ensemble.record import SUFFIX, read_ensemble
     from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
 
@@ -150,4 +145,13 @@ def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(ensemble_dict(ledger, record), indent=1))
     else:
-        Console(highlight=False).print(*show_ensemble(ledger, record), sep="\n")
+        _print(show_ensemble(ledger, record))
+
+
+def _print(parts: "Iterable[RenderableType]") -> None:
+    """Tables as wide as the screen, and lines as they are: a path or a name is to be copied whole."""
+    from rich.table import Table
+
+    screen = console()
+    for part in parts:
+        screen.print(part, soft_wrap=not isinstance(part, Table))

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from humtune.names import console, shown
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.outcomes import Failed, Scored, Tally
 from humtune.runtime.recordings import Listener
@@ -61,8 +60,8 @@ class Teller:
 
     def __init__(self, info: ModelInfo, *, as_json: bool, live: bool) -> None:
         self.info, self.as_json = info, as_json
-        self.errors = Console(stderr=True)
-        self.at_end = not (as_json or live) and Console().is_terminal
+        self.errors = console(stderr=True)
+        self.at_end = not (as_json or live) and console().is_terminal
 
     def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
         """Tell of one recording; `files` are those of its timeline."""
@@ -99,15 +98,10 @@ class Teller:
         )
         if threshold.note:
             self._say(threshold.note)
-        self._say(f"written: {len(files)} files in {files[0].parent}")
+        self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
 
     def _say(self, line: str) -> None:
-        self.errors.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def shown(text: object) -> str:
-    """A name as one line that any terminal can print: what can't be printed is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+        self.errors.print(line, soft_wrap=True)
 
 
 def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
@@ -165,18 +159,19 @@ def _print_table(info: ModelInfo, tally: Tally) -> None:
     from rich.table import Table
 
     strangest = tally.strangest
-    table = Table("recording", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("recording", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("threshold", justify="right")
     table.add_column("decision")
     for clip in strangest:
         style = "red" if clip.is_anomaly else None
         values = (f"{clip.score:.6g}", f"{info.threshold.value:.6g}", _decision(clip))
-        table.add_row(escape(shown(clip.path)), *values, style=style)
-    console = Console()
-    console.print(table)
+        table.add_row(shown(clip.path), *values, style=style)
+    screen = console()
+    screen.print(table)
     if len(strangest) < tally.scored:
-        console.print(f"the {len(strangest)} strangest of {tally.scored} are shown", highlight=False)
+        screen.print(f"the {len(strangest)} strangest of {tally.scored} are shown")
 
 
 def _decision(clip: Scored) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel, storage_option
+from humtune.errors import HumtuneError
+from humtune.names import command, console, split_names
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -76,18 +77,19 @@ def search(
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
     read = read_channel(channel)
-    said = read_settings(settings or []) | ({"labels": labels} if labels else {})
+    said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.search import run
-    from humtune.search.connection import check_address, check_device
+    from humtune.search.connection import check_address, check_device, check_temporary
     from humtune.search.fit import silent_rows
     from humtune.search.warm import told
 
     place = Storage(storage)
-    wanted = [m.strip() for m in machines.split(",") if m.strip()] if machines else None
+    wanted = split_names(machines)
     check_device(device, address)
     check_address(address)
+    check_temporary(address)
     resources = run.Resources(
         device,
         cpus,
@@ -114,8 +116,9 @@ def search(
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
     for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
-        Console().print(line, highlight=False, soft_wrap=True)
-    _run(ledger, address, slots)
+        console().print(line, soft_wrap=True)
+    with run.free_unless_begun(ledger):
+        _run(ledger, address, slots)
 
 
 def resume(
@@ -154,33 +157,44 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     from humtune.search.stop import request_stop
     from humtune.storage import Storage
 
-    request_stop(Ledger.open(Storage(storage), name))
-    Console().print(f"{name} ends within seconds; humtune resume {name} goes on with it")
+    ledger = Ledger.open(Storage(storage), name)
+    request_stop(ledger)
+    again = command("resume", name, storage=storage_option(ledger.storage))
+    console().print(f"{name} ends within seconds; {again} goes on with it", soft_wrap=True)
 
 
 def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+    from humtune.records import why_none
     from humtune.report.rungs import rungs, rungs_line
     from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
     from humtune.search.run import run
 
-    console = Console()
+    screen = console()
     with Interruption() as interruption:
         studies = run(ledger, address=address, slots=slots, interruption=interruption)
-    if interruption.asked and not console.is_terminal:
-        console.print(best_table(studies))
+    if interruption.asked and not screen.is_terminal:
+        screen.print(best_table(studies))
     place = storage_option(ledger.storage)
     foretold = rungs_line([r for m in studies.machines.values() for r in rungs(m.machine, m.ended.values())])
     if foretold:
-        console.print(foretold, soft_wrap=True)
+        screen.print(foretold, soft_wrap=True)
     left = sum(machine.left for machine in studies.machines.values())
     if left:
         are = "1 trial is" if left == 1 else f"{left} trials are"
-        console.print(f"{are} left: humtune resume {ledger.name}{place}", soft_wrap=True)
-    console.print(f"humtune report {ledger.name}{place}   the table and figures", soft_wrap=True)
-    console.print(f"humtune export {ledger.name}{place} --out models   one model per machine", soft_wrap=True)
+        screen.print(f"{are} left: {command('resume', ledger.name, storage=place)}", soft_wrap=True)
+    nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
+    if len(nothing) < len(studies.machines):
+        for machine, why in nothing.items():
+            screen.print(f"{machine}: {why}", soft_wrap=True)
+        report = command("report", ledger.name, storage=place)
+        screen.print(f"{report}   the table and figures", soft_wrap=True)
+        export = command("export", ledger.name, storage=place, out="models")
+        screen.print(f"{export}   one model per machine", soft_wrap=True)
     if interruption.asked:
         raise typer.Exit(interruption.exit_code)
+    if not left and len(nothing) == len(studies.machines):
+        raise HumtuneError(why_none(r for m in studies.machines.values() for r in m.ended.values()))
 
 
 def _gpus(device: str, gpus: float | None) -> float:
@@ -198,16 +212,18 @@ def _print_cost(
     holdout: float,
     channel: int | None,
 ) -> None:
-    from rich.progress import track
     from rich.table import Table
 
     from humtune.search.cost import SIZES, costs
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
+    from humtune.sounds.parallel import tracked
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
-    table = Table("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all")
-    console, total = Console(), 0.0
+    table = Table()
+    for name in ("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all"):
+        table.add_column(name, overflow="fold")
+    screen, total = console(), 0.0
     for bank in banks.values():
         machine = bank.table.machine
         told = costs(
@@ -219,7 +235,8 @@ def _print_cost(
             bf16=resources.bf16,
             compiled=resources.compiled,
         )
-        found = list(track(told, machine, total=len(list(space.corners(*SIZES, machine=machine)))))
+        corners = len(list(space.corners(*SIZES, machine=machine)))
+        found = list(tracked(told, total=corners, title=machine))
         mean = sum(c.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
         total += mean * trials
@@ -228,6 +245,6 @@ def _print_cost(
             chunk, trial = f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
             table.add_row(cost.machine, size, str(cost.acceleration), chunk, trial)
         table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
-    console.print(table)
+    screen.print(table)
     slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
-    console.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")
+    screen.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

@@ -20,22 +20,21 @@ def submit(
 
     Example: humtune submit first --out submission
     """
-    from rich.console import Console
-
     from humtune.ledger import Ledger
+    from humtune.names import command, console, shown
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
     from humtune.report.submission import write_submission
 
     written = write_submission(ledger, out, ensembles=ensemble)
-    console, errors = (
-        Console(stderr=e, highlight=False, soft_wrap=True, markup=False) for e in (False, True)
-    )
-    console.print(f"{', '.join(written.trials)}: {written.clips} clips, {len(written.files)} files in {out}")
+    screen, errors = console(), console(stderr=True)
+    files = f"{len(written.files)} files in {shown(out)}"
+    screen.print(f"{', '.join(written.trials)}: {written.clips} clips, {files}", soft_wrap=True)
     for line in written.notes:
-        console.print(line)
+        screen.print(shown(line), soft_wrap=True)
     for line in (*written.skipped, *written.failed):
-        errors.print(line)
-    console.print(f"humtune evaluate {out} --truth {ledger.plan.data}   holds it against the labels")
+        errors.print(shown(line), soft_wrap=True)
+    next_one = command("evaluate", out, truth=ledger.plan.data)
+    screen.print(f"{next_one}   holds it against the labels", soft_wrap=True)
     raise typer.Exit(1 if written.failed else 0)

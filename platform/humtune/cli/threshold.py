@@ -11,10 +11,10 @@ def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName
     `humtune score` takes the same two options. Example: humtune threshold models/fan --false-alarms 0.05
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from humtune.evaluation.calibration import FITS, false_alarm_rate
+    from humtune.names import console
     from humtune.runtime.info import read_info
 
     info = read_info(model).with_threshold(false_alarms, fit)
@@ -29,16 +29,16 @@ def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName
     for alarms in zip(*(evidence.alarms(choice.value) for choice in choices), strict=True):
         shares = chain.from_iterable((_percent(a.false_alarms), _percent(a.caught)) for a in alarms)
         table.add_row(f"{alarms[0].part} {alarms[0].domain}", *shares)
-    console = Console(highlight=False)
-    console.print(
+    screen = console()
+    screen.print(
         f"{info.machine}: {used.false_alarms:.2%} false alarms wanted; {used.clips} held-out normal clips"
     )
-    console.print(table)
+    screen.print(table)
     for choice in choices:
         if choice.note:
-            console.print(f"{choice.fit}: {choice.note}", soft_wrap=True)
+            screen.print(f"{choice.fit}: {choice.note}", soft_wrap=True)
     if not evidence.tested:
-        console.print("there were no labelled test clips to try a threshold on")
+        screen.print("there were no labelled test clips to try a threshold on")
 
 
 def _percent(share: float) -> str:

@@ -21,6 +21,7 @@ from humtune.evaluation.labels import Truth, label_clips
 from humtune.evaluation.members import TOP
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.names import twin
 from humtune.sounds.table import ClipTable, Role
 
 
@@ -56,7 +57,7 @@ def check_words(
         raise UsageError("--exportable: imported systems are score files; only a search has models")
     if name is not None and (truth or out):
         word = "--truth" if truth else "--out"
-        raise UsageError(f"{word} is for imports alone; search {name!r} has its own")
+        raise UsageError(f"{word} is for imports alone; search '{name}' has its own")
     if exportable and imports:
         raise UsageError(
             "--exportable and --import: with imported systems an ensemble is transductive, so it can't be "
@@ -108,6 +109,7 @@ def make_ensembles(
         record, scores = build(candidates, settings, data_hash=plan.data_hash.get(machine, ""))
         made.append(write_ensemble(ledger, record, scores))
     if not made:
+        ledger.check_complete()
         raise HumtuneError("; ".join(skipped))
     return Made(tuple(made), tuple(skipped))
 
@@ -217,7 +219,8 @@ def _figures(scores: Array, clips: ClipTable) -> Iterator[tuple[str, float]]:
 
 def _wanted(where: str, known: Iterable[str], machines: Sequence[str] | None) -> list[str]:
     known = list(known)
-    for machine in machines or ():
+    machines = [twin(machine, known) for machine in machines or ()]
+    for machine in machines:
         if machine not in known:
-            raise UsageError(f"{where}: no machine {machine!r}; there are {', '.join(known)}")
+            raise UsageError(f"{where}: no machine '{machine}'; there are {', '.join(known)}")
     return list(dict.fromkeys(machines or known))

@@ -22,6 +22,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.ensemble import OTHERS
 from humtune.evaluation.greedy import MEMBERS
 from humtune.ledger import Ledger, npy_bytes
+from humtune.names import command
 from humtune.records import Objective
 
 SUFFIX = "-ensemble"  # of an ensemble's id, where a trial has its number
@@ -162,7 +163,7 @@ def read_ensemble(ledger: Ledger, machine: str) -> EnsembleRecord:
     """A machine's ensemble; a UsageError where there is none."""
     record = find_ensemble(ledger, machine)
     if record is None:
-        raise UsageError(f"{machine}: search {ledger.name!r} has no ensemble; {_again(ledger)}")
+        raise UsageError(f"{machine}: search '{ledger.name}' has no ensemble; {_again(ledger)}")
     return record
 
 
@@ -192,4 +193,4 @@ def _file(ledger: Ledger, machine: str, ending: str) -> str:
 
 
 def _again(ledger: Ledger) -> str:
-    return f"make it with humtune ensemble {ledger.name}"
+    return f"make it with {command('ensemble', ledger.name)}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from humtune.errors import UsageError
 from humtune.evaluation.scorefiles import find_files, read_folder
+from humtune.names import is_text
 from humtune.sounds.parallel import tracked
 
 
@@ -27,6 +28,9 @@ def read_systems(folders: Sequence[Path]) -> list[System]:
     doubled = {place for place in places if places.count(place) > 1}
     if doubled:
         raise UsageError(f"{min(doubled)}: imported twice; an ensemble wants each system once")
+    for place in places:
+        if not is_text(str(place)):  # its name goes into the ensemble's record
+            raise UsageError(f"{place}: a folder's name that is not UTF-8; rename it")
     names = _names(places)
     return [
         System(name, place, read_folder(place))

@@ -17,6 +17,7 @@ from typing import Literal
 
 from humtune.drafts import write_whole
 from humtune.errors import UsageError
+from humtune.names import is_text
 from humtune.sounds.folders import readable
 
 FileKind = Literal["anomaly_score", "decision_result"]
@@ -69,7 +70,7 @@ def write_file(
     make_folder(folder)
     path = folder / file_name(kind, machine, section, domain)
     try:
-        write_whole(path, text.getvalue().encode())
+        write_whole(path, text.getvalue().encode(errors="surrogateescape"))
     except OSError as error:
         raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
     return path
@@ -81,7 +82,7 @@ def read_file(path: Path, *, binary: bool = False) -> dict[str, float]:
     values: dict[str, float] = {}
     lines: dict[str, int] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             rows = csv.reader(stream)
             for row in filter(None, rows):
                 value = _number(row[1]) if len(row) == 2 else math.nan
@@ -97,7 +98,7 @@ def read_file(path: Path, *, binary: bool = False) -> dict[str, float]:
                     )
                 lines[key] = rows.line_num
                 values[row[0]] = value
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UsageError(f"{path}: can't be read as a table ({error})") from error
     return values
 
@@ -109,6 +110,8 @@ def read_folder(folder: Path, kind: FileKind = "anomaly_score") -> dict[str, dic
     for path in find_files(folder, kind):
         if not (match := _NAME.fullmatch(path.name)):
             raise UsageError(f"{path}: expected a name like {kind}_fan_section_00_test.csv")
+        if not is_text(match["machine"]):
+            raise UsageError(f"{path}: a machine's name that is not UTF-8; rename the file")
         values = read_file(path, binary=kind == "decision_result")
         for name in values:
             place = places.setdefault((match["machine"], _one_spelling(name)), path)

@@ -15,6 +15,7 @@ from humtune.evaluation.decisions import CellDecisions, DecisionFigures, evaluat
 from humtune.evaluation.labels import Truth, find_unscored, label_clips
 from humtune.evaluation.metrics import Figures, SectionFigures, evaluate, pool
 from humtune.evaluation.scorefiles import file_name, find_files, read_folder, told_domain
+from humtune.names import join_names, twin, word
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.clip import Part
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
@@ -114,11 +115,11 @@ def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
     told = any(told_domain(str(name)) for name in clips.name)
     files = []
     for section in np.unique(clips.section).tolist():
-        for domain, word in _DOMAINS.items() if told else ((None, ""),):
+        for domain, domain_name in _DOMAINS.items() if told else ((None, ""),):
             here = clips.section == section
             here &= True if domain is None else clips.domain == domain
             if here.any():
-                files.append((section, word, here))
+                files.append((section, domain_name, here))
     return files
 
 
@@ -152,10 +153,11 @@ def _percent(value: float) -> float | None:
 
 
 def _choose(folder: Path, known: Sequence[str], machines: Sequence[str] | None) -> Sequence[str]:
-    for machine in machines or ():
+    wanted = {twin(machine, known) for machine in machines or ()}
+    for machine in sorted(wanted):
         if machine not in known:
-            raise UsageError(f"{folder}: no scores of machine {machine!r}; there are {', '.join(known)}")
-    return sorted(set(machines)) if machines else known
+            raise UsageError(f"{folder}: no scores of machine '{machine}'; there are {', '.join(known)}")
+    return sorted(wanted) or known
 
 
 def _check_complete(
@@ -167,7 +169,7 @@ def _check_complete(
     first = missing[0]
     more = f" ({len(missing) - 1} more like it)" if len(missing) > 1 else ""
     if first.machine not in tables:
-        mend = f"--machines {','.join(tables)} evaluates the others alone"
+        mend = f"--machines {word(join_names(tables))} evaluates the others alone"
     else:
         domain = told_domain(first.path.name)
         mend = f"add its line to {file_name('anomaly_score', first.machine, first.section, domain)}"

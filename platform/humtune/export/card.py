@@ -1,5 +1,6 @@
 """The model card: what an exported model is, how good it is, and how to run it."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -9,35 +10,36 @@ from humtune.export.cost import SECONDS, Beside
 from humtune.export.failures import failures
 from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.names import command
 from humtune.records import Plan
-from humtune.report.sheet import percent
+from humtune.report.sheet import code, escaped, percent
 from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import INT8, MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
-# {machine}
+# {name}
 
-Hears whether a {machine} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
+Hears whether a {name} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
 [-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
 **{threshold:.6g}** counts as an anomaly.
 
-{origin} of the search `{search}`, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
+{origin} of the search {search}, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
 {onnxruntime}, opset {opset}).{int8}
 
 ## Run it
 
-In the folder that holds `{machine}`:
+In the folder that holds {machine}:
 
 ```
-humtune score {place} recordings/ --out scores
+{score}
 ```
 
 Without humtune:
 
 ```python
 import onnxruntime, soundfile
-session = onnxruntime.InferenceSession("{place}/{model}")
+session = onnxruntime.InferenceSession({place})
 waveform, rate = soundfile.read("recording.wav", dtype="float32")  # mono, {rate} Hz, {least} samples or more
 score = session.run(None, {{"waveform": waveform}})[0]
 print(score, "anomaly" if score > {threshold!r} else "normal")
@@ -45,7 +47,7 @@ print(score, "anomaly" if score > {threshold!r} else "normal")
 
 ## Data
 
-Recordings: `{data}`, content hash `{data_hash}`.
+Recordings: {data}, content hash `{data_hash}`.
 
 {clips}
 
@@ -112,19 +114,22 @@ def model_card(
     """The card as Markdown; figures in percent, `costs` of this model and of others."""
     measured = plan.measured
     story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
+    place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
     return _CARD.format(
-        machine=info.machine,
+        name=escaped(info.machine),
+        machine=code(info.machine),
         model=MODEL,
-        place=f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine,
+        score=command("score", place, "recordings/", out="scores"),
+        place=json.dumps(f"{place}/{MODEL}", ensure_ascii=False),
         int8=_INT8 if info.precision == INT8 else "",
         rate=info.sample_rate,
         channel="mono" if info.channel is None else f"channel {info.channel} alone",
         threshold=info.threshold.value,
-        search=info.search,
+        search=code(info.search),
         **info.versions,
         least=info.least_samples,
         seconds=info.least_samples / info.sample_rate,
-        data=ledger.data,
+        data=code(ledger.data),
         data_hash=ledger.data_hash[info.machine],
         clips=_clips(measured.clips),
         licence=licence_of(ledger.data),
@@ -134,7 +139,8 @@ def model_card(
         alarms=_alarms(alarms),
         costs=_costs(costs),
         parity=parity,
-        **vars(story) | {"selection": story.selection + (f"\n\n{plan.left_out}." if plan.left_out else "")},
+        **vars(story)
+        | {"selection": story.selection + (f"\n\n{escaped(plan.left_out)}." if plan.left_out else "")},
     )
 
 

@@ -1,8 +1,8 @@
 """What a model costs where it runs: bytes, and the time of one clip on one core."""
 
-import time
 from dataclasses import dataclass
 from statistics import median
+from time import perf_counter
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
     took = []
     for _ in range(RUNS + 1):
-        began = time.perf_counter()
+        began = perf_counter()
         scorer.score(noise)
-        took.append(time.perf_counter() - began)
+        took.append(perf_counter() - began)
     return Cost(len(graph), median(took[1:]))

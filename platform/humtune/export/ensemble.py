@@ -12,6 +12,7 @@ from humtune.export.blueprint import Blueprint, load_detector
 from humtune.export.choice import WHY, exportable
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
+from humtune.names import command
 from humtune.records import TrialRecord
 from humtune.report.best import Measured, read_scores
 from humtune.report.labelled import labelled_clips
@@ -63,7 +64,7 @@ def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialReco
         if reason:
             raise HumtuneError(
                 f"{record.machine}: the ensemble can't be exported: {member.name} {reason}; "
-                f"choose it anew with humtune ensemble {ledger.name} --exportable"
+                f"choose it anew with {command('ensemble', ledger.name)} --exportable"
             )
     return trials
 
@@ -84,7 +85,7 @@ def machine_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
     if is_known and not np.allclose(record.combine(every, section), own, rtol=1e-6, atol=1e-6):
         raise HumtuneError(
             f"{record.machine}: the ensemble is of other scores than its trials have now; "
-            f"make it again with humtune ensemble {ledger.name}"
+            f"make it again with {command('ensemble', ledger.name)}"
         )
     return record.combine(every)
 

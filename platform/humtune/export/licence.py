@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from humtune.report.sheet import code
+
 _NAMES = ("licen", "copying", "terms")  # how the names of such files begin
 _DEPTH = 2  # folders below the data's own: dev_data/fan
 
@@ -16,7 +18,7 @@ def licence_of(data: str) -> str:
         if path.name.lower().startswith(_NAMES) and path.is_file()
     )
     known = (
-        f"Beside the recordings lies {', '.join(f'`{name}`' for name in found)}: their licence is there."
+        f"Beside the recordings lies {', '.join(map(code, found))}: their licence is there."
         if found
         else "No licence lies beside the recordings, so humtune doesn't know it."
     )

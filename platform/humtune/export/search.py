@@ -16,6 +16,8 @@ from humtune.export.folders import check_replaceable, write_folder
 from humtune.export.model import Exported, build_model, model_files
 from humtune.export.quantised import in_int8
 from humtune.ledger import Ledger
+from humtune.names import command, twin
+from humtune.report.sheet import escaped
 from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
 
@@ -71,8 +73,9 @@ def export_search(
         except HumtuneError as error:
             failed.append(str(error))
     if not models and not failed:
+        ledger.check_complete()
         missing = "an ensemble" if ensemble else "a trial that ran its whole budget"
-        raise HumtuneError(f"search {ledger.name!r}: no machine has {missing} yet; {'; '.join(skipped)}")
+        raise HumtuneError(f"search '{ledger.name}': no machine has {missing} yet; {'; '.join(skipped)}")
     if not models:
         raise HumtuneError("; ".join(failed))
     return Exports(tuple(models), tuple(skipped), tuple(failed))
@@ -94,7 +97,7 @@ def _machine(
         files = {f"{INT8}/{name}": content for name, content in own.items()}
     if other is not None:
         single_model, _ = build(other, folder)
-        name = f"the best single, {other.name} {other.score_type}"
+        name = f"the best single, {escaped(other.name)} {other.score_type}"
         beside.append(Beside(name, single_model.cost, single_model.info.omega))
     return models, files | model_files(model, graph, plan, ledger, beside=beside)
 
@@ -108,13 +111,14 @@ def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Bluepri
         return single(ledger, best), None
     record = find_ensemble(ledger, machine)
     if record is None:
-        return f"{machine}: no ensemble yet; humtune ensemble {ledger.name} makes it"
+        return f"{machine}: no ensemble yet; {command('ensemble', ledger.name)} makes it"
     return joined(ledger, record), single(ledger, best)
 
 
 def _chosen(ledger: Ledger, machines: Sequence[str] | None) -> tuple[str, ...]:
     known = ledger.plan.machines
-    for machine in machines or ():
+    machines = [twin(machine, known) for machine in machines or ()]
+    for machine in machines:
         if machine not in known:
-            raise UsageError(f"search {ledger.name!r} has no machine {machine!r}; it has {', '.join(known)}")
+            raise UsageError(f"search '{ledger.name}' has no machine '{machine}'; it has {', '.join(known)}")
     return tuple(machines) if machines else known

@@ -10,7 +10,7 @@ from humtune.ensemble.record import EnsembleRecord
 from humtune.evaluation.selection import SPLITS
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.report.best import Measured
-from humtune.report.sheet import MISSING, percent
+from humtune.report.sheet import MISSING, code, escaped, percent
 from humtune.runtime.info import ModelInfo
 
 _LIMITS = """\
@@ -38,7 +38,7 @@ def trial_story(info: ModelInfo, measured: Measured) -> Story:
             f"spectrogram, {TEST_CHUNKS} chunks, network and the {info.score_type}\n"
             "score against the training recordings"
         ),
-        origin=f"Trial `{info.trial}`",
+        origin=f"Trial {code(info.trial)}",
         selection=_trial_selection(measured),
         heading="Configuration",
         configuration=markdown(("setting", "value"), leaves(info.configuration)),
@@ -57,7 +57,7 @@ def ensemble_story(record: EnsembleRecord, measured: Measured) -> Story:
             f"the weighted sum of {len(members)} calibrated scores,\n"
             "networks and spectrograms made once where scores share them"
         ),
-        origin=f"Ensemble `{record.id}`",
+        origin=f"Ensemble {code(record.id)}",
         selection=_ensemble_selection(record),
         heading="Members",
         configuration=markdown(header, rows)
@@ -69,7 +69,9 @@ def ensemble_story(record: EnsembleRecord, measured: Measured) -> Story:
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table, all columns leaning left."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
 
 
 def _member_row(trial: TrialRecord, score_type: str, weight: float) -> Sequence[object]:
@@ -77,7 +79,7 @@ def _member_row(trial: TrialRecord, score_type: str, weight: float) -> Sequence[
     rows = f"{picture.n_mels} mels" if picture.n_mels else "linear"
     spectrogram = f"n_fft {picture.n_fft}, {rows}, {picture.chunk_frames} frames"
     alone = percent(trial.judged.get(score_type))
-    return trial.id, score_type, f"{weight:.3f}", alone, spectrogram, trial.config.head.kind
+    return escaped(trial.id), score_type, f"{weight:.3f}", alone, spectrogram, trial.config.head.kind
 
 
 def _trial_selection(measured: Measured) -> str:

@@ -13,7 +13,7 @@ from humtune.ledger import Ledger
 from humtune.records import TrialRecord
 from humtune.report.best import candidate_scores
 from humtune.report.configurations import searched_trials
-from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.report.sheet import MISSING, escaped, percent, to_markdown
 from humtune.sounds.table import ClipTable, Role
 
 LEAST = 3  # candidates: with two, any two orders agree wholly or not at all
@@ -62,7 +62,7 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
     columns += ["Ω of its choice", "Ω of a mean one", "Ω of the best"]
     rows = [
         [
-            a.machine,
+            escaped(a.machine),
             str(a.candidates),
             _signed(a.rank_correlation),
             *(_signed(a.by_kind.get(kind)) for kind in kinds),

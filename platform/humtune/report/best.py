@@ -13,7 +13,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.metrics import Figures
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger
-from humtune.records import TrialRecord
+from humtune.records import TrialRecord, why_none
 from humtune.report.configurations import (
     Allowed,
     Configuration,
@@ -129,8 +129,7 @@ def _measure(
     judged = tuple(only(r, allowed) for r in records) if allowed else records
     choice, whole = choose(judged), choose(records)
     if choice is None or whole is None:
-        missing = "complete trial may be chosen" if whole else "trial has run its whole budget yet"
-        note = f"{machine}: no {missing}"
+        note = f"{machine}: {'no complete trial may be chosen' if whole else why_none(records)}"
         left_out = whole.trial if whole else None
         return Measured(machine, records, None, clips, notes=(note,), left_out=left_out)
     best, lead = choice.trial, whole.figure - choice.figure

@@ -7,7 +7,7 @@ from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
 from humtune.records import SYMBOLS
 from humtune.report.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
-from humtune.report.sheet import MISSING, percent, span, to_markdown
+from humtune.report.sheet import MISSING, escaped, percent, span, to_markdown
 
 LEGEND = (
     "Ω cross-fitted: official Ω of what the search finds, on clips that did not choose it. Trial and score "
@@ -162,8 +162,8 @@ def honest(row: Row) -> str:
 
 
 OTHER_FIELDS: dict[str, Callable[[Row], str]] = {
-    "machine": lambda r: r.machine,
-    "trial": lambda r: r.trial or MISSING,
+    "machine": lambda r: escaped(r.machine),
+    "trial": lambda r: escaped(r.trial or MISSING),
     **{
         name: FIELDS[name]
         for name in (

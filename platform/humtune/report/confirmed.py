@@ -7,7 +7,7 @@ from humtune.report.average import Average
 from humtune.report.best import Measured, read_scores
 from humtune.report.configurations import Configuration, configurations, confirmed, searched_trials
 from humtune.report.labelled import labelled_clips
-from humtune.report.sheet import MISSING, percent, to_markdown
+from humtune.report.sheet import MISSING, escaped, percent, to_markdown
 from humtune.report.trials import searched
 
 
@@ -27,8 +27,8 @@ def confirmed_block(ledger: Ledger, machines: Iterable[Measured]) -> list[str]:
             old = before.get(_key(first.params))
             rows.append(
                 [
-                    measured.machine,
-                    searched(first),
+                    escaped(measured.machine),
+                    escaped(searched(first)),
                     score,
                     f"{len(found.trials)}",
                     f"{symbol} {_average(found)}",

@@ -66,7 +66,7 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
         f"{ledger.storage.uri}/{ledger.name}/ensembles",
         *(f"  {record.machine}.{e}" for e in ("json", "npy")),
     )
-    return [*parts, "", *(Text(name, no_wrap=True, overflow="ignore") for name in files)]
+    return [*parts, "", *map(Text, files)]
 
 
 def ensemble_dict(ledger: Ledger, record: EnsembleRecord) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.members import TOP
 from humtune.ledger import Ledger
 from humtune.report.front import draw_front
-from humtune.report.sheet import MISSING, in_percent, percent, to_csv, to_markdown
+from humtune.report.sheet import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.report.ways import BASELINES, front, spread, ways
 
 NAMES = {"greedy": "greedy, one weighting"}  # where the key says too little
@@ -65,15 +65,16 @@ def render(title: str, records: Sequence[EnsembleRecord]) -> dict[str, bytes]:
 
 def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
     """The page about a search's ensembles."""
-    text = [f"# {title}: ensembles", "", *told(records)]
-    text += [to_markdown(["machine", "chosen", "Ω", "more"], way_cells(records), left=2), ""]
+    text = [f"# {escaped(title)}: ensembles", "", *map(escaped, told(records))]
+    text += [to_markdown(["machine", "chosen", "Ω", "more"], _plain(way_cells(records)), left=2), ""]
     if points := front_cells(records):
         text += ["## What each member brings", "", "![Ω against the number of members](front.png)", ""]
         columns = ["machine", "chosen", "members at most", "Ω", "networks"]
-        text += [to_markdown(columns, points, left=2), ""]
+        text += [to_markdown(columns, _plain(points), left=2), ""]
     text += [f"- {line}" for line in LEGEND]
     for record in records:
-        text += ["", f"## {record.id}", "", to_markdown(*member_cells(record), left=1)]
+        columns, members = member_cells(record)
+        text += ["", f"## {escaped(record.id)}", "", to_markdown(columns, _plain(members), left=1)]
         text += ["", figures_line(record)]
     return "\n".join(text) + "\n"
 
@@ -158,10 +159,23 @@ def ensembles_block(ledger: Ledger) -> list[str]:
         single = next((compared[name][0] for name in BASELINES if name in compared), MISSING)
         others = (percent(record.figures.get(k)) for k in ("omega_hidden", "omega_report"))
         members = f"{len(record.members)} of {record.settings.candidates}"
-        rows.append([record.id, members, str(record.networks), omega, single, more, *others])
+        rows.append([escaped(record.id), members, str(record.networks), omega, single, more, *others])
     columns = ["ensemble", "members", "networks", "Ω", "best single", "more", "Ω hidden", "Ω eval"]
     page = "[ensembles.md](ensembles.md)"
-    return ["", "## Ensembles", "", *told(records), to_markdown(columns, rows), "", f"All of it: {page}."]
+    return [
+        "",
+        "## Ensembles",
+        "",
+        *map(escaped, told(records)),
+        to_markdown(columns, rows),
+        "",
+        f"All of it: {page}.",
+    ]
+
+
+def _plain(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Cells that hold names, as Markdown shows them."""
+    return [list(map(escaped, row)) for row in rows]
 
 
 def _columns(name: str, values: Array | None) -> dict[str, float | None]:

@@ -2,11 +2,13 @@
 
 import io
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
@@ -14,6 +16,7 @@ from sklearn.metrics import roc_curve
 from humtune.evaluation.cells import Array, Cell, Cells
 from humtune.evaluation.metrics import MAX_FPR, auc, pauc
 from humtune.evaluation.pseudo import PseudoCells
+from humtune.names import caption
 from humtune.records import Objective, TrialRecord, TrialState
 from humtune.sounds.table import SOURCE, TARGET, ClipTable, Role
 
@@ -200,9 +203,13 @@ def plain(panel: Axes) -> None:
 
 
 def to_png(figure: Figure, title: str) -> bytes:
-    """The picture's bytes, with its title."""
+    """The picture's bytes, with its title. A dollar in a name is one, no formula's."""
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(caption(title, letters=round(10 * figure.get_figwidth())), fontsize=12)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        figure.savefig(stream, format="png")
     return stream.getvalue()

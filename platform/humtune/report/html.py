@@ -36,7 +36,8 @@ def to_html(markdown: str, pictures: Mapping[str, bytes]) -> str:
     parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens = parser.parse(markdown)
-    title = next((t.content for t in tokens if t.type == "inline"), "humtune")
+    first = next((t.children or [] for t in tokens if t.type == "inline"), [])
+    title = "".join(child.content for child in first) or "humtune"
     for token in tokens:
         for child in token.children or ():
             if child.type == "image" and (png := pictures.get(unquote(str(child.attrs["src"])))):

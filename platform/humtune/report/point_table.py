@@ -12,7 +12,7 @@ from humtune.report.average import Average
 from humtune.report.configurations import searched_trials
 from humtune.report.points import Clips, Point, measure_points, shared_points
 from humtune.report.rows import ALL
-from humtune.report.sheet import MISSING, in_percent, to_csv, to_markdown
+from humtune.report.sheet import MISSING, escaped, in_percent, to_csv, to_markdown
 
 SHORT = 5  # points that a screen shows
 
@@ -73,7 +73,7 @@ def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) 
     """Points as rows, score types as columns, each machine's highest in bold; a table a figure."""
     scores = _scores(points)
     varied = varying(points)
-    lines = [f"# Points of {search}", "", *(f"- {line}" for line in LEGEND)]
+    lines = [f"# Points of {escaped(search)}", "", *(f"- {line}" for line in LEGEND)]
     for title, read in _VIEWS.items():
         figures = [{s: read(p, s) for s in scores} for p in points]
         if not any(average for row in figures for average in row.values()):
@@ -82,18 +82,24 @@ def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) 
         best = _highest(points, figures)
         rows = [
             [
-                point.machine,
-                *(_show(point.params.get(name)) for name in varied),
+                escaped(point.machine),
+                *(escaped(_show(point.params.get(name))) for name in varied),
                 str(len(point.seeds)),
                 *(_cell(row[s], bold=row[s] is not None and row[s] is best[point.machine]) for s in scores),
                 *([_cell(point.cross_fitted)] if fitted else []),
             ]
             for point, row in zip(points, figures, strict=True)
         ]
-        columns = ["machine", *varied.values(), "seeds", *scores, *(["Ω cross-fitted"] if fitted else [])]
+        columns = [
+            "machine",
+            *map(escaped, varied.values()),
+            "seeds",
+            *scores,
+            *(["Ω cross-fitted"] if fitted else []),
+        ]
         lines += ["", f"## {title}", "", to_markdown(columns, rows, left=1 + len(varied))]
     if notes:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in notes)]
+        lines += ["", "## Notes", "", *(f"- {escaped(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from humtune.records import TrialRecord
 from humtune.report.agreement import rank_correlation
 from humtune.report.configurations import searched_trials
-from humtune.report.sheet import to_markdown
+from humtune.report.sheet import escaped, to_markdown
 
 LEAST = 4  # trials: three are in the right order by luck once in six times
 
@@ -52,7 +52,12 @@ def rungs_block(found: Sequence[Rung]) -> list[str]:
     if not found:
         return []
     rows = [
-        [rung.machine, f"{rung.epoch} of {rung.epochs}", str(rung.trials), f"{rung.rank_correlation:+.2f}"]
+        [
+            escaped(rung.machine),
+            f"{rung.epoch} of {rung.epochs}",
+            str(rung.trials),
+            f"{rung.rank_correlation:+.2f}",
+        ]
         for rung in found
     ]
     return [

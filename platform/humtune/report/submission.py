@@ -13,7 +13,7 @@ from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
 from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
-from humtune.records import TrialRecord
+from humtune.records import TrialRecord, why_none
 from humtune.report.best import best_trial, read_scores
 from humtune.sounds.table import ClipTable, Role
 
@@ -62,15 +62,14 @@ def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> S
             if ensembles:
                 entries.append(_ensemble_entry(ledger, read_ensemble(ledger, machine)))
             elif best is None:
-                skipped.append(f"{machine}: no trial has run its whole budget yet")
+                skipped.append(f"{machine}: {why_none(ledger.records(machine))}")
             else:
                 entries.append(_entry(ledger, best))
         except HumtuneError as error:
             failed.append(f"{machine}: {error}")
-    if not entries and failed:
-        raise HumtuneError("; ".join(failed))
     if not entries:
-        raise HumtuneError(f"search {ledger.name!r}: no machine has a trial that ran its whole budget yet")
+        ledger.check_complete()
+        raise HumtuneError("; ".join(failed))
     _check_foreign(out, set().union(*(entry.file_names() for entry in entries)))
     make_folder(out)
     return Submission(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from urllib.parse import quote
 
 from rich import box
 from rich.table import Table
@@ -13,6 +14,7 @@ from humtune.report.columns import fields, headline, legend, lines, others_block
 from humtune.report.points import Point
 from humtune.report.published import published_block
 from humtune.report.rows import Row
+from humtune.report.sheet import escaped
 
 _COLUMN = 9  # characters that a machine's figures take on a screen
 
@@ -48,19 +50,24 @@ def to_markdown(
     for row in rows:
         values = {name: show(row) for name, show in columns.items()}
         values |= {name: f"**{values[name]}**" for name in bold}
-        cells.append([row.machine, *values.values()])
-    text = [f"# {search}", "", "Ω, AUC, pAUC and false alarms in percent.", ""]
+        cells.append([escaped(row.machine), *values.values()])
+    text = [f"# {escaped(search)}", "", "Ω, AUC, pAUC and false alarms in percent.", ""]
     text.append(sheet.to_markdown(["machine", *columns], cells))
     text += ["", *(f"- {line}" for line in legend(rows, others))]
     if notes := [row.note for row in rows if row.note]:
-        text += ["", "Notes", "", *(f"- {note}" for note in notes)]
+        text += ["", "Notes", "", *(f"- {escaped(note)}" for note in notes)]
     if points:
         text += ["", f"Every point of the search, over its seeds: [{points}]({points})."]
     text += others_block(rows, others)
     text += blocks
     text += published_block([row.machine for row in rows])
     for machine, files in groupby(pictures.items(), key=lambda picture: picture[0][0]):
-        text += ["", f"## {machine}", "", *(f"![{name}]({file})" for (_, name), file in files)]
+        text += [
+            "",
+            f"## {escaped(machine)}",
+            "",
+            *(f"![{name}]({quote(file)})" for (_, name), file in files),
+        ]
     return "\n".join(text) + "\n"
 
 
@@ -76,7 +83,8 @@ def to_terminal(report: Report, *, width: int) -> list[Table]:
 
 def _block(report: Report, rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
-    table.add_column(report.search, no_wrap=True)
+    names = [name for name, _, _ in lines(report.rows, report.others)]
+    table.add_column(report.search, min_width=max(map(len, names)), overflow="fold")
     here = [report.rows.index(row) for row in rows]
     for row in rows:
         table.add_column(row.machine, justify="right", min_width=_COLUMN, overflow="fold")

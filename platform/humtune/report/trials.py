@@ -72,7 +72,7 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
     return [
         *parts,
         "",
-        *(Text(name, no_wrap=True, overflow="ignore") for name in trial_files(ledger, record)),
+        *map(Text, trial_files(ledger, record)),
     ]
 
 
@@ -162,7 +162,7 @@ def _value(name: str, value: float | None) -> str:
 def _table(*left: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in left:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -14,7 +14,7 @@ from humtune.report.point_table import wants_points, write_points
 from humtune.report.points import Point
 from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
 from humtune.report.rungs import rungs, rungs_block
-from humtune.report.sheet import to_csv
+from humtune.report.sheet import escaped, to_csv
 from humtune.report.table import Report, to_markdown
 from humtune.report.tex import to_tex
 from humtune.sounds.parallel import tracked
@@ -33,6 +33,8 @@ def write_report(ledger: Ledger) -> Report:
         for name, png in draw(measured[-1]).items():
             files[machine, name] = f"{machine}-{name}.png"
             pngs[f"{machine}-{name}.png"] = png
+    if not any(m.best for m in measured):
+        ledger.check_complete()
     rows = [machine_row(m) for m in measured]
     if len(rows) > 1:
         rows.append(overall_row(measured))
@@ -43,7 +45,7 @@ def write_report(ledger: Ledger) -> Report:
         points, point_files = write_points(ledger)
     agreed = [a for m in measured if (a := agreement(ledger, m.records, m.clips))]
     blocks = [
-        *(f"\n{note}." for note in told),
+        *(f"\n{escaped(note)}." for note in told),
         *confirmed_block(ledger, measured),
         *agreement_block(agreed),
         *rungs_block([rung for m in measured for rung in rungs(m.machine, m.records)]),

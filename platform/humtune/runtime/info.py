@@ -83,6 +83,10 @@ def read_info(folder: Path) -> ModelInfo:
     except (OSError, ValidationError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UsageError(f"{folder / INFO}: can't be read ({detail}); export the model again") from error
+    if "/" in info.machine or info.machine in ("", ".", ".."):  # files are named by it
+        raise UsageError(
+            f"{folder / INFO}: no machine can be called '{info.machine}'; export the model again"
+        )
     if info.format > FORMAT:
         version = info.versions.get("humtune", "of a later version")
         raise UsageError(f"{folder}: made with humtune {version}, too new for this one; upgrade humtune")

@@ -25,8 +25,9 @@ class Scorer:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _FATAL
-        source = model if isinstance(model, bytes) else str(model)
         try:
+            # As bytes: it takes no path that isn't UTF-8.
+            source = model if isinstance(model, bytes) else model.read_bytes()
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor
             raise UsageError(f"{_name(model)}: onnxruntime can't load it ({_first_line(error)})") from error

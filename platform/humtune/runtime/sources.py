@@ -53,11 +53,20 @@ def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Fai
 
 
 def _fitting(pattern: str) -> Iterator[Path | Failed]:
-    found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
+    found = map(Path, glob.iglob(_with_literal_folders(pattern), recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
     fitting = (path for path in found if is_recording(path) or os.path.isdir(path))  # noqa: PTH112 - as above
     first = next(fitting, None)
     yield Failed(Path(pattern), "no wav or flac file fits this pattern") if first is None else first
     yield from fitting
+
+
+def _with_literal_folders(pattern: str) -> str:
+    """The pattern, in which its first folders are no patterns where they are called so: night[1]/*.wav."""
+    known, rest = "", pattern
+    while "/" in rest and os.path.isdir(known + rest.partition("/")[0] + "/"):  # noqa: PTH112 - as above
+        part, _, rest = rest.partition("/")
+        known += f"{part}/"
+    return glob.escape(known) + rest
 
 
 def _inside(folder: Path) -> Iterator[Path | Failed]:

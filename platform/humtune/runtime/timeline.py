@@ -2,16 +2,22 @@
 
 import csv
 import io
+import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
 from humtune.drafts import write_whole
 from humtune.errors import UsageError
+from humtune.names import caption
 from humtune.runtime.windows import Timeline
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
+_ROOM = 255 - len(".windows.csv")  # bytes of a file's name
+_LETTERS = 110  # of a picture's title, in a line
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#222222"  # Okabe and Ito's
 _TICKS, _STEPS = 12, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)  # seconds
 
@@ -19,9 +25,12 @@ _TICKS, _STEPS = 12, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 2
 def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float) -> list[Path]:
     """Write `<name>.windows.csv` and `<name>.windows.png`, and return both.
 
-    `name` is what the recording stands by in the other files; the slashes of a path become underscores.
+    `name` is what the recording stands by in the other files; the slashes of a path become underscores, and
+    of a long one the end becomes a number.
     """
     plain = name.strip("/").replace("/", "_")
+    if len(data := os.fsencode(plain)) > _ROOM:
+        plain = f"{data[: _ROOM - 9].decode(errors='ignore')}-{crc32(data):08x}"
     files = {
         f"{plain}.windows.csv": _table(timeline),
         f"{plain}.windows.png": picture(timeline, name, threshold),
@@ -73,10 +82,12 @@ def picture(timeline: Timeline, title: str, threshold: float) -> bytes:
     panel.set_xlabel(f"time in the recording; windows of {timeline.window:g} s")
     panel.set_ylabel("anomaly score")
     share = f"{int(timeline.above.sum())} of {len(scores)} windows above the threshold"
-    panel.set_title(f"{title}: {share}".replace("$", r"\$"), loc="left", fontsize=10)
+    panel.set_title(caption(f"{title}: {share}", letters=_LETTERS), loc="left", fontsize=10, parse_math=False)
     panel.spines[["top", "right"]].set_visible(False)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        figure.savefig(stream, format="png")
     return stream.getvalue()
 
 

@@ -6,8 +6,8 @@ and an interrupted one goes on as it began.
 
 import ray
 from ray.exceptions import RayError
-from rich.console import Console
 
+from humtune import names
 from humtune.config import Acceleration
 from humtune.detector.process import settle
 from humtune.ledger import Ledger
@@ -47,7 +47,7 @@ def calibrated(ledger: Ledger) -> Plan:
     plan = ledger.plan
     if plan.accelerations is not None or plan.compiled is not None:
         return plan
-    console = Console(stderr=True)
+    console = names.console(stderr=True)
     task = ray.remote(num_cpus=plan.cpus, num_gpus=plan.gpus, max_retries=0)(calibrate)
     try:
         with console.status("timing a few training steps of every size"):

@@ -2,15 +2,21 @@
 
 import logging
 import os
+import shutil
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
 import torch
+from ray._private import ray_constants
 
+from humtune.environment import set_defaults
 from humtune.errors import HumtuneError, UsageError
 
 HERE = ("auto", "local")  # addresses that Ray looks up by itself
+SOCKET = "/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"  # below the temporary folder
+ROOM = 64 * 2**20  # bytes that Ray's logs and sockets have at least
 PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minutes
 
 
@@ -40,18 +46,38 @@ def check_address(address: str | None) -> None:
         raise HumtuneError(f"Ray at {address} can't be reached: {error.strerror or error}") from error
 
 
+def check_temporary(address: str | None) -> None:
+    """Raise a UsageError where Ray, which is started here, could not use the folder for temporary files."""
+    if address is not None:
+        return
+    name = next((n for n in ("RAY_TMPDIR", "TMPDIR") if n in os.environ), "")
+    folder = Path(os.environ[name]) if name else Path("/tmp")
+    said = f"{name}={folder}" if name else str(folder)
+    other = "set RAY_TMPDIR to another folder, such as /tmp"
+    longest = 107 - len(SOCKET)  # the kernel's limit of a socket's name
+    if not folder.is_dir():
+        raise UsageError(f"{said}: there is no such folder for Ray's temporary files; make it, or {other}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{said}: Ray's temporary files can't be written there; {other}")
+    if len(os.fsencode(folder.absolute())) > longest:
+        raise UsageError(f"{said}: Ray's sockets want a path of {longest} bytes at most; {other}")
+    if (free := shutil.disk_usage(folder).free) < ROOM:
+        raise UsageError(
+            f"{said}: {free / 2**20:.0f} MiB are free, Ray wants {ROOM / 2**20:.0f}; free some, or {other}"
+        )
+
+
 def connect(address: str | None) -> bool:
     """Join Ray at an address, or start it on this computer; whether it was started here."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads Tune's own csv and json files
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run without Tune's advice
-    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # a trial's record says why it failed
+    set_defaults()
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run, keeps the record, tells how to go on
+    asked = ray_constants.env_bool("RAY_ENABLE_UV_RUN_RUNTIME_ENV", False)
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = asked  # which Ray read when it was imported
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # or it lists every trial that began again
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with it, Tune prints a table of its own, asked or not
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nor its snapshots, which grow with every trial
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if ray.is_initialized():
         return False
     check_address(address)
+    check_temporary(address)
     options: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         options |= {"include_dashboard": False, "object_store_memory": 200 * 2**20}

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from humtune import names
 from humtune.records import CONFIRM, TrialRecord, TrialState
 from humtune.search.machine_study import MachineStudy
 from humtune.search.studies import Studies
@@ -22,7 +23,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
     def __init__(self, studies: Studies, *, slots: int, console: Console | None = None) -> None:
         self.studies = studies
         self.slots = slots
-        self.console = console or Console()
+        self.console = console or names.console()
         self.began = monotonic()
         self._told: set[str] = {r for m in studies.machines.values() for r in m.ended}
         self._over = threading.Event()
@@ -39,7 +40,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         self._thread.join()
 
     def _show(self) -> None:
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             while not self._over.wait(REFRESH_SECONDS):
                 self._log()
             self._log()
@@ -59,8 +60,8 @@ class LiveTable(AbstractContextManager["LiveTable"]):
                     self._told.add(record.id)
                     wanted = this.confirmations[1] if confirms else this.quota
                     place = f"[{'confirms ' if confirms else ''}{counts[confirms]}/{wanted}]"
-                    line = f"{record.id} {place} {outcome(record)} ({duration(record.seconds)})"
-                    self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    line = f"{record.id} {place} {names.shown(outcome(record))} ({duration(record.seconds)})"
+                    self.console.print(line, soft_wrap=True)
 
     def table(self) -> Table:
         """The table as it stands now."""
@@ -69,7 +70,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         times = f"{duration(monotonic() - self.began)} gone, {coming}"
         table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
         for name in ("machine", "trials"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for name in ("running", "stopped", "failed", "best"):
             table.add_column(name, justify="right")
         table.add_column("with", overflow="fold")
@@ -80,7 +81,9 @@ class LiveTable(AbstractContextManager["LiveTable"]):
 
 def best_table(studies: Studies) -> Table:
     """Each machine's best so far, narrow enough for a log."""
-    table = Table("machine", "trials", "best", "trial", "score")
+    table = Table()
+    for name in ("machine", "trials", "best", "trial", "score"):
+        table.add_column(name, overflow="fold")
     for this in studies.machines.values():
         best = this.best
         found = (f"{best.symbol} {100 * best.objective:.1f}", best.id, best.best_score) if best else ("–",)

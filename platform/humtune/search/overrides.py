@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import TrialConfig, leaves, set_path
+from humtune.config import TrialConfig, check_spelled_once, leaves, set_path
 from humtune.errors import UsageError
 from humtune.search.dimensions import Dimension, Presets
 from humtune.search.grid import Point
@@ -21,7 +21,14 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set {word}: write KEY=VALUE, such as training.epochs=5")
-        settings[name.strip()] = read_value(value, where=f"--set {word}")
+        key = name.strip()
+        if key in settings:
+            raise UsageError(f"--set {word}: {key} is set already, to {settings[key]!r}; keep one")
+        settings[key] = read_value(value, where=f"--set {word}")
+    try:
+        check_spelled_once(settings)
+    except UsageError as error:
+        raise UsageError(f"--set: {error}") from error
     return settings
 
 

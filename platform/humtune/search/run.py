@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ import ray
 from ray import tune
 
 from humtune import __version__
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, searches
+from humtune.names import check_name, command, is_text
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
@@ -90,12 +92,15 @@ def prepare(
     found is where the samplers start.
     """
     if name in TAKEN:
-        raise UsageError(f"name {name!r} is taken by humtune itself; choose another --name")
-    if not name or "/" in name or name.startswith("."):
-        raise UsageError(f"name {name!r}: a search's name is a folder's; leave out slashes and leading dots")
+        raise UsageError(f"name '{name}' is taken by humtune itself; choose another --name")
+    check_name(name, "a search's name", "choose another --name")
+    if not is_text(str(data.resolve())):  # the plan is JSON
+        raise UsageError(f"{data}: a folder's name that is not UTF-8; rename it")
     storage.check()
     if name in searches(storage):
-        raise UsageError(f"there is a search named {name!r}: humtune resume {name}, or choose another --name")
+        raise UsageError(
+            f"there is a search named '{name}': {command('resume', name)}, or choose another --name"
+        )
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
@@ -173,7 +178,7 @@ def run(
     try:
         interruption.take_signals()  # Ray has taken SIGTERM
         check_shared(ledger)
-        slots = slots or slots_of(ray.cluster_resources(), plan)
+        slots = slots_of(ray.cluster_resources(), plan, wanted=slots, here=started_here and address is None)
         calibrated(ledger)
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
@@ -190,7 +195,7 @@ def run(
             ray.shutdown()
     ledger.check_sitting()
     if dead:
-        raise HumtuneError(f"Ray's {dead} died; humtune resume {ledger.name} goes on")
+        raise HumtuneError(f"Ray's {dead} died; {command('resume', ledger.name)} goes on")
     return studies
 
 
@@ -215,7 +220,7 @@ def tuner(
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=studies.ledger.name,
+            name="search",  # in a folder of its own, which is thrown away
             storage_path=folder,
             stop=Stop(studies.ledger, interruption or Interruption()),
             failure_config=tune.FailureConfig(max_failures=0),  # the scheduler asks for a trial again
@@ -225,14 +230,46 @@ def tuner(
     )
 
 
-def slots_of(cluster: Mapping[str, float], plan: Plan) -> int:
-    """How many trials run at a time; a UsageError where not one can, which Ray would await for ever."""
-    for kind, wanted in (("CPU", plan.cpus), ("GPU", plan.gpus)):
-        if wanted > cluster.get(kind, 0):
+@contextmanager
+def free_unless_begun(ledger: Ledger) -> Iterator[None]:
+    """Give a search's name free where an error ends it before a trial has begun: there is nothing to resume.
+
+    A search that is asked to end raises none, and can be resumed.
+    """
+    try:
+        yield
+    except Superseded:
+        raise
+    except BaseException:
+        if not any(True for _ in ledger.records()):
+            with suppress(HumtuneError, OSError):  # the error that is under way matters more
+                ledger.remove()
+        raise
+
+
+def slots_of(cluster: Mapping[str, float], plan: Plan, *, wanted: int = 0, here: bool = False) -> int:
+    """How many trials run at a time; a UsageError where not one can, which Ray would await for ever.
+
+    A cluster may start computers for as many as are `wanted`; `here`, on this one, there are no others.
+    """
+    if wanted and not here:
+        return wanted
+    where, mend = (
+        ("this computer", "ask for less with --{}s, or name a cluster with --address")
+        if here
+        else (
+            "the cluster",
+            "where it starts computers as trials wait, say with --slots how many trials shall run at a time",
+        )
+    )
+    for kind, share in (("CPU", plan.cpus), ("GPU", plan.gpus)):
+        if share > cluster.get(kind, 0):
             raise UsageError(
-                f"a trial wants {wanted:g} {kind}, the cluster has {cluster.get(kind, 0):g}; where it starts "
-                "computers as trials wait, say with --slots how many trials shall run at a time"
+                f"a trial wants {share:g} {kind}, {where} has {cluster.get(kind, 0):g}; "
+                f"{mend.format(kind.lower())}"
             )
+    if wanted:
+        return wanted
     per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
     return int(min(per_kind))
 

@@ -8,6 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from humtune.errors import Superseded
+from humtune.names import command
 from humtune.records import TrialRecord, TrialState
 from humtune.search.studies import RESTARTS, Studies
 from humtune.search.trial import ended
@@ -116,14 +117,15 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             ledger = self.studies.ledger
             logging.getLogger("humtune").warning(
                 f"{ledger.storage.uri}: {error.strerror or error}; the search goes on, and trials whose end "
-                f"can't be written are taken up again by humtune resume {ledger.name}"
+                f"can't be written are taken up again by {command('resume', ledger.name)}"
             )
         self.warned = True
 
 
 def why_it_died(error_file: str | None) -> str:
     """What Tune knows of the death of a trial's process, in plain words."""
-    text = Path(error_file).read_text() if error_file and Path(error_file).exists() else ""
+    file = Path(error_file) if error_file else None
+    text = file.read_text(encoding="utf-8", errors="replace") if file and file.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     times = f"its process died {RESTARTS + 1} times"
     if "low on memory" in text or "memory usage threshold" in text:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from pydantic import Field
 
-from humtune.config import Frozen, TrialConfig, set_path
+from humtune.config import Settings, TrialConfig, set_path
 from humtune.records import ParamValue
 from humtune.search.dimensions import Dimension, Presets, Scalar, places
 from humtune.search.grid import Point, Run, combinations, grid, touching
@@ -18,7 +18,7 @@ PRUNED_FROM = 20  # trials of a machine: with fewer, there is hardly one to comp
 Pruner = Literal["none", "successive_halving", "median", "hyperband", "wilcoxon"]
 
 
-class Space(Frozen):
+class Space(Settings):
     """What a search chooses from; what is set or searched goes by the dotted names of TrialConfig.
 
     Below `fixed` and `machines`, branches may also be nested. A machine's own settings go before the fixed

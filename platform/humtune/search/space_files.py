@@ -4,6 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from humtune.config import check_spelled_once
 from humtune.errors import UsageError
 from humtune.search.space import Space, nested
 from humtune.search.space_checks import check_space
@@ -31,6 +32,7 @@ def read_space(name: str) -> tuple[str, Space]:
 def _read(path: Path, *extending: Path) -> dict[str, Any]:
     """A file's keys over those of the space that it extends; `extending` are the files that led here."""
     raw = read_mapping(path)
+    _check_written(raw, path)
     if "extends" not in raw:
         return raw
     wanted = raw.pop("extends")
@@ -48,6 +50,36 @@ def _read(path: Path, *extending: Path) -> dict[str, Any]:
         return _merged(extended, raw)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def _check_written(raw: dict[str, Any], path: Path) -> None:
+    """Refuse what stands twice in a file, where the last or both would count without a word."""
+    trees = {"fixed": raw.get("fixed"), **_below("machines", raw.get("machines"))}
+    for name, dimension in _below("search", raw.get("search")).items():
+        if isinstance(dimension, dict):
+            trees |= _below(f"{name}.presets", dimension.get("presets"))
+            for preset, opened in _below(f"{name}.search", dimension.get("search")).items():
+                for below, values in _below(preset, opened).items():
+                    _check_choice(values, f"{path}: {below}")
+        _check_choice(dimension, f"{path}: {name}")
+    for name, tree in trees.items():
+        if isinstance(tree, dict):
+            try:
+                check_spelled_once(tree)
+            except UsageError as error:
+                raise UsageError(f"{path}: {name}: {error}") from error
+
+
+def _below(name: str, value: Any) -> dict[str, Any]:
+    return {f"{name}.{key}": below for key, below in value.items()} if isinstance(value, dict) else {}
+
+
+def _check_choice(dimension: Any, where: str) -> None:
+    values = dimension.get("values") if isinstance(dimension, dict) else dimension
+    if isinstance(values, list):
+        for count, value in enumerate(values):
+            if value in values[:count]:
+                raise UsageError(f"{where}: {value!r} stands twice; keep one")
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +111,7 @@ def _find(name: str, *, beside: Path | None = None) -> Path:
         if path.is_file() and not (beside and path.samefile(beside)):
             return path
     known = ", ".join(sorted({name for f in space_folders() for name in _names(f)}))
-    raise UsageError(f"no search space named {name!r}; there are: {known}")
+    raise UsageError(f"no search space named '{name}'; there are: {known}")
 
 
 def _names(folder: Path) -> list[str]:

@@ -45,7 +45,7 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
 def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     """What a machine's study knew before its first trial; nothing, where the search started cold."""
     name = _file(ledger, machine)
-    if not ledger.storage.exists(name):
+    if not (ledger.plan.warm and ledger.storage.exists(name)):  # a search that was refused may have left it
         return Warmth()
     return Warmth.model_validate_json(ledger.storage.read(name))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from unicodedata import normalize
 
 from humtune.errors import UsageError
 from humtune.sounds.clip import SUFFIXES, join_attributes
@@ -61,7 +62,8 @@ def truth_files(places: Iterable[Path], kind: str, machine: str | None) -> list[
 
 def clip_key(name: str) -> str:
     """What tables are joined by: a clip's name without folder, suffix or the `_test` some years leave out."""
-    base = name.replace("\\", "/").rpartition("/")[2].strip()
+    plain = normalize("NFC", name)  # é is one character in a table and two on some disks
+    base = plain.replace("\\", "/").rpartition("/")[2].strip()
     stem, dot, suffix = base.rpartition(".")
     stem = stem if f"{dot}{suffix}".lower() in SUFFIXES else base
     return stem.replace("_test_", "_").rstrip("_")

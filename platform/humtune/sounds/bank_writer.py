@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.drafts import write_through
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
+from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet
@@ -77,7 +78,7 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
     """Write a bank's files, a clip at a time, into a folder; the hash of all they hold."""
     digest = hashlib.sha256(table.to_json())
     lengths: list[int] = []
-    with (draft / FILES[0]).open("wb") as stream:
+    with naming(draft / FILES[0]), (draft / FILES[0]).open("wb") as stream:
         _write_header(stream, 0)
         for samples in clips:
             data = samples.astype("<i2", copy=False).tobytes()
@@ -92,8 +93,9 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
     digest.update(offsets.tobytes())
     packed = io.BytesIO()
     np.save(packed, offsets, allow_pickle=False)
-    write_through(draft / FILES[1], packed.getvalue())
-    write_through(draft / FILES[2], table.to_json())
+    with naming(draft):
+        write_through(draft / FILES[1], packed.getvalue())
+        write_through(draft / FILES[2], table.to_json())
     return digest.hexdigest()[:32]
 
 
@@ -125,8 +127,7 @@ def _write_header(stream: BinaryIO, length: int) -> None:
 
 def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
     more = "; …" if len(failures) > _NAMED else ""
-    said = f" --channel {channel}" if channel else ""
     return UsageError(
         f"{len(failures)} of {clips} clips of {machine} can't be used: {'; '.join(failures[:_NAMED])}{more}; "
-        f"run humtune data check {data}{said}"
+        f"run {command('data check', data, channel=channel)}"
     )

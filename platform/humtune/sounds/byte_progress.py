@@ -15,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from humtune.names import console
+
 _QUIET = 2.0  # seconds before a first line without a terminal
 _PERIOD = 10.0  # seconds between two of them
 
@@ -22,19 +24,19 @@ _PERIOD = 10.0  # seconds between two of them
 @contextmanager
 def byte_progress(title: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the bytes done: a bar on a terminal, now and then a line elsewhere."""
-    console = Console(stderr=True)
-    if console.is_terminal:
+    screen = console(stderr=True)
+    if screen.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(compact=True),
         )
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=screen, transient=True) as progress:
             yield _bar(progress, title, total)
     else:
-        yield _lines(console, title, total)
+        yield _lines(screen, title, total)
 
 
 def _bar(progress: Progress, title: str, total: int) -> Callable[[int], None]:
@@ -52,13 +54,13 @@ def _bar(progress: Progress, title: str, total: int) -> Callable[[int], None]:
     return show
 
 
-def _lines(console: Console, title: str, total: int) -> Callable[[int], None]:
+def _lines(screen: Console, title: str, total: int) -> Callable[[int], None]:
     due = time.monotonic() + _QUIET
 
     def show(done: int) -> None:
         nonlocal due
         if time.monotonic() >= due:
-            console.print(f"{title}: {decimal(done)} of {decimal(total)}", highlight=False, soft_wrap=True)
+            screen.print(f"{title}: {decimal(done)} of {decimal(total)}", soft_wrap=True)
             due = time.monotonic() + _PERIOD
 
     return show

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from humtune.errors import UsageError
+from humtune.names import twin
 from humtune.sounds.annotations import (
     TRUTH_FOLDERS,
     attribute_files,
@@ -88,11 +89,12 @@ class DataSet:
 
     def choose(self, machines: Sequence[str] | None) -> tuple[str, ...]:
         """The machines that were asked for, or all; a UsageError that lists them for an unknown one."""
-        for machine in machines or ():
-            if machine not in self.machines:
-                known = ", ".join(self.machines)
-                raise UsageError(f"no machine {machine!r} in {self.path}; there are: {known}")
-        return tuple(dict.fromkeys(machines)) if machines else self.machines
+        known = self.machines
+        machines = [twin(machine, known) for machine in machines or ()]
+        for machine in machines:
+            if machine not in known:
+                raise UsageError(f"no machine '{machine}' in {self.path}; there are: {', '.join(known)}")
+        return tuple(dict.fromkeys(machines)) if machines else known
 
     def clips(self, machine: str) -> list[Clip]:
         """A machine's clips in a fixed order, attributes and truth filled in; UsageError for a bad name."""

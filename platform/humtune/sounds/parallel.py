@@ -7,10 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from humtune.names import console, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,31 +78,29 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
 
     `total` is None where nobody knows it.
     """
-    console = _console()
-    if console.is_terminal:
+    screen, title = _console(), shown(title)
+    if screen.is_terminal:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
         )
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=screen, transient=True) as progress:
             yield from progress.track(items, total=total, description=title)
         return
     due = time.monotonic() + _QUIET
     for done, item in enumerate(items, start=1):
         yield item
         if time.monotonic() >= due:
-            console.print(
-                f"{title}: {done}" + (f" of {total}" if total else ""), highlight=False, markup=False
-            )
+            screen.print(f"{title}: {done}" + (f" of {total}" if total else ""), markup=False, soft_wrap=True)
             due = time.monotonic() + _PERIOD
 
 
 @cache
-def _console() -> Console:
-    """One for all: bars on one console stand below each other."""
-    return Console(stderr=True)
+def _console() -> "Console":
+    """One for all: bars on one screen stand below each other."""
+    return console(stderr=True)
 
 
 def cores() -> int:

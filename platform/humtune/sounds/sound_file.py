@@ -1,5 +1,6 @@
 """Sound files of any length, read from front to back in blocks: mono, 16 bit, at one rate."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,7 +151,8 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
             if path.stat().st_size == 0:
                 raise UsageError(f"{path}: an empty file")
             sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
-            source = opened.enter_context(Mended(path, sizes)) if sizes else path
+            name = os.fsencode(path)  # soundfile refuses one that is not UTF-8
+            source = opened.enter_context(Mended(path, sizes)) if sizes else name
             file = opened.enter_context(_Forward(source))
         yield OpenSound(path, file, to_rate, channel, longer=bool(sizes))
 
@@ -173,7 +175,7 @@ def _told(path: Path) -> Iterator[None]:
     except ValueError as error:  # a zero byte in its name
         raise UsageError(f"{path}: can't be opened ({error})") from error
     except soundfile.SoundFileError as error:
-        detail = str(error).partition(": ")[2].rstrip(".") or str(error)
+        detail = getattr(error, "error_string", str(error)).rstrip(".")
         if "SF_INFO" in detail:
             detail = "its header lacks a rate or channels"
         raise UsageError(f"{path}: can't be read as sound ({detail})") from error

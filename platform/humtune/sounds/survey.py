@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from humtune.errors import UsageError
+from humtune.names import check_name, command
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.clip import SUFFIXES, Clip, is_recording, is_sound
 from humtune.sounds.dcase import RENAMED, SUPPLEMENTAL, Annotator, DataSet, SplitFolder, split_of
@@ -47,7 +48,7 @@ class Survey:
         """UsageError that names what is bad of these machines, or of all."""
         bad = [str(b) for b in self.bad if machines is None or b.machine is None or b.machine in machines]
         if bad:
-            more = f"; … {len(bad)} in all, humtune data check {self.dataset.path} names them"
+            more = f"; … {len(bad)} in all, {command('data check', self.dataset.path)} names them"
             raise UsageError("; ".join(bad[:_NAMED]) + (more if len(bad) > _NAMED else ""))
 
 
@@ -58,6 +59,7 @@ def survey(dataset: DataSet, machines: Sequence[str] | None = None) -> Survey:
         known = found.known[machine] = _annotator(found, machine)
         found.clips[machine] = [known(clip) for clip in _named_clips(found, machine)]
         _complete(found, machine)
+        _nameable(found, machine)
     _one_spelling(found)
     _unread(found)
     _beside(found)
@@ -121,6 +123,15 @@ def _strangers(found: Survey, folder: SplitFolder) -> None:
     if silent := [path for path in others if not is_sound(path)]:
         why = f"{count(silent, 'file')} of no sound left out ({silent[0].name})"
         found.notes.append(Finding(folder.path, why, folder.machine))
+
+
+def _nameable(found: Survey, machine: str) -> None:
+    """A machine's name becomes that of files, and a word of commands."""
+    try:
+        check_name(machine, "a machine called", "rename its folder")
+    except UsageError as error:
+        folder = next(f.path.parent for f in found.dataset.folders if f.machine == machine)
+        found.bad.append(Finding(folder, str(error), machine))
 
 
 def _complete(found: Survey, machine: str) -> None:

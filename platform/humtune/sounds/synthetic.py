@@ -21,7 +21,7 @@ import soundfile
 
 from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted, sweep
-from humtune.errors import UsageError
+from humtune.errors import UsageError, naming
 from humtune.sounds import faults
 from humtune.sounds.annotations import TRUTH_FOLDERS
 from humtune.sounds.clip import Part, Split
@@ -162,9 +162,11 @@ def _record(
         generator = _chance(seed, machine, section, *map(int, code))
         fault = faults.draw(take.fault, severity, generator) if take.fault else faults.HEALTHY
         samples = recorder.record(take.setting, generator, fault)
-        sound = io.BytesIO()  # libsndfile doesn't tell why a file can't be written
-        soundfile.write(sound, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
-        (draft / f"{part}_data" / machine / take.split / take.name).write_bytes(sound.getbuffer())
+        path = draft / f"{part}_data" / machine / take.split / take.name
+        wav = io.BytesIO()  # libsndfile by itself says nothing of a full disk
+        soundfile.write(wav, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        with naming(path):
+            path.write_bytes(wav.getvalue())
 
     for _ in map_in_order(record, takes, title=f"{machine}: recording section {section:02d}"):
         pass
@@ -188,7 +190,7 @@ def _write_tables(draft: Path, machine: str, section: int, part: Part, takes: Se
 
 def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as stream:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pooch
 import requests
 
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, naming
 from humtune.sounds.byte_progress import byte_progress
 from humtune.sounds.zenodo import TIMEOUT, Archive, unreachable
 
@@ -99,7 +99,7 @@ class Resuming:
             goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {had}-")
             done = had if response.status_code == requests.codes.partial_content and goes_on else 0
             self.show(done)
-            with self.part.open("ab" if done else "wb") as stream:
+            with naming(self.part), self.part.open("ab" if done else "wb") as stream:
                 for piece in response.iter_content(_PIECE):
                     stream.write(piece)
                     done += len(piece)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from rich.filesize import decimal
 
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, naming
 from humtune.sounds.byte_progress import byte_progress
 from humtune.sounds.dcase import SUPPLEMENTAL, split_of
 
@@ -98,7 +98,7 @@ def _extract(content: zipfile.ZipFile, draft: Path, machine: str) -> None:
         for place, info in members.items():
             path = draft / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            with content.open(info) as stream, path.open("xb") as file:
+            with naming(path), content.open(info) as stream, path.open("xb") as file:
                 shutil.copyfileobj(stream, file, _PIECE)
             show(done := done + info.file_size)
 

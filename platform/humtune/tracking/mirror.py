@@ -6,9 +6,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-
 from humtune.ledger import Ledger
+from humtune.names import command, console
 from humtune.tracking.sync import Tracker
 
 _LONGEST_WAIT = 60.0  # seconds between two tries while MLflow is away
@@ -45,7 +44,7 @@ class Mirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with Console().status("bringing MLflow up to date"):
+        with console().status("bringing MLflow up to date"):
             self.close()
 
     def close(self) -> int:
@@ -57,7 +56,7 @@ class Mirror:
         behind = self._tracker.behind() if self._tracker else sum(1 for _ in self._ledger.records())
         if behind:
             trials = "1 trial" if behind == 1 else f"{behind} trials"
-            self._warn(f"MLflow is behind by {trials}: humtune track {self._ledger.name}")
+            self._warn(f"MLflow is behind by {trials}: {command('track', self._ledger.name)}")
         return behind
 
     def _run(self) -> None:

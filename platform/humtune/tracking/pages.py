@@ -1,12 +1,12 @@
 """What MLflow says in words of a search and of each machine: the best trials, the way to them, the table."""
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from humtune.ledger import Ledger
+from humtune.names import command
 from humtune.records import TrialRecord, TrialState
 from humtune.report.best import measure
 from humtune.report.columns import SHORT_LEGEND, fields, headline
@@ -122,7 +122,7 @@ def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: b
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
         text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
     else:
-        before = code(f"humtune report {shlex.quote(ledger.name)}")
+        before = code(command("report", ledger.name))
         text += [f"The table follows when its trials have ended; before: {before}.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
     return _signed("\n".join(text))

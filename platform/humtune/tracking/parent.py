@@ -101,7 +101,7 @@ def show(
     score = best.record.best_score
     pictures = _pictures(ledger, record, score)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
-        (Path(folder) / "config.json").write_text(record.config.model_dump_json(indent=1))
+        (Path(folder) / "config.json").write_bytes(record.config.model_dump_json(indent=1).encode())
         for name, data in pictures.items():
             (Path(folder) / name).write_bytes(data)
         client.log_artifacts(run_id, folder)

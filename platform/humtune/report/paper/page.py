@@ -11,7 +11,7 @@ from humtune.evaluation.metrics import Kind
 from humtune.report.average import Average
 from humtune.report.paper.study import Study
 from humtune.report.points import Clips, Point
-from humtune.report.sheet import MISSING, in_percent, to_markdown
+from humtune.report.sheet import MISSING, escaped, in_percent, to_markdown
 
 CLIPS: dict[Clips, str] = {"both": "dev+eval", "dev": "dev", "eval": "eval"}
 THEIRS = ("paper", "difference")
@@ -84,11 +84,18 @@ def to_page_markdown(page: Page, study: Study) -> str:
     labels, columns = _names(page)
     heads = [*labels, *columns, *(THEIRS if _prints(page) else []), "seeds", "machines"]
     rows = [_cells(line, page, study, columns) for line in page.lines]
+    rows = [[*map(escaped, row[: len(labels)]), *row[len(labels) :]] for row in rows]
     if rows:
         lines += ["", to_markdown(heads, rows, left=len(labels))]
     else:
         lines += ["", "Nothing to show yet: no trial has ended with what this needs."]
-    lines += ["", *(f"- {note}" for note in (*page.notes, SEED_NOTE, *why(study), *study.notes))]
+    lines += [
+        "",
+        *(
+            f"- {note}"
+            for note in (*page.notes, SEED_NOTE, *map(escaped, why(study)), *map(escaped, study.notes))
+        ),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -37,7 +37,7 @@ class Study:
         for name, same in groups.items():
             if len(same) > 1:
                 raise UsageError(
-                    f"search {self.search!r}: {machine} has {len(same)} points with {name}, which differ in "
+                    f"search '{self.search}': {machine} has {len(same)} points with {name}, which differ in "
                     f"{', '.join(_differing(same))}; the paper's result has one of each"
                 )
         return {name: same[0] for name, same in groups.items()}

@@ -7,7 +7,7 @@ from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Page, omega_line
 from humtune.report.paper.pictures import Heat, heat_maps
 from humtune.report.paper.printed import SCORES, SPECTROGRAMS
 from humtune.report.paper.study import Study
-from humtune.report.sheet import MISSING, to_markdown
+from humtune.report.sheet import MISSING, escaped, to_markdown
 
 
 def table2(study: Study) -> Page:
@@ -35,7 +35,9 @@ def table2(study: Study) -> Page:
             lines.append(omega_line(labels, point, score, bold=rank == 0))
         ours = _name(ranked[0][1]) if ranked else MISSING
         place = next((str(i) for i, entry in enumerate(ranked, 1) if entry[1] == theirs), MISSING)
-        choices.append([machine, ours, _name(theirs) if theirs else MISSING, f"{place} of {len(ranked)}"])
+        choices.append(
+            [escaped(machine), ours, _name(theirs) if theirs else MISSING, f"{place} of {len(ranked)}"]
+        )
     columns = ["machine", "our best", "the paper's", "its place here"]
     picture = (
         heat_maps(

@@ -44,7 +44,7 @@ def write_paper(ledger: Ledger) -> Written:
     if stands_for not in RESULTS:
         spaces = ", ".join(f"paper/{space} ({name})" for name, (_, space) in RESULTS.items())
         raise UsageError(
-            f"search {ledger.name!r} stands for none of the paper's results; these spaces do: {spaces}"
+            f"search '{ledger.name}' stands for none of the paper's results; these spaces do: {spaces}"
         )
     make, _ = RESULTS[stands_for]
     study = read_study(ledger, spectrogram_searched=stands_for == "table2")

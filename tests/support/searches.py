@@ -1,7 +1,6 @@
 """Searches made by hand: small ledgers with trials whose scores are noise plus a known skill."""
 
 import numpy as np
-import pytest
 
 from humtune.config import Spectrogram, TrialConfig, VariationalHead
 from humtune.evaluation.cells import Cells
@@ -114,13 +113,3 @@ class Bench:
         record = record.model_copy(update=changes)
         ledger.write(record)
         return record
-
-
-@pytest.fixture
-def bench(tmp_path) -> Bench:
-    return Bench(Storage(tmp_path / "runs"))
-
-
-@pytest.fixture
-def make_clips():
-    return clip_table

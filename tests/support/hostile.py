@@ -1,6 +1,6 @@
 """Names that a person may give a search, a machine or a folder, and that some language takes for its own.
 
-FILE_NAMES are those that a file can have. `from hostile import HOSTILE_NAMES` works in every test.
+FILE_NAMES are those that a file can have.
 """
 
 HOSTILE_NAMES: tuple[str, ...] = (

@@ -68,6 +68,7 @@ class Drill:
     searches: list[str] = field(default_factory=list)
     finished: dict[tuple[str, str], TrialRecord] = field(default_factory=dict)  # (search, trial) -> record
     page: Page | None = None  # where faults are asked for
+    begun: list["Sitting"] = field(default_factory=list)
 
     def break_disk_or_clock(self, kind: Kind, sitting: "Sitting", rng: random.Random) -> None:
         """Let all processes of a search meet a fault, which passes."""
@@ -119,7 +120,8 @@ class Drill:
             start_new_session=True,
             env=os.environ | {"MLFLOW_TRACKING_URI": ""},
         )
-        return Sitting(name, process, Path(log.name))
+        self.begun.append(Sitting(name, process, Path(log.name)))
+        return self.begun[-1]
 
     def wait_for_work(self, sitting: "Sitting") -> None:
         """Until a trial of this sitting has written a checkpoint, or the search is over."""
@@ -290,7 +292,7 @@ def drill(
             sitting.wait()
             sitting = finished(made, sitting)
     except BaseException:
-        for pid in sitting.processes() if sitting else ():
+        for pid in [pid for each in made.begun for pid in each.processes()]:
             kill(pid)
         raise
     return made

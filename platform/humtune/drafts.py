@@ -110,6 +110,9 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _computer() -> str:
+    """Where process ids mean the same: a computer, or a container, which may share its name with others."""
+    with suppress(OSError):  # no Linux
+        return re.sub(r"\W", "_", f"{socket.gethostname()}_{Path('/proc/self/ns/pid').stat().st_ino}")
     return re.sub(r"\W", "_", socket.gethostname())
 
 

@@ -1,20 +1,17 @@
-"""Kills a search at random moments, goes on with it, and reads whether anything was lost.
-
-    python benchmarks/drill_search.py --kills 50 [--seed 0] [--keep DIR]
+"""Kills a search at random moments, lets it meet faults, goes on with it: the part of drill.py for searches.
 
 Two synthetic machines are searched by the real command. At random moments it kills, at random: the driver
 alone, a trial's process, the raylet, or the driver with all of Ray. What a kill ends, `humtune resume` takes
-up at once, while what is left of the sitting before may still be alive. A search that ends before the kills
-are used up is followed by another one with another seed. Then everything is read: see drill_checks.py.
+up at once, while what is left of the sitting before may still be alive. Or disk or clock are wrong for all
+processes for a while, or a second resume begins while the search runs. A search that ends before all is
+used up is followed by another one with another seed. Then everything is read: see drill_checks.py.
 """
 
-import argparse
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
@@ -24,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from drill_checks import Findings, check
-from rich.console import Console
-from rich.table import Table
+from drill_faults import Fault, Page
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
@@ -47,6 +42,19 @@ class Kind(StrEnum):
     WORKER = "a trial's process"
     RAYLET = "raylet"
     ALL = "driver and all of Ray"
+    FULL = "disk full"
+    BROKEN = "I/O error"
+    READ_ONLY = "read-only"
+    SLOW = "slow storage"
+    BACK = "clock back an hour"
+    AHEAD = "clock ahead a day"
+    SECOND = "two at once"
+
+
+KILLS = (Kind.DRIVER, Kind.WORKER, Kind.RAYLET, Kind.ALL)
+JUMPS = {Kind.BACK: -3_600.0, Kind.AHEAD: 86_400.0}  # seconds
+LASTS = 2.0  # seconds that a fault of the disk lasts
+STEPS = 40  # the fault hits one of so many
 
 
 @dataclass
@@ -59,6 +67,23 @@ class Drill:
     orphans: int = 0  # trials' processes that did not notice that their driver was gone
     searches: list[str] = field(default_factory=list)
     finished: dict[tuple[str, str], TrialRecord] = field(default_factory=dict)  # (search, trial) -> record
+    page: Page | None = None  # where faults are asked for
+    begun: list["Sitting"] = field(default_factory=list)
+
+    def break_disk_or_clock(self, kind: Kind, sitting: "Sitting", rng: random.Random) -> None:
+        """Let all processes of a search meet a fault, which passes."""
+        assert self.page is not None
+        sitting.met_fault = True
+        if kind in JUMPS:
+            self.page.clock += JUMPS[kind]
+            return
+        fault = Fault[kind.name]
+        self.page.arm(self.storage, fault, at=rng.randint(1, STEPS), slow=0.05)
+        deadline = time.monotonic() + PATIENCE
+        while not (sitting.is_over or self.page.met) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(LASTS)
+        self.page.arm(self.storage)
 
     @property
     def storage(self) -> Path:
@@ -95,13 +120,14 @@ class Drill:
             start_new_session=True,
             env=os.environ | {"MLFLOW_TRACKING_URI": ""},
         )
-        return Sitting(name, process, Path(log.name))
+        self.begun.append(Sitting(name, process, Path(log.name)))
+        return self.begun[-1]
 
     def wait_for_work(self, sitting: "Sitting") -> None:
         """Until a trial of this sitting has written a checkpoint, or the search is over."""
         folder = self.storage / sitting.name / "trials"
-        deadline = time.time() + PATIENCE
-        while not sitting.is_over and time.time() < deadline:
+        deadline = time.monotonic() + PATIENCE
+        while not sitting.is_over and time.monotonic() < deadline:
             with suppress(FileNotFoundError):  # a trial that ends takes its checkpoint along
                 if any(path.stat().st_mtime > sitting.began for path in folder.glob("*/checkpoint.pt")):
                     return
@@ -112,8 +138,8 @@ class Drill:
 
         Ray's two agents notice a minute later that their raylet is gone. They write nothing, and are ended.
         """
-        deadline = time.time() + ORPHANS
-        while (left := sitting.pids(Kind.WORKER)) and time.time() < deadline:
+        deadline = time.monotonic() + ORPHANS
+        while (left := sitting.pids(Kind.WORKER)) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.orphans += len(left)
         for pid in sitting.processes():
@@ -127,7 +153,8 @@ class Sitting:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    began: float = field(default_factory=time.time)
+    began: float = field(default_factory=lambda: time.time_ns() / 1e9)  # no drill changes this clock
+    met_fault: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -160,11 +187,11 @@ class Sitting:
 
     def strike(self, kind: Kind, rng: random.Random) -> bool:
         """Kill, as soon as there is what should be killed; False where the search was over before."""
-        deadline = time.time() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not (pids := self.pids(kind)):
             if self.is_over:
                 return False
-            if time.time() > deadline:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"no {kind} to kill; see {self.log}")
             time.sleep(0.05)
         for pid in [rng.choice(pids)] if kind == Kind.WORKER else pids:
@@ -218,6 +245,7 @@ def drill(
     epochs: int,
     pause: float,
     hasty: float = 0.0,
+    page: Page | None = None,
 ) -> Drill:
     """Make the kills in their order and end every search.
 
@@ -225,7 +253,7 @@ def drill(
     up to `pause` seconds after the sitting's start, or whatever the kill before left of it.
     """
     record_machines(folder)
-    made = Drill(folder)
+    made = Drill(folder, page=page)
     wanted = list(kinds)
     sitting: Sitting | None = None
     try:
@@ -237,6 +265,16 @@ def drill(
                 made.wait_for_work(sitting)
             time.sleep(rng.uniform(0.0, pause))
             made.remember(sitting.name)
+            if wanted[0] not in KILLS and not sitting.is_over:
+                kind = wanted.pop(0)
+                made.kills[kind] += 1
+                if kind == Kind.SECOND:
+                    sitting = made.resume(before.name)
+                    before.wait()
+                    made.clear(before)
+                else:
+                    made.break_disk_or_clock(kind, sitting, rng)
+                continue
             if not sitting.strike(wanted[0], rng):
                 sitting = finished(made, sitting)
                 continue
@@ -254,7 +292,7 @@ def drill(
             sitting.wait()
             sitting = finished(made, sitting)
     except BaseException:
-        for pid in sitting.processes() if sitting else ():
+        for pid in [pid for each in made.begun for pid in each.processes()]:
             kill(pid)
         raise
     return made
@@ -266,60 +304,6 @@ def finished(made: Drill, sitting: Sitting) -> Sitting | None:
     made.clear(sitting)
     if sitting.wait() == 0:
         return None
+    if sitting.met_fault:
+        return made.resume(sitting.name)
     raise RuntimeError(f"{sitting.name} failed though nothing was killed:\n{sitting.log.read_text()}")
-
-
-def show(made: Drill, found: Findings, console: Console) -> None:
-    """The counts as a table, the violations, and a line for the documentation."""
-    table = Table("what", "count", title="a search killed at random moments", title_justify="left")
-    for kind in Kind:
-        table.add_row(f"kills: {kind}", str(made.kills[kind]))
-    counts = {
-        "searches": len(made.searches),
-        "sittings": made.sittings,
-        "trials' processes that outlived their driver by a minute": made.orphans,
-    } | found.counts
-    for what, count in counts.items():
-        table.add_row(what, str(count))
-    table.add_row("violations", str(len(found.violations)))
-    console.print(table)
-    for violation in found.violations:
-        console.print(violation, markup=False, highlight=False, soft_wrap=True)
-    kills = ", ".join(f"{made.kills[kind]} of {kind}" for kind in Kind if made.kills[kind])
-    told = ", ".join(f"{count} {what}" for what, count in counts.items())
-    line = f"{made.kills.total()} kills ({kills}): {told}, {len(found.violations)} violations."
-    console.print(f"for docs/search.md: {line}", markup=False, highlight=False, soft_wrap=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trials", type=int, default=8, help="per machine and search")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--pause", type=float, default=8.0, help="longest wait before a kill, in seconds")
-    parser.add_argument("--keep", type=Path, help="a new folder that keeps everything")
-    words = parser.parse_args()
-    rng = random.Random(words.seed)
-    kinds = [rng.choice(list(Kind)) for _ in range(words.kills)]
-    with tempfile.TemporaryDirectory(prefix="humtune-drill-") as temporary:
-        folder = words.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        made = drill(
-            folder.resolve(),
-            kinds,
-            rng=rng,
-            seed=words.seed,
-            trials=words.trials,
-            epochs=words.epochs,
-            pause=words.pause,
-            hasty=HASTY,
-        )
-        found = check(made.ledger(name) for name in made.searches)
-        found.compare(made.finished, {n: made.ledger(n) for n in made.searches})
-        show(made, found, Console())
-    sys.exit(bool(found.violations))
-
-
-if __name__ == "__main__":
-    main()

@@ -47,6 +47,13 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def _no_mlflow_of_the_test_before() -> Iterator[None]:
+    """MLflow writes the address that it is told into the environment, where the next test would find it."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real recordings and scores, which is no part of the project."""

@@ -2,9 +2,6 @@
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +13,7 @@ import pytest
 from pyarrow import fs
 
 from humtune.errors import UsageError
-from humtune.storage import Storage, draft_folder
+from humtune.storage import Storage
 
 
 @pytest.fixture
@@ -276,45 +273,3 @@ def test_a_fetch_that_breaks_leaves_nothing(
     with pytest.raises(OSError, match="connection lost"):
         storage.fetch_folder("banks/abc", tmp_path / "cache" / "abc")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-BANK = """
-import os, signal, sys
-from humtune.storage import Storage, draft_folder
-
-with draft_folder(Storage(sys.argv[1]).path("banks")) as draft:
-    (draft / "samples.npy").write_bytes(b"half")
-    print(draft, flush=True)
-    if sys.argv[2] == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    sys.stdin.read()
-"""
-
-
-def test_a_draft_goes_when_its_maker_was_killed_and_not_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def begin(fate: str) -> tuple[subprocess.Popen[str], Path]:
-        words = [sys.executable, "-c", BANK, str(tmp_path), fate]
-        maker = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        return maker, Path(maker.stdout.readline().strip())
-
-    alive, kept = begin("alive")
-    killed, left = begin("killed")
-    assert killed.wait(30) == -signal.SIGKILL
-    assert left.is_dir()
-    with draft_folder(tmp_path / "banks"):
-        assert left.is_dir()  # so young that it might not be locked yet
-    monkeypatch.setattr("humtune.storage.YOUNG", 0.0)
-    with draft_folder(tmp_path / "banks"):
-        assert not left.exists()
-        assert (kept / "samples.npy").read_bytes() == b"half"
-    alive.communicate()
-    assert alive.returncode == 0
-    assert list((tmp_path / "banks").iterdir()) == []
-
-
-def test_what_goes_wrong_in_a_draft_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"), draft_folder(tmp_path):
-        raise OSError(28, "No space left on device")
-    assert list(tmp_path.iterdir()) == []

@@ -1,55 +1,16 @@
 """One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
 
-import errno
-import fcntl
-import os
 import shutil
-import tempfile
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from pyarrow import fs
 
+from humtune.drafts import PREFIX, discard, draft_of, drafted, write_whole
 from humtune.errors import UsageError, naming
 from humtune.names import is_text
-
-_DRAFTS = ".humtune-draft-"
-YOUNG = 60.0  # seconds in which a draft may not be locked yet
-
-
-@contextmanager
-def draft_folder(beside: Path) -> Iterator[Path]:
-    """An empty folder in the folder `beside`, to make something in that is then renamed to its place.
-
-    It goes at the end, and so do those that killed processes left: their locks went with them.
-    """
-    if beside.exists() and not beside.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(beside))
-    beside.mkdir(parents=True, exist_ok=True)
-    for left in beside.glob(f"{_DRAFTS}*"):
-        with suppress(OSError):  # another process makes something there, or removes it too
-            if time.time() - left.stat().st_mtime >= YOUNG:
-                with _held(left) as handle:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=_DRAFTS, dir=beside) as made, _held(Path(made)) as handle:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield Path(made)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[int]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 class Storage:
@@ -113,18 +74,7 @@ class Storage:
     def write(self, name: str, data: bytes) -> None:
         """Write the whole file, atomically, making its folder."""
         if self.is_local:
-            target = self.path(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".draft-{uuid.uuid4().hex}")
-            try:
-                with naming(target), draft.open("wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                draft.replace(target)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
+            write_whole(self.path(name), data)
         else:
             with naming(f"{self.uri}/{name}"), self._sink(f"{self._root}/{name}") as stream:
                 stream.write(data)
@@ -160,20 +110,19 @@ class Storage:
                 self._copy(str(file), f"{self._root}/{name}/{file.name}", upload=True)
             return
         target = self.path(name)
-        with draft_folder(target.parent) as around:
-            draft = around / "whole"
-            shutil.move(folder, draft)
-            try:
-                draft.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = draft_of(target)
+        shutil.move(folder, draft)
+        try:
+            draft.rename(target)
+        except OSError:
+            discard(draft)
+            if not target.exists():
+                raise
 
     def fetch_folder(self, name: str, target: Path) -> None:
         """Copy a flat folder to a local place, which appears when all of its files are there."""
-        with draft_folder(target.parent) as around:
-            draft = around / "whole"
-            draft.mkdir()
+        with drafted(target) as draft:
             for file in self.list(name):
                 self._copy(f"{self._root}/{name}/{file}", str(draft / file), upload=False)
             draft.rename(target)
@@ -198,7 +147,7 @@ class Storage:
     def sweep(self, folder: str) -> None:
         """Remove the drafts right below a folder that writers left there when they were killed."""
         if self.is_local:
-            for draft in self.path(folder).glob(".draft-*"):
+            for draft in self.path(folder).glob(f"{PREFIX}*"):
                 draft.unlink(missing_ok=True)
 
     def delete_empty(self, folder: str) -> None:

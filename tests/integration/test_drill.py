@@ -1,6 +1,9 @@
-"""A search that is killed three times loses nothing: the drill of benchmarks/, at its smallest."""
+"""What is killed or meets a broken disk loses nothing: the drill of benchmarks/, at its smallest."""
 
 import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,40 @@ def test_a_search_that_is_killed_three_times_loses_nothing(
     assert found.counts["trials that went on from a checkpoint"] >= 1
     assert found.counts["trials equal to an unbroken run"] >= 2
     assert found.counts["MLflow runs compared"] == 2 * 3 * len(made.searches)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="faults of the file system need a C compiler")
+def test_commands_that_are_killed_or_meet_a_broken_disk_lose_nothing() -> None:
+    words = (
+        "data synth",
+        "data fetch",
+        "banks and probes",
+        "submit",
+        "report",
+        "--kills",
+        "2",
+        "--faults",
+        "1",
+    )
+    command = [sys.executable, str(BENCHMARKS / "drill.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("'killed': 2, 'disk full': 1, 'I/O error': 1, 'read-only': 1") == 5
+    assert done.stdout.endswith("\n0 lost\n")
+
+
+def test_a_drill_sees_what_is_torn_gone_left_or_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from drill import Expected
+
+    before = {"a": [b"old"], "b": [b"same"]}
+    one, other = ({"a": [b"new"], "b": [b"same"], "t": [b"took %d s" % n]} for n in (1, 22))
+    after = Expected(one, other, before)
+    assert after.differs(one | {"t": [b"took 333 s"]}) == ""
+    assert after.differs(one | {"t": [b"never"]}).startswith("t has another content")
+    assert after.differs(one | {"a": [b"old"]}).startswith("a has another content")
+    assert after.differs(one | {".draft-1": [b""]}) == ".draft-1 is left"
+    assert after.differs({"a": [b"new"], "b": [b"same"]}) == "t is missing"
+    assert after.torn(before | {".draft-1": [b"ne"]}, "none") == ""
+    assert after.torn(before | {"a": [b"ne"]}, "none") == "a"
+    assert after.torn({"a": [b"new"]}, "none") == "b is gone"

@@ -1,6 +1,7 @@
 """A trial: what it writes, that it goes on after a kill as if nothing had been, and how it fails."""
 
 import io
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -560,3 +561,17 @@ def test_the_scored_clips_are_those_that_did_not_train(bank: ClipBank) -> None:
     assert len(roles) + (bank.table.role == Role.TRAIN).sum() == len(bank.table)
     unknown = replace(bank, table=replace(bank.table, label=np.full(len(bank.table), -1, np.int8)))
     assert len(scored_clips(unknown)) == len(roles)  # a clip without truth is scored as well
+
+
+@pytest.mark.parametrize("jump", [-3_600.0, 86_400.0])
+def test_a_clock_that_jumps_costs_no_hours_and_no_checkpoint(
+    search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    always_checkpoint(search)
+    clock = itertools.count(1.7e9, jump)
+    monkeypatch.setattr("humtune.search.trial.time", lambda: next(clock))
+    run = start_trial(tune_config(search, asked))
+    run.epoch()
+    assert search.ledger.storage.exists(run.checkpoint)
+    assert all(0 <= epoch.seconds < 600 for epoch in finish(run).epochs)
+    assert run.record.state == TrialState.COMPLETE

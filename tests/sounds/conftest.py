@@ -143,12 +143,10 @@ def handler(zenodo: Zenodo) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-@pytest.fixture
-def zenodo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenodo]:
-    """DCASE 2022 with fan and valve."""
-    made, year = Zenodo(), EDITIONS[2022]
-    machines = ("fan", "valve")
-    made.records = {
+def dcase_2022() -> dict[int, dict[str, bytes]]:
+    """Its records, with fan and valve."""
+    year, machines = EDITIONS[2022], ("fan", "valve")
+    return {
         year.dev: {"readme.md": b"-"} | {f"dev_{m}.zip": zipped_dev(m) for m in machines},
         year.train: {
             f"eval_data_{m}_train.zip": zipped_noise(
@@ -160,6 +158,12 @@ def zenodo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenodo]:
             f"eval_data_{m}_test.zip": zipped_noise(m, "test/section_03_0000.wav", seed=2) for m in machines
         },
     }
+
+
+@pytest.fixture
+def zenodo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenodo]:
+    """DCASE 2022 with fan and valve."""
+    made = Zenodo(records=dcase_2022())
     with ThreadingHTTPServer(("127.0.0.1", 0), handler(made)) as server:
         made.site = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -120,7 +120,7 @@ def test_a_hostile_archive_writes_nothing(tmp_path: Path, zenodo):
 def test_unpacking_that_was_killed_needs_no_second_transfer(
     tmp_path: Path, zenodo, monkeypatch: pytest.MonkeyPatch
 ):
-    def killed(*words: object) -> None:
+    def killed(*words: object, **others: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -132,6 +132,31 @@ def test_unpacking_that_was_killed_needs_no_second_transfer(
     fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert zenodo.asked == []
     assert files(tmp_path / "data") == DEV_FAN
+
+
+@pytest.mark.parametrize("keep_zips", [False, True])
+def test_a_kill_after_unpacking_leaves_no_archive_that_nobody_asks_for(
+    tmp_path: Path, zenodo, monkeypatch: pytest.MonkeyPatch, keep_zips: bool
+):
+    def killed(*words: object, **others: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("humtune.sounds.unpack.settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(tmp_path / "data", machines=["fan"], evaluation=False)
+    assert "zips/dev_fan.zip" in files(tmp_path / "data")
+    fetch(tmp_path / "data", machines=["fan"], evaluation=False, keep_zips=keep_zips)
+    assert files(tmp_path / "data") == DEV_FAN | ({"zips/dev_fan.zip"} if keep_zips else set())
+    assert (tmp_path / "data/zips").exists() == keep_zips
+
+
+def test_a_folder_of_archives_that_a_kill_left_empty_goes(tmp_path: Path, zenodo):
+    fetch(tmp_path / "data", machines=["fan"], evaluation=False)
+    (tmp_path / "data/zips").mkdir()
+    (tmp_path / "data/zips/.lock").touch()
+    fetch(tmp_path / "data", machines=["fan"], evaluation=False)
+    assert not (tmp_path / "data/zips").exists()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, zenodo, monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from humtune.cli.data import app
 from humtune.errors import UsageError
+from humtune.sounds import synthetic
 from humtune.sounds.check import check_dataset
 from humtune.sounds.dcase import find_dataset
 from humtune.sounds.machines import RECIPES
@@ -20,6 +21,20 @@ SMALL = Sizes(sections=2, train_source=3, train_target=2, test_per_cell=2, secon
 def contents(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_two_at_once_make_one_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = synthetic._write_tables
+
+    def other_is_faster(*words: object) -> None:
+        true(*words)  # type: ignore[arg-type]
+        (tmp_path / "new").mkdir(exist_ok=True)
+        (tmp_path / "new" / "theirs").touch()
+
+    monkeypatch.setattr(synthetic, "_write_tables", other_is_faster)
+    with pytest.raises(UsageError, match=r"new: is there already and not empty; name a new folder"):
+        synthesise(tmp_path / "new", machines=("fan",), sizes=Sizes(1, 1, 1, 1, 0.1))
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "theirs"]
 
 
 def test_our_own_finder_reads_the_layout(tmp_path: Path):

@@ -169,5 +169,5 @@ def test_a_move_that_is_interrupted_is_finished_without_the_archive(
             unpack(test, root, "fan")
     assert not (root / "fan/target_test").exists()
     test.unlink()
-    settle(root, "fan", "test")
+    settle(root, "fan", Path("test.zip"))
     assert files(root) == {"fan/train/a.wav", "fan/source_test/b.wav", "fan/target_test/c.wav"}

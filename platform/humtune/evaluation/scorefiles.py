@@ -10,12 +10,12 @@ that scoring new recordings stays light.
 import csv
 import io
 import math
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import is_text
 from humtune.sounds.folders import readable
@@ -69,14 +69,10 @@ def write_file(
     writer.writerows(zip(names, map(plain, values), strict=True))
     make_folder(folder)
     path = folder / file_name(kind, machine, section, domain)
-    draft = path.with_name(f".draft-{os.getpid()}-{path.name}")
     try:
-        draft.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
-        draft.replace(path)
+        write_whole(path, text.getvalue().encode(errors="surrogateescape"))
     except OSError as error:
         raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import UsageError
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE
-from humtune.storage import draft_folder
 
 
 def check_replaceable(folder: Path) -> None:
@@ -24,18 +24,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files by way of a draft beside it, in the place of what was there."""
     check_replaceable(folder)
     try:
-        with draft_folder(folder.parent) as around:
-            draft, old = around / "new", around / "old"
+        with drafted(folder) as draft:
             for name, content in files.items():
-                (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                (draft / name).write_bytes(content)
-            try:
-                if folder.exists():
-                    folder.rename(old)
-                draft.rename(folder)
-            except OSError:
-                if old.exists() and not folder.exists():
-                    old.rename(folder)
-                raise
+                (draft / name).parent.mkdir(exist_ok=True)
+                write_through(draft / name, content)
+            replace_folder(draft, folder)
     except OSError as error:
         raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import caption
 from humtune.runtime.windows import Timeline
@@ -34,11 +35,9 @@ def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float
         f"{plain}.windows.csv": _table(timeline),
         f"{plain}.windows.png": picture(timeline, name, threshold),
     }
-    draft = folder / f".draft-{os.getpid()}"  # a kill leaves no half of a file
     for file, content in files.items():
         try:
-            draft.write_bytes(content)
-            draft.replace(folder / file)
+            write_whole(folder / file, content)
         except OSError as error:
             raise UsageError(f"{folder / file}: can't be written ({error.strerror or error})") from error
     return [folder / file for file in files]

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import AbstractContextManager
-from time import time
+from time import monotonic
 from types import TracebackType
 
 from rich.console import Console
@@ -25,7 +25,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         self.studies = studies
         self.slots = slots
         self.console = console or names.console()
-        self.began = time()
+        self.began = monotonic()
         self._told: set[str] = {r for m in studies.machines.values() for r in m.ended}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
@@ -68,7 +68,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         """The table as it stands now."""
         left = self.studies.seconds_left(self.slots)
         coming = "starting" if left is None else f"{duration(left)} left"
-        times = f"{duration(time() - self.began)} gone, {coming}"
+        times = f"{duration(monotonic() - self.began)} gone, {coming}"
         table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
         for name in ("machine", "trials"):
             table.add_column(name, overflow="fold")

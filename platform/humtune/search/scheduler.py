@@ -100,7 +100,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             self.studies.end(record)
             self._forget_reference(record)
         except Superseded:
-            return  # the trial is another sitting's
+            self.studies.superseded = True  # the trial is another sitting's, and so is what is left
         except OSError as error:
             self._warn(error)
             self.studies.end(record if record.ended else ended(record, state, reason))

@@ -25,6 +25,8 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
 
         A trial that runs may have to begin again, so that nothing is finished before all have ended.
         """
+        if self.studies.superseded:  # Tune doesn't ask `Stop` while it waits for a trial: for ten minutes
+            return str(Searcher.FINISHED)
         record = self.studies.ask()
         if record is None:
             return str(Searcher.FINISHED) if self.studies.over and not self.studies.any_running else None

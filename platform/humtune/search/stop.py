@@ -1,6 +1,6 @@
 """What ends a search before its trials are through: a wish, a signal, another sitting, a Ray that died."""
 
-from time import time
+from time import monotonic
 
 import ray
 from ray import tune
@@ -32,7 +32,7 @@ class Stop(tune.Stopper):  # type: ignore[misc]
     def __init__(self, ledger: Ledger, interruption: Interruption) -> None:
         self.ledger = ledger
         self.interruption = interruption
-        self.looked = time()
+        self.looked = monotonic()  # clocks are set back now and then
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
         """No trial is stopped by itself."""
@@ -42,9 +42,9 @@ class Stop(tune.Stopper):  # type: ignore[misc]
         """Whether the search should end; the storage is looked at every few seconds."""
         if self.interruption.asked:
             raise LeaveTune
-        if time() - self.looked < self.SECONDS:
+        if monotonic() - self.looked < self.SECONDS:
             return False
-        self.looked = time()
+        self.looked = monotonic()
         if dead_ray_process():
             raise LeaveTune
         try:

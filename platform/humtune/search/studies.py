@@ -35,6 +35,7 @@ class Studies:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = ledger.plan
         self.ledger = ledger
+        self.superseded = False  # whether another sitting has taken over
         self.space = space
         self.judged_by = plan.judged_by
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it

@@ -5,7 +5,7 @@ import platform
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache, partial
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class TrialRun:
             }
         )
         self.record = _shortened(self.record, done)
-        self.checkpointed = time()
+        self.checkpointed = monotonic()
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
     def _training(
@@ -77,7 +77,7 @@ class TrialRun:
 
     def epoch(self) -> TrialRecord:
         """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
-        began = time()
+        began = monotonic()
         if not self.begun:
             self.ledger.claim(self.record.id)
             self.ledger.write(self.record)
@@ -91,8 +91,8 @@ class TrialRun:
         update: dict[str, Any] = {}
         if found:
             update |= {"omega": found.omega, "pseudo": found.pseudo}
-        ended = time()
-        epoch = Epoch(epoch=done, ended=ended, seconds=ended - began, metrics=metrics)
+        ended, seconds = time(), monotonic() - began  # a clock that is set meanwhile costs no trial its hours
+        epoch = Epoch(epoch=done, ended=ended, seconds=seconds, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last and found:
             self.ledger.check_sitting()
@@ -102,9 +102,9 @@ class TrialRun:
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
         if last:
             self.ledger.storage.delete(self.checkpoint)
-        elif ended - self.checkpointed > self.checkpoint_seconds:
+        elif monotonic() - self.checkpointed > self.checkpoint_seconds:
             self.ledger.storage.write(self.checkpoint, self.run.state())
-            self.checkpointed = time()
+            self.checkpointed = monotonic()
         return self.record
 
     def _train(self) -> tuple[dict[str, float], Measurement | None]:

@@ -22,12 +22,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
+from humtune.drafts import drafted
 from humtune.errors import HumtuneError
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.survey import survey
 from humtune.sounds.table import ClipTable
-from humtune.storage import Storage, draft_folder
+from humtune.storage import Storage
 
 READER = 2  # counts changes to how files become samples and columns: an older source print is not trusted
 
@@ -139,9 +140,7 @@ def _load(
 def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
     """Bring a bank that `write` makes in a draft folder into the storage; its content hash."""
     place = storage.path("banks") if storage.is_local else cache
-    with draft_folder(place) as around:
-        draft = around / "bank"
-        draft.mkdir()
+    with drafted(place / "bank") as draft:
         content = write(draft)
         storage.put_folder(bank_folder(content), draft)
         if not storage.is_local and not (cache / content).exists():

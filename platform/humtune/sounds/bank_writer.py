@@ -1,6 +1,7 @@
 """Stream one machine's recordings into the files of a bank."""
 
 import hashlib
+import io
 import logging
 import os
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.drafts import write_through
 from humtune.errors import UsageError, naming
 from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
@@ -68,7 +70,7 @@ def write_bank(dataset: DataSet, machine: str, draft: Path, *, channel: int | No
     if silent:
         names = ", ".join(silent[:_NAMED]) + ", …" * (len(silent) > _NAMED)
         logger.warning("%s: %s silent from end to end: %s", machine, _clips(len(silent)), names)
-    (draft / FILES[2]).write_bytes(assign_roles(table).to_json())
+    write_through(draft / FILES[2], assign_roles(table).to_json())
     return content
 
 
@@ -89,9 +91,11 @@ def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Pat
         os.fsync(stream.fileno())
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     digest.update(offsets.tobytes())
+    packed = io.BytesIO()
+    np.save(packed, offsets, allow_pickle=False)
     with naming(draft):
-        np.save(draft / FILES[1], offsets, allow_pickle=False)
-        (draft / FILES[2]).write_bytes(table.to_json())
+        write_through(draft / FILES[1], packed.getvalue())
+        write_through(draft / FILES[2], table.to_json())
     return digest.hexdigest()[:32]
 
 

@@ -63,12 +63,15 @@ def fetch(
         site = site or os.environ.get("HUMTUNE_ZENODO", SITE)
         archives = _choose(session, wanted, machines, evaluation=evaluation, site=site.rstrip("/"))
         for archive in archives:
-            settle(folder / archive.root, archive.machine, Path(archive.name).stem)
+            settle(folder / archive.root, archive.machine, folder / "zips" / archive.name, keep=keep_zips)
         there = tuple(archive for archive in archives if _is_there(archive, folder))
         missing = tuple(archive for archive in archives if archive not in there)
         if missing:
             with _zips_folder(folder) as zips:
                 _bring(session, missing, folder, zips, keep_zips=keep_zips)
+        elif (folder / "zips").exists():  # left by a process that was killed
+            with suppress(HumtuneError), _zips_folder(folder):
+                pass
     return Fetched(missing, there, wanted.truth.format(folder=folder) if evaluation else "")
 
 
@@ -130,9 +133,7 @@ def _bring(
     try:
         for archive in archives:
             path = download(archive, zips, session)
-            unpack(path, folder / archive.root, archive.machine)
-            if not keep_zips:
-                path.unlink()
+            unpack(path, folder / archive.root, archive.machine, keep=keep_zips)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from humtune.config import SAMPLE_RATE
+from humtune.drafts import drafted, sweep
 from humtune.errors import UsageError, naming
 from humtune.sounds import faults
 from humtune.sounds.annotations import TRUTH_FOLDERS
@@ -27,7 +28,6 @@ from humtune.sounds.clip import Part, Split
 from humtune.sounds.machines import recipe, unit
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.rendering import Recorder, Setting
-from humtune.storage import draft_folder
 
 Domain = Literal["source", "target"]
 _NUMBERS = 10_000  # a place in _chance that no clip has
@@ -93,20 +93,24 @@ def synthesise(
     `severity` scales every fault (faults.STRENGTH). The same seed gives the same clips of a machine,
     whichever other machines are asked for. Clips are mono, 16 bit, SAMPLE_RATE.
     """
+    sweep(folder.parent)
+    taken = UsageError(f"{folder}: is there already and not empty; name a new folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already and not empty; name a new folder")
+        raise taken
     for machine in machines:
         recipe(machine)
     sizes = sizes or Sizes()
-    with draft_folder(folder.parent) as around:
-        draft = around / folder.name
+    with drafted(folder) as draft:
         for machine in dict.fromkeys(machines):
             for section in range(sizes.sections):
                 part: Part = "dev" if section < (sizes.sections + 1) // 2 else "eval"
                 takes = _takes(machine, section, part, sizes, seed)
                 _record(draft, machine, part, takes, seconds=sizes.seconds, severity=severity, seed=seed)
                 _write_tables(draft, machine, section, part, takes)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError as error:  # somebody else was faster
+            raise (taken if folder.is_dir() and any(folder.iterdir()) else error) from error
 
 
 def _takes(machine: str, section: int, part: Part, sizes: Sizes, seed: int) -> list[_Take]:

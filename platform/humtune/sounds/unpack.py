@@ -4,6 +4,7 @@ It is unpacked into `<root>/.unpacking-<archive>`, which is renamed to `.unpacke
 complete, and from there moved to `<root>/<machine>`. Whatever breaks off, the same call goes on with it.
 """
 
+import os
 import re
 import shutil
 import stat
@@ -22,13 +23,13 @@ _PIECE = 1 << 20  # bytes
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 
 
-def unpack(archive: Path, root: Path, machine: str) -> None:
+def unpack(archive: Path, root: Path, machine: str, *, keep: bool = True) -> None:
     """Bring a machine's recordings and attribute tables out of a zip file to `<root>/<machine>`.
 
     The zip holds `<machine>/train/…`, `<machine>/test/…`, `<machine>/attributes_SS.csv`, under any folders on
-    top. Files that are there already stay as they are. HumtuneError for a damaged zip, for one without the
-    machine, and for one with a member that leads elsewhere (.., an absolute path, a link): then nothing of it
-    is unpacked.
+    top, and goes afterwards unless it is kept. Files that are there already stay as they are. HumtuneError
+    for a damaged zip, for one without the machine, and for one with a member that leads elsewhere (.., an
+    absolute path, a link): then nothing of it is unpacked.
     """
     ready = _ready(root, archive.stem)
     if not ready.exists():
@@ -46,14 +47,17 @@ def unpack(archive: Path, root: Path, machine: str) -> None:
         except BaseException:
             shutil.rmtree(draft)
             raise
+        os.sync()  # where it lies is all that tells later that it is whole
         draft.rename(ready)
-    settle(root, machine, archive.stem)
+    settle(root, machine, archive, keep=keep)
 
 
-def settle(root: Path, machine: str, stem: str) -> None:
-    """Move what was unpacked from the archive of that stem to its place, if it is not there yet."""
-    ready = _ready(root, stem)
+def settle(root: Path, machine: str, archive: Path, *, keep: bool = True) -> None:
+    """Move what was unpacked from an archive to its place, if it isn't there; the zip goes unless kept."""
+    ready = _ready(root, archive.stem)
     if ready.exists():
+        if not keep:  # first, as nobody asks for it once all is in its place
+            archive.unlink(missing_ok=True)
         _merge(ready, root / machine)
         shutil.rmtree(ready, ignore_errors=True)
 

@@ -17,13 +17,13 @@ Make = Callable[..., Any]
 
 def lines(studies: Studies, *, slots: int = 2) -> list[str]:
     """The table as text."""
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=120, markup=False)
     console.print(LiveTable(studies, slots=slots, console=console).table())
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
 def log(*, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), width=60, force_terminal=terminal)
+    return Console(file=io.StringIO(), width=60, force_terminal=terminal, markup=False)
 
 
 @pytest.mark.parametrize(

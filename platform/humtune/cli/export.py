@@ -85,7 +85,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from humtune.formatting.tables import percent
 
     screen, errors = console(), console(stderr=True)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for name in ("machine", "trial", "score", "net"):
         table.add_column(name, overflow="fold")
     for column in ("Ω select", "cross-fitted", "threshold", "MB", "ms"):

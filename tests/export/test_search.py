@@ -63,8 +63,6 @@ def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path)
         ("detector.pt", None, r"detector.pt is missing: the trial's weights are gone"),
         ("detector.pt", b"torn", r"this detector .* is damaged"),
         ("reference.pt", b"torn", r"this reference .* is damaged"),
-        ("scores/cosine.npy", None, r"cosine.npy is missing"),
-        ("scores/nll.npy", None, r"nll.npy is missing"),
     ],
 )
 def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, name, content, message):
@@ -76,6 +74,16 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
     with pytest.raises(HumtuneError, match=message):
         export_search(ledger, tmp_path / "models", machines=["fan"])
     assert not list((tmp_path / "models").glob("*"))
+
+
+@pytest.mark.parametrize("score_type", ["cosine", "nll"])
+def test_in_the_place_of_a_trial_whose_scores_are_lost_the_next_best_leaves(ledger, tmp_path, score_type):
+    best = choose(ledger.records("fan")).trial
+    ledger.storage.delete(ledger.file(best.id, f"scores/{score_type}.npy"))
+    (model,) = export_search(ledger, tmp_path, machines=["fan"]).models
+    assert model.info.trial != best.id
+    assert model.left_out.startswith(f"{best.id} is left out: ")
+    assert model.left_out.endswith(f"{score_type}.npy is missing, though the trial is complete")
 
 
 def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):

@@ -22,11 +22,15 @@ def measure_exportable(ledger: Ledger, machine: str) -> Measured:
 
 
 def left_out_note(measured: Measured) -> str | None:
-    """A sentence about the better trial that could not be exported, where there is one."""
-    left, best = measured.left_out, measured.best
-    if left is None or best is None:
-        return None
-    return (
-        f"{left.trial.id} with {left.score_type} is left out, though its {best.trial.symbol} is "
-        f"{100 * measured.lead:.1f} points higher: it {WHY}"
+    """A sentence about the better trial that can't be exported, and about trials whose scores are lost."""
+    left, best, notes = (
+        measured.left_out,
+        measured.best,
+        list(measured.archive.notes if measured.archive else ()),
     )
+    if left and best:
+        notes.append(
+            f"{left.trial.id} with {left.score_type} is left out, though its {best.trial.symbol} is "
+            f"{100 * measured.lead:.1f} points higher: it {WHY}"
+        )
+    return "; ".join(notes) or None

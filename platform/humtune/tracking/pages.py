@@ -109,24 +109,29 @@ def _view_link(experiment: str, key: str) -> str:
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
-def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> str:
+def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> tuple[str, bool]:
     """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
 
-    `pictures` are files in the best one's artifacts. A HumtuneError says which stored scores are missing.
+    `pictures` are files in the best one's artifacts. Also whether the scores of all trials could be read.
     """
+    is_whole = True
     record = best.candidate.trial
     figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
     text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
     if over:
-        row = machine_row(measure(ledger, record.machine))
+        measured = measure(ledger, record.machine)
+        row, is_whole = machine_row(measured), not measured.lost
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
         text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
+        text += [
+            line for trial in measured.lost for line in (f"{escaped(trial.id)}: its scores are lost.", "")
+        ]
     else:
         before = code(command("report", ledger.name))
         text += [f"The table follows when its trials have ended; before: {before}.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
-    return _signed("\n".join(text))
+    return _signed("\n".join(text)), is_whole
 
 
 def may_write(shown: str) -> bool:

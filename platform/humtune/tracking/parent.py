@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from humtune.errors import DamagedScores, HumtuneError
+from humtune.errors import DamagedScores
 from humtune.evaluation.cells import labelled
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, Objective, Plan, TrialRecord, TrialState
@@ -143,7 +143,7 @@ def tell(
 ) -> Parent:
     """Describe a machine: its best trial, and the table when all its trials have ended.
 
-    What a person wrote in its place stays. Where scores are missing, the next call tries again.
+    What a person wrote in its place stays. Where scores can't be read, the next call looks again.
     """
     over = parent.status == "FINISHED"
     trials = sorted(result.digest for result in results) if over else []
@@ -152,10 +152,8 @@ def tell(
         return parent
     if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
         pictures = _picture_names(ledger.clips(best.candidate.trial.machine)) if parent.shown else ()
-        try:
-            text = pages.machine_page(ledger, best, pictures=pictures, over=over)
-        except HumtuneError:
-            return parent
+        text, is_whole = pages.machine_page(ledger, best, pictures=pictures, over=over)
+        told = told if is_whole else ""
         tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
     return replace(parent, told=told)
 

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from humtune import __version__
 from humtune.config import TrialConfig
-from humtune.ensemble.archive import read_archive
 from humtune.ledger import Ledger
 from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
+from humtune.results.archive import read_archive
 from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role
 from humtune.storage import Storage
 

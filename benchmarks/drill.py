@@ -365,9 +365,9 @@ def furnish(folder: Path, needs: str) -> None:
     """Recordings, a finished search with ensembles, its models, and MLflow's database that knows another."""
     import numpy as np
     import soundfile
+    from humtune.ensemble.make import make_ensembles
 
     from humtune.config import TrialConfig
-    from humtune.ensemble.make import make_ensembles
     from humtune.export.choice import exportable
     from humtune.export.search import export_search
     from humtune.ledger import Ledger

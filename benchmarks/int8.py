@@ -22,7 +22,7 @@ from humtune.export.blueprint import load_detector
 from humtune.export.quantised import quantise
 from humtune.ledger import Ledger
 from humtune.records import TrialState
-from humtune.report.labelled import labelled_clips
+from humtune.results.labelled import labelled_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import SCORED, ClipTable, Role

@@ -10,6 +10,8 @@ import pytest
 from hostile import HOSTILE_NAMES
 
 from humtune.errors import UsageError
+from humtune.formatting.html import to_html
+from humtune.formatting.tables import code, escaped, to_markdown
 from humtune.names import (
     caption,
     check_name,
@@ -20,8 +22,6 @@ from humtune.names import (
     split_names,
     twin,
 )
-from humtune.report.html import to_html
-from humtune.report.sheet import code, escaped, to_markdown
 from humtune.report.tex import escape
 
 REFUSED = {" edge ", "-x", "--help"}

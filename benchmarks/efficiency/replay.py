@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from humtune.formatting.tables import to_markdown
 from humtune.ledger import Ledger
 from humtune.records import Epoch, Plan, TrialRecord, TrialState
-from humtune.report.sheet import to_markdown
 from humtune.search.space import Space
 from humtune.search.space_files import read_space
 from humtune.search.studies import Studies

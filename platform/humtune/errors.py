@@ -32,10 +32,6 @@ class Superseded(HumtuneError):
 class DamagedScores(HumtuneError):
     """A trial's score file that can't be read: the trial is out, the others are not."""
 
-    def __init__(self, trial: str, message: str) -> None:
-        super().__init__(message)
-        self.trial = trial
-
 
 @contextmanager
 def naming(place: str | Path) -> Iterator[None]:

@@ -202,14 +202,23 @@ class Ledger:
         for name, vector in scores.items():
             self.storage.write(self.file(trial, f"scores/{name}.npy"), npy_bytes(vector))
 
-    def scores(self, trial: str, score_type: str) -> NDArray[np.float64]:
-        """Scores of the scored clips, float64 [N], higher is more anomalous; DamagedScores of a torn file."""
+    def scores(self, trial: str, score_type: str, *, clips: int | None = None) -> NDArray[np.float64]:
+        """Scores of the scored clips, float64 [N], higher is more anomalous.
+
+        DamagedScores where the file is missing or torn, or holds other than so many `clips`.
+        """
         name = self.file(trial, f"scores/{score_type}.npy")
-        data = self.storage.read(name)
+        place = f"{self.storage.uri}/{name}"
         try:
-            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
+            data = self.storage.read(name)
+            found = np.asarray(np.load(io.BytesIO(data), allow_pickle=False), dtype=np.float64)
+        except FileNotFoundError:
+            raise DamagedScores(f"{place} is missing, though the trial is complete") from None
         except (ValueError, EOFError, BadZipFile, TypeError) as error:
-            raise DamagedScores(trial, f"{self.storage.uri}/{name} is damaged") from error
+            raise DamagedScores(f"{place} is damaged") from error
+        if clips is not None and found.shape != (clips,):
+            raise DamagedScores(f"{place} has {found.size} scores for {clips} clips")
+        return found
 
 
 def _first(error: ValidationError) -> str:

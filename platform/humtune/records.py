@@ -73,12 +73,6 @@ class TrialRecord(Frozen):
         """What the trial is judged by, as a table writes it: Ω or pseudo-Ω."""
         return SYMBOLS[self.judged_by]
 
-    def without_scores(self, reason: str) -> "TrialRecord":
-        """The trial as one that failed, as what it left can't be read."""
-        return self.model_copy(
-            update={"state": TrialState.FAILED, "reason": reason, "omega": {}, "pseudo": {}}
-        )
-
     @property
     def best_score(self) -> str:
         """The score type with the highest figure."""

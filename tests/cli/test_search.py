@@ -171,7 +171,9 @@ def test_a_search_of_which_no_trial_completed_has_failed(
     clips = ClipTable.from_columns(machine="fan", section=[0], domain=[0], label=[0], **texts)
     ledger.storage.write("hums/clips/fan.json", clips.to_json())
     for record in list(ledger.records()):
-        ledger.write(record.without_scores("torn" if record.number else "no memory"))
+        reason = "torn" if record.number else "no memory"
+        failed = {"state": TrialState.FAILED, "reason": reason, "omega": {}, "pseudo": {}}
+        ledger.write(record.model_copy(update=failed))
     for words in (["resume"], ["report"], ["export"], ["ensemble"], ["submit"]):
         code, out, err = humtune(*words, "hums")
         assert (code, out) == (1, "")

@@ -4,7 +4,8 @@ import pytest
 
 from humtune.config import Scoring, TrialConfig
 from humtune.errors import HumtuneError
-from humtune.export.choice import exportable, left_out_note, measure_exportable
+from humtune.export.choice import left_out_note, measure_exportable
+from humtune.results.candidates import can_be_exported
 
 WHY = "scores a clip against its own section, which an exported model can't know"
 
@@ -20,12 +21,14 @@ WHY = "scores a clip against its own section, which an exported model can't know
 )
 def test_what_needs_no_section_can_leave(scores, pool, expected):
     config = TrialConfig(scores=scores, scoring=Scoring(pool=pool))
-    assert {name for name in scores if exportable(config, name)} == expected
+    assert {name for name in scores if can_be_exported(config, name)} == expected
 
 
 def give(ledger, number, figures, *, pool="machine", **changes):
-    """Let a trial of fan have these figures, with score vectors of the two that it has."""
+    """Let a trial of fan have these figures, and as many score vectors."""
     record = ledger.read(f"fan-{number:05d}")
+    vector = ledger.scores(record.id, record.best_score)
+    ledger.write_scores(record.id, dict.fromkeys(figures or changes.get("pseudo", {}), vector))
     scoring = record.config.scoring.model_copy(update={"pool": pool})
     config = record.config.model_copy(update={"scoring": scoring})
     record = record.model_copy(update={"omega": figures, "config": config, **changes})
@@ -51,7 +54,11 @@ def test_another_score_type_of_the_same_trial_is_taken(ledger):
     give(ledger, 0, {"cosine": 0.6, "neg_logit": 0.815, "nll": 0.65})
     give(ledger, 1, {"cosine": 0.64})
     measured = measure_exportable(ledger, "fan")
-    assert (measured.best.id, measured.best.best_score, measured.best.objective) == ("fan-00000", "nll", 0.65)
+    assert (measured.best.trial.id, measured.best.score_type, measured.best.value) == (
+        "fan-00000",
+        "nll",
+        0.65,
+    )
     assert left_out_note(measured) == (
         f"fan-00000 with neg_logit is left out, though its Ω is 16.5 points higher: it {WHY}"
     )
@@ -61,7 +68,7 @@ def test_another_trial_is_taken(ledger):
     give(ledger, 0, {"cosine": 0.7, "nll": 0.6}, pool="section")
     give(ledger, 1, {"cosine": 0.64, "nll": 0.5})
     measured = measure_exportable(ledger, "fan")
-    assert (measured.best.id, measured.best.best_score) == ("fan-00001", "cosine")
+    assert (measured.best.trial.id, measured.best.score_type) == ("fan-00001", "cosine")
     assert left_out_note(measured).startswith("fan-00000 with cosine is left out, though its Ω is 6.0 points")
 
 
@@ -69,7 +76,7 @@ def test_nothing_is_left_out_where_the_best_can_leave(ledger):
     give(ledger, 0, {"cosine": 0.6, "neg_logit": 0.7})
     give(ledger, 1, {"cosine": 0.7})
     measured = measure_exportable(ledger, "fan")
-    assert measured.best.id == "fan-00001"
+    assert measured.best.trial.id == "fan-00001"
     assert measured.left_out is None
     assert left_out_note(measured) is None
 
@@ -78,5 +85,5 @@ def test_pseudo_omega_is_called_by_its_name(ledger):
     for number, figures in enumerate(({"cosine": 0.6, "neg_logit": 0.7}, {"nll": 0.5})):
         give(ledger, number, {}, pseudo=figures, judged_by="pseudo")
     measured = measure_exportable(ledger, "fan")
-    assert (measured.best.id, measured.best.best_score) == ("fan-00000", "cosine")
+    assert (measured.best.trial.id, measured.best.score_type) == ("fan-00000", "cosine")
     assert "though its pseudo-Ω is 10.0 points higher" in left_out_note(measured)

@@ -4,10 +4,9 @@ import typer
 from typer.testing import CliRunner
 
 from humtune.cli.export import export
-from humtune.ensemble.make import make_ensembles
 from humtune.errors import UsageError
-from humtune.export.choice import exportable
-from humtune.report.best import best_trial
+from humtune.results.candidates import choose
+from humtune.results.ensembles.make import make_ensembles
 from humtune.runtime.info import MODEL
 from humtune.tracking.registry import Registered
 
@@ -37,7 +36,7 @@ def test_an_unknown_search_lists_the_known(run, tmp_path):
 
 def test_prints_each_model_and_what_to_try_next(run, ledger, tmp_path):
     result = run("small", "--out", tmp_path / "models")
-    best = best_trial(ledger.records("fan"))
+    best = choose(ledger.records("fan")).trial
     line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["fan"])
     assert line.split()[1:5] == [best.id, best.best_score, "fp32", f"{100 * best.objective:.1f}"]
     assert f"humtune score {tmp_path / 'models' / 'fan'} some.wav" in result.stdout
@@ -46,7 +45,7 @@ def test_prints_each_model_and_what_to_try_next(run, ledger, tmp_path):
 
 
 def test_a_machine_that_failed_is_told_and_the_exit_code_says_so(run, ledger, tmp_path):
-    best = best_trial(ledger.records("fan"))
+    best = choose(ledger.records("fan")).trial
     done = best.model_copy(update={"id": "valve-00000", "machine": "valve", "number": 0})
     ledger.write(done)
     ledger.write_scores(done.id, {name: np.zeros(len(ledger.clips("valve"))) for name in done.omega})
@@ -56,7 +55,7 @@ def test_a_machine_that_failed_is_told_and_the_exit_code_says_so(run, ledger, tm
 
 
 def test_an_ensemble_that_the_search_made_is_exported_by_its_name(run, ledger, tmp_path):
-    make_ensembles(ledger, machines=["fan"], members=2, allowed=exportable)
+    make_ensembles(ledger, machines=["fan"], members=2, exportable=True)
     result = run("small", "--out", tmp_path / "models", "--ensemble")
     line = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["fan"])
     assert line.split()[1:3] == ["fan-ensemble", "ensemble"]

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 
 from humtune.config import Scoring, Spectrogram
-from humtune.ensemble.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import GammaTail, Standard, threshold_from
 from humtune.export.cost import Cost
 from humtune.export.ensemble import check_leaving, machine_scores
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
+from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from humtune.export.failures import failures
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.labelled import Reading, labelled_clips
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 

@@ -16,7 +16,7 @@ from humtune.export.parity import member_scores
 from humtune.export.quantised import in_int8, quantise
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.report.best import Measured
+from humtune.results.measure import Measured
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform

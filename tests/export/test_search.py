@@ -11,7 +11,8 @@ from humtune.evaluation.calibration import threshold_from
 from humtune.export.alarms import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.report.best import best_trial, measure
+from humtune.results.candidates import choose
+from humtune.results.measure import measure
 from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.audio import to_waveform
@@ -62,12 +63,10 @@ def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path)
         ("detector.pt", None, r"detector.pt is missing: the trial's weights are gone"),
         ("detector.pt", b"torn", r"this detector .* is damaged"),
         ("reference.pt", b"torn", r"this reference .* is damaged"),
-        ("scores/cosine.npy", None, r"cosine.npy is missing"),
-        ("scores/nll.npy", None, r"nll.npy is missing"),
     ],
 )
 def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, name, content, message):
-    file = ledger.file(best_trial(ledger.records("fan")).id, name)
+    file = ledger.file(choose(ledger.records("fan")).trial.id, name)
     if content is None:
         ledger.storage.delete(file)
     else:
@@ -75,6 +74,16 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
     with pytest.raises(HumtuneError, match=message):
         export_search(ledger, tmp_path / "models", machines=["fan"])
     assert not list((tmp_path / "models").glob("*"))
+
+
+@pytest.mark.parametrize("score_type", ["cosine", "nll"])
+def test_in_the_place_of_a_trial_whose_scores_are_lost_the_next_best_leaves(ledger, tmp_path, score_type):
+    best = choose(ledger.records("fan")).trial
+    ledger.storage.delete(ledger.file(best.id, f"scores/{score_type}.npy"))
+    (model,) = export_search(ledger, tmp_path, machines=["fan"]).models
+    assert model.info.trial != best.id
+    assert model.left_out.startswith(f"{best.id} is left out: ")
+    assert model.left_out.endswith(f"{score_type}.npy is missing, though the trial is complete")
 
 
 def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
@@ -88,8 +97,9 @@ def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
 
 
 def test_in_the_place_of_a_trial_that_needs_the_section_the_next_best_leaves(ledger, tmp_path):
-    best = best_trial(ledger.records("fan"))
+    best = choose(ledger.records("fan")).trial
     ledger.write(best.model_copy(update={"omega": best.omega | {"neg_logit": best.objective + 0.05}}))
+    ledger.write_scores(best.id, {"neg_logit": ledger.scores(best.id, best.best_score)})
     (model,) = export_search(ledger, tmp_path).models
     info, card = read_info(model.folder), (model.folder / CARD).read_text()
     assert (info.trial, info.score_type) == (best.id, best.best_score)
@@ -116,7 +126,7 @@ def test_a_trial_won_by_fusion_leaves_as_one_graph(ledger, tmp_path, train):
 
 def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     ids = [record.id for record in ledger.records("fan")]
-    best = best_trial(ledger.records("fan")).id
+    best = choose(ledger.records("fan")).trial.id
     (other,) = set(ids) - {best}
     ledger.storage.write(
         ledger.file(best, "detector.pt"), ledger.storage.read(ledger.file(other, "detector.pt"))
@@ -130,7 +140,7 @@ def test_the_model_scores_recordings_as_the_search_did(exported):
     (model,) = exports.models
     assert exports.skipped == ("valve: no trial has run its whole budget yet",)
     assert exports.failed == ()
-    best, clips, bank = best_trial(ledger.records("fan")), ledger.clips("fan"), ledger.bank("fan")
+    best, clips, bank = choose(ledger.records("fan")).trial, ledger.clips("fan"), ledger.bank("fan")
     recorded = ledger.scores(best.id, best.best_score)
     scorer = Scorer.open(model.folder)
     scored = bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
@@ -150,7 +160,7 @@ def test_the_model_scores_recordings_as_the_search_did(exported):
 
 def test_the_settings_say_where_the_model_is_from(exported):
     ledger, exports = exported
-    info, best = read_info(exports.models[0].folder), best_trial(ledger.records("fan"))
+    info, best = read_info(exports.models[0].folder), choose(ledger.records("fan")).trial
     assert (info.machine, info.search, info.trial) == ("fan", "small", best.id)
     assert info.score_type == best.best_score
     assert info.configuration == best.config.model_dump(mode="json")
@@ -175,7 +185,7 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     ledger, exports = exported
     folder = exports.models[0].folder
     card = (folder / CARD).read_text()
-    info, best = read_info(folder), best_trial(ledger.records("fan"))
+    info, best = read_info(folder), choose(ledger.records("fan")).trial
     assert f"| Ω on the labelled dev clips | {100 * best.objective:.1f} (" in card
     figures = info.figures
     for where in ("dev source", "dev target", "eval source", "eval target"):
@@ -216,7 +226,7 @@ def test_the_cards_program_runs(exported, monkeypatch, capsys):
 
 
 def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypatch):
-    best = best_trial(ledger.records("fan"))
+    best = choose(ledger.records("fan")).trial
     export_search(ledger, tmp_path / "kept", machines=["fan"])
     ledger.storage.delete(ledger.file(best.id, "reference.pt"))
     embedded = []
@@ -232,7 +242,7 @@ def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypat
 
 
 def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledger, tmp_path):
-    fan, valve = best_trial(ledger.records("fan")), ledger.read("valve-00000")
+    fan, valve = choose(ledger.records("fan")).trial, ledger.read("valve-00000")
     done = fan.model_copy(update={"id": valve.id, "machine": "valve", "number": 0})
     ledger.write(done)
     ledger.write_scores(done.id, {name: np.zeros(len(ledger.clips("valve"))) for name in done.omega})

@@ -2,11 +2,11 @@
 
 import pytest
 
-from humtune.ensemble.record import EnsembleRecord, Member, Settings
 from humtune.evaluation.calibration import Standard
 from humtune.export.story import ensemble_story
 from humtune.ledger import Ledger
-from humtune.report.best import Measured
+from humtune.results.ensembles.record import EnsembleRecord, Member, Settings
+from humtune.results.measure import Measured
 from humtune.storage import Storage
 
 

@@ -1,5 +1,7 @@
 """Whether choosing without labels would have chosen well: by hand, and on the page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -9,6 +11,7 @@ from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
 from humtune.report.agreement import agreement, agreement_block
 from humtune.report.write import write_report
+from humtune.results.measure import measure
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ANOMALY, NORMAL, UNKNOWN, ClipTable, Role
 
@@ -41,7 +44,7 @@ def ledger(bench, make_clips):
 
 def test_it_is_spearmans_correlation_over_trials_and_score_types(ledger) -> None:
     records, clips = list(ledger.records()), ledger.clips("fan")
-    found = agreement(ledger, records, clips)
+    found = agreement(measure(ledger, "fan"))
     cells, told, true = Cells.of(clips, Role.SELECT), [], []
     for record in records:
         for name in record.omega:
@@ -68,14 +71,15 @@ def test_the_report_has_it_in_a_table(ledger, bench) -> None:
 def test_without_labels_or_probes_or_with_two_candidates_there_is_nothing_to_tell(
     ledger, bench, make_clips
 ) -> None:
-    records, clips = list(ledger.records()), ledger.clips("fan")
-    assert agreement(ledger, records[:1], clips) is None
-    assert agreement(ledger, [], clips) is None
-    clips.label[clips.role == str(Role.SELECT)] = UNKNOWN
-    assert agreement(ledger, records, clips) is None
+    measured = measure(ledger, "fan")
+    assert agreement(replace(measured, records=measured.records[:1])) is None
+    assert agreement(replace(measured, records=())) is None
+    measured.clips.label[measured.clips.role == str(Role.SELECT)] = UNKNOWN
+    assert agreement(measured) is None
     bare = bench.search("bare", clips={"fan": make_clips("fan")})
-    bench.trial(bare, "fan", 0)
-    assert agreement(bare, list(bare.records()), bare.clips("fan")) is None
+    for number in range(3):
+        bench.trial(bare, "fan", number)
+    assert agreement(measure(bare, "fan")) is None
     assert agreement_block([]) == []
 
 

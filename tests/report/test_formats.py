@@ -1,12 +1,12 @@
 import base64
 import re
 
-from humtune.report.html import to_html
+from humtune.formatting.html import to_html
+from humtune.formatting.tables import to_markdown
 from humtune.report.published import MACHINES, SYSTEMS, pointer, published_block
-from humtune.report.rows import Row
-from humtune.report.sheet import to_markdown
 from humtune.report.tex import escape, to_tex
 from humtune.report.write import write_report
+from humtune.results.rows import Row
 
 
 def test_a_page_holds_its_pictures_and_shows_html_as_text():

@@ -11,8 +11,8 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.scorefiles import read_folder
 from humtune.evaluation.submission import evaluate_folder
 from humtune.records import TrialState
-from humtune.report.best import measure
 from humtune.report.submission import write_submission
+from humtune.results.measure import measure
 from humtune.sounds.table import NORMAL, TARGET, ClipTable, Role
 
 LABELS, DOMAINS = ("normal", "anomaly"), ("source", "target")

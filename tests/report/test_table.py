@@ -5,12 +5,12 @@ import pytest
 from rich.console import Console
 
 from humtune.errors import HumtuneError
+from humtune.formatting.columns import LEGEND, fields
+from humtune.formatting.tables import span
 from humtune.records import TrialState
-from humtune.report.columns import LEGEND, fields
-from humtune.report.rows import Row
-from humtune.report.sheet import span
 from humtune.report.table import Report, to_terminal
 from humtune.report.write import write_report
+from humtune.results.rows import Row
 
 SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
 

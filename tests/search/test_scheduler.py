@@ -372,7 +372,7 @@ def test_a_complete_trial_is_told_with_its_value(stage: Make) -> None:
     here.finish(trial, 0.75)
     record = here.ledger.read("fan-00000")
     assert (record.state, record.reason, record.objective) == (TrialState.COMPLETE, None, 0.75)
-    assert here.studies.machines["fan"].best == record
+    assert here.studies.machines["fan"].best.trial == record
     assert here.studies.machines["fan"].study.best_value == 0.75
 
 

@@ -84,7 +84,7 @@ def test_a_torn_record_counts_and_tells_optuna_nothing(bench: Make) -> None:
     search.ledger.storage.write("hums/trials/fan-00000/record.json", b'{"id": "fan-0')
     studies = search.studies()
     assert [t.value for t in studies.machines["fan"].study.get_trials()] == [0.6]
-    assert studies.machines["fan"].best.id == "fan-00001"
+    assert studies.machines["fan"].best.trial.id == "fan-00001"
     last = studies.ask()
     assert last.id == "fan-00002"
     assert studies.ask() is None
@@ -499,7 +499,7 @@ def test_the_best_ran_its_whole_budget(bench: Make) -> None:
     search.end(studies, records[1].model_copy(update={"omega": {"nll": 1.0}}), TrialState.FAILED, "why")
     assert studies.machines["fan"].best is None
     ends = [search.play(studies, r, omega) for r, omega in zip(records[2:], (0.6, 0.8, 0.8), strict=True)]
-    assert studies.machines["fan"].best == ends[1]  # of two equals the earlier one
+    assert studies.machines["fan"].best.trial == ends[1]  # of two equals the earlier one
     assert [r.id for r in studies.machines["fan"].ranking] == [ends[1].id, ends[2].id, ends[0].id]
 
 

@@ -142,7 +142,7 @@ def sketches(monkeypatch: pytest.MonkeyPatch) -> None:
         return title.encode() + scores.tobytes()
 
     for name in ("score_histogram", "roc_curves"):
-        monkeypatch.setattr(f"humtune.report.figures.{name}", sketch)
+        monkeypatch.setattr(f"humtune.formatting.plots.{name}", sketch)
 
 
 # What tests call, as fixtures: test modules can't import from one another.

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.results.candidates import Candidate
 from humtune.tracking import Tracker, sync
 from humtune.tracking.pages import Best, MachineTold, search_page
 from humtune.tracking.place import connect
@@ -78,7 +79,7 @@ def test_a_machine_has_its_part_of_the_table_when_all_its_trials_have_ended(
     assert f"![roc.png](get-artifact?path=roc.png&run_uuid={best})" in told
 
 
-def test_missing_scores_leave_the_machine_without_its_table_until_they_are_there(
+def test_a_trial_with_missing_scores_is_left_out_by_name_until_they_are_there(
     small: Ledger, uri: str, record: Make, write: Write, named: Named
 ) -> None:
     for number in range(4):
@@ -87,7 +88,9 @@ def test_missing_scores_leave_the_machine_without_its_table_until_they_are_there
     small.storage.delete(small.file("fan-00002", "scores/nll.npy"))
     tracker = Tracker(small, uri=uri)
     tracker.sync()
-    assert NOTE not in named(uri)["fan"]["tags"]
+    told = named(uri)["fan"]["tags"][NOTE]
+    assert "| trials | 3+0+1 |" in told
+    assert "fan-00002: its scores are lost." in told
     small.storage.write(small.file("fan-00002", "scores/nll.npy"), kept)
     tracker.sync()
     assert "| trials | 4+0+0 |" in named(uri)["fan"]["tags"][NOTE]
@@ -120,7 +123,9 @@ def test_names_of_any_kind_are_mirrored_and_shown_as_they_are(
         own = shown(runs[machine]["tags"][NOTE])
         assert f"{machine}-00000" in own.replace("\n", "")
         assert f"humtune report {shlex.quote(search)}" in own
-        best = Best(ledger.read(f"{machine}-00000"), "1", runs[f"{machine}-00000"]["info"]["run_id"])
-        whole = shown(search_page("1", [MachineTold(machine, best, [best.record])])).splitlines()
+        trial = ledger.read(f"{machine}-00000")
+        candidate = Candidate(trial, trial.best_score, trial.objective)
+        best = Best(candidate, "1", runs[trial.id]["info"]["run_id"])
+        whole = shown(search_page("1", [MachineTold(machine, best, [trial])])).splitlines()
         assert "".join(whole).count(f"{machine}-00000") == 2  # in the first line, and in the table
     assert sync(ledger, uri=uri).unchanged == len(FILE_NAMES)

@@ -9,8 +9,7 @@ import typer
 from humtune.cli.options import DEFAULT_STORAGE, StorageUri, storage_option
 
 if TYPE_CHECKING:
-    from humtune.ensemble.archive import Allowed
-    from humtune.ensemble.record import EnsembleRecord
+    from humtune.results.ensembles.record import EnsembleRecord
 
 SHOWN = 3  # files on the screen: the page, the table, the figure
 
@@ -46,9 +45,9 @@ def ensemble(
     --import, other systems' score files are members too, and the ensemble is transductive.
     Example: humtune ensemble first --members 4
     """
-    from humtune.ensemble.make import check_words, join_systems, make_ensembles
     from humtune.ledger import Ledger
     from humtune.names import command, split_names
+    from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
     from humtune.storage import Storage
 
     wanted = split_names(machines)
@@ -66,7 +65,7 @@ def ensemble(
         machines=wanted,
         members=members,
         imports=imports or [],
-        allowed=_exportable() if exportable else None,
+        exportable=exportable,
         calibration=kind,
     )
     from humtune.report.ensembles import write_ensembles
@@ -76,12 +75,6 @@ def ensemble(
     if not as_json:
         first = command("show", name, made.records[0].id, storage=storage_option(ledger.storage))
         typer.echo(f"{first}   its members and weights")
-
-
-def _exportable() -> "Allowed":
-    from humtune.export import choice
-
-    return choice.exportable
 
 
 def _print(

@@ -82,7 +82,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich.table import Table
 
     from humtune.export.cost import SECONDS
-    from humtune.report.sheet import percent
+    from humtune.formatting.tables import percent
 
     screen, errors = console(), console(stderr=True)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)

@@ -29,9 +29,9 @@ def report(
     With --paper, the result of the paper that its space reproduces, ours beside theirs. JSON has Ω, AUC and
     pAUC in percent. Example: humtune report fans
     """
+    from humtune.formatting.columns import SHORT_LEGEND
     from humtune.ledger import Ledger
     from humtune.report import point_table
-    from humtune.report.columns import SHORT_LEGEND
     from humtune.report.published import pointer
     from humtune.report.table import to_terminal
     from humtune.report.write import write_report
@@ -138,8 +138,8 @@ def show(
 
 
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
-    from humtune.ensemble.record import SUFFIX, read_ensemble
     from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
+    from humtune.results.ensembles.record import SUFFIX, read_ensemble
 
     record = read_ensemble(ledger, name.removesuffix(SUFFIX))
     if as_json:

@@ -5,14 +5,14 @@ from typing import Any
 
 from humtune.detector.detector import Detector, load_tensors
 from humtune.detector.head import Embeddings
-from humtune.ensemble.record import EnsembleRecord
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.export.choice import left_out_note
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import Measured
+from humtune.results.ensembles.record import EnsembleRecord
+from humtune.results.measure import Measured
 from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
@@ -41,10 +41,10 @@ def single(ledger: Ledger, measured: Measured) -> Blueprint:
         raise HumtuneError(f"{measured.machine}: no trial has run its whole budget yet")
     bank = ledger.bank(measured.machine)
     return Blueprint(
-        name=best.id,
-        score_type=best.best_score,
-        members=(Member(load_detector(ledger, best, bank), best.best_score),),
-        configuration=best.config.model_dump(mode="json"),
+        name=best.trial.id,
+        score_type=best.score_type,
+        members=(Member(load_detector(ledger, best.trial, bank), best.score_type),),
+        configuration=best.trial.config.model_dump(mode="json"),
         bank=bank,
         scores=scores,
         measured=measured,

@@ -10,9 +10,9 @@ from humtune.export.cost import SECONDS, Beside
 from humtune.export.failures import failures
 from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.formatting.tables import code, escaped, percent
 from humtune.names import command
 from humtune.records import Plan
-from humtune.report.sheet import code, escaped, percent
 from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import INT8, MODEL, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
@@ -193,11 +193,13 @@ def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
 
 def _threshold(info: ModelInfo) -> str:
     threshold = info.threshold
-    text = (
-        f"{threshold.value!r} is the score of a held-out normal clip that at most "
-        f"{threshold.false_alarms:.1%} of {threshold.clips} such clips exceed."
-    )
-    return f"{text} {threshold.note}." if threshold.note else text
+    wanted, clips = f"{threshold.false_alarms:.1%}", f"{threshold.clips} held-out normal clips"
+    text = {
+        "quantile": f"is the score of one of {clips}, which at most {wanted} of them exceed.",
+        "gamma": f"is what {wanted} of normal clips exceed by a gamma distribution with the mean, spread and "
+        f"skewness of the scores of {clips}; it need not be the score of any.",
+    }[threshold.fit]
+    return " ".join([f"{threshold.value!r} {text}", *([f"{threshold.note}."] if threshold.note else [])])
 
 
 def _alarms(alarms: Sequence[Alarms]) -> str:

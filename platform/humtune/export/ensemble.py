@@ -4,18 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from humtune.ensemble.record import EnsembleRecord, ensemble_scores
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.evaluation.selection import CrossFitted
 from humtune.export.blueprint import Blueprint, load_detector
-from humtune.export.choice import WHY, exportable
+from humtune.export.choice import WHY
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
 from humtune.names import command
 from humtune.records import TrialRecord
-from humtune.report.best import Measured, read_scores
-from humtune.report.labelled import labelled_clips
+from humtune.results.archive import read_archive
+from humtune.results.candidates import can_be_exported
+from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores
+from humtune.results.labelled import labelled_clips
+from humtune.results.measure import Measured
 
 SCORE = "ensemble"  # what an ensemble's score is called where a trial has its score type
 WEIGHTING = "greedy"  # the way of choosing that gives one weighting for all sections
@@ -59,7 +61,7 @@ def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialReco
             reason = "is ranked within a whole test set, which a single recording doesn't have"
         else:
             trial = trials[member.trial] = ledger.read(member.trial)
-            if not exportable(trial.config, member.score_type):
+            if not can_be_exported(trial.config, member.score_type):
                 reason = WHY
         if reason:
             raise HumtuneError(
@@ -76,12 +78,12 @@ def machine_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
     """
     own, section = ensemble_scores(ledger, record), ledger.clips(record.machine).section
     every = np.zeros((len(record.members), len(own)))
-    is_known = True
+    archive, is_known = read_archive(ledger, record.machine), True
     for row, member in zip(every, record.members, strict=True):
         if member.trial is None or member.calibration is None:  # a section's alone: it has no weight here
             is_known = False
         else:
-            row[:] = member.calibration(read_scores(ledger, member.trial, member.score_type))
+            row[:] = member.calibration(archive.rows([(member.trial, member.score_type)])[0])
     if is_known and not np.allclose(record.combine(every, section), own, rtol=1e-6, atol=1e-6):
         raise HumtuneError(
             f"{record.machine}: the ensemble is of other scores than its trials have now; "

@@ -4,8 +4,8 @@ import numpy as np
 
 from humtune.evaluation.metrics import SectionFigures, harmonic_mean
 from humtune.export.story import markdown
-from humtune.report.labelled import Reading
-from humtune.report.sheet import MISSING, percent
+from humtune.formatting.tables import MISSING, percent
+from humtune.results.labelled import Reading
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 
 GUESS = 0.55  # an AUC below it is hardly more than tossing a coin

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from humtune.report.sheet import code
+from humtune.formatting.tables import code
 
 _NAMES = ("licen", "copying", "terms")  # how the names of such files begin
 _DEPTH = 2  # folders below the data's own: dev_data/fan

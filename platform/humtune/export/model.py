@@ -18,9 +18,9 @@ from humtune.export.cost import Beside, Cost, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.export.parity import CLIPS, INT8_TOLERANCE, TOLERANCE, check_parity
+from humtune.formatting.html import to_html
 from humtune.ledger import Ledger
-from humtune.report.html import to_html
-from humtune.report.rows import machine_row
+from humtune.results.rows import machine_row
 from humtune.runtime.evidence import Alarms
 from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, ModelInfo
 from humtune.runtime.scorer import Scorer

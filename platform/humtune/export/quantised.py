@@ -17,7 +17,7 @@ from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
 from humtune.export.joining import CHUNK, GraphBackbone
 from humtune.export.onnx import export_backbone, quiet
-from humtune.report.labelled import labelled_clips
+from humtune.results.labelled import labelled_clips
 from humtune.runtime.info import INT8
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked

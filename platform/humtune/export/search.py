@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from humtune.ensemble.record import find_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, Fit
 from humtune.export.blueprint import Blueprint, single
@@ -15,9 +14,10 @@ from humtune.export.ensemble import joined
 from humtune.export.folders import check_replaceable, write_folder
 from humtune.export.model import Exported, build_model, model_files
 from humtune.export.quantised import in_int8
+from humtune.formatting.tables import escaped
 from humtune.ledger import Ledger
 from humtune.names import command, twin
-from humtune.report.sheet import escaped
+from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
 

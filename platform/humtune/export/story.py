@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from humtune.config import TEST_CHUNKS, leaves
-from humtune.ensemble.record import EnsembleRecord
 from humtune.evaluation.selection import SPLITS
+from humtune.formatting.tables import MISSING, code, escaped, percent
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
-from humtune.report.best import Measured
-from humtune.report.sheet import MISSING, code, escaped, percent
+from humtune.results.ensembles.record import EnsembleRecord
+from humtune.results.measure import Measured
 from humtune.runtime.info import ModelInfo
 
 _LIMITS = """\
@@ -94,7 +94,7 @@ def _trial_selection(measured: Measured) -> str:
             "best by it; of its trials this is the one with the median figure. The clips that judge are the\n"
             "same, so the mean is still a little too high."
         )
-    if measured.best and measured.best.judged_by == "pseudo":
+    if measured.best and measured.best.trial.judged_by == "pseudo":
         return (
             f"The trial has the highest pseudo-Ω {among}, with the better of its score types. No anomaly\n"
             "was looked at: probes stood in for them (disturbed clips, other machines, false sections)."

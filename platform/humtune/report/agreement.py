@@ -1,6 +1,6 @@
 """How far pseudo-Ω and Ω agree: what choosing without labels would have been worth where there are some."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,10 @@ from scipy.stats import spearmanr
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.ledger import Ledger
-from humtune.records import TrialRecord
-from humtune.report.best import candidate_scores
-from humtune.report.configurations import searched_trials
-from humtune.report.sheet import MISSING, escaped, percent, to_markdown
-from humtune.sounds.table import ClipTable, Role
+from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
+from humtune.results.candidates import candidates
+from humtune.results.measure import Measured
+from humtune.sounds.table import Role
 
 LEAST = 3  # candidates: with two, any two orders agree wholly or not at all
 
@@ -32,14 +30,13 @@ class Agreement:
     best: float  # the highest Ω there is
 
 
-def agreement(ledger: Ledger, records: Sequence[TrialRecord], clips: ClipTable) -> Agreement | None:
+def agreement(measured: Measured) -> Agreement | None:
     """The agreement over a machine's complete trials; None without labels, probes or enough candidates."""
+    clips, chosen_from = measured.clips, candidates(measured.records)
     cells = PseudoCells(clips)
-    if not searched_trials(records) or not labelled(clips) or not cells.kinds:
+    if len(chosen_from) < LEAST or not measured.archive or not labelled(clips) or not cells.kinds:
         return None
-    scores = candidate_scores(ledger, records)
-    if len(scores) < LEAST:
-        return None
+    scores = measured.archive.of(chosen_from)
     true, told = omega(scores, Cells.of(clips, Role.SELECT)), cells.omega(scores)
     return Agreement(
         machine=clips.machine,

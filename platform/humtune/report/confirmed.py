@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from humtune.ledger import Ledger
-from humtune.report.average import Average
-from humtune.report.best import Measured, read_scores
-from humtune.report.configurations import Configuration, configurations, confirmed, searched_trials
-from humtune.report.labelled import labelled_clips
-from humtune.report.sheet import MISSING, escaped, percent, to_markdown
+from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
 from humtune.report.trials import searched
+from humtune.results.average import Average
+from humtune.results.candidates import Configuration, configurations, confirmed, searched_trials
+from humtune.results.labelled import labelled_clips
+from humtune.results.measure import Measured
 
 
-def confirmed_block(ledger: Ledger, machines: Iterable[Measured]) -> list[str]:
+def confirmed_block(machines: Iterable[Measured]) -> list[str]:
     """Lines of Markdown: every confirmed configuration of each machine, best first."""
     rows = []
     for measured in machines:
@@ -21,8 +20,9 @@ def confirmed_block(ledger: Ledger, machines: Iterable[Measured]) -> list[str]:
             score, first = found.best_score, found.trials[0]
             symbol = first.symbol
             hidden = None
-            if clips.hidden:
-                readings = [clips.read(read_scores(ledger, t.id, score)) for t in found.trials]
+            if clips.hidden and measured.archive:
+                scores = measured.archive.rows([(t.id, score) for t in found.trials])
+                readings = [clips.read(vector) for vector in scores]
                 hidden = Average.of(float(r.hidden.omega_official) for r in readings if r.hidden)
             old = before.get(_key(first.params))
             rows.append(

@@ -8,10 +8,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from humtune.ensemble.record import EnsembleRecord
 from humtune.ledger import Ledger
 from humtune.report.ensembles import all_ensembles, figures_line, front_cells, member_cells, told, way_cells
 from humtune.report.ways import ALL, ways
+from humtune.results.ensembles.record import EnsembleRecord
 
 SHORT_LEGEND = (
     "Ω in percent on clips that did not choose, mean ± standard deviation over the splits; more: than the",

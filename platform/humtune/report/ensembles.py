@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from humtune.ensemble.record import EnsembleRecord, find_ensemble
 from humtune.evaluation.cells import Array
 from humtune.evaluation.members import TOP
+from humtune.formatting.tables import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.report.front import draw_front
-from humtune.report.sheet import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.report.ways import BASELINES, front, spread, ways
+from humtune.results.ensembles.record import EnsembleRecord, find_ensemble
 
 NAMES = {"greedy": "greedy, one weighting"}  # where the key says too little
 TRANSDUCTIVE = (

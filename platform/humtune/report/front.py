@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from humtune.ensemble.record import EnsembleRecord
-from humtune.report.figures import BLUE, GREY, ORANGE, plain, to_png
+from humtune.formatting.plots import BLUE, GREY, ORANGE, plain, to_png
 from humtune.report.ways import ALL, front, ways
+from humtune.results.ensembles.record import EnsembleRecord
 
 
 def draw_front(records: Sequence[EnsembleRecord], *, title: str = "") -> bytes:

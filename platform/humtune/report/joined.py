@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from humtune.ensemble.record import EnsembleRecord
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import file_name, find_files, make_folder, write_file
 from humtune.evaluation.submission import score_files
 from humtune.report.ensembles import render
+from humtune.results.ensembles.record import EnsembleRecord
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 

@@ -6,13 +6,13 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from humtune.formatting.tables import MISSING, escaped, in_percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import ParamValue
-from humtune.report.average import Average
-from humtune.report.configurations import searched_trials
-from humtune.report.points import Clips, Point, measure_points, shared_points
-from humtune.report.rows import ALL
-from humtune.report.sheet import MISSING, escaped, in_percent, to_csv, to_markdown
+from humtune.results.average import Average
+from humtune.results.candidates import searched_trials
+from humtune.results.points import Clips, Point, measure_points, shared_points
+from humtune.results.rows import ALL
 
 SHORT = 5  # points that a screen shows
 

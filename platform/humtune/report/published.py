@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from humtune.report.rows import ALL
-from humtune.report.sheet import MISSING, to_markdown
+from humtune.formatting.tables import MISSING, to_markdown
+from humtune.results.rows import ALL
 
 MACHINES = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")  # of DCASE 2022 Task 2
 
@@ -32,8 +32,8 @@ SYSTEMS = (
     System("Xiao et al., system 3", 2022, "3rd place", 74.91, 67.42, _RESULTS),
     System("Xiao et al., system 4", 2022, "3rd place", 75.45, 68.04, _RESULTS),
     System("ASDKit: autoencoder", 2025, "autoencoder", 53.84, 53.46, "ASDKit"),
-    System("ASDKit: sub-cluster AdaCos", 2025, "classifier", 71.62, 67.74, "ASDKit"),
-    System("ASDKit: sub-cluster AdaCos on two spectra", 2025, "classifier", 71.74, 68.99, "ASDKit"),
+    System("ASDKit: sub-cluster AdaCos", 2025, "spectrogram and spectrum", 71.62, 67.74, "ASDKit"),
+    System("ASDKit: sub-cluster AdaCos", 2025, "three spectrograms and spectrum", 71.74, 68.99, "ASDKit"),
     System("ASDKit: fine-tuned EAT", 2025, "pretrained transformer, fine-tuned", 73.88, 69.85, "ASDKit"),
 )
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humtune.formatting.tables import escaped, to_markdown
 from humtune.records import TrialRecord
 from humtune.report.agreement import rank_correlation
-from humtune.report.configurations import searched_trials
-from humtune.report.sheet import escaped, to_markdown
+from humtune.results.candidates import searched_trials
 
 LEAST = 4  # trials: three are in the right order by luck once in six times
 

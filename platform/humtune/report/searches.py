@@ -11,10 +11,10 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.metrics import harmonic_mean
+from humtune.formatting.tables import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
 from humtune.records import CONFIRM, SYMBOLS, TrialState
-from humtune.report.best import best_trial
-from humtune.report.sheet import MISSING, in_percent, percent
+from humtune.results.candidates import choose
 from humtune.sounds.parallel import tracked
 from humtune.storage import Storage
 
@@ -80,7 +80,7 @@ def _summary(ledger: Ledger) -> SearchSummary:
         return SearchSummary(ledger.name, problem="can't be read: torn, or of another version")
     states = Counter(r.state for r in records)
     machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}
-    best = [trial for mine in machines.values() if (trial := best_trial(mine))]
+    best = [found for mine in machines.values() if (found := choose(mine))]
     return SearchSummary(
         name=ledger.name,
         created=plan.created,
@@ -90,8 +90,8 @@ def _summary(ledger: Ledger) -> SearchSummary:
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],
         unfinished=states[TrialState.RUNNING],
-        omega_best=_mean(t.objective for t in best if t.judged_by == "omega"),
-        pseudo_best=_mean(t.objective for t in best if t.judged_by == "pseudo"),
+        omega_best=_mean(c.figure for c in best if c.trial.judged_by == "omega"),
+        pseudo_best=_mean(c.figure for c in best if c.trial.judged_by == "pseudo"),
     )
 
 

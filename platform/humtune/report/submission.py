@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.ensemble.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
 from humtune.evaluation.cells import Array
 from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
 from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
-from humtune.records import TrialRecord, why_none
-from humtune.report.best import best_trial, read_scores
+from humtune.records import why_none
+from humtune.results.archive import Archive, read_archive
+from humtune.results.candidates import Candidate, choose
+from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.sounds.table import ClipTable, Role
 
 
@@ -58,13 +59,15 @@ def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> S
     failed: list[str] = []
     for machine in ledger.plan.machines:
         try:
-            best = None if ensembles else best_trial(ledger.records(machine))
             if ensembles:
                 entries.append(_ensemble_entry(ledger, read_ensemble(ledger, machine)))
-            elif best is None:
-                skipped.append(f"{machine}: {why_none(ledger.records(machine))}")
+                continue
+            archive = read_archive(ledger, machine)
+            usable = archive.usable(archive.records)
+            if best := choose(usable):
+                entries.append(_entry(ledger.clips(machine), archive, best))
             else:
-                entries.append(_entry(ledger, best))
+                skipped.append("; ".join([f"{machine}: {why_none(usable)}", *archive.notes]))
         except HumtuneError as error:
             failed.append(f"{machine}: {error}")
     if not entries:
@@ -82,10 +85,10 @@ def write_submission(ledger: Ledger, out: Path, *, ensembles: bool = False) -> S
     )
 
 
-def _entry(ledger: Ledger, best: TrialRecord) -> _Entry:
-    clips, scores = ledger.clips(best.machine), read_scores(ledger, best.id, best.best_score)
+def _entry(clips: ClipTable, archive: Archive, best: Candidate) -> _Entry:
+    (scores,) = archive.of([best])
     threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=FALSE_ALARMS)
-    return _test_entry(best.id, clips, scores, decide(scores, threshold.value), threshold.note)
+    return _test_entry(best.trial.id, clips, scores, decide(scores, threshold.value), threshold.note)
 
 
 def _ensemble_entry(ledger: Ledger, record: EnsembleRecord) -> _Entry:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from humtune.report.columns import lines as table_lines
-from humtune.report.rows import Row
+from humtune.formatting.columns import lines as table_lines
+from humtune.results.rows import Row
 
 _SIGNS = {
     "\\": r"\textbackslash{}",

@@ -13,11 +13,10 @@ from rich.text import Text
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
+from humtune.formatting.tables import MISSING, percent, span
 from humtune.ledger import Ledger
 from humtune.records import SYMBOLS, TrialRecord
-from humtune.report.best import best_trial, read_scores
-from humtune.report.configurations import complete_trials
-from humtune.report.sheet import MISSING, percent, span
+from humtune.results.candidates import Candidate, choose, complete_trials
 from humtune.sounds.table import Role
 
 EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epochs and the last
@@ -28,7 +27,7 @@ def list_trials(records: Sequence[TrialRecord]) -> Table:
     table = _table("trial", "state", right=(_symbols(records), "epochs", "time"))
     table.add_column("score")
     table.add_column("searched", overflow="fold")
-    best = {r.id for r in _best(records)}
+    best = {c.trial.id for c in _best(records)}
     for record in records:
         table.add_row(
             record.id,
@@ -48,9 +47,9 @@ def list_best(records: Sequence[TrialRecord]) -> Table:
     table = _table("machine", "best trial", right=(_symbols(records),))
     table.add_column("score")
     table.add_column("searched", overflow="fold")
-    for record in _best(records):
-        row = (record.machine, record.id, percent(record.objective), record.best_score)
-        table.add_row(*row, Text(searched(record)))
+    for best in _best(records):
+        row = (best.trial.machine, best.trial.id, percent(best.figure), best.score_type)
+        table.add_row(*row, Text(searched(best.trial)))
     return table
 
 
@@ -92,7 +91,7 @@ def trial_dict(ledger: Ledger, record: TrialRecord) -> dict[str, Any]:
 
 def search_dict(ledger: Ledger, records: Sequence[TrialRecord]) -> dict[str, Any]:
     """A search for a program: the best trial's id per machine, and every trial's record."""
-    best = {r.machine: r.id for r in _best(records)}
+    best = {c.trial.machine: c.trial.id for c in _best(records)}
     return {"search": ledger.name, "best": best, "trials": [trial_dict(ledger, r) for r in records]}
 
 
@@ -107,10 +106,10 @@ def _symbols(records: Sequence[TrialRecord]) -> str:
     return " or ".join(sorted({r.symbol for r in records})) or "Ω"
 
 
-def _best(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _best(records: Sequence[TrialRecord]) -> list[Candidate]:
     machines = dict.fromkeys(r.machine for r in complete_trials(records))
-    found = [best_trial(r for r in records if r.machine == machine) for machine in machines]
-    return [record for record in found if record]
+    found = [choose(r for r in records if r.machine == machine) for machine in machines]
+    return [candidate for candidate in found if candidate]
 
 
 def _figures(ledger: Ledger, record: TrialRecord) -> Table:
@@ -122,7 +121,7 @@ def _figures(ledger: Ledger, record: TrialRecord) -> Table:
         pseudo = percent(record.pseudo.get(name))
         for label, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("eval", Role.REPORT)):
             try:
-                figures = evaluate(read_scores(ledger, record.id, name), Cells.of(clips, role))
+                figures = evaluate(ledger.scores(record.id, name), Cells.of(clips, role))
             except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth
                 if role == Role.SELECT:
                     table.add_row(name, label, pseudo, percent(record.omega.get(name)))

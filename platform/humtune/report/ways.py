@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from humtune.ensemble.record import EnsembleRecord
 from humtune.evaluation.cells import Array
 from humtune.evaluation.metrics import harmonic_mean
-from humtune.report.sheet import MISSING, percent
+from humtune.formatting.tables import MISSING, percent
+from humtune.results.ensembles.record import EnsembleRecord
 
 K = TypeVar("K", str, int)
 

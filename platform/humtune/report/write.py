@@ -1,22 +1,23 @@
 """Writes a search's report: the table in four formats, the points, the pictures."""
 
+from humtune.formatting.html import to_html
+from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
+from humtune.formatting.tables import escaped, to_csv
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM
 from humtune.report.agreement import agreement, agreement_block
-from humtune.report.best import Measured, label_free, measure, read_scores
 from humtune.report.confirmed import confirmed_block
 from humtune.report.ensembles import ensembles_block
-from humtune.report.figures import probe_histogram, roc_curves, score_histogram, search_history
-from humtune.report.html import to_html
-from humtune.report.labelled import labelled_clips
-from humtune.report.one_for_all import Pick, one_for_all
 from humtune.report.point_table import wants_points, write_points
-from humtune.report.points import Point
-from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
 from humtune.report.rungs import rungs, rungs_block
-from humtune.report.sheet import escaped, to_csv
 from humtune.report.table import Report, to_markdown
 from humtune.report.tex import to_tex
+from humtune.results.candidates import label_free
+from humtune.results.labelled import labelled_clips
+from humtune.results.measure import Measured, measure
+from humtune.results.one_for_all import Pick, one_for_all
+from humtune.results.points import Point
+from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
 from humtune.sounds.parallel import tracked
 
 
@@ -38,15 +39,15 @@ def write_report(ledger: Ledger) -> Report:
     rows = [machine_row(m) for m in measured]
     if len(rows) > 1:
         rows.append(overall_row(measured))
-    others, told = other_rows(ledger, measured)
+    others, told = other_rows(measured)
     points: list[Point] = []
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):
         points, point_files = write_points(ledger)
-    agreed = [a for m in measured if (a := agreement(ledger, m.records, m.clips))]
+    agreed = [a for m in measured if (a := agreement(m))]
     blocks = [
         *(f"\n{escaped(note)}." for note in told),
-        *confirmed_block(ledger, measured),
+        *confirmed_block(measured),
         *agreement_block(agreed),
         *rungs_block([rung for m in measured for rung in rungs(m.machine, m.records)]),
         *ensembles_block(ledger),
@@ -79,25 +80,26 @@ def write_report(ledger: Ledger) -> Report:
     )
 
 
-def other_rows(ledger: Ledger, machines: list[Measured]) -> tuple[list[Row], list[str]]:
+def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
     """Rows of one configuration for all machines and of a choice without labels, and why one is missing.
 
     The label-free rows need both pseudo-Ω and labels to read it by; where pseudo-Ω chose, they are the best.
     """
     rows: list[Row] = []
     notes: list[str] = []
-    judged = [m for m in machines if m.best and m.best.judged_by == "omega"]
+    judged = [m for m in machines if m.best and m.best.trial.judged_by == "omega"]
     if len(machines) > 1 and len(judged) == len(machines):
-        found = one_for_all(ledger, machines)
+        found = one_for_all(machines)
         if isinstance(found, str):
             notes.append(found)
         else:
             rows += pick_rows(ONE_FOR_ALL, found)
     free = []
     for measured in judged:
-        if (trial := label_free(measured.records)) and measured.select:
-            scores = read_scores(ledger, trial.id, trial.best_score)
-            free.append(Pick(measured.machine, trial, labelled_clips(measured.clips).read(scores)))
+        chosen = label_free(measured.records)
+        if chosen and measured.archive and measured.select:
+            (scores,) = measured.archive.of([chosen])
+            free.append(Pick(measured.machine, chosen, labelled_clips(measured.clips).read(scores)))
     if len(free) == len(machines):
         rows += pick_rows(LABEL_FREE, free)
     return rows, notes
@@ -111,12 +113,13 @@ def draw(measured: Measured) -> dict[str, bytes]:
         )
     }
     threshold = measured.threshold.value if measured.threshold else None
-    if measured.scores is not None and measured.best and measured.select:
-        scores, clips = measured.scores, measured.clips
-        what = f"{measured.best.id}, {measured.best.best_score}, selecting clips"
+    if measured.scores is None or measured.best is None:
+        return pictures
+    what, scores, clips = measured.best.name, measured.scores, measured.clips
+    if measured.select:
+        what = f"{what}, selecting clips"
         pictures["scores"] = score_histogram(scores, clips, threshold=threshold, title=what)
         pictures["roc"] = roc_curves(scores, clips, title=what)
-    elif measured.scores is not None and measured.best:
-        what = f"{measured.best.id}, {measured.best.best_score}, probes"
-        pictures["probes"] = probe_histogram(measured.scores, measured.clips, threshold=threshold, title=what)
+    else:
+        pictures["probes"] = probe_histogram(scores, clips, threshold=threshold, title=f"{what}, probes")
     return pictures

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from humtune import names
 from humtune.records import CONFIRM, TrialRecord, TrialState
+from humtune.results.candidates import Candidate
 from humtune.search.machine_study import MachineStudy
 from humtune.search.studies import Studies
 
@@ -86,7 +87,7 @@ def best_table(studies: Studies) -> Table:
         table.add_column(name, overflow="fold")
     for this in studies.machines.values():
         best = this.best
-        found = (f"{best.symbol} {100 * best.objective:.1f}", best.id, best.best_score) if best else ("–",)
+        found = (judged(best), best.trial.id, best.score_type) if best else ("–",)
         table.add_row(this.machine, f"{len(this.searched)}/{this.quota}", *found)
     return table
 
@@ -102,9 +103,14 @@ def row(this: MachineStudy) -> list[str]:
         str(len(this.running)),
         str(states.count(TrialState.PRUNED)),
         str(states.count(TrialState.FAILED)),
-        f"{best.symbol} {100 * best.objective:.1f}" if best else "–",
-        f"{settings(best)} {best.best_score}" if best else "",
+        judged(best) if best else "–",
+        f"{settings(best.trial)} {best.score_type}" if best else "",
     ]
+
+
+def judged(best: Candidate) -> str:
+    """What a candidate is judged by, in percent."""
+    return f"{best.trial.symbol} {100 * best.figure:.1f}"
 
 
 def outcome(record: TrialRecord) -> str:

@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
-from humtune.report.best import best_trial
+from humtune.results.candidates import Candidate, choose
 from humtune.search import confirm
 from humtune.search.grid import Run
 
@@ -116,6 +116,6 @@ class MachineStudy:
         return self.ended.ranking
 
     @property
-    def best(self) -> TrialRecord | None:
-        """The best trial, as the report chooses it."""
-        return best_trial([*self.ranking[:1], *self.ended.confirming])
+    def best(self) -> Candidate | None:
+        """The best candidate, as the report chooses it."""
+        return choose([*self.ranking[:1], *self.ended.confirming])

@@ -172,8 +172,8 @@ class Studies:
         others = [other for other in self.machines.values() if other is not this]
         for other in others[count % max(1, len(others)) :] + others[: count % max(1, len(others))]:
             best = other.best
-            if best and best.params not in this.tried:
-                return best.params
+            if best and best.trial.params not in this.tried:
+                return best.trial.params
         return None
 
     def _confirming(self, this: MachineStudy) -> Running:

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from humtune.formatting.columns import SHORT_LEGEND, fields, headline
+from humtune.formatting.tables import MISSING, code, escaped, percent, to_markdown
 from humtune.ledger import Ledger
 from humtune.names import command
 from humtune.records import TrialRecord, TrialState
-from humtune.report.best import measure
-from humtune.report.columns import SHORT_LEGEND, fields, headline
-from humtune.report.rows import machine_row
-from humtune.report.sheet import MISSING, code, escaped, percent, to_markdown
+from humtune.results.candidates import Candidate
+from humtune.results.measure import measure
+from humtune.results.rows import machine_row
 from humtune.tracking import runs
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a description
@@ -34,21 +35,21 @@ OURS = "*humtune keeps this text up to date; without this line it is yours.*"
 
 
 class Best(NamedTuple):
-    """A machine's best trial, and where MLflow has it."""
+    """A machine's best candidate, and where MLflow has its trial."""
 
-    record: TrialRecord  # its best score type is the one to use
+    candidate: Candidate
     experiment: str
     run_id: str
 
     @property
     def named(self) -> str:
         """The trial's name, which leads to it from any page of the same MLflow."""
-        return f"[{escaped(self.record.id)}](#/experiments/{self.experiment}/runs/{self.run_id})"
+        return f"[{escaped(self.candidate.trial.id)}](#/experiments/{self.experiment}/runs/{self.run_id})"
 
     @property
     def figure(self) -> str:
         """What it is judged by, in percent."""
-        return percent(self.record.objective)
+        return percent(self.candidate.figure)
 
 
 class MachineTold(NamedTuple):
@@ -71,11 +72,11 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
 
     MLflow shows the first line alone until it is unfolded: that leads to each machine's best.
     """
-    symbol = next((told.best.record.symbol for told in machines if told.best), "Ω")
+    symbol = next((told.best.candidate.trial.symbol for told in machines if told.best), "Ω")
     first = " · ".join(f"{told.best.named} {told.best.figure}" for told in machines if told.best)
     rows = []
     for machine, best, records in machines:
-        cells = (best.named, best.record.best_score, best.figure) if best else (MISSING,) * 3
+        cells = (best.named, best.candidate.score_type, best.figure) if best else (MISSING,) * 3
         rows.append([escaped(machine), *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
     ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
@@ -108,24 +109,29 @@ def _view_link(experiment: str, key: str) -> str:
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
-def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> str:
+def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> tuple[str, bool]:
     """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
 
-    `pictures` are files in the best one's artifacts. A HumtuneError says which stored scores are missing.
+    `pictures` are files in the best one's artifacts. Also whether the scores of all trials could be read.
     """
-    record = best.record
-    figure = f"{record.symbol} {best.figure} % with {record.best_score}"
+    is_whole = True
+    record = best.candidate.trial
+    figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
     text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
     if over:
-        row = machine_row(measure(ledger, record.machine))
+        measured = measure(ledger, record.machine)
+        row, is_whole = machine_row(measured), not measured.lost
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
         text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
+        text += [
+            line for trial in measured.lost for line in (f"{escaped(trial.id)}: its scores are lost.", "")
+        ]
     else:
         before = code(command("report", ledger.name))
         text += [f"The table follows when its trials have ended; before: {before}.", ""]
     text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
-    return _signed("\n".join(text))
+    return _signed("\n".join(text)), is_whole
 
 
 def may_write(shown: str) -> bool:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from humtune.errors import DamagedScores, HumtuneError
+from humtune.errors import DamagedScores
 from humtune.evaluation.cells import labelled
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, Objective, Plan, TrialRecord, TrialState
+from humtune.results.candidates import Candidate
 from humtune.sounds.table import ClipTable
 from humtune.tracking import pages, runs
 from humtune.tracking.child import tag
@@ -74,32 +75,24 @@ def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: 
     return Parent.of(client.create_run(experiment, start_time=started, tags=tags, run_name=machine))
 
 
-def best_of(results: Sequence[Result]) -> Result | None:
-    """The trial that the report takes as the best, with its score type alone in its record."""
-    from humtune.report.best import best_trial
-
-    best = best_trial(result.record for result in results)
-    return next((r._replace(record=best) for r in results if best and r.trial == best.id), None)
-
-
 def show(
     client: "MlflowClient",
     ledger: Ledger,
     parent: Parent,
     *,
-    best: Result,
+    best: Candidate,
     run_id: str,
+    digest: str,
     results: Sequence[Result],
 ) -> Parent:
     """Put the best trial's configuration, pictures and Ω on its own run and on its machine's.
 
-    The machine's run has them in `best/`; its tags come last.
+    The machine's run has them in `best/`; its tags come last, among them the `digest` of the best.
 
     A trial without stored scores gives no pictures; it is then shown again by the next sync.
     """
-    record = ledger.read(best.trial)
-    score = best.record.best_score
-    pictures = _pictures(ledger, record, score)
+    record = best.trial
+    pictures = _pictures(ledger, best)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
         (Path(folder) / "config.json").write_bytes(record.config.model_dump_json(indent=1).encode())
         for name, data in pictures.items():
@@ -107,26 +100,26 @@ def show(
         client.log_artifacts(run_id, folder)
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
-    shown = best.digest if pictures else ""
-    tag(client, parent.run_id, {"best": record.id, "score_type": score, runs.DIGEST: shown})
+    shown = digest if pictures else ""
+    tag(client, parent.run_id, {"best": record.id, "score_type": best.score_type, runs.DIGEST: shown})
     return replace(parent, shown=shown)
 
 
-def _pictures(ledger: Ledger, record: TrialRecord, score: str) -> dict[str, bytes]:
-    """How a trial's scores tell normal from anomalous, as PNG."""
-    from humtune.report.figures import probe_histogram, roc_curves, score_histogram
+def _pictures(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
+    """How a candidate's scores tell normal from anomalous, as PNG."""
+    from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram
 
     try:
-        scores = ledger.scores(record.id, score)
-    except (FileNotFoundError, DamagedScores):
+        scores = ledger.scores(best.trial.id, best.score_type)
+    except DamagedScores:
         return {}
     draw: dict[str, Callable[..., bytes]] = {
         "probes.png": probe_histogram,
         "scores.png": score_histogram,
         "roc.png": roc_curves,
     }
-    clips, title = ledger.clips(record.machine), f"{record.id}, {score}"
-    return {name: draw[name](scores, clips, title=title) for name in _picture_names(clips)}
+    clips = ledger.clips(best.trial.machine)
+    return {name: draw[name](scores, clips, title=best.name) for name in _picture_names(clips)}
 
 
 def _picture_names(clips: ClipTable) -> tuple[str, ...]:
@@ -150,7 +143,7 @@ def tell(
 ) -> Parent:
     """Describe a machine: its best trial, and the table when all its trials have ended.
 
-    What a person wrote in its place stays. Where scores are missing, the next call tries again.
+    What a person wrote in its place stays. Where scores can't be read, the next call looks again.
     """
     over = parent.status == "FINISHED"
     trials = sorted(result.digest for result in results) if over else []
@@ -158,11 +151,9 @@ def tell(
     if told == parent.told:
         return parent
     if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
-        pictures = _picture_names(ledger.clips(best.record.machine)) if parent.shown else ()
-        try:
-            text = pages.machine_page(ledger, best, pictures=pictures, over=over)
-        except HumtuneError:
-            return parent
+        pictures = _picture_names(ledger.clips(best.candidate.trial.machine)) if parent.shown else ()
+        text, is_whole = pages.machine_page(ledger, best, pictures=pictures, over=over)
+        told = told if is_whole else ""
         tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
     return replace(parent, told=told)
 

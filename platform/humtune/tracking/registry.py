@@ -16,7 +16,7 @@ import humtune
 from humtune.evaluation.bootstrap import LEVEL, Difference, paired
 from humtune.evaluation.cells import Array, Cells
 from humtune.ledger import Ledger
-from humtune.report.labelled import labelled_clips
+from humtune.results.labelled import labelled_clips
 from humtune.runtime import served
 from humtune.runtime.info import INFO, MODEL, ModelInfo, read_info
 from humtune.sounds.audio import to_waveform

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, machine_of
+from humtune.results.candidates import choose
 from humtune.sounds.parallel import in_order
 from humtune.tracking import pages, runs
 from humtune.tracking.child import Said, level_child
-from humtune.tracking.parent import Parent, Result, best_of, create_parent, settle, show, tell
+from humtune.tracking.parent import Parent, Result, create_parent, settle, show, tell
 from humtune.tracking.place import artifact_place, complaint, connect, exclusive, is_server, tracking_uri
 
 if TYPE_CHECKING:
@@ -173,15 +174,16 @@ class Tracker:
         parent = self._parents[machine]
         results = [result for result in self._ended.values() if result.machine == machine]
         records = [result.record for result in results]
-        best = best_of(results)
-        if best and not (best.digest == parent.shown and self._children[best.trial].best):
-            self._crown(client, machine, best.trial)
-            run_id = self._children[best.trial].run_id
-            parent = show(client, self._ledger, parent, best=best, run_id=run_id, results=results)
-        parent = settle(client, parent, results=results, trials=trials)
         named = None
-        if best:
-            named = pages.Best(best.record, self._experiment, self._children[best.trial].run_id)
+        if best := choose(records):
+            child = self._children[best.trial.id]
+            if not (child.digest == parent.shown and child.best):
+                self._crown(client, machine, best.trial.id)
+                place = {"run_id": child.run_id, "digest": child.digest}
+                parent = show(client, self._ledger, parent, best=best, **place, results=results)
+            named = pages.Best(best, self._experiment, child.run_id)
+        parent = settle(client, parent, results=results, trials=trials)
+        if named:
             parent = tell(client, self._ledger, parent, best=named, results=results)
         self._parents[machine] = parent
         return pages.MachineTold(machine, named, records)
@@ -192,7 +194,9 @@ class Tracker:
         if text == self._page:
             return
         held = client.get_experiment(self._experiment).tags
-        wanted = pages.views(next((told.best.record.judged_by for told in machines if told.best), "omega"))
+        wanted = pages.views(
+            next((told.best.candidate.trial.judged_by for told in machines if told.best), "omega")
+        )
         if pages.may_write(held.get(pages.NOTE, "")):
             wanted[pages.NOTE] = text
         for key, value in wanted.items():

@@ -1,7 +1,6 @@
 """Section 4.3: how often the classifier names the right section."""
 
 from humtune.config import TrialConfig
-from humtune.report.average import Average
 from humtune.report.paper.page import Line, Page
 from humtune.report.paper.pictures import Bar, bars
 from humtune.report.paper.printed import (
@@ -11,7 +10,8 @@ from humtune.report.paper.printed import (
     ACCURACY_SETTING,
 )
 from humtune.report.paper.study import Study, setting
-from humtune.report.points import Point, over_machines
+from humtune.results.average import Average
+from humtune.results.points import Point, over_machines
 
 TEST, HELD_OUT = "accuracy_test", "accuracy_held_out"
 _COLUMNS = {TEST: "accuracy, dev test clips", HELD_OUT: "accuracy, held-out clips"}

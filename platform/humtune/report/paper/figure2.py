@@ -1,10 +1,10 @@
 """Figure 2: Ω over beta_class."""
 
-from humtune.report.average import Average
 from humtune.report.paper.page import OMEGA_NOTE, Page, omega_line
 from humtune.report.paper.pictures import curves
 from humtune.report.paper.printed import BETA_SETTINGS, SCORES
 from humtune.report.paper.study import Study, setting
+from humtune.results.average import Average
 
 
 def figure2(study: Study) -> Page:

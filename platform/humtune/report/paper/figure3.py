@@ -5,8 +5,8 @@ from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega
 from humtune.report.paper.pictures import Bar, bars
 from humtune.report.paper.printed import BEST_ON_AVERAGE, SCORES
 from humtune.report.paper.study import Study, setting
-from humtune.report.points import Point, over_machines
 from humtune.report.published import FIGURE_3, SYSTEMS
+from humtune.results.points import Point, over_machines
 
 VANILLA = {"cross_entropy": "cross-entropy", "arcface": "ArcFace"}
 

@@ -8,10 +8,10 @@ from rich import box
 from rich.table import Table
 
 from humtune.evaluation.metrics import Kind
-from humtune.report.average import Average
+from humtune.formatting.tables import MISSING, escaped, in_percent, to_markdown
 from humtune.report.paper.study import Study
-from humtune.report.points import Clips, Point
-from humtune.report.sheet import MISSING, escaped, in_percent, to_markdown
+from humtune.results.average import Average
+from humtune.results.points import Clips, Point
 
 CLIPS: dict[Clips, str] = {"both": "dev+eval", "dev": "dev", "eval": "eval"}
 THEIRS = ("paper", "difference")

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from humtune.evaluation.cells import Array
-from humtune.report.average import Average
-from humtune.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, plain, to_png
+from humtune.formatting.plots import BLACK, BLUE, GREEN, GREY, ORANGE, plain, to_png
+from humtune.results.average import Average
 
 COLOURS = (BLUE, ORANGE, GREEN, BLACK)
 

@@ -10,7 +10,7 @@ from humtune.config import TrialConfig, VariationalHead, leaves
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.report.paper.printed import MACHINES, SPECTROGRAMS
-from humtune.report.points import Point, group_by, measure_points, over_machines
+from humtune.results.points import Point, group_by, measure_points, over_machines
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 Key = Callable[[TrialConfig], Hashable]

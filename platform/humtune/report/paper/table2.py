@@ -3,11 +3,11 @@
 import numpy as np
 
 from humtune.config import Spectrogram, TrialConfig
+from humtune.formatting.tables import MISSING, escaped, to_markdown
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Page, omega_line
 from humtune.report.paper.pictures import Heat, heat_maps
 from humtune.report.paper.printed import SCORES, SPECTROGRAMS
 from humtune.report.paper.study import Study
-from humtune.report.sheet import MISSING, escaped, to_markdown
 
 
 def table2(study: Study) -> Page:

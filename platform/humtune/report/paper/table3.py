@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from humtune.formatting.tables import MISSING, to_markdown
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Page, omega_line
 from humtune.report.paper.pictures import Heat, heat_maps
 from humtune.report.paper.printed import OMEGAS, SCORES
 from humtune.report.paper.study import Study, setting
-from humtune.report.sheet import MISSING, to_markdown
 
 
 def table3(study: Study) -> Page:

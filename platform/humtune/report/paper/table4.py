@@ -4,8 +4,8 @@ from humtune.report.paper.page import OMEGA_NOTE, Line, Page, omega_line
 from humtune.report.paper.pictures import Bar, bars
 from humtune.report.paper.printed import BEST_PER_MACHINE, SCORES
 from humtune.report.paper.study import Study, setting
-from humtune.report.points import over_machines
-from humtune.report.rows import ALL
+from humtune.results.points import over_machines
+from humtune.results.rows import ALL
 
 THEIRS, OURS = "the paper's score types", "our best score types"
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from humtune.errors import UsageError
+from humtune.formatting.html import to_html
+from humtune.formatting.tables import to_csv
 from humtune.ledger import Ledger
-from humtune.report.html import to_html
 from humtune.report.paper.accuracy import accuracy
 from humtune.report.paper.figure2 import figure2
 from humtune.report.paper.figure3 import figure3
@@ -14,7 +15,6 @@ from humtune.report.paper.study import Study, read_study
 from humtune.report.paper.table2 import table2
 from humtune.report.paper.table3 import table3
 from humtune.report.paper.table4 import table4
-from humtune.report.sheet import to_csv
 
 RESULTS: dict[str, tuple[Callable[[Study], Page], str]] = {  # what a space reproduces -> page, its space
     "table2": (table2, "spectrogram"),

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from humtune.ensemble.archive import read_archive
-from humtune.ensemble.candidates import gather
-from humtune.ensemble.record import Member, Settings
-from humtune.ensemble.worth import front_sizes, label_free_worth, labelled_worth, networks
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.members import compare
 from humtune.evaluation.metrics import omega
+from humtune.results.archive import read_archive
+from humtune.results.ensembles.candidates import gather
+from humtune.results.ensembles.record import Member, Settings
+from humtune.results.ensembles.worth import front_sizes, label_free_worth, labelled_worth, networks
 from humtune.sounds.table import Role
 
 

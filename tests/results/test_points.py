@@ -9,9 +9,9 @@ from humtune.config import TrialConfig
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
-from humtune.report.average import Average
 from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
-from humtune.report.points import measure_points, over_machines, shared_points
+from humtune.results.average import Average
+from humtune.results.points import measure_points, over_machines, shared_points
 from humtune.sounds.table import Role
 
 
@@ -99,6 +99,7 @@ def test_points_that_no_label_judges_have_their_pseudo_omega(bench, make_clips):
         record = bench.trial(other, "fan", number, params={"head.mu": 5.0})
         changes = {"omega": {}, "pseudo": {"cosine": figure}, "judged_by": "pseudo"}
         ledger.write(record.model_copy(update=changes))
+        ledger.write_scores(record.id, {"cosine": np.zeros(len(clips))})
     assert wants_points(ledger)
     (point,), _ = measure_points(ledger)
     write_points(ledger)

@@ -4,10 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from humtune.cli.main import app
+from humtune.formatting.columns import FIELDS, fields, headline, honest, lines
 from humtune.records import CONFIRM
-from humtune.report.columns import FIELDS, fields, headline, honest, lines
-from humtune.report.rows import LABEL_FREE, ONE_FOR_ALL, Row
 from humtune.report.write import write_report
+from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row
 
 MACHINES = ("fan", "valve")
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate
+from humtune.formatting.plots import roc_curves, score_histogram, search_history
 from humtune.records import TrialState
-from humtune.report.figures import roc_curves, score_histogram, search_history
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, Role
 
 

@@ -4,8 +4,8 @@ import pytest
 from humtune.evaluation.bootstrap import interval
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
-from humtune.report.best import measure
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.labelled import Reading, labelled_clips
+from humtune.results.measure import measure
 from humtune.sounds.table import NORMAL, UNKNOWN, Role
 
 
@@ -64,7 +64,7 @@ def test_what_hidden_clips_say_changes_no_choice(bench, make_clips):
                     ledger.write_scores(record.id, {score: scores})
         chosen.append(measure(ledger, "fan", noise=True))
     one, other = chosen
-    assert (one.best.id, one.best.best_score) == (other.best.id, other.best.best_score)
+    assert one.best == other.best
     assert one.cross_fitted.mean == other.cross_fitted.mean
     assert (one.within_noise, one.threshold, one.false_alarms) == (
         other.within_noise,

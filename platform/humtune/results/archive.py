@@ -9,7 +9,7 @@ never trusted when stale, and may be deleted at any time.
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,17 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.ledger import Ledger
-from humtune.records import CONFIRM, TrialRecord, TrialState, machine_of
+from humtune.records import TrialRecord, TrialState, machine_of
+from humtune.results.candidates import Candidate, candidates
 from humtune.sounds.parallel import map_in_order
 
 Stamps = Mapping[str, str]  # trial -> what changes whenever its record or scores do
-Allowed = Callable[[TrialConfig, str], bool]  # whether a score type of a configuration may be chosen
 
-_FORMAT = {b"humtune.archive": b"1"}
+_FORMAT = {b"humtune.archive": b"2"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,28 +38,37 @@ class Archive:
     records: tuple[TrialRecord, ...]  # without their epochs, in the order of their numbers
     keys: tuple[tuple[str, str], ...]  # trial and score type of each row of scores
     scores: Array  # [K, N], in the order of the ledger's clips
+    lost: Mapping[str, str]  # complete trial -> why its scores can't be read: it can't be chosen
 
     @cached_property
     def _row(self) -> dict[tuple[str, str], int]:
         return {key: row for row, key in enumerate(self.keys)}
 
-    def of(self, keys: Iterable[tuple[str, str]]) -> Array:
-        """Scores [K, N] of these trials and score types; HumtuneError for one that is not complete."""
+    @property
+    def notes(self) -> list[str]:
+        """A sentence about each trial whose scores are lost."""
+        return [f"{trial} is left out: {reason}" for trial, reason in self.lost.items()]
+
+    def usable(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """The records of the trials whose scores aren't lost."""
+        return [record for record in records if record.id not in self.lost]
+
+    def candidates(self, *, exportable: bool = False) -> list[Candidate]:
+        """Every score type of the trials that the search chose from: see `results.candidates`."""
+        return candidates(self.usable(self.records), exportable=exportable)
+
+    def of(self, chosen: Sequence[Candidate]) -> Array:
+        """Scores [K, N] of some candidates; HumtuneError for one that is not complete, or lost."""
+        return self.rows([(c.trial.id, c.score_type) for c in chosen])
+
+    def rows(self, keys: Sequence[tuple[str, str]]) -> Array:
+        """Scores [K, N] by trial and score type; HumtuneError for one that is not complete, or lost."""
         try:
             return self.scores[[self._row[key] for key in keys]]
         except KeyError as error:
             trial, score_type = error.args[0]
-            raise HumtuneError(f"{trial} has no scores of type {score_type!r}") from None
-
-    def candidates(self, allowed: Allowed | None = None) -> list[tuple[TrialRecord, str]]:
-        """Every score type of the complete trials that the search itself ran, of those that are allowed."""
-        return [
-            (record, score_type)
-            for record in self.records
-            if record.state == TrialState.COMPLETE and record.origin != CONFIRM
-            for score_type in record.judged
-            if allowed is None or allowed(record.config, score_type)
-        ]
+            reason = self.lost.get(trial, f"there are no scores of type {score_type!r}")
+            raise HumtuneError(f"{trial}: {reason}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +76,7 @@ class _Trial:
     stamp: str
     record: str  # JSON, without the epochs
     scores: Mapping[str, Array]  # [N], by score type
+    lost: str = ""  # why they can't be read
 
 
 def trial_stamps(ledger: Ledger) -> Stamps:
@@ -87,8 +96,8 @@ def trial_stamps(ledger: Ledger) -> Stamps:
 def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) -> Archive:
     """All trials of a machine with their scores, brought up to date with the ledger first.
 
-    `stamps`, where several machines share one listing of the ledger. HumtuneError for a score file that is
-    missing or not of the machine's clips.
+    `stamps`, where several machines share one listing of the ledger. A complete trial with a score file that
+    is missing, torn or not of the machine's clips is lost, and keeps no other from being read.
     """
     stamps = trial_stamps(ledger) if stamps is None else stamps
     wanted = sorted((t for t in stamps if machine_of(t) == machine), key=lambda t: t.rpartition("-"))
@@ -113,25 +122,17 @@ def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) 
         ledger.storage.delete(_file(ledger, machine))
         records = tuple(record for record in ledger.records(machine))
     keys = tuple((trial, name) for trial, found in known.items() for name in found.scores)
-    return Archive(records, keys, scores)
+    return Archive(records, keys, scores, {name: found.lost for name, found in known.items() if found.lost})
 
 
 def _read_trial(ledger: Ledger, trial: str, stamp: str, clips: int) -> _Trial:
     record = ledger.read(trial)
-    scores = {}
-    for name in record.judged if record.state == TrialState.COMPLETE else ():
-        place = f"{ledger.storage.uri}/{ledger.file(trial, f'scores/{name}.npy')}"
-        try:
-            vector = ledger.scores(trial, name)
-        except DamagedScores as error:
-            lost = record.without_scores(str(error)).model_copy(update={"epochs": ()})
-            return _Trial(stamp, lost.model_dump_json(), {})
-        except FileNotFoundError:
-            raise HumtuneError(f"{place} is missing, though the trial is complete") from None
-        if vector.shape != (clips,):
-            raise HumtuneError(f"{place} has {vector.size} scores for {clips} clips")
-        scores[name] = vector
-    return _Trial(stamp, record.model_copy(update={"epochs": ()}).model_dump_json(), scores)
+    kept = record.model_copy(update={"epochs": ()}).model_dump_json()
+    names = record.judged if record.state == TrialState.COMPLETE else ()
+    try:
+        return _Trial(stamp, kept, {name: ledger.scores(trial, name, clips=clips) for name in names})
+    except DamagedScores as error:
+        return _Trial(stamp, kept, {}, str(error))
 
 
 def _load(ledger: Ledger, machine: str) -> tuple[dict[str, _Trial], Array]:
@@ -143,16 +144,16 @@ def _load(ledger: Ledger, machine: str) -> tuple[dict[str, _Trial], Array]:
         return nothing
     if (table.schema.metadata or {}).get(b"humtune.archive") != _FORMAT[b"humtune.archive"]:
         return nothing
-    trials, stamps, records, types = (
-        table[c].to_pylist() for c in ("trial", "stamp", "record", "score_type")
+    trials, stamps, records, lost, types = (
+        table[c].to_pylist() for c in ("trial", "stamp", "record", "lost", "score_type")
     )
     vectors = _vectors(table["scores"], sum(name is not None for name in types))
     rows = iter(vectors)
     found: dict[str, _Trial] = {}
-    for trial, stamp, record, score_type in zip(trials, stamps, records, types, strict=True):
+    for trial, stamp, record, why, score_type in zip(trials, stamps, records, lost, types, strict=True):
         if record is not None:
             scores: dict[str, Array] = {}
-            found[trial] = _Trial(stamp, record, scores)
+            found[trial] = _Trial(stamp, record, scores, why)
         if score_type is not None:
             scores[score_type] = next(rows)
     return found, vectors
@@ -172,18 +173,20 @@ def _to_parquet(trials: Mapping[str, _Trial]) -> bytes:
             name,
             trial.stamp,
             None if i else trial.record,
+            trial.lost,
             score_type,
             None if vector is None else vector.tobytes(),
         )
         for name, trial in trials.items()
         for i, (score_type, vector) in enumerate(trial.scores.items() or [(None, None)])
     ]
-    trial, stamp, record, score_type, scores = zip(*rows, strict=True) if rows else ((),) * 5
+    trial, stamp, record, lost, score_type, scores = zip(*rows, strict=True) if rows else ((),) * 6
     table = pa.table(
         {
             "trial": pa.array(trial, pa.string()),
             "stamp": pa.array(stamp, pa.string()),
             "record": pa.array(record, pa.string()),
+            "lost": pa.array(lost, pa.string()),
             "score_type": pa.array(score_type, pa.string()),
             "scores": pa.array(scores, pa.large_binary()),
         },
@@ -193,7 +196,7 @@ def _to_parquet(trials: Mapping[str, _Trial]) -> bytes:
     pq.write_table(
         table,
         stream,
-        compression={"scores": "none", **dict.fromkeys(table.column_names[:4], "zstd")},
+        compression={"scores": "none", **dict.fromkeys(table.column_names[:5], "zstd")},
         use_dictionary=["trial", "stamp", "score_type"],
     )
     return stream.getvalue()

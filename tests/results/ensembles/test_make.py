@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humtune.ensemble.make import check_words, join_systems, make_ensembles
-from humtune.ensemble.record import ensemble_scores, read_ensemble
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.ensemble import ensemble
 from humtune.evaluation.greedy import MEMBERS
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.scorefiles import write_file
+from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
+from humtune.results.ensembles.record import ensemble_scores, read_ensemble
 from humtune.sounds.table import UNKNOWN, Role
 
 
@@ -123,8 +123,10 @@ def test_members_bound_what_a_clip_is_scored_with(ledger):
         assert 1 <= np.count_nonzero(weights) <= 2
 
 
-def test_only_what_is_allowed_becomes_a_member(ledger):
-    record = make_ensembles(ledger, allowed=lambda config, score_type: score_type == "nll").records[0]
+def test_only_what_can_be_exported_becomes_a_member(ledger, monkeypatch):
+    rule = "humtune.results.candidates.can_be_exported"
+    monkeypatch.setattr(rule, lambda config, score_type: score_type == "nll")
+    record = make_ensembles(ledger, exportable=True).records[0]
     assert {m.score_type for m in record.members} == {"nll"}
     assert record.settings.exportable
 

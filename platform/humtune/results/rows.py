@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
-from humtune.records import TrialRecord, TrialState
-from humtune.report.average import Average
-from humtune.report.best import Measured
-from humtune.report.labelled import Reading
-from humtune.report.one_for_all import Pick
+from humtune.records import TrialState
+from humtune.results.average import Average
+from humtune.results.candidates import Candidate
+from humtune.results.labelled import Reading
+from humtune.results.measure import Measured
+from humtune.results.one_for_all import Pick
 
 ALL = "all"
 BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose
@@ -117,7 +118,7 @@ def pick_rows(choice: str, picks: Sequence[Pick]) -> list[Row]:
         Row(
             machine=pick.machine,
             choice=choice,
-            **_configuration(pick.trial),
+            **_configuration(pick.candidate),
             **_figures(pick.cross_fitted, pick.reading),
         )
         for pick in picks
@@ -130,19 +131,20 @@ def pick_rows(choice: str, picks: Sequence[Pick]) -> list[Row]:
     return rows
 
 
-def _configuration(best: TrialRecord) -> dict[str, Any]:
-    picture, head = best.config.spectrogram, best.config.head
+def _configuration(best: Candidate) -> dict[str, Any]:
+    trial = best.trial
+    picture, head = trial.config.spectrogram, trial.config.head
     return {
-        "trial": best.id,
+        "trial": trial.id,
         "n_fft": picture.n_fft,
         "chunk_frames": picture.chunk_frames,
         "n_mels": picture.n_mels,
         "db": picture.db,
         "head": head.kind,
         **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
-        "score": best.best_score,
-        "judged_by": best.judged_by,
-        "pseudo": best.pseudo.get(best.best_score),
+        "score": best.score_type,
+        "judged_by": trial.judged_by,
+        "pseudo": trial.pseudo.get(best.score_type),
     }
 
 
@@ -163,12 +165,13 @@ def _figures(cross_fitted: CrossFitted | None, reading: Reading) -> dict[str, An
 
 
 def _work(machines: Sequence[Measured]) -> dict[str, Any]:
-    records = [r for m in machines for r in m.records]
+    records = [r for m in machines for r in (*m.records, *m.lost)]
+    lost = sum(len(m.lost) for m in machines)  # complete, and of no use
     states = [r.state for r in records]
     return {
-        "complete": states.count(TrialState.COMPLETE),
+        "complete": states.count(TrialState.COMPLETE) - lost,
         "pruned": states.count(TrialState.PRUNED),
-        "failed": states.count(TrialState.FAILED),
+        "failed": states.count(TrialState.FAILED) + lost,
         "seconds": sum(r.seconds for r in records),
     }
 

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.config import FUSION
-from humtune.ensemble.archive import Allowed, Archive
-from humtune.ensemble.record import Member
-from humtune.ensemble.systems import System
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation import transductive
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
-from humtune.records import TrialRecord
+from humtune.results.archive import Archive
+from humtune.results.candidates import Candidate
+from humtune.results.ensembles.record import Member
+from humtune.results.ensembles.systems import System
 from humtune.sounds.annotations import clip_key
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role
@@ -53,24 +53,23 @@ def gather(
     archive: Archive | None,
     *,
     calibration: CalibrationName = CALIBRATION,
-    allowed: Allowed | None = None,
+    exportable: bool = False,
     systems: Sequence[System] = (),
 ) -> Candidates:
-    """A machine's candidates: every allowed score type of its complete trials, and the imported systems.
+    """A machine's candidates: every score type of its complete trials, and the imported systems.
 
     Trials are calibrated by held-out training clips. Imported systems have no scores of these: with them all
     are ranked within the sections of the test set. UsageError where a system lacks clips, HumtuneError where
     there is no candidate.
     """
-    own = archive.candidates(allowed) if archive else []
+    own = archive.candidates(exportable=exportable) if archive else []
     if not own and not systems:
         which = "complete trial may be chosen" if archive and archive.keys else "complete trial yet"
         raise HumtuneError(f"{clips.machine}: no {which}")
-    keys = [(record.id, score_type) for record, score_type in own]
-    raw = archive.of(keys) if archive and keys else np.zeros((0, len(clips)))
-    pseudo = np.array([record.pseudo.get(s, np.nan) for record, s in own] + [np.nan] * len(systems))
+    raw = archive.of(own) if archive and own else np.zeros((0, len(clips)))
+    pseudo = np.array([c.trial.pseudo.get(c.score_type, np.nan) for c in own] + [np.nan] * len(systems))
     if systems:
-        members = [Member(trial=trial, score_type=s) for trial, s in keys]
+        members = [Member(trial=c.trial.id, score_type=c.score_type) for c in own]
         members += [Member(system=system.name) for system in systems]
         taken = np.stack([*raw, *(align(system, clips) for system in systems)])
         return Candidates(clips, tuple(members), _rank(taken, clips), pseudo, None)
@@ -78,22 +77,23 @@ def gather(
     members = []
     scores = np.empty_like(raw)
     title = f"calibrating {clips.machine}"
-    for row, (trial, score_type) in enumerate(tracked(keys, total=len(keys), title=title)):
+    for row, candidate in enumerate(tracked(own, total=len(own), title=title)):
         try:
             scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])
         except HumtuneError as error:
-            raise HumtuneError(f"{trial} {score_type}: {error}") from error
+            raise HumtuneError(f"{candidate.name}: {error}") from error
+        trial, score_type = candidate.trial.id, candidate.score_type
         members.append(Member(trial=trial, score_type=score_type, calibration=scale))
         scores[row] = scale(raw[row])
     return Candidates(clips, tuple(members), scores, pseudo, fuse_all(own, raw, held_out))
 
 
-def fuse_all(own: Sequence[tuple[TrialRecord, str]], raw: Array, held_out: NDArray[np.intp]) -> Array:
+def fuse_all(own: Sequence[Candidate], raw: Array, held_out: NDArray[np.intp]) -> Array:
     """A score [N] that nothing chose: each trial's fusion of its score types, the mean of all trials."""
     trials: dict[str, dict[str, Array]] = {}
-    for (record, score_type), vector in zip(own, raw, strict=True):
-        if score_type != FUSION or len(record.judged) == 1:
-            trials.setdefault(record.id, {})[score_type] = vector
+    for candidate, vector in zip(own, raw, strict=True):
+        if candidate.score_type != FUSION or len(candidate.trial.judged) == 1:
+            trials.setdefault(candidate.trial.id, {})[candidate.score_type] = vector
     fused = []
     for found in trials.values():
         if len(found) > 1:

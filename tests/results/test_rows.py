@@ -4,8 +4,8 @@ from scipy.stats import hmean
 
 from humtune.config import TrialConfig
 from humtune.records import TrialState
-from humtune.report.best import measure
-from humtune.report.rows import machine_row, overall_row
+from humtune.results.measure import measure
+from humtune.results.rows import machine_row, overall_row
 
 
 def filled(bench, **options):
@@ -27,7 +27,7 @@ def test_a_row_holds_the_best_configuration_and_its_figures(bench):
     assert (row.n_fft, row.chunk_frames, row.n_mels, row.db) == (512, 128, None, False)
     assert (row.mu, row.sigma2, row.beta_class) == (6, 0.5, 10)
     assert (row.complete, row.pruned, row.failed, row.seconds) == (2, 1, 1, 250)
-    assert row.omega_select_official == pytest.approx(measured.best.objective)
+    assert row.omega_select_official == pytest.approx(measured.best.value)
     assert row.omega_cross_fitted == measured.cross_fitted.mean
     assert row.omega_cross_fitted_spread == measured.cross_fitted.spread
     sections = measured.select.sections

@@ -1,8 +1,8 @@
 import pytest
 
 from humtune.records import CONFIRM, TrialState
-from humtune.report.best import best_trial, choose, label_free, measure
-from humtune.report.configurations import configurations, confirmed, searched_trials
+from humtune.results.candidates import choose, configurations, confirmed, label_free, searched_trials
+from humtune.results.measure import measure
 
 
 @pytest.fixture
@@ -28,19 +28,21 @@ def test_the_score_type_is_the_best_by_the_mean_and_the_trial_the_median_by_it(m
     values = [(0.9, 0.7), (0.2, 0.74), (0.3, 0.72), (0.35, 0.60)]
     (found,) = configurations(make(i, 5, a, b) for i, (a, b) in enumerate(values))
     assert (found.best_score, found.figure) == ("nll", pytest.approx(0.69))
-    assert found.middle.number == 0  # of 0.60, 0.70, 0.72, 0.74 the lower of the two in the middle
-    assert found.middle.judged == {"nll": 0.7}  # though its own cosine is higher
+    middle = found.middle
+    assert middle.trial.number == 0  # of 0.60, 0.70, 0.72, 0.74 the lower of the two in the middle
+    assert (middle.score_type, middle.figure) == ("nll", 0.7)  # though its own cosine is higher
+    assert middle.value == pytest.approx(0.69)
 
 
 def test_the_best_is_chosen_by_new_seeds_and_never_by_the_lucky_one(make):
     records = [make(0, 5, 0.95), make(1, 10, 0.7), make(2, 20, 0.6)]
-    assert best_trial(records).number == 0
+    assert choose(records).trial.number == 0
     records += [make(3 + i, 5, v, origin=CONFIRM) for i, v in enumerate((0.6, 0.61, 0.62))]
     records += [make(6 + i, 10, v, origin=CONFIRM) for i, v in enumerate((0.66, 0.71, 0.64))]
     choice = choose(records)
-    assert choice.figure == pytest.approx(0.67)
-    assert (choice.trial.number, choice.trial.best_score) == (6, "cosine")
-    assert [t.number for t in choice.configuration.trials] == [6, 7, 8]
+    assert choice.value == pytest.approx(0.67)
+    assert (choice.trial.number, choice.score_type) == (6, "cosine")
+    assert [t.number for t in confirmed(records)[0].trials] == [6, 7, 8]
     assert [r.number for r in searched_trials(records)] == [0, 1, 2]
 
 
@@ -49,13 +51,13 @@ def test_a_configuration_with_fewer_seeds_is_not_compared(make):
     records += [make(2, 5, 0.99, origin=CONFIRM), make(3, 5, 0.5, origin=CONFIRM, state=TrialState.FAILED)]
     records += [make(4, 10, 0.5, origin=CONFIRM), make(5, 10, 0.6, origin=CONFIRM)]
     assert [c.trials[0].number for c in confirmed(records)] == [4]
-    assert best_trial(records).number == 4
+    assert choose(records).trial.number == 4
 
 
 def test_nothing_is_confirmed_before_a_new_seed_is_complete(make):
     records = [make(0, 5, 0.9), make(1, 5, 0.9, origin=CONFIRM, state=TrialState.RUNNING)]
     assert confirmed(records) == []
-    assert best_trial(records).number == 0
+    assert choose(records).trial.number == 0
 
 
 def test_what_is_measured_is_the_median_trial_and_the_search_is_cross_fitted_without_it(bench):
@@ -68,7 +70,7 @@ def test_what_is_measured_is_the_median_trial_and_the_search_is_cross_fitted_wit
     means = {s: sum(r.omega[s] for r in again) / 3 for s in ("cosine", "nll")}
     score = max(means, key=means.get)
     middle = sorted(again, key=lambda r: r.omega[score])[1]
-    assert (after.best.id, after.best.best_score) == (middle.id, score)
+    assert (after.best.trial.id, after.best.score_type) == (middle.id, score)
     assert float(after.select.omega_official) == middle.omega[score]
     assert after.confirmed.figure == pytest.approx(means[score])
     assert after.cross_fitted.mean == before.cross_fitted.mean
@@ -80,14 +82,16 @@ def test_what_is_measured_is_the_median_trial_and_the_search_is_cross_fitted_wit
     assert 1 <= after.within_noise <= 6
 
 
-def test_only_allowed_types_count_in_a_mean_and_the_lead_is_told(bench):
+def test_only_types_that_can_be_exported_count_in_a_mean_and_the_lead_is_told(bench, monkeypatch):
     ledger = bench.search(machines=("fan",))
     bench.trial(ledger, "fan", 0, mu=5.0)
     for number in (1, 2):
         bench.trial(ledger, "fan", number, mu=5.0, omega={"cosine": 0.8, "nll": 0.7}, origin=CONFIRM)
-    measured = measure(ledger, "fan", allowed=lambda config, name: name == "nll")
-    assert (measured.best.number, measured.best.best_score) == (1, "nll")
-    assert measured.left_out.best_score == "cosine"
+    rule = "humtune.results.candidates.can_be_exported"
+    monkeypatch.setattr(rule, lambda config, name: name == "nll")
+    measured = measure(ledger, "fan", exportable=True)
+    assert (measured.best.trial.number, measured.best.score_type) == (1, "nll")
+    assert measured.left_out.score_type == "cosine"
     assert measured.lead == pytest.approx(0.1)
     assert measure(ledger, "fan").left_out is None
 
@@ -100,8 +104,8 @@ def test_pseudo_omega_chooses_the_label_free_trial_and_fusion_goes_before_other_
     make(4, 20, 0.5, pseudo={"cosine": 0.99}, state=TrialState.PRUNED)
     records = list(make.ledger.records())
     chosen = label_free(records)
-    assert (chosen.number, list(chosen.pseudo)) == (1, ["nll"])
-    assert label_free(records[:1]).best_score == "cosine"
+    assert (chosen.trial.number, chosen.score_type, chosen.value) == (1, "nll", 0.8)
+    assert label_free(records[:1]).score_type == "cosine"
     make(2, 20, 0.5, pseudo={"cosine": 0.9, "nll": 0.9, "fusion": 0.85})
-    assert list(label_free(make.ledger.records()).pseudo) == ["fusion"]
+    assert label_free(make.ledger.records()).score_type == "fusion"
     assert label_free([make(0, 5, 0.9)]) is None

@@ -6,9 +6,10 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
 from humtune.records import CONFIRM
-from humtune.report.best import candidate_scores, measure
-from humtune.report.one_for_all import one_for_all
-from humtune.report.rows import ONE_FOR_ALL, pick_rows
+from humtune.results.archive import read_archive
+from humtune.results.measure import measure
+from humtune.results.one_for_all import one_for_all
+from humtune.results.rows import ONE_FOR_ALL, pick_rows
 from humtune.sounds.table import UNKNOWN, Role
 
 SKILLS = {"fan": {5.0: 2.5, 10.0: 1.2, 20.0: 0.1}, "valve": {5.0: 0.0, 10.0: 1.2, 20.0: 2.5}}
@@ -30,14 +31,14 @@ def measured(ledger):
 
 def test_it_is_what_serves_all_machines_best_together(ledger):
     machines = measured(ledger)
-    assert [m.best.params["head.mu"] for m in machines] == [5, 20]
-    picks = one_for_all(ledger, machines)
-    assert [p.trial.params["head.mu"] for p in picks] == [10, 10]
-    assert {p.trial.best_score for p in picks} == {"cosine"}
+    assert [m.best.trial.params["head.mu"] for m in machines] == [5, 20]
+    picks = one_for_all(machines)
+    assert [p.candidate.trial.params["head.mu"] for p in picks] == [10, 10]
+    assert {p.candidate.score_type for p in picks} == {"cosine"}
     figures = []
     for pick in picks:
         cells = Cells.of(ledger.clips(pick.machine), Role.SELECT)
-        figures.append(evaluate(ledger.scores(pick.trial.id, "cosine"), cells))
+        figures.append(evaluate(ledger.scores(pick.candidate.trial.id, "cosine"), cells))
     rows = pick_rows(ONE_FOR_ALL, picks)
     assert [row.machine for row in rows] == ["fan", "valve", "all"]
     assert rows[-1].omega_select_official == pytest.approx(float(pool(figures).omega_official))
@@ -46,10 +47,11 @@ def test_it_is_what_serves_all_machines_best_together(ledger):
 
 
 def test_of_a_single_machine_it_is_cross_fitted_as_that_machine_is(ledger):
-    (pick,) = one_for_all(ledger, measured(ledger)[:1])
-    scores = candidate_scores(ledger, ledger.records("fan"))
+    (pick,) = one_for_all(measured(ledger)[:1])
+    archive = read_archive(ledger, "fan")
+    scores = archive.of(archive.candidates())
     alone = cross_fit(scores, Cells.of(ledger.clips("fan"), Role.SELECT))
-    assert pick.trial.params["head.mu"] == 5
+    assert pick.candidate.trial.params["head.mu"] == 5
     np.testing.assert_allclose(pick.cross_fitted.splits, alone.splits)
 
 
@@ -58,7 +60,7 @@ def test_what_one_machine_did_not_try_or_only_confirmed_is_no_candidate(bench):
     bench.trial(ledger, "fan", 0, mu=5.0)
     bench.trial(ledger, "valve", 0, mu=10.0)
     bench.trial(ledger, "valve", 1, mu=5.0, origin=CONFIRM)
-    told = one_for_all(ledger, measured(ledger))
+    told = one_for_all(measured(ledger))
     assert told == "one configuration for all: no configuration was tried on every machine"
 
 
@@ -66,7 +68,7 @@ def test_without_labels_on_every_machine_it_says_so(ledger):
     machines = measured(ledger)
     clips = machines[1].clips
     clips.label[clips.having(Role.SELECT)] = UNKNOWN
-    assert "not every machine has labelled clips" in one_for_all(ledger, machines)
+    assert "not every machine has labelled clips" in one_for_all(machines)
 
 
 def test_seeds_are_compared_one_by_one(bench):
@@ -74,4 +76,4 @@ def test_seeds_are_compared_one_by_one(bench):
     for machine in ("fan", "valve"):
         for number, skill in enumerate((0.2, 2.0)):
             bench.trial(ledger, machine, number, mu=5.0, skill=skill)
-    assert [p.trial.number for p in one_for_all(ledger, measured(ledger))] == [1, 1]
+    assert [p.candidate.trial.number for p in one_for_all(measured(ledger))] == [1, 1]

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
-from humtune.ensemble import archive
-from humtune.ensemble.archive import read_archive, trial_stamps
 from humtune.errors import HumtuneError
 from humtune.records import TrialState
+from humtune.results import archive
+from humtune.results.archive import read_archive, trial_stamps
 
 FILE = "fans/archive/fan.parquet"
 
@@ -41,32 +41,32 @@ def assert_whole(ledger, found):
     np.testing.assert_array_equal(found.scores, np.stack(expected))
 
 
-def test_a_missing_score_file_is_named(ledger):
-    ledger.storage.delete("fans/trials/fan-00001/scores/nll.npy")
-    with pytest.raises(HumtuneError, match=r"fan-00001/scores/nll\.npy is missing"):
-        read_archive(ledger, "fan")
-
-
-def test_a_trial_with_torn_scores_is_out_and_the_others_are_not(ledger):
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda ledger, name: ledger.storage.delete(name), "is missing, though the trial is complete"),
+        (lambda ledger, name: ledger.storage.write(name, b"half"), "is damaged"),
+        (lambda ledger, name: ledger.write_scores("fan-00001", {"nll": np.zeros(7)}), "has 7 scores for"),
+    ],
+)
+def test_a_trial_whose_scores_cannot_be_read_is_lost_and_the_others_are_not(ledger, damage, reason, read):
     whole = read_archive(ledger, "fan")
-    ledger.storage.write("fans/trials/fan-00001/scores/nll.npy", b"half")
+    damage(ledger, "fans/trials/fan-00001/scores/nll.npy")
     found = read_archive(ledger, "fan")
     assert found.keys == tuple(key for key in whole.keys if key[0] != "fan-00001")
-    [torn] = [r for r in found.records if r.id == "fan-00001"]
-    assert torn.state == "failed"
-    assert "fan-00001/scores/nll.npy is damaged" in torn.reason
-
-
-def test_a_score_file_of_other_clips_is_named(ledger):
-    ledger.write_scores("fan-00001", {"nll": np.zeros(7)})
-    clips = len(ledger.clips("fan"))
-    with pytest.raises(HumtuneError, match=rf"fan-00001/scores/nll\.npy has 7 scores for {clips} clips"):
-        read_archive(ledger, "fan")
+    assert list(found.lost) == ["fan-00001"]
+    assert f"fan-00001/scores/nll.npy {reason}" in found.lost["fan-00001"]
+    assert "fan-00001" not in {c.trial.id for c in found.candidates()}
+    with pytest.raises(HumtuneError, match=f"fan-00001: .*{reason}"):
+        found.rows([("fan-00001", "nll")])
+    read.clear()
+    assert read_archive(ledger, "fan").lost == found.lost  # kept, and not read again
+    assert read == []
 
 
 def test_scores_that_nobody_has_are_refused(ledger):
-    with pytest.raises(HumtuneError, match="fan-00003 has no scores of type 'nll'"):
-        read_archive(ledger, "fan").of([("fan-00003", "nll")])
+    with pytest.raises(HumtuneError, match="fan-00003: there are no scores of type 'nll'"):
+        read_archive(ledger, "fan").rows([("fan-00003", "nll")])
 
 
 def test_it_holds_what_the_small_files_hold(ledger, read):
@@ -76,7 +76,7 @@ def test_it_holds_what_the_small_files_hold(ledger, read):
     assert len(read) == 4
     assert_whole(ledger, again)
     keys = [("fan-00002", "nll"), ("fan-00000", "cosine")]
-    np.testing.assert_array_equal(again.of(keys), [ledger.scores(*key) for key in keys])
+    np.testing.assert_array_equal(again.rows(keys), [ledger.scores(*key) for key in keys])
 
 
 def test_a_machine_without_trials_is_empty(bench):
@@ -129,13 +129,15 @@ def test_one_listing_serves_all_machines_and_skips_what_has_no_record(ledger):
     assert [r.id for r in read_archive(ledger, "valve", stamps=stamps).records] == ["valve-00000"]
 
 
-def test_candidates_are_the_search_s_own_complete_trials(ledger, bench):
+def test_candidates_are_the_search_s_own_complete_trials(ledger, bench, monkeypatch):
     bench.trial(ledger, "fan", 5, origin="confirm")
     found = read_archive(ledger, "fan")
-    own = [(r.id, s) for r, s in found.candidates()]
+    own = [(c.trial.id, c.score_type) for c in found.candidates()]
     assert own == [(f"fan-0000{i}", s) for i in range(3) for s in ("cosine", "nll")]
-    only = found.candidates(lambda config, score_type: config.head.mu > 6 and score_type == "nll")
-    assert [(r.id, s) for r, s in only] == [("fan-00002", "nll")]
+    rule = "humtune.results.candidates.can_be_exported"
+    monkeypatch.setattr(rule, lambda config, score_type: config.head.mu > 6 and score_type == "nll")
+    only = found.candidates(exportable=True)
+    assert [(c.trial.id, c.score_type) for c in only] == [("fan-00002", "nll")]
 
 
 def test_stamps_tell_time_and_size_of_files_below_a_folder(bench):

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from humtune.ensemble.record import (
+from humtune.errors import HumtuneError, UsageError
+from humtune.evaluation.calibration import GammaTail, Standard
+from humtune.results.ensembles.record import (
     EnsembleRecord,
     Member,
     Settings,
@@ -12,8 +14,6 @@ from humtune.ensemble.record import (
     read_ensemble,
     write_ensemble,
 )
-from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import GammaTail, Standard
 
 HELD_OUT = np.random.default_rng(1).gamma(2, size=50)
 

@@ -9,25 +9,24 @@ from humtune.errors import UsageError
 from humtune.evaluation.cells import Array, Cells
 from humtune.evaluation.metrics import Figures, evaluate, pool
 from humtune.evaluation.selection import SPLITS, CrossFitted, halves
-from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.report.best import Measured, read_scores
-from humtune.report.configurations import only, searched_trials
-from humtune.report.labelled import Reading, labelled_clips
+from humtune.results.candidates import Candidate, searched_trials
+from humtune.results.labelled import Reading, labelled_clips
+from humtune.results.measure import Measured
 from humtune.sounds.parallel import tracked
 
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """A trial of a machine, with its score type alone, and what it is worth."""
+    """A candidate of a machine, and what it is worth."""
 
     machine: str
-    trial: TrialRecord
+    candidate: Candidate
     reading: Reading
     cross_fitted: CrossFitted | None = None
 
 
-def one_for_all(ledger: Ledger, machines: Sequence[Measured]) -> list[Pick] | str:
+def one_for_all(machines: Sequence[Measured]) -> list[Pick] | str:
     """Each machine's trial of the configuration × score type with the highest Ω over all machines' values.
 
     Only what every machine tried can be compared: equal parameters, of several seeds the n-th with the n-th.
@@ -44,10 +43,12 @@ def one_for_all(ledger: Ledger, machines: Sequence[Measured]) -> list[Pick] | st
     if not found:
         return "one configuration for all: no configuration was tried on every machine"
     scores = [
-        np.stack([read_scores(ledger, row[i].id, score) for row, score in found])
-        for i in range(len(machines))
+        m.archive.rows([(row[i].id, score) for row, score in found])
+        for i, m in enumerate(machines)
+        if m.archive
     ]
-    row, score = found[_best([evaluate(s, c) for s, c in zip(scores, cells, strict=True)])]
+    best = _best([evaluate(s, c) for s, c in zip(scores, cells, strict=True)])
+    row, score = found[best]
     try:
         fitted: list[CrossFitted] | None = _cross_fit(scores, cells)
     except UsageError:  # a cell of a single clip: the machine's own note says so
@@ -55,8 +56,8 @@ def one_for_all(ledger: Ledger, machines: Sequence[Measured]) -> list[Pick] | st
     return [
         Pick(
             measured.machine,
-            only(row[i], lambda _, name: name == score),
-            labelled[i].read(read_scores(ledger, row[i].id, score)),
+            Candidate(row[i], score, row[i].omega[score]),
+            labelled[i].read(scores[i][best]),
             fitted[i] if fitted else None,
         )
         for i, measured in enumerate(machines)

@@ -8,16 +8,16 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from humtune.config import TrialConfig
-from humtune.errors import DamagedScores, UsageError
+from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger
 from humtune.records import ParamValue, TrialRecord
-from humtune.report.average import Average
-from humtune.report.best import read_scores
-from humtune.report.configurations import searched_trials
-from humtune.report.rows import ALL
+from humtune.results.archive import Archive, read_archive
+from humtune.results.average import Average
+from humtune.results.candidates import searched_trials
+from humtune.results.rows import ALL
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role
 
@@ -108,18 +108,15 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     """
     points: list[Point] = []
     notes: list[str] = []
-    trials = [r for m in ledger.plan.machines for r in searched_trials(ledger.records(m))]
     known: dict[str, list[tuple[TrialRecord, Seed]]] = {}
-    cells: dict[str, tuple[Cells | None, Cells | None]] = {}
-    for record in tracked(trials, total=len(trials), title="measuring points"):
-        if record.machine not in cells:
-            cells[record.machine] = _cells(ledger, record.machine, notes)
-        try:
-            seed = _measure(ledger, record, *cells[record.machine], cross_fitted=cross_fitted)
-        except DamagedScores as error:
-            notes.append(f"{record.id} is left out: {error}")
-            continue
-        known.setdefault(record.machine, []).append((record, seed))
+    for machine in ledger.plan.machines:
+        archive, cells = read_archive(ledger, machine), _cells(ledger, machine, notes)
+        trials = searched_trials(archive.usable(ledger.records(machine)))
+        notes += archive.notes
+        known[machine] = [
+            (record, _measure(archive, record, *cells, cross_fitted=cross_fitted))
+            for record in tracked(trials, total=len(trials), title=f"measuring points of {machine}")
+        ]
     for machine, measured in known.items():
         for group in group_by(measured, lambda pair: tuple(sorted(pair[0].params.items()))).values():
             first = group[0][0]
@@ -181,9 +178,10 @@ def _cells(ledger: Ledger, machine: str, notes: list[str]) -> tuple[Cells | None
 
 
 def _measure(
-    ledger: Ledger, record: TrialRecord, dev: Cells | None, report: Cells | None, *, cross_fitted: bool
+    archive: Archive, record: TrialRecord, dev: Cells | None, report: Cells | None, *, cross_fitted: bool
 ) -> Seed:
-    vectors = {name: read_scores(ledger, record.id, name) for name in record.omega}  # none without labels
+    names = list(record.omega)  # none without labels
+    vectors = dict(zip(names, archive.rows([(record.id, name) for name in names]), strict=True))
     fitted = None
     if dev and vectors and cross_fitted:
         with suppress(UsageError):  # a cell of a single clip: the table's own notes say so

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
+from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
 from humtune.records import SYMBOLS
-from humtune.report.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
-from humtune.report.sheet import MISSING, escaped, percent, span, to_markdown
+from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
 
 LEGEND = (
     "Ω cross-fitted: official Ω of what the search finds, on clips that did not choose it. Trial and score "

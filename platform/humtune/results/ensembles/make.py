@@ -8,11 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from humtune import __version__
-from humtune.ensemble.archive import Allowed, read_archive, trial_stamps
-from humtune.ensemble.candidates import CALIBRATION, CALIBRATIONS, RANKS, CalibrationName, Candidates, gather
-from humtune.ensemble.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
-from humtune.ensemble.systems import read_systems
-from humtune.ensemble.worth import Worth, label_free_worth, labelled_worth
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.ensemble import ensemble
@@ -22,6 +17,18 @@ from humtune.evaluation.members import TOP
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
 from humtune.names import twin
+from humtune.results.archive import read_archive, trial_stamps
+from humtune.results.ensembles.candidates import (
+    CALIBRATION,
+    CALIBRATIONS,
+    RANKS,
+    CalibrationName,
+    Candidates,
+    gather,
+)
+from humtune.results.ensembles.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
+from humtune.results.ensembles.systems import read_systems
+from humtune.results.ensembles.worth import Worth, label_free_worth, labelled_worth
 from humtune.sounds.table import ClipTable, Role
 
 
@@ -75,13 +82,13 @@ def make_ensembles(
     machines: Sequence[str] | None = None,
     members: int = MEMBERS,
     imports: Sequence[Path] = (),
-    allowed: Allowed | None = None,
+    exportable: bool = False,
     calibration: CalibrationName = CALIBRATION,
 ) -> Made:
     """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
 
     What judged the trials chooses: Ω of the selecting clips, or pseudo-Ω. `imports` are folders of other
-    systems' score files; `allowed` says which score types of which trials may be members. A machine without
+    systems' score files; with `exportable` only what a model can score is a member. A machine without
     complete trials keeps no other from its ensemble; HumtuneError where none can be made.
     """
     plan = ledger.plan
@@ -92,7 +99,9 @@ def make_ensembles(
         clips = ledger.clips(machine)
         archive = read_archive(ledger, machine, stamps=stamps)
         try:
-            candidates = gather(clips, archive, calibration=calibration, allowed=allowed, systems=systems)
+            candidates = gather(
+                clips, archive, calibration=calibration, exportable=exportable, systems=systems
+            )
         except UsageError:
             raise
         except HumtuneError as error:
@@ -103,7 +112,7 @@ def make_ensembles(
             calibration=RANKS if systems else calibration,
             judged_by=plan.judged_by.get(machine, "omega"),
             imports=tuple(str(system.folder) for system in systems),
-            exportable=allowed is not None,
+            exportable=exportable,
             candidates=len(candidates.members),
         )
         record, scores = build(candidates, settings, data_hash=plan.data_hash.get(machine, ""))

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.ensemble.candidates import Candidates
-from humtune.ensemble.record import Member, Settings
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.ensemble import Ensemble, ensemble
@@ -15,6 +13,8 @@ from humtune.evaluation.greedy import Weights
 from humtune.evaluation.members import compare, greedy, sectional
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers, halves
+from humtune.results.ensembles.candidates import Candidates
+from humtune.results.ensembles.record import Member, Settings
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from humtune.config import FUSION
-from humtune.ensemble.archive import read_archive
-from humtune.ensemble.candidates import align, gather
-from humtune.ensemble.systems import System
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import GammaTail
+from humtune.results.archive import read_archive
+from humtune.results.ensembles.candidates import align, gather
+from humtune.results.ensembles.systems import System
 from humtune.sounds.table import Role
 
 
@@ -29,18 +29,19 @@ def system(clips, keep, values=None):
     return System("theirs", "their/folder", {"fan": scores})
 
 
-def test_nothing_to_choose_from_is_an_error(bench, ledger, clips):
+def test_nothing_to_choose_from_is_an_error(bench, ledger, clips, monkeypatch):
     empty = bench.search("new", machines=("fan",))
     with pytest.raises(HumtuneError, match="fan: no complete trial yet"):
         gather(empty.clips("fan"), read_archive(empty, "fan"))
+    monkeypatch.setattr("humtune.results.candidates.can_be_exported", lambda config, score_type: False)
     with pytest.raises(HumtuneError, match="fan: no complete trial may be chosen"):
-        gather(clips, read_archive(ledger, "fan"), allowed=lambda config, score_type: False)
+        gather(clips, read_archive(ledger, "fan"), exportable=True)
 
 
 def test_a_member_without_held_out_clips_is_named(bench, make_clips):
     ledger = bench.search(clips={"fan": make_clips("fan", held_out=1)})
     bench.trial(ledger, "fan", 0)
-    with pytest.raises(HumtuneError, match="fan-00000 cosine: calibration needs 2 held-out"):
+    with pytest.raises(HumtuneError, match="fan-00000, cosine: calibration needs 2 held-out"):
         gather(ledger.clips("fan"), read_archive(ledger, "fan"))
 
 

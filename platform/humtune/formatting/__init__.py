@@ -1,0 +1,1 @@
+"""How results look: tables, plots, pages; for report, export and tracking alike."""

@@ -1,0 +1,1 @@
+"""What finished trials are worth: candidates, the best per machine, points, ensembles."""

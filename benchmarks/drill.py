@@ -365,14 +365,13 @@ def furnish(folder: Path, needs: str) -> None:
     """Recordings, a finished search with ensembles, its models, and MLflow's database that knows another."""
     import numpy as np
     import soundfile
-    from humtune.ensemble.make import make_ensembles
 
     from humtune.config import TrialConfig
-    from humtune.export.choice import exportable
     from humtune.export.search import export_search
     from humtune.ledger import Ledger
     from humtune.records import TrialRecord, TrialState, trial_id
     from humtune.report.submission import write_submission
+    from humtune.results.ensembles.make import make_ensembles
     from humtune.search.run import prepare
     from humtune.search.space_checks import check_space
     from humtune.search.trial import TrialRun
@@ -396,7 +395,7 @@ def furnish(folder: Path, needs: str) -> None:
     small = prepare(space, name="small", data=data, storage=storage)
     for number in range(2):
         train(small, number)
-    make_ensembles(small, allowed=exportable)
+    make_ensembles(small, exportable=True)
     if "models" in needs:
         export_search(small, folder / "models")
     for place in ("one", "two"):

@@ -37,7 +37,7 @@ def sweep(folder: Path) -> None:
 
 def discard(draft: Path) -> None:
     """Remove a draft, file or folder, where it is; a disk that refuses doesn't hide why it was given up."""
-    if draft.is_dir():
+    if os.path.isdir(draft):  # noqa: PTH112 - Path.is_dir raises where its parent can't be entered
         shutil.rmtree(draft, ignore_errors=True)
     else:
         with suppress(OSError):

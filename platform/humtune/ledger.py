@@ -60,10 +60,15 @@ class Ledger:
     def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
         """Write the plan and each machine's scored clips; refused where the name is taken."""
         if self.storage.exists(f"{self.name}/plan.json"):
-            raise UsageError(f"there is a search named '{self.name}' already: {command('resume', self.name)}")
+            raise UsageError(f"there is a search named '{self.name}' already: {self.resume}")
         for machine, table in clips.items():
             self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
         self.write_plan(plan)
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with the search."""
+        return command("resume", self.name, storage=self.storage.option)
 
     def remove(self) -> None:
         """Remove a search of which no trial has begun, its plan first: from then on its name is free.
@@ -195,7 +200,7 @@ class Ledger:
     def check_complete(self) -> None:
         """Raise a HumtuneError that says why where no trial of the search is complete."""
         if why := why_none(self.records()):
-            raise HumtuneError(f"search {self.name!r}: {why}")
+            raise HumtuneError(f"search '{self.name}': {why}")
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""

@@ -1,5 +1,6 @@
 """One folder for everything a search keeps: local, or any place pyarrow can reach (s3://…, gs://…)."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from urllib.parse import unquote
 
 from pyarrow import fs
 
-from humtune.drafts import PREFIX, discard, draft_of, drafted, write_whole
+from humtune.drafts import PREFIX, drafted, write_whole
 from humtune.errors import UsageError, naming
 from humtune.names import is_text
 
@@ -47,6 +48,12 @@ class Storage:
 
     def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
         return Storage, (self.uri,)
+
+    @property
+    def option(self) -> str:
+        """What a next command's --storage must be to find it again; "" where it is the usual one."""
+        usual = Storage(os.environ.get("HUMTUNE_STORAGE", "humtune-runs"))
+        return "" if self == usual else self.uri
 
     def check(self) -> None:
         """Raise a UsageError where a storage on S3 can't be reached, or its bucket isn't there."""
@@ -104,19 +111,16 @@ class Storage:
         }
 
     def put_folder(self, name: str, folder: Path) -> None:
-        """Bring a flat local folder to its place, whole; it is moved where it can be. What is there stays."""
+        """Bring a flat local folder to its place, whole: here by its name. What is there stays."""
         if not self.is_local:
             for file in sorted(folder.iterdir()):
                 self._copy(str(file), f"{self._root}/{name}/{file.name}", upload=True)
             return
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = draft_of(target)
-        shutil.move(folder, draft)
         try:
-            draft.rename(target)
+            folder.rename(target)
         except OSError:
-            discard(draft)
             if not target.exists():
                 raise
 

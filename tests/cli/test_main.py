@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from humtune.cli import main
-from humtune.cli.options import storage_option
 from humtune.errors import HumtuneError, UsageError
 from humtune.storage import Storage
 
@@ -82,7 +81,7 @@ def test_next_commands_name_a_storage_that_is_not_the_usual_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HUMTUNE_STORAGE", raising=False)
-    assert storage_option(Storage(tmp_path / "humtune-runs")) == ""
-    assert storage_option(Storage(tmp_path / "here")) == str(tmp_path / "here")
+    assert Storage(tmp_path / "humtune-runs").option == ""
+    assert Storage(tmp_path / "here").option == str(tmp_path / "here")
     monkeypatch.setenv("HUMTUNE_STORAGE", str(tmp_path / "here"))
-    assert storage_option(Storage(tmp_path / "here")) == ""
+    assert Storage(tmp_path / "here").option == ""

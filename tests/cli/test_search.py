@@ -1,5 +1,6 @@
 """humtune search, resume, stop: wrong use is one line and exit code 2, and nothing has started."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,12 @@ from waiting import PATIENCE
 
 from humtune import __version__
 from humtune.config import TrialConfig
+from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, trial_id
+from humtune.search.interruption import Interruption
+from humtune.search.space_checks import check_space
+from humtune.search.studies import Studies
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
@@ -160,6 +165,30 @@ def test_a_search_that_is_done_starts_nothing(
     assert ledger.plan.trials == 2
     assert list(ledger.records()) == before
     assert started == []
+
+
+def test_a_search_that_is_asked_to_end_before_its_first_trial_can_be_resumed(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=0)
+
+    def interrupted(ledger: Ledger, *, interruption: Interruption, **_: object) -> Studies:
+        interruption.signal = signal.SIGINT
+        return Studies(ledger, check_space(ledger.plan.space, where="here"))
+
+    def failed(ledger: Ledger, **_: object) -> Studies:
+        raise HumtuneError("no room")
+
+    monkeypatch.setattr("humtune.search.run.prepare", lambda *_, **__: ledger)
+    monkeypatch.setattr("humtune.search.run.run", interrupted)
+    code, out, _ = humtune("search", "quick", "--data", ".")
+    assert code == 130
+    assert "left: humtune resume hums\n" in out
+    assert Ledger.open(ledger.storage, "hums").plan == ledger.plan
+    monkeypatch.setattr("humtune.search.run.run", failed)
+    assert humtune("search", "quick", "--data", ".")[0] == 1
+    with pytest.raises(UsageError, match="no search named 'hums'"):
+        Ledger.open(ledger.storage, "hums")
 
 
 def test_a_search_of_which_no_trial_completed_has_failed(

@@ -79,6 +79,7 @@ def check(
     """
     import json
 
+    from humtune.names import shown, word
     from humtune.sounds.check import check_dataset
     from humtune.sounds.dcase import find_datasets
 
@@ -90,7 +91,8 @@ def check(
         for report in reports:
             _print(report)
         if len(reports) > 1:
-            typer.echo(f"{folder}: {len(reports)} data sets; a search takes one, --data {reports[0].path}")
+            first = word(reports[0].path)
+            typer.echo(f"{shown(folder)}: {len(reports)} data sets; a search takes one, --data {first}")
     raise typer.Exit(1 if any(report.bad for report in reports) else 0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, StorageUri, storage_option
+from humtune.cli.options import DEFAULT_STORAGE, StorageUri
 
 if TYPE_CHECKING:
     from humtune.results.ensembles.record import EnsembleRecord
@@ -73,7 +73,7 @@ def ensemble(
     files = [f"{ledger.storage.uri}/{file}" for file in write_ensembles(ledger)]
     _print(made.records, files, skipped=made.skipped, as_json=as_json)
     if not as_json:
-        first = command("show", name, made.records[0].id, storage=storage_option(ledger.storage))
+        first = command("show", name, made.records[0].id, storage=ledger.storage.option)
         typer.echo(f"{first}   its members and weights")
 
 

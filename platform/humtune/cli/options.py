@@ -1,14 +1,10 @@
 """Options that several commands share."""
 
-import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from humtune.errors import UsageError
-
-if TYPE_CHECKING:
-    from humtune.storage import Storage
 
 StorageUri = Annotated[
     str,
@@ -21,12 +17,12 @@ StorageUri = Annotated[
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
 FIT = typer.Option(metavar="quantile|gamma", help="How a threshold is found in held-out scores.")
 
+DEFAULT_STORAGE = "humtune-runs"
+
 Channel = Annotated[
     str | None,
     typer.Option(metavar="N|mix", help="Of several channels the one to read, counted from 1, or all, mixed."),
 ]
-
-DEFAULT_STORAGE = "humtune-runs"
 
 
 def read_channel(said: str | None) -> int | None:
@@ -36,9 +32,3 @@ def read_channel(said: str | None) -> int | None:
     if not said.isdecimal() or not int(said):
         raise UsageError(f"--channel {said}: it should be mix, or a channel's number, counted from 1")
     return int(said)
-
-
-def storage_option(storage: "Storage") -> str:
-    """What a next command's --storage must be to find the storage again; "" where it is the usual one."""
-    usual = type(storage)(os.environ.get("HUMTUNE_STORAGE", DEFAULT_STORAGE))
-    return "" if storage == usual else storage.uri

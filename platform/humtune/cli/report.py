@@ -42,7 +42,7 @@ def report(
         _report_paper(ledger, as_json=as_json)
         return
     written = write_report(ledger)
-    files = [f"{ledger.storage.uri}/{shown(file)}" for file in written.files]
+    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
         rows = [row.to_percent() for row in (*written.rows, *written.others)]
         typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
@@ -66,7 +66,7 @@ def _report_paper(ledger: "Ledger", *, as_json: bool) -> None:
 
     written = write_paper(ledger)
     page, study = written.page, written.study
-    files = [f"{ledger.storage.uri}/{shown(file)}" for file in written.files]
+    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
         told = {"search": ledger.name, "result": page.name, "lines": csv_lines(page, study), "files": files}
         typer.echo(json.dumps(told, indent=1))

@@ -1,12 +1,13 @@
 """search, resume, stop: start a search, go on with it, end it."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel, storage_option
+from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel
 from humtune.errors import HumtuneError
 from humtune.names import command, console, split_names
 
@@ -117,8 +118,7 @@ def search(
     )
     for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
         console().print(line, soft_wrap=True)
-    with run.free_unless_begun(ledger):
-        _run(ledger, address, slots)
+    _run(ledger, address, slots, is_new=True)
 
 
 def resume(
@@ -159,23 +159,23 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
     ledger = Ledger.open(Storage(storage), name)
     request_stop(ledger)
-    again = command("resume", name, storage=storage_option(ledger.storage))
+    again = command("resume", name, storage=ledger.storage.option)
     console().print(f"{name} ends within seconds; {again} goes on with it", soft_wrap=True)
 
 
-def _run(ledger: "Ledger", address: str | None, slots: int) -> None:
+def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False) -> None:
     from humtune.records import why_none
     from humtune.report.rungs import rungs, rungs_line
     from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
-    from humtune.search.run import run
+    from humtune.search.run import free_unless_begun, run
 
     screen = console()
-    with Interruption() as interruption:
+    with Interruption() as interruption, free_unless_begun(ledger) if is_new else nullcontext():
         studies = run(ledger, address=address, slots=slots, interruption=interruption)
     if interruption.asked and not screen.is_terminal:
         screen.print(best_table(studies))
-    place = storage_option(ledger.storage)
+    place = ledger.storage.option
     foretold = rungs_line([r for m in studies.machines.values() for r in rungs(m.machine, m.ended.values())])
     if foretold:
         screen.print(foretold, soft_wrap=True)

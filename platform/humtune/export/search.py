@@ -111,7 +111,8 @@ def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Bluepri
         return single(ledger, best), None
     record = find_ensemble(ledger, machine)
     if record is None:
-        return f"{machine}: no ensemble yet; {command('ensemble', ledger.name)} makes it"
+        ensembles = command("ensemble", ledger.name, storage=ledger.storage.option)
+        return f"{machine}: no ensemble yet; {ensembles} makes it"
     return joined(ledger, record), single(ledger, best)
 
 

@@ -58,8 +58,8 @@ def measure(ledger: Ledger, machine: str, *, exportable: bool = False, noise: bo
     With `exportable` only what a model can score is chosen from. With `noise` the candidates within noise of
     the best are counted, which takes about 2 ms for each there is.
     """
+    every = list(ledger.records(machine))  # first: a trial that ends meanwhile is in the archive alone
     clips, archive = ledger.clips(machine), read_archive(ledger, machine)
-    every = list(ledger.records(machine))
     records = archive.usable(every)
     found = Measured(
         machine=machine,

@@ -15,7 +15,7 @@ from ray import tune
 from humtune import __version__
 from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, searches
-from humtune.names import check_name, command, is_text
+from humtune.names import check_name, is_text
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
@@ -98,9 +98,8 @@ def prepare(
         raise UsageError(f"{data}: a folder's name that is not UTF-8; rename it")
     storage.check()
     if name in searches(storage):
-        raise UsageError(
-            f"there is a search named '{name}': {command('resume', name)}, or choose another --name"
-        )
+        resume = Ledger(storage, name).resume
+        raise UsageError(f"there is a search named '{name}': {resume}, or choose another --name")
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
@@ -195,7 +194,8 @@ def run(
             ray.shutdown()
     ledger.check_sitting()
     if dead:
-        raise HumtuneError(f"Ray's {dead} died; {command('resume', ledger.name)} goes on")
+        mend = f"{ledger.resume} goes on" if any(True for _ in ledger.records()) else "start it again"
+        raise HumtuneError(f"Ray's {dead} died; {mend}")
     return studies
 
 
@@ -234,7 +234,7 @@ def tuner(
 def free_unless_begun(ledger: Ledger) -> Iterator[None]:
     """Give a search's name free where an error ends it before a trial has begun: there is nothing to resume.
 
-    A search that is asked to end raises none, and can be resumed.
+    A search that is asked to end raises none here, and can be resumed.
     """
     try:
         yield

@@ -91,9 +91,10 @@ def load_banks(
     """
     dataset = find_dataset(data)
     found = survey(dataset, machines)
-    found.refuse(machines)
+    found.refuse(tuple(found.clips) if machines else None)
     for note in found.notes:
-        logger.warning("%s", note)
+        if note.machine is None or note.machine in found.clips:
+            logger.warning("%s", note)
     return {machine: _load(dataset, machine, storage, channel, cache) for machine in found.clips}
 
 

@@ -1,7 +1,7 @@
 # make demo   a first search on synthetic machines, from an empty checkout: install, search, table, models
 # make test   the whole test suite
 # make lint   style, types and the import contract
-# make test-quick    what needs no Ray, no server and no export: two minutes
+# make test-quick    what needs no Ray, no server and no export
 # make test-repeat   the whole suite N times, each in another order and beside a process that never rests
 PYTHON ?= python3
 BIN := .venv/bin

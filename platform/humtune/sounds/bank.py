@@ -93,7 +93,7 @@ def load_banks(
     found = survey(dataset, machines)
     found.refuse(tuple(found.clips) if machines else None)
     for note in found.notes:
-        if note.machine is None or note.machine in found.clips:
+        if not machines or note.machine is None or note.machine in found.clips:
             logger.warning("%s", note)
     return {machine: _load(dataset, machine, storage, channel, cache) for machine in found.clips}
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from pyarrow import fs
 
-from humtune.drafts import PREFIX, drafted, write_whole
+from humtune.drafts import PREFIX, discard, drafted, write_whole
 from humtune.errors import UsageError, naming
 from humtune.names import is_text
 
@@ -149,10 +149,13 @@ class Storage:
             return self._fs.open_output_stream(path)
 
     def sweep(self, folder: str) -> None:
-        """Remove the drafts right below a folder that writers left there when they were killed."""
+        """Remove every draft right below a folder, on whatever computer it was made.
+
+        For the only one who may write there, as who has taken over a trial; `drafts.sweep` is for all others.
+        """
         if self.is_local:
             for draft in self.path(folder).glob(f"{PREFIX}*"):
-                draft.unlink(missing_ok=True)
+                discard(draft)
 
     def delete_empty(self, folder: str) -> None:
         """Remove a local folder that holds nothing; object stores have no folders but for their files."""

@@ -25,6 +25,7 @@ from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted
 from humtune.errors import HumtuneError
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
+from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.survey import survey
 from humtune.sounds.table import ClipTable
@@ -95,7 +96,10 @@ def load_banks(
     for note in found.notes:
         if not machines or note.machine is None or note.machine in found.clips:
             logger.warning("%s", note)
-    return {machine: _load(dataset, machine, storage, channel, cache) for machine in found.clips}
+    return {
+        machine: _load(dataset, machine, clips, storage, channel, cache)
+        for machine, clips in found.clips.items()
+    }
 
 
 def keep_bank(
@@ -127,12 +131,17 @@ def _fetched(storage: Storage, folder: str, cache: Path) -> Path:
 
 
 def _load(
-    dataset: DataSet, machine: str, storage: Storage, channel: int | None, cache: Path | None
+    dataset: DataSet,
+    machine: str,
+    clips: Sequence[Clip],
+    storage: Storage,
+    channel: int | None,
+    cache: Path | None,
 ) -> ClipBank:
     source = f"banks/sources/{_source_print(dataset, machine, channel)}"
     content = storage.read(source).decode() if storage.exists(source) else ""
     if not content or not storage.exists(bank_folder(content)):
-        write = partial(write_bank, dataset, machine, channel=channel)
+        write = partial(write_bank, clips, machine, data=dataset.path, channel=channel)
         content = _store(storage, cache or bank_cache(), write)
         storage.write(source, content.encode())
     return ClipBank.open(storage, bank_folder(content), cache=cache)

@@ -18,25 +18,26 @@ from humtune.errors import UsageError, naming
 from humtune.names import command
 from humtune.sounds.audio import Recording, read_recording
 from humtune.sounds.clip import Clip
-from humtune.sounds.dcase import DataSet
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.roles import assign_roles
+from humtune.sounds.survey import count, few
 from humtune.sounds.table import ClipTable
 
 FILES = ("samples.npy", "offsets.npy", "clips.json")
-_NAMED = 3  # bad files that an error names
 
 logger = logging.getLogger(__name__)
 
 
-def write_bank(dataset: DataSet, machine: str, draft: Path, *, channel: int | None = None) -> str:
+def write_bank(
+    clips: Sequence[Clip], machine: str, draft: Path, *, data: Path, channel: int | None = None
+) -> str:
     """Write samples.npy, offsets.npy and clips.json into a folder; the hash of all they hold.
 
     Only a few clips are in memory at a time. Roles are those of `assign_roles` with its defaults, and are no
     part of the hash. UsageError where a recording can't be read, or one to train with is silent from end to
-    end. Of several channels `channel` is read, counted from 1; None: all are mixed down.
+    end, which names the folder `data` that the clips are of. Of several channels `channel` is read, counted
+    from 1; None: all are mixed down.
     """
-    clips = dataset.clips(machine)
     table = clip_table(machine, clips)
     changes: Counter[str] = Counter()
     failures: list[str] = []
@@ -62,14 +63,14 @@ def write_bank(dataset: DataSet, machine: str, draft: Path, *, channel: int | No
 
     content = write_clips(readable(), table, draft)
     if failures:
-        raise _unusable(machine, failures, len(clips), dataset.path, channel)
-    for change, count in changes.items():
-        logger.warning("%s: %s %s", machine, _clips(count), change)
-    for oddity, count in oddities.items():
-        logger.warning("%s: %s: %s", machine, _clips(count), oddity)
+        raise _unusable(machine, failures, len(clips), data, channel)
+    for change, times in changes.items():
+        logger.warning("%s: %s %s", machine, count(times, "clip"), change)
+    for oddity, times in oddities.items():
+        logger.warning("%s: %s: %s", machine, count(times, "clip"), oddity)
     if silent:
-        names = ", ".join(silent[:_NAMED]) + ", …" * (len(silent) > _NAMED)
-        logger.warning("%s: %s silent from end to end: %s", machine, _clips(len(silent)), names)
+        told = f"{count(len(silent), 'clip')} silent from end to end: {few(silent)}"
+        logger.warning("%s: %s", machine, told)
     write_through(draft / FILES[2], assign_roles(table).to_json())
     return content
 
@@ -115,10 +116,6 @@ def _read(clip: Clip, *, channel: int | None) -> Recording | UsageError:
         return error
 
 
-def _clips(count: int) -> str:
-    return f"{count} clip{'s' * (count != 1)}"
-
-
 def _write_header(stream: BinaryIO, length: int) -> None:
     """A .npy header; its padding leaves room for any length, so that it can be written again at the end."""
     header = {"descr": "<i2", "fortran_order": False, "shape": (length,)}
@@ -126,8 +123,7 @@ def _write_header(stream: BinaryIO, length: int) -> None:
 
 
 def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
-    more = "; …" if len(failures) > _NAMED else ""
     return UsageError(
-        f"{len(failures)} of {clips} clips of {machine} can't be used: {'; '.join(failures[:_NAMED])}{more}; "
+        f"{len(failures)} of {clips} clips of {machine} can't be used: {few(failures, between='; ')}; "
         f"run {command('data check', data, channel=channel)}"
     )

@@ -14,11 +14,10 @@ from humtune.sounds.dcase import DataSet
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.remarks import remarks
 from humtune.sounds.sound_file import open_sound
-from humtune.sounds.survey import detail, survey
+from humtune.sounds.survey import count, detail, few, survey
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
 
 DOMAIN_NAMES = {SOURCE: "source", TARGET: "target", UNKNOWN: "unknown"}
-_NAMED = 3  # files that a note names
 LABEL_NAMES = {NORMAL: "normal", ANOMALY: "anomaly", UNKNOWN: "unknown"}
 
 
@@ -49,19 +48,18 @@ class CheckReport:
     def summary(self) -> list[str]:
         """What lies beyond the counts, in lines: lengths, formats, what is odd, bad files."""
         machines = len({cell.machine for cell in self.counts})
-        lines = [f"{_count(sum(self.counts.values()), 'clip')} of {_count(machines, 'machine')}"]
+        lines = [f"{count(sum(self.counts.values()), 'clip')} of {count(machines, 'machine')}"]
         if self.seconds:
             lines[0] += f", {min(self.seconds):.2f} to {max(self.seconds):.2f} s"
         for (rate, channels), files in sorted(self.formats.items()):
-            lines.append(f"{_count(files, 'file')} of {rate} Hz, {_count(channels, 'channel')}")
+            lines.append(f"{count(files, 'file')} of {rate} Hz, {count(channels, 'channel')}")
         for oddity, paths in sorted(self.odd.items()):
-            names = ", ".join(path.name for path in paths[:_NAMED]) + ", …" * (len(paths) > _NAMED)
-            lines.append(f"{_count(len(paths), 'file')}: {oddity} ({names})")
+            lines.append(f"{count(len(paths), 'file')}: {oddity} ({few([path.name for path in paths])})")
         folders = sum(path.is_dir() for path, _ in self.bad)
         kinds = {"bad file": len(self.bad) - folders, "bad folder": folders}
-        lines.append(", ".join(_count(n, kind) for kind, n in kinds.items() if n) or "no bad files")
+        lines.append(", ".join(count(n, kind) for kind, n in kinds.items() if n) or "no bad files")
         lines += [f"  {path}: {reason}" for path, reason in self.bad]
-        lines += [_count(len(self.notes), "note")] if self.notes else []
+        lines += [count(len(self.notes), "note")] if self.notes else []
         return lines + [f"  {path}: {reason}" for path, reason in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +110,3 @@ def _examine(clip: Clip, *, channel: int | None) -> tuple[float, int, int, Itera
 def _cell(clip: Clip) -> Cell:
     domain, label = DOMAIN_NAMES[clip.domain], LABEL_NAMES[clip.label]
     return Cell(clip.machine, clip.part, clip.section, clip.split, domain, label)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number or 'no'} {thing}{'s' * (number != 1)}"

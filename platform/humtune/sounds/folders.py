@@ -42,15 +42,15 @@ def subfolders(folder: Path) -> list[Path]:
 def walk(top: Path, *, depth: int = 64) -> Iterator[Listed]:
     """The folder and all folders in it, `depth` levels down; each once, however many links lead to it."""
     seen: set[str] = set()
-    todo = [(top, depth)]
-    while todo:
-        folder, left = todo.pop()
+    ahead = [(top, depth)]
+    while ahead:
+        folder, left = ahead.pop()
         real = os.path.realpath(folder)
         if real not in seen:
             seen.add(real)
             listed, below = _list(folder)
             yield listed
-            todo += [(child, left - 1) for child in reversed(below)] if left else []
+            ahead += [(child, left - 1) for child in reversed(below)] if left else []
 
 
 def _list(folder: Path) -> tuple[Listed, list[Path]]:

@@ -66,7 +66,7 @@ def _attributes(found: Survey, machine: str) -> Iterator[str]:
     tabled = {(clip.part, clip.section) for place, clip in train.items() if place in rows}
     without = [c.path.name for p, c in train.items() if p not in rows and (c.part, c.section) in tabled]
     if without:
-        yield f"{count(without, 'training clip')} without a row in attributes_SS.csv ({min(without)})"
+        yield f"{count(len(without), 'training clip')} without a row in attributes_SS.csv ({min(without)})"
 
 
 def _truth(found: Survey, machine: str) -> Iterator[str]:
@@ -76,12 +76,12 @@ def _truth(found: Survey, machine: str) -> Iterator[str]:
     told = {clip.section for key, clip in test.items() if key in known.labels}
     without = [c.path.name for c in test.values() if c.label == UNKNOWN and c.section in told]
     if without:
-        yield f"{count(without, 'test clip')} without a row in the truth ({min(without)})"
+        yield f"{count(len(without), 'test clip')} without a row in the truth ({min(without)})"
 
 
 def _of_no_clip(table: str, keys: Iterable[str]) -> Iterator[str]:
     if absent := sorted(keys):
-        yield f"the {table} name {count(absent, 'clip')} that can't be found ({absent[0]})"
+        yield f"the {table} name {count(len(absent), 'clip')} that can't be found ({absent[0]})"
 
 
 def _leaks(clips: list[Clip]) -> Iterator[tuple[Path, Path]]:

@@ -18,7 +18,7 @@ from humtune.sounds.dcase import RENAMED, SUPPLEMENTAL, Annotator, DataSet, Spli
 from humtune.sounds.folders import listing, readable, subfolders, walk
 
 _DEPTH = 4  # levels of folders beside the roots that are looked into
-_NAMED = 3  # findings that an error names
+NAMED = 3  # files or findings that a sentence names
 _FORMATS = " or ".join(SUFFIXES)
 
 
@@ -49,7 +49,7 @@ class Survey:
         bad = [str(b) for b in self.bad if machines is None or b.machine is None or b.machine in machines]
         if bad:
             more = f"; … {len(bad)} in all, {command('data check', self.dataset.path)} names them"
-            raise UsageError("; ".join(bad[:_NAMED]) + (more if len(bad) > _NAMED else ""))
+            raise UsageError("; ".join(bad[:NAMED]) + (more if len(bad) > NAMED else ""))
 
 
 def survey(dataset: DataSet, machines: Sequence[str] | None = None) -> Survey:
@@ -104,7 +104,7 @@ def _named_clips(found: Survey, machine: str) -> list[Clip]:
             else:
                 again[first.parent, path.parent].append(path)
     for (there, here), paths in again.items():
-        why = f"{count(paths, 'clip')} of the same numbers as in {there} ({paths[0].name}, for one); "
+        why = f"{count(len(paths), 'clip')} of the same numbers as in {there} ({paths[0].name}, for one); "
         found.bad.append(Finding(here, why + "delete the one or the other", machine))
     return clips
 
@@ -121,7 +121,7 @@ def _strangers(found: Survey, folder: SplitFolder) -> None:
     for path in filter(is_sound, others):
         found.bad.append(Finding(path, f"not a {_FORMATS} file; convert it", folder.machine))
     if silent := [path for path in others if not is_sound(path)]:
-        why = f"{count(silent, 'file')} of no sound left out ({silent[0].name})"
+        why = f"{count(len(silent), 'file')} of no sound left out ({silent[0].name})"
         found.notes.append(Finding(folder.path, why, folder.machine))
 
 
@@ -151,7 +151,7 @@ def _complete(found: Survey, machine: str) -> None:
             if is_recording(path)
         }
         if names and len(names) != len(renamed.recordings):
-            few = f"{count(renamed.recordings, 'clip')}, while there are {len(names)} to rename"
+            few = f"{count(len(renamed.recordings), 'clip')}, while there are {len(names)} to rename"
             found.bad.append(Finding(renamed.path, f"{few}; rename again, or delete the folder", machine))
 
 
@@ -252,8 +252,8 @@ def _sounds(files: Sequence[Path]) -> str:
     """How many there are, as "3 recordings" or "2 .mp3 files"; empty where there are none."""
     sounds = [path for path in files if is_sound(path)]
     if recordings := [path for path in sounds if is_recording(path)]:
-        return count(recordings, "recording")
-    return count(sounds, f"{sounds[0].suffix.lower()} file") if sounds else ""
+        return count(len(recordings), "recording")
+    return count(len(sounds), f"{sounds[0].suffix.lower()} file") if sounds else ""
 
 
 def detail(error: UsageError, path: Path) -> str:
@@ -261,6 +261,11 @@ def detail(error: UsageError, path: Path) -> str:
     return str(error).removeprefix(str(path)).lstrip(":, ")
 
 
-def count(things: Sequence[object], name: str) -> str:
-    """How many there are: "3 clips", "1 clip", "no clip"."""
-    return f"{len(things) or 'no'} {name}{'s' * (len(things) > 1)}"
+def count(number: int, thing: str) -> str:
+    """How many there are: "3 clips", "1 clip", "no clips"."""
+    return f"{number or 'no'} {thing}{'s' * (number != 1)}"
+
+
+def few(texts: Sequence[str], *, between: str = ", ") -> str:
+    """The first of some texts, and a sign that there are more."""
+    return between.join(texts[:NAMED]) + f"{between}…" * (len(texts) > NAMED)

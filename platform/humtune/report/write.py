@@ -1,10 +1,12 @@
 """Writes a search's report: the table in four formats, the points, the pictures."""
 
+from collections.abc import Sequence
+
 from humtune.formatting.html import to_html
 from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
 from humtune.formatting.tables import escaped, to_csv
 from humtune.ledger import Ledger
-from humtune.records import CONFIRM
+from humtune.records import CONFIRM, TrialRecord
 from humtune.report.agreement import agreement, agreement_block
 from humtune.report.confirmed import confirmed_block
 from humtune.report.ensembles import ensembles_block
@@ -12,6 +14,7 @@ from humtune.report.point_table import wants_points, write_points
 from humtune.report.rungs import rungs, rungs_block
 from humtune.report.table import Report, to_markdown
 from humtune.report.tex import to_tex
+from humtune.results.archive import trial_stamps
 from humtune.results.candidates import label_free
 from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured, measure
@@ -27,11 +30,14 @@ def write_report(ledger: Ledger) -> Report:
     A search that tries points (a grid, a list, several seeds) has them measured too: points.md, points.csv.
     """
     folder = f"{ledger.name}/report"
-    measured, files, pngs = [], {}, {}
-    machines = ledger.plan.machines
+    measured, files, pngs, measured_rungs = [], {}, {}, []
+    machines, stamps = ledger.plan.machines, trial_stamps(ledger)
     for machine in tracked(machines, total=len(machines), title="measuring"):
-        measured.append(measure(ledger, machine, noise=True))
-        for name, png in draw(measured[-1]).items():
+        measured.append(measure(ledger, machine, noise=True, stamps=stamps))
+        usable = {record.id for record in measured[-1].records}
+        whole = [record for record in ledger.records(machine) if record.id in usable]  # with all epochs
+        measured_rungs += rungs(machine, whole)
+        for name, png in draw(measured[-1], whole).items():
             files[machine, name] = f"{machine}-{name}.png"
             pngs[f"{machine}-{name}.png"] = png
     if not any(m.best for m in measured):
@@ -49,7 +55,7 @@ def write_report(ledger: Ledger) -> Report:
         *(f"\n{escaped(note)}." for note in told),
         *confirmed_block(measured),
         *agreement_block(agreed),
-        *rungs_block([rung for m in measured for rung in rungs(m.machine, m.records)]),
+        *rungs_block(measured_rungs),
         *ensembles_block(ledger),
     ]
     text = to_markdown(
@@ -105,11 +111,14 @@ def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def draw(measured: Measured) -> dict[str, bytes]:
-    """A machine's pictures by name: scores and ROC where there are labels, scores of probes elsewhere."""
+def draw(measured: Measured, records: Sequence[TrialRecord]) -> dict[str, bytes]:
+    """A machine's pictures by name: scores and ROC where there are labels, scores of probes elsewhere.
+
+    `records` are its trials with all of their epochs.
+    """
     pictures = {
         "history": search_history(
-            [r for r in measured.records if r.origin != CONFIRM], title=f"{measured.machine}: search"
+            [r for r in records if r.origin != CONFIRM], title=f"{measured.machine}: search"
         )
     }
     threshold = measured.threshold.value if measured.threshold else None

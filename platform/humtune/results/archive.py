@@ -35,7 +35,7 @@ _FORMAT = {b"humtune.archive": b"2"}
 class Archive:
     """A machine's trials, and the scores of the complete ones."""
 
-    records: tuple[TrialRecord, ...]  # without their epochs, in the order of their numbers
+    records: tuple[TrialRecord, ...]  # of their epochs the last alone, in the order of their numbers
     keys: tuple[tuple[str, str], ...]  # trial and score type of each row of scores
     scores: Array  # [K, N], in the order of the ledger's clips
     lost: Mapping[str, str]  # complete trial -> why its scores can't be read: it can't be chosen
@@ -74,7 +74,7 @@ class Archive:
 @dataclass(frozen=True, eq=False)
 class _Trial:
     stamp: str
-    record: str  # JSON, without the epochs
+    record: str  # JSON, of the epochs the last alone
     scores: Mapping[str, Array]  # [N], by score type
     lost: str = ""  # why they can't be read
 
@@ -127,7 +127,7 @@ def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) 
 
 def _read_trial(ledger: Ledger, trial: str, stamp: str, clips: int) -> _Trial:
     record = ledger.read(trial)
-    kept = record.model_copy(update={"epochs": ()}).model_dump_json()
+    kept = record.model_copy(update={"epochs": record.epochs[-1:]}).model_dump_json()
     names = record.judged if record.state == TrialState.COMPLETE else ()
     try:
         return _Trial(stamp, kept, {name: ledger.scores(trial, name, clips=clips) for name in names})

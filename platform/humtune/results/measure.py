@@ -11,7 +11,7 @@ from humtune.evaluation.metrics import Figures
 from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, why_none
-from humtune.results.archive import Archive, read_archive
+from humtune.results.archive import Archive, Stamps, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed
 from humtune.results.labelled import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, ClipTable, Role
@@ -24,7 +24,7 @@ class Measured:
     """One machine's trials, and the figures of its best candidate."""
 
     machine: str
-    records: tuple[TrialRecord, ...]  # of all trials but those whose scores are lost
+    records: tuple[TrialRecord, ...]  # as in the archive, of all trials but those whose scores are lost
     best: Candidate | None
     clips: ClipTable  # the scored clips
     archive: Archive | None = None  # the scores of all candidates
@@ -52,22 +52,28 @@ class Measured:
         return self.reading.report
 
 
-def measure(ledger: Ledger, machine: str, *, exportable: bool = False, noise: bool = False) -> Measured:
+def measure(
+    ledger: Ledger,
+    machine: str,
+    *,
+    exportable: bool = False,
+    noise: bool = False,
+    stamps: Stamps | None = None,
+) -> Measured:
     """Measure a machine's best candidate; what can't be measured is None, and a note says why.
 
     With `exportable` only what a model can score is chosen from. With `noise` the candidates within noise of
-    the best are counted, which takes about 2 ms for each there is.
+    the best are counted, which takes about 2 ms for each there is. `stamps` as for `read_archive`.
     """
-    every = list(ledger.records(machine))  # first: a trial that ends meanwhile is in the archive alone
-    clips, archive = ledger.clips(machine), read_archive(ledger, machine)
-    records = archive.usable(every)
+    clips, archive = ledger.clips(machine), read_archive(ledger, machine, stamps=stamps)
+    records = archive.usable(archive.records)
     found = Measured(
         machine=machine,
         records=tuple(records),
         best=choose(records, exportable=exportable),
         clips=clips,
         archive=archive,
-        lost=[record for record in every if record.id in archive.lost],
+        lost=[record for record in archive.records if record.id in archive.lost],
     )
     best, whole = found.best, choose(records)
     if best is None or whole is None:

@@ -14,7 +14,7 @@ from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
 from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger
 from humtune.records import ParamValue, TrialRecord
-from humtune.results.archive import Archive, read_archive
+from humtune.results.archive import Archive, read_archive, trial_stamps
 from humtune.results.average import Average
 from humtune.results.candidates import searched_trials
 from humtune.results.rows import ALL
@@ -109,9 +109,10 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     points: list[Point] = []
     notes: list[str] = []
     known: dict[str, list[tuple[TrialRecord, Seed]]] = {}
+    stamps = trial_stamps(ledger)
     for machine in ledger.plan.machines:
-        archive, cells = read_archive(ledger, machine), _cells(ledger, machine, notes)
-        trials = searched_trials(archive.usable(ledger.records(machine)))
+        archive, cells = read_archive(ledger, machine, stamps=stamps), _cells(ledger, machine, notes)
+        trials = searched_trials(archive.usable(archive.records))
         notes += archive.notes
         known[machine] = [
             (record, _measure(archive, record, *cells, cross_fitted=cross_fitted))

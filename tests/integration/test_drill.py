@@ -34,7 +34,9 @@ def test_a_search_that_is_killed_three_times_loses_nothing(
     assert found.counts["MLflow runs compared"] == 2 * 3 * len(made.searches)
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="faults of the file system need a C compiler")
+@pytest.mark.skipif(
+    shutil.which("cc") is None, reason="no C compiler to make a disk fail with: apt-get install g++"
+)
 def test_commands_that_are_killed_or_meet_a_broken_disk_lose_nothing() -> None:
     words = (
         "data synth",

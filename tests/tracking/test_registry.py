@@ -32,8 +32,9 @@ from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
 from humtune.storage import Storage
 from humtune.tracking import sync, tracking_uri
+from humtune.tracking.models import model_name
 from humtune.tracking.place import connect
-from humtune.tracking.registry import model_name, register, registered_name
+from humtune.tracking.registry import register, registered_name
 
 pytestmark = pytest.mark.slow
 

@@ -1,43 +1,38 @@
 """The exported models of a search in MLflow's registry: a version each, and a champion only by proof."""
 
 import hashlib
-import json
-import shutil
 import tempfile
-import unicodedata
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import humtune
 from humtune.evaluation.bootstrap import LEVEL, Difference, paired
 from humtune.evaluation.cells import Array, Cells
 from humtune.ledger import Ledger
 from humtune.results.labelled import labelled_clips
-from humtune.runtime import served
-from humtune.runtime.info import INFO, MODEL, ModelInfo, read_info
+from humtune.runtime.info import ModelInfo, read_info
 from humtune.sounds.audio import to_waveform
 from humtune.sounds.parallel import map_in_order
-from humtune.sounds.table import ClipTable
-from humtune.tracking import runs
+from humtune.tracking.models import (
+    DIGEST,
+    LONGEST,
+    clip_keys,
+    load_model,
+    log_model,
+    model_digest,
+    plain,
+    read_scores,
+)
 from humtune.tracking.place import complaint, connect, exclusive, is_server, tracking_uri
-from humtune.tracking.sync import find_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-    from mlflow.pyfunc import PyFuncModel
 
 CHAMPION = "champion"
-_DIGEST = "humtune.digest"  # of the model's files
 _CROWNED = "humtune.crowned"  # `due` on a version that shall be the champion and isn't yet
-_LONGEST = 240  # signs of a name that PostgreSQL takes, a mark left room for
-_SCORES = "scores.json"  # what a model said of the labelled clips
-_NEEDED = ("onnxruntime", "numpy", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -79,22 +74,16 @@ def registered_name(search: str, machine: str) -> str:
     the name is what can be kept, and a mark that tells it from others of which the same is kept.
     """
     name = f"{search}-{machine}"
-    kept = plain(name)[:_LONGEST]
+    kept = plain(name)[:LONGEST]
     return name if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def plain(name: str) -> str:
-    """A name with `_` for all that is no letter, digit, space, dot, hyphen or underscore."""
-    name = unicodedata.normalize("NFC", name)
-    return "".join(c if unicodedata.category(c)[0] in "LMN" or c in " .-_" else "_" for c in name)
 
 
 def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, scores: Array) -> Registered:
     info = read_info(folder)
-    name, digest = registered_name(ledger.name, info.machine), _digest(folder)
+    name, digest = registered_name(ledger.name, info.machine), model_digest(folder)
     known = [
         found
-        for found in client.search_model_versions(f"tags.`{_DIGEST}` = '{digest}'")
+        for found in client.search_model_versions(f"tags.`{DIGEST}` = '{digest}'")
         if found.name == name  # a name may hold what a filter takes for its own
     ]
     champion = _champion(client, name)
@@ -109,10 +98,10 @@ def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, sc
     wins, reason = (
         (True, "the first one") if champion is None else _compare(client, uri, ledger, champion, info, scores)
     )
-    run_id, model = _log(client, uri, ledger, folder, info, scores)
+    run_id, model = log_model(client, uri, ledger, folder, info, scores)
     if champion is None and _find(client, name) is None:
         client.create_registered_model(name)
-    tags = {_DIGEST: digest, "trial": info.trial, "score_type": info.score_type}
+    tags = {DIGEST: digest, "trial": info.trial, "score_type": info.score_type}
     tags |= {_CROWNED: "due"} if wins else {}  # should we be killed before it is
     # A server finds its own model; a database asks whichever MLflow the environment names.
     source = f"models:/{model.model_id}" if is_server(uri) else model.artifact_location
@@ -127,79 +116,6 @@ def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, sc
 def _crown(client: "MlflowClient", name: str, number: str) -> None:
     client.set_registered_model_alias(name, CHAMPION, number)
     client.delete_model_version_tag(name, number, _CROWNED)
-
-
-def _log(
-    client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, info: ModelInfo, scores: Array
-) -> tuple[str, "LoggedModel"]:
-    """Put model, example and scores into a run of the search's experiment: the run's id, and the model.
-
-    All by the client: MLflow's own `log_model` asks the environment, and whatever run is active, where to.
-    """
-    from mlflow.entities import LoggedModelOutput
-
-    digest, clips = _digest(folder), ledger.clips(info.machine)
-    tags = {runs.SEARCH: ledger.name, runs.MACHINE: info.machine, "trial": info.trial, _DIGEST: digest}
-    heard = {
-        "data_hash": ledger.plan.data_hash[info.machine],
-        "scores": dict(zip(_keys(clips), scores.tolist(), strict=True)),
-    }
-    experiment = find_experiment(client, uri, ledger)
-    for left in client.search_runs([experiment], f"tags.`{_DIGEST}` = '{digest}'"):
-        client.delete_run(left.info.run_id)  # of a process that was killed before the version was made
-    run_id = str(client.create_run(experiment, tags=tags, run_name=f"{info.machine} model").info.run_id)
-    client.log_dict(run_id, heard, _SCORES)
-    model = client.create_logged_model(experiment, model_name(info.machine), source_run_id=run_id)
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    with tempfile.TemporaryDirectory(prefix="humtune-") as place:
-        _save(Path(place) / "model", folder, info, run_id, model)
-        client.log_model_artifacts(model.model_id, f"{place}/model")
-    client.finalize_logged_model(model.model_id, "READY")
-    client.set_terminated(run_id)
-    return run_id, model
-
-
-def model_name(machine: str) -> str:
-    """What a machine's model is called in its run, where MLflow takes fewer signs than in its registry."""
-    return plain(machine).replace(".", "_")[:_LONGEST]
-
-
-def _save(place: Path, folder: Path, info: ModelInfo, run_id: str, model: "LoggedModel") -> None:
-    """Write a model as MLflow serves it."""
-    import mlflow
-    from mlflow.models import Model
-
-    mlflow.pyfunc.save_model(
-        place,
-        loader_module=served.__name__,
-        data_path=str(folder),
-        code_paths=[str(Path(humtune.__file__).parent)],
-        pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
-        mlflow_model=Model(
-            artifact_path=model.artifact_location,
-            run_id=run_id,
-            model_uuid=model.model_id,
-            model_id=model.model_id,
-            metadata={"sample_rate": info.sample_rate, "threshold": info.threshold.value},
-        ),
-        **_interface(info),
-    )
-    for compiled in place.rglob("__pycache__"):
-        shutil.rmtree(compiled)
-
-
-def _interface(info: ModelInfo) -> dict[str, Any]:
-    """What goes in and what comes out: waveforms [n, samples], and a score and a decision of each."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    waveforms = TensorSpec(np.dtype(np.float32), (-1, -1))
-    answers = [ColSpec("double", "score"), ColSpec("boolean", "anomaly")]
-    noise = np.random.default_rng(0).normal(0, 0.01, (1, info.least_samples))
-    return {
-        "signature": ModelSignature(Schema([waveforms]), Schema(answers)),
-        "input_example": noise.astype(np.float32),
-    }
 
 
 def _compare(
@@ -247,18 +163,18 @@ def _scores_of(
     """
     clips = ledger.clips(machine)
     wanted = np.concatenate([part for cell in cells.cells for part in (cell.normal, cell.anomaly)])
-    keys, found = _keys(clips), np.full(len(clips), np.nan)
+    keys, found = clip_keys(clips), np.full(len(clips), np.nan)
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
-        heard = _heard(client, champion, place)
+        heard = read_scores(client, champion, place)
     if heard.get("data_hash") == ledger.plan.data_hash[machine] and all(
         keys[i] in heard["scores"] for i in wanted
     ):
         found[wanted] = [heard["scores"][keys[i]] for i in wanted]
         return found
     bank = ledger.bank(machine)
-    place_of = {key: i for i, key in enumerate(_keys(bank.table))}
+    place_of = {key: i for i, key in enumerate(clip_keys(bank.table))}
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
-        model = _load(client, uri, champion, place)
+        model = load_model(client, uri, champion, place)
 
         def hear(clip: int) -> float:
             waveform = to_waveform(bank.clip(place_of[keys[clip]]))
@@ -267,37 +183,6 @@ def _scores_of(
         title = f"{machine}: the champion hears {len(wanted)} clips"
         found[wanted] = list(map_in_order(hear, wanted.tolist(), title=title))
     return found
-
-
-def _load(client: "MlflowClient", uri: str, champion: "ModelVersion", place: str) -> "PyFuncModel":
-    """A version as it is served, from wherever that MLflow keeps it."""
-    import mlflow
-
-    if champion.model_id:
-        source = client.get_logged_model(champion.model_id).artifact_location
-    else:
-        source = client.get_model_version_download_uri(champion.name, champion.version)
-    return mlflow.pyfunc.load_model(
-        mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=place, tracking_uri=uri)
-    )
-
-
-def _heard(client: "MlflowClient", champion: "ModelVersion", place: str) -> dict[str, Any]:
-    """What a version's run says of its scores; nothing where it is gone."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        content = Path(client.download_artifacts(champion.run_id, _SCORES, place)).read_bytes()
-    except (MlflowException, OSError):
-        return {}
-    heard: dict[str, Any] = json.loads(content)
-    return heard
-
-
-def _keys(clips: ClipTable) -> list[str]:
-    """What a clip is called wherever it stands in a table."""
-    columns = zip(clips.part.tolist(), clips.split.tolist(), clips.name.tolist(), strict=True)
-    return ["/".join(column) for column in columns]
 
 
 def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -315,8 +200,3 @@ def _find(client: "MlflowClient", name: str) -> "RegisteredModel | None":
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-
-
-def _digest(folder: Path) -> str:
-    content = b"".join((folder / name).read_bytes() for name in (MODEL, INFO))
-    return hashlib.sha256(content).hexdigest()[:16]

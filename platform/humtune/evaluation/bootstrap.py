@@ -11,7 +11,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array, Cell, Cells
@@ -61,8 +61,8 @@ class Resampled:
         below = np.mean(self.samples < self.estimate[..., None], axis=-1)
         below = (below + np.mean(self.samples <= self.estimate[..., None], axis=-1)) / 2
         least = 0.5 / self.samples.shape[-1]
-        shift = 2 * norm.ppf(np.clip(below, least, 1 - least))[..., None]
-        at = norm.cdf(shift + norm.ppf([(1 - level) / 2, (1 + level) / 2]))
+        shift = 2 * ndtri(np.clip(below, least, 1 - least))[..., None]
+        at = ndtr(shift + ndtri([(1 - level) / 2, (1 + level) / 2]))
         low, high = np.moveaxis(_quantiles(self.samples, at), -1, 0)
         return Interval(low, high, self.estimate)
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_curve
 
 from humtune.evaluation.cells import Array, Cell, Cells
 from humtune.evaluation.metrics import MAX_FPR, auc, pauc
@@ -182,8 +181,8 @@ def _height(record: TrialRecord) -> float:
 
 
 def _curve(anomaly: Array, normal: Array) -> Array:
-    labels = np.repeat([1, 0], [len(anomaly), len(normal)])
-    false, true, _ = roc_curve(labels, np.concatenate([anomaly, normal]), drop_intermediate=False)
+    thresholds = np.append(np.inf, np.unique(np.concatenate([anomaly, normal]))[::-1])
+    true, false = (1 - np.searchsorted(np.sort(s), thresholds) / len(s) for s in (anomaly, normal))
     return np.asarray(np.interp(_RATES, false, true))
 
 

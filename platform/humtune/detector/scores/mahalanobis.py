@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from humtune.config import Scoring
@@ -64,6 +63,8 @@ class ClassMahalanobis(Mahalanobis):
 
 def whitening(residuals: Tensor, floor: float) -> Tensor:
     """W [k, k] with WᵀW = (Σ + floor · I)⁻¹, Σ the shrunk covariance of residuals [n, k] about their mean."""
+    from sklearn.covariance import ledoit_wolf  # here: trials with other scores start without its import time
+
     unit = np.eye(residuals.shape[1])
     covariance = max(floor, 1e-12) * unit
     if len(residuals) > 1:

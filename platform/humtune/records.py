@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
+from time import time
 from typing import Any, Literal
 
 from pydantic import Field
@@ -137,6 +138,11 @@ def trial_id(machine: str, number: int) -> str:
 def machine_of(trial: str) -> str:
     """The machine that a trial's name begins with."""
     return trial.rpartition("-")[0]
+
+
+def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
+    """The record of a trial that ends now, before its time."""
+    return record.model_copy(update={"state": state, "reason": reason, "ended": time()})
 
 
 def why_none(records: Iterable[TrialRecord]) -> str:

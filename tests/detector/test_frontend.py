@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from humtune.config import SAMPLE_RATE, Spectrogram
-from humtune.detector.frontend import Frontend, cut, empty_mels, equispaced_starts, random_starts
+from humtune.detector.frontend import Frontend, cut, equispaced_starts, random_starts
+from humtune.search.fit import empty_mels
 
 SHAPES = [(128, 16), (400, 40), (1024, 128)]  # n_fft, mel filters
 
@@ -115,7 +116,7 @@ def test_empty_mel_filters_are_counted_in_silence(n_fft: int, mels: int) -> None
     spectrogram = Spectrogram(n_fft=n_fft, chunk_frames=16, n_mels=mels)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        count = empty_mels(spectrogram, SAMPLE_RATE)
+        count = empty_mels(spectrogram)
         Frontend(spectrogram, SAMPLE_RATE)
     with pytest.warns(UserWarning, match="mel filterbank"):
         scale = torchaudio.transforms.MelScale(mels, SAMPLE_RATE, n_stft=n_fft // 2 + 1)
@@ -124,12 +125,12 @@ def test_empty_mel_filters_are_counted_in_silence(n_fft: int, mels: int) -> None
 
 
 def test_toycars_256_filters_over_129_bins_leave_about_75_empty() -> None:
-    assert abs(empty_mels(Spectrogram(), SAMPLE_RATE) - 75) <= 3
+    assert abs(empty_mels(Spectrogram()) - 75) <= 3
 
 
 def test_wide_filters_and_linear_bins_are_never_empty() -> None:
-    assert empty_mels(Spectrogram(n_fft=1024, n_mels=64), SAMPLE_RATE) == 0
-    assert empty_mels(Spectrogram(n_fft=128, n_mels=None), SAMPLE_RATE) == 0
+    assert empty_mels(Spectrogram(n_fft=1024, n_mels=64)) == 0
+    assert empty_mels(Spectrogram(n_fft=128, n_mels=None)) == 0
 
 
 @pytest.mark.parametrize("db", [True, False])
@@ -140,7 +141,7 @@ def test_fit_brings_rows_to_mean_0_and_deviation_1_and_silent_rows_to_0(db: bool
     frontend.fit(batches)
     rows = torch.cat([frontend(b)[:, 0] for b in batches]).double().transpose(0, 1).flatten(1)
     silent = frontend.mel.sum(dim=0) == 0
-    assert 0 < int(silent.sum()) == empty_mels(spectrogram, SAMPLE_RATE)
+    assert 0 < int(silent.sum()) == empty_mels(spectrogram)
     assert rows[silent].abs().max() == 0
     torch.testing.assert_close(rows.mean(dim=1), torch.zeros(128).double(), rtol=0, atol=1e-4)
     deviation = rows[~silent].std(dim=1, correction=0)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState
+from humtune.records import Epoch, Plan, TrialRecord, TrialState, ended
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
-from humtune.search.trial import ended
 from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.roles import assign_roles

@@ -89,7 +89,7 @@ def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPat
         asked.append((config.size, trial_seconds))
         return Acceleration(compiled=config.spectrogram.chunk_frames > 16), 1.0
 
-    monkeypatch.setattr(calibration, "choose", choose)
+    monkeypatch.setattr("humtune.search.acceleration.choose", choose)
     chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
     assert chosen == {LOW: Acceleration(), HIGH: Acceleration(compiled=True)}
     assert [size for size, _ in asked] == [LOW, HIGH]

@@ -12,9 +12,9 @@ from humtune.detector.training import TrainingRun
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
-from humtune.search.yardstick import Yardstick, scored_clips, scored_table
+from humtune.search.yardstick import Yardstick, scored_clips
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.probes import ProbeKind, make_probes
+from humtune.sounds.probes import ProbeKind, make_probes, scored_table
 from humtune.sounds.table import UNKNOWN, Role
 from humtune.storage import Storage
 

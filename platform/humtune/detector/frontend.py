@@ -46,13 +46,6 @@ def equispaced_starts(frames: int, chunk_frames: int, chunks: int) -> list[int]:
     return [(frames - chunk_frames) * i // max(chunks - 1, 1) for i in range(chunks)]
 
 
-def empty_mels(spectrogram: Spectrogram, sample_rate: int) -> int:
-    """Mel filters too narrow to hold a Fourier bin: rows of the picture that are always silent."""
-    if spectrogram.n_mels is None:
-        return 0
-    return int((mel_filters(spectrogram, sample_rate).amax(dim=0) == 0).sum())
-
-
 def mel_filters(spectrogram: Spectrogram, sample_rate: int) -> Tensor:
     """HTK mel filters [n_fft // 2 + 1, n_mels]."""
     with warnings.catch_warnings():  # the paper's own settings leave filters empty: search says so once

@@ -9,11 +9,8 @@ from ray.exceptions import RayError
 
 from humtune import names
 from humtune.config import Acceleration
-from humtune.detector.process import settle
 from humtune.ledger import Ledger
 from humtune.records import Plan
-from humtune.search.acceleration import choose
-from humtune.search.cost import SIZES, seconds_of
 from humtune.search.space_checks import check_space
 from humtune.storage import Storage
 
@@ -23,6 +20,10 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
 
     A size between them is computed as nobody timed it: uncompiled.
     """
+    from humtune.detector.process import settle  # here: the search, which asks for it, does without torch
+    from humtune.search.acceleration import choose
+    from humtune.search.cost import SIZES, seconds_of
+
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
     space = check_space(plan.space, where=f"plan of {search}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
-import torch
 from ray._private import ray_constants
 
 from humtune.environment import set_defaults
@@ -22,7 +21,11 @@ PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minu
 
 def check_device(device: str, address: str | None) -> None:
     """Raise a UsageError where a search on this computer wants a GPU that it doesn't have."""
-    if device.startswith("cuda") and address is None and not torch.cuda.is_available():
+    if not device.startswith("cuda") or address is not None:
+        return
+    import torch  # here: a search itself does without its seconds
+
+    if not torch.cuda.is_available():
         raise UsageError(
             f"--device {device}: PyTorch finds no GPU on this computer; leave it out, "
             "or name a cluster that has some with --address"

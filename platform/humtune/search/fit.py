@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import FUSION, SAMPLE_RATE, TrialConfig, VariationalHead
-from humtune.detector.frontend import empty_mels
+from humtune.config import FUSION, SAMPLE_RATE, Spectrogram, TrialConfig, VariationalHead
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.fusion import LEAST_CLIPS
@@ -71,13 +70,28 @@ def silent_rows(space: Space, machines: Iterable[str]) -> list[str]:
     for machine in machines:
         whose = f"{machine}: " if machine in space.machines else ""
         for params, config in space.corners("spectrogram", machine=machine):
-            empty, spectrogram = empty_mels(config.spectrogram, SAMPLE_RATE), config.spectrogram
+            empty, spectrogram = empty_mels(config.spectrogram), config.spectrogram
             if empty:
                 lines[
                     f"{whose}{empty} of {spectrogram.n_mels} mel filters hold no bin at "
                     f"n_fft = {spectrogram.n_fft} and stay silent{_chosen(params)}"
                 ] = None
     return list(lines)
+
+
+def empty_mels(spectrogram: Spectrogram) -> int:
+    """Mel filters too narrow to hold a Fourier bin: rows of the picture that are always silent.
+
+    A filter reaches from its left neighbour's peak to its right one's, which stand evenly on the HTK scale.
+    """
+    if spectrogram.n_mels is None:
+        return 0
+    highest = SAMPLE_RATE / 2
+    bins = np.linspace(0.0, highest, spectrogram.n_fft // 2 + 1)
+    mels = np.linspace(0.0, 2595 * np.log10(1 + highest / 700), spectrogram.n_mels + 2)
+    peaks = 700 * (10 ** (mels / 2595) - 1)
+    first = bins[np.searchsorted(bins, peaks[:-2], side="right")]
+    return int((first >= peaks[2:]).sum())
 
 
 def _check_chunk(

@@ -31,9 +31,8 @@ from humtune.search.space_checks import check_space
 from humtune.search.stop import LeaveTune, Stop, dead_ray_process, withdraw_stop
 from humtune.search.studies import Studies
 from humtune.search.warm import warm_up
-from humtune.search.yardstick import scored_table
 from humtune.sounds.bank import ClipBank, load_banks
-from humtune.sounds.probes import make_probes, strangers
+from humtune.sounds.probes import make_probes, scored_table, strangers
 from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror

@@ -9,9 +9,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from humtune.errors import Superseded
 from humtune.names import command
-from humtune.records import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState, ended
 from humtune.search.studies import RESTARTS, Studies
-from humtune.search.trial import ended
 
 KEPT_REFERENCES = 3  # per machine: at full scale 30 MB a trial, and an export can make them again
 

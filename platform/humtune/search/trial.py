@@ -18,7 +18,7 @@ from humtune.detector.process import settle
 from humtune.detector.training import TrainingRun
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
-from humtune.records import Epoch, TrialRecord, TrialState
+from humtune.records import Epoch, TrialRecord, TrialState, ended
 from humtune.search.watchdog import Watchdog
 from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank
@@ -143,11 +143,6 @@ class TrialRun:
         torch.save(asdict(detector.reference) if detector.reference else None, reference)
         ledger.storage.write(ledger.file(trial, "reference.pt"), reference.getvalue())
         ledger.storage.write(ledger.file(trial, "detector.pt"), detector.without_reference().to_bytes())
-
-
-def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
-    """The record of a trial that ends now, before its time."""
-    return record.model_copy(update={"state": state, "reason": reason, "ended": time()})
 
 
 def device_name(device: str) -> str:

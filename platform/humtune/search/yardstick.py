@@ -16,8 +16,8 @@ from humtune.evaluation.pseudo import PseudoCells
 from humtune.records import Objective
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS
-from humtune.sounds.probes import ProbeKind
-from humtune.sounds.table import SCORED, ClipTable, Role
+from humtune.sounds.probes import ProbeKind, scored_table
+from humtune.sounds.table import SCORED, Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +97,3 @@ class Yardstick:
 def scored_clips(bank: ClipBank) -> NDArray[np.intp]:
     """The clips of a bank that get a score, in the order of every score vector: all that did not train."""
     return bank.table.having(*SCORED)
-
-
-def scored_table(bank: ClipBank, probes: ClipBank | None, *, roles: Sequence[Role] = SCORED) -> ClipTable:
-    """What is known of everything that gets a score: the clips that did not train, then the probes."""
-    clips = bank.table.take(bank.table.having(*roles))
-    return ClipTable.concatenate([clips, probes.table]) if probes else clips

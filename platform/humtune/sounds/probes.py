@@ -24,7 +24,7 @@ from humtune.sounds.dcase import find_dataset
 from humtune.sounds.disturbances import DISTURBANCES
 from humtune.sounds.parallel import map_in_order, tracked
 from humtune.sounds.sound_file import FULL_SCALE, to_samples
-from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
+from humtune.sounds.table import ANOMALY, NORMAL, SCORED, ClipTable, Role
 from humtune.storage import Storage
 
 PER_KIND = 100  # clips at most, so that they cost little beside a thousand test clips
@@ -108,6 +108,12 @@ def make_probes(
     table = ClipTable.concatenate(tables)
     made = tracked(clips(), total=len(table), title=f"{bank.table.machine}: making probes")
     return keep_bank(made, table, storage, cache=cache)
+
+
+def scored_table(bank: ClipBank, probes: ClipBank | None, *, roles: Sequence[Role] = SCORED) -> ClipTable:
+    """What is known of everything that gets a score: the clips that did not train, then the probes."""
+    clips = bank.table.take(bank.table.having(*roles))
+    return ClipTable.concatenate([clips, probes.table]) if probes else clips
 
 
 def _of_kind(bank: ClipBank, index: NDArray[np.intp], kind: ProbeKind) -> tuple[NDArray[np.intp], ClipTable]:

@@ -179,7 +179,8 @@ def main() -> None:
     if words.mlflow:
         ways["search"] = lambda search, slots: through_tune(search, slots, mlflow=True)
     console = Console()
-    start_ray(words.slots)
+    if words.way != ["loop"]:
+        start_ray(words.slots)
     table = Table("way", "ms a trial", "processes", title=f"{words.trials} no-op trials of {STEPS} steps")
     for name in words.way or ways:
         moments, processes = measured(ways[name], words)

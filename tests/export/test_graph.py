@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from models import scorer
 
 from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.errors import HumtuneError
@@ -25,13 +25,6 @@ LINEAR = Spectrogram(n_fft=200, chunk_frames=40, n_mels=None)
 
 def tiny(spectrogram: Spectrogram, **changes: object) -> TrialConfig:
     return TrialConfig(spectrogram=spectrogram, backbone=Backbone(width=0.125), **changes)
-
-
-def scorer(graph: bytes):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return lambda waveform: float(session.run(None, {"waveform": waveform})[0])
 
 
 def counts(graph: bytes) -> Counter:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
+from models import scorer
 
 from humtune.config import Backbone, Spectrogram, TrialConfig
 from humtune.detector.head import Embeddings
@@ -59,13 +59,6 @@ def real_recordings() -> list[Path]:
     return sorted((folder / "dcase2023").glob("**/ToyCar/test/*.wav"))
 
 
-def run(graph: bytes, waveform: np.ndarray) -> float:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return float(session.run(None, {"waveform": waveform})[0])
-
-
 def test_a_detector_without_reference_is_refused(make_detector):
     detector = make_detector(VARIANTS["mel"]).without_reference()
     with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
@@ -87,8 +80,8 @@ def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, s
     detector = make_detector(VARIANTS[variant])
     wanted = detector.score(detector.embed(noises, TESTED))[score_type]
     detector.train()  # the graph must not depend on what the detector was doing
-    graph = export_onnx([Member(detector, score_type)], {})
-    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    score = scorer(export_onnx([Member(detector, score_type)], {}))
+    found = np.array([score(to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())  # else a small difference would say nothing
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
@@ -113,8 +106,8 @@ def test_every_score_of_every_head_is_exported(make_detector, noises, score_type
     detector.reference = replace(detector.reference, section=chunks % 2, label=chunks % 3)
     tested = replace(detector.embed(noises, TESTED), section=None)
     wanted = detector.score(tested)[score_type]
-    graph = export_onnx([Member(detector, score_type)], {})
-    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    score = scorer(export_onnx([Member(detector, score_type)], {}))
+    found = np.array([score(to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
@@ -134,7 +127,8 @@ def test_fusion_is_one_graph_with_all_its_scores(make_detector, noises, aggregat
     z = np.stack([(wanted[t] - detector.fusion.centre[t]) / detector.fusion.spread[t] for t in PARTS])
     assert len(set(z.argmin(axis=0))) > 1  # more than one type has its say
     graph = export_onnx([Member(detector, "fusion")], {})
-    found = np.array([run(graph, to_waveform(noises.clip(int(i)))) for i in TESTED])
+    score = scorer(graph)
+    found = np.array([score(to_waveform(noises.clip(int(i)))) for i in TESTED])
     np.testing.assert_allclose(found, wanted["fusion"], rtol=0, atol=TOLERANCE * wanted["fusion"].std())
     network = len(export_onnx([Member(detector, "cosine")], {}))
     assert len(graph) < 1.3 * network  # the network is in it once
@@ -148,33 +142,33 @@ def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
     detector = make_detector(VARIANTS["mel"], bank)
     tested = np.arange(12, len(files))
     wanted = detector.score(detector.embed(bank, tested))["cosine"]
-    graph = export_onnx([Member(detector, "cosine")], {})
-    found = np.array([run(graph, to_waveform(bank.clip(int(i)))) for i in tested])
+    score = scorer(export_onnx([Member(detector, "cosine")], {}))
+    found = np.array([score(to_waveform(bank.clip(int(i)))) for i in tested])
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
 
 def test_every_length_from_one_chunk_on(make_detector, make_bank):
     config = VARIANTS["linear, not a power of two"]
     detector = make_detector(config)
-    graph = export_onnx([Member(detector, "cosine")], {})
+    score = scorer(export_onnx([Member(detector, "cosine")], {}))
     least, hop = least_samples([Member(detector, "nll")]), config.spectrogram.hop
     lengths = [least, least + 1, least + hop - 1, least + hop, 2 * least + 1, 5 * least + 7, 400_001]
     rng = np.random.default_rng(0)
     clips = [rng.integers(-9_000, 9_000, length).astype(np.int16) for length in lengths]
     wanted = detector.score(detector.embed(make_bank(clips), np.arange(len(clips))))["cosine"]
-    found = [run(graph, to_waveform(clip)) for clip in clips]
+    found = [score(to_waveform(clip)) for clip in clips]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
     with pytest.raises(Exception, match="index"):
-        run(graph, to_waveform(clips[0])[:-1])
+        score(to_waveform(clips[0])[:-1])
 
 
 def test_silence_and_full_scale_have_scores(make_detector, make_bank):
     detector = make_detector(VARIANTS["mel"])
-    graph = export_onnx([Member(detector, "nll")], {})
+    score = scorer(export_onnx([Member(detector, "nll")], {}))
     rng = np.random.default_rng(0)
     for clip in (np.zeros(40_000, np.int16), rng.choice([-32_768, 32_767], 40_000).astype(np.int16)):
         wanted = detector.score(detector.embed(make_bank([clip]), np.arange(1)))["nll"][0]
-        assert run(graph, to_waveform(clip)) == pytest.approx(wanted, rel=1e-5)
+        assert score(to_waveform(clip)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_file_is_one_and_says_what_it_is(make_detector, capfd, recwarn):

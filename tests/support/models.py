@@ -1,8 +1,11 @@
 """Model folders made by hand: the score is the recording's root mean square."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
 from humtune.config import TrialConfig
@@ -49,3 +52,12 @@ def write_model(folder: Path, info: ModelInfo, graph: bytes | None = None) -> No
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(make_graph(info) if graph is None else graph)
     (folder / INFO).write_text(info.model_dump_json())
+
+
+def scorer(graph: bytes) -> Callable[[np.ndarray], float]:
+    """A graph at work: to load one takes longer than to score a clip."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1  # more would wait for one another, and for other tests, in a loop
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return lambda waveform: float(session.run(None, {"waveform": waveform})[0])

@@ -98,13 +98,13 @@ class Drill:
             if record.state != TrialState.RUNNING:
                 self.finished.setdefault((name, record.id), record)
 
-    def begin(self, *, seed: int, trials: int, epochs: int) -> "Sitting":
-        """Start another search."""
+    def begin(self, *words: str, seed: int, trials: int, epochs: int) -> "Sitting":
+        """Start another search, with further words of its command."""
         name = f"drill-{len(self.searches)}"
         self.searches.append(name)
         space = write_space(self.folder, seed=seed, trials=trials, epochs=epochs)
-        words = ("search", space, "--data", self.folder / "data", "--checkpoint-seconds", "0")
-        return self.sit(name, *words, "--name", name)
+        always = ("search", space, "--data", self.folder / "data", "--checkpoint-seconds", "0")
+        return self.sit(name, *always, "--name", name, *words)
 
     def resume(self, name: str) -> "Sitting":
         return self.sit(name, "resume", name)
@@ -123,14 +123,16 @@ class Drill:
         self.begun.append(Sitting(name, process, Path(log.name)))
         return self.begun[-1]
 
-    def wait_for_work(self, sitting: "Sitting") -> None:
-        """Until a trial of this sitting has written a checkpoint, or the search is over."""
+    def wait_for_work(self, sitting: "Sitting", ended: int = 0) -> None:
+        """Until a trial of this sitting has written a checkpoint and so many ended, or the search is over."""
         folder = self.storage / sitting.name / "trials"
         deadline = time.monotonic() + PATIENCE
         while not sitting.is_over and time.monotonic() < deadline:
             with suppress(FileNotFoundError):  # a trial that ends takes its checkpoint along
                 if any(path.stat().st_mtime > sitting.began for path in folder.glob("*/checkpoint.pt")):
-                    return
+                    self.remember(sitting.name)
+                    if sum(name == sitting.name for name, _ in self.finished) >= ended:
+                        return
             time.sleep(0.02)
 
     def clear(self, sitting: "Sitting") -> None:
@@ -245,12 +247,14 @@ def drill(
     epochs: int,
     pause: float,
     hasty: float = 0.0,
+    ended: int = 0,
     page: Page | None = None,
 ) -> Drill:
     """Make the kills in their order and end every search.
 
     Each comes up to `pause` seconds after a checkpoint of the sitting that it hits; a share of them, `hasty`,
-    up to `pause` seconds after the sitting's start, or whatever the kill before left of it.
+    up to `pause` seconds after the sitting's start, or whatever the kill before left of it. The others wait
+    until `ended` trials have ended for each kill that went before.
     """
     record_machines(folder)
     made = Drill(folder, page=page)
@@ -262,7 +266,7 @@ def drill(
                 sitting = made.begin(seed=seed + len(made.searches), trials=trials, epochs=epochs)
             before = sitting
             if rng.random() >= hasty:
-                made.wait_for_work(sitting)
+                made.wait_for_work(sitting, ended * made.kills.total())
             time.sleep(rng.uniform(0.0, pause))
             made.remember(sitting.name)
             if wanted[0] not in KILLS and not sitting.is_over:

@@ -83,9 +83,9 @@ def humtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
-    """One Ray for all searches that tests run in this process: it takes ten seconds to start and to end."""
+    """One Ray for all searches of a file: it takes ten seconds to start, and computes while it is there."""
     import ray
 
     from humtune.search.connection import connect

@@ -4,24 +4,32 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loop import search_here
+
+from humtune.evaluation.cells import Cells
+from humtune.evaluation.metrics import omega
+from humtune.records import TrialState
+from humtune.sounds.table import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_a_search_that_is_killed_three_times_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_search_that_is_killed_three_times_loses_nothing_and_can_have_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, humtune: Callable[..., tuple[int, str, str]]
 ) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     from drill_checks import check
     from drill_search import Kind, drill
 
-    kinds = [Kind.WORKER, Kind.DRIVER, Kind.ALL]
-    made = drill(tmp_path, kinds, rng=random.Random(0), seed=0, trials=3, epochs=12, pause=0.2)
+    kinds = [Kind.WORKER, Kind.DRIVER, Kind.ALL]  # the last when two trials have ended, or more
+    made = drill(tmp_path, kinds, rng=random.Random(0), seed=0, trials=3, epochs=8, pause=0.2, ended=1)
     found = check(made.ledger(name) for name in made.searches)
     found.compare(made.finished, {name: made.ledger(name) for name in made.searches})
     assert found.violations == []
@@ -32,6 +40,22 @@ def test_a_search_that_is_killed_three_times_loses_nothing(
     assert found.counts["trials that went on from a checkpoint"] >= 1
     assert found.counts["trials equal to an unbroken run"] >= 2
     assert found.counts["MLflow runs compared"] == 2 * 3 * len(made.searches)
+
+    ledger = made.ledger(made.searches[-1])
+    before = {record.id: record for record in ledger.records()}
+    for record in (record for record in before.values() if record.state == TrialState.COMPLETE):
+        cells = Cells.of(ledger.clips(record.machine), Role.SELECT)
+        for name, value in record.omega.items():  # the Ω in the record is that of the stored scores
+            assert float(omega(ledger.scores(record.id, name), cells)) == value
+
+    search_here(monkeypatch)
+    code, out, err = humtune("resume", ledger.name, "--trials", "4", "--storage", made.storage)
+    assert code == 0, out + err
+    after = {record.id: record for record in ledger.records()}
+    assert Counter(record.machine for record in after.values()) == {"fan": 4, "valve": 4}
+    assert {name: after[name] for name in before} == before
+    found = check([ledger])
+    assert (found.violations, found.counts["MLflow runs compared"]) == ([], 8)
 
 
 @pytest.mark.skipif(

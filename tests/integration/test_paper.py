@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loop import search_here
 
 from humtune.ledger import Ledger
 from humtune.records import TrialState
@@ -51,12 +52,10 @@ TOY = (
 
 
 @pytest.fixture(scope="module")
-def searches(
-    tmp_path_factory: pytest.TempPathFactory, ray_here: None, mlflow_ready: Callable[[Path], Path]
-) -> Searches:
+def searches(tmp_path_factory: pytest.TempPathFactory, mlflow_ready: Callable[[Path], Path]) -> Searches:
     """The finished search of every space of the paper, by its file's stem: two machines, one storage.
 
-    Every point is run, with as many of the space's seeds as make no more than two dozen trials a machine.
+    Every point is run, a few of them with two of the space's seeds; without Ray, which test_search.py has.
     """
     folder = tmp_path_factory.mktemp("paper")
     sizes = Sizes(sections=2, train_source=8, train_target=2, test_per_cell=2, seconds=1.0)
@@ -66,10 +65,12 @@ def searches(
     for path in sorted(PAPER.glob("[!_]*.yaml")):
         name, space = read_space(str(path))
         points = space.quota("fan") // space.seeds
-        seeds = max(1, min(space.seeds, 24 // points))
+        seeds = min(space.seeds, 2 if points < 10 else 1)
         toy = override(space, trials=points * seeds, settings=read_settings(TOY))
         found[name] = prepare(toy, name=name, data=folder / "data", storage=storage)
-        run(found[name])
+        with pytest.MonkeyPatch.context() as patch:
+            search_here(patch)
+            run(found[name])
     return found
 
 

@@ -1,26 +1,22 @@
-"""A real search on Ray: killed in the middle, resumed, stopped early, mirrored to MLflow.
-
-What is killed or stopped is a process of its own; the rest runs here, on the Ray of all tests.
-"""
+"""Real searches from recordings to models; Ray trains where it is Ray that stops trials or a search."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from waiting import PATIENCE, wait_for
+from loop import search_here
+from waiting import wait_for
 
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.search.stop import request_stop
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import Role
 from humtune.storage import Storage
@@ -57,22 +53,8 @@ def write_space(folder: Path, **changes: object) -> Path:
     return path
 
 
-def begin(*words: str | Path, storage: Path) -> subprocess.Popen[str]:
-    """The command in a process group of its own, so that a kill takes Ray along."""
-    command = [sys.executable, "-m", "humtune.cli.main", *map(str, words), "--storage", str(storage)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 @pytest.fixture
-def done(
-    humtune: Run, ray_here: None, mlflow_ready: Callable[[Path], Path], tmp_path: Path
-) -> Callable[..., str]:
+def done(humtune: Run, mlflow_ready: Callable[[Path], Path], tmp_path: Path) -> Callable[..., str]:
     """The command in this process, in the test's storage and to a good end; what it said."""
     mlflow_ready(tmp_path)
 
@@ -84,12 +66,6 @@ def done(
     return run
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, out
-    return out
-
-
 def records(storage: Path, name: str) -> Iterator[TrialRecord]:
     yield from Ledger(Storage(storage), name).records()
 
@@ -98,88 +74,19 @@ def ended(storage: Path, name: str) -> list[TrialRecord]:
     return [r for r in records(storage, name) if r.state != TrialState.RUNNING]
 
 
-def test_a_killed_search_goes_on_and_runs_no_finished_trial_again(
-    recordings: Path, tmp_path: Path, done: Callable[..., str]
+def test_stop_ends_cleanly(
+    recordings: Path, tmp_path: Path, done: Callable[..., str], ray_here: None
 ) -> None:
-    space = write_space(
-        tmp_path,
-        fixed={
-            "spectrogram": TINY,
-            "backbone": {"width": 0.125},
-            "training": {"epochs": 8, "batch_size": 16, "chunks_per_clip": 4},
-        },
-    )
-    process = begin("search", space, "--data", recordings, "--name", "killed", storage=tmp_path)
-
-    def three_ended() -> bool:
-        assert process.poll() is None, process.communicate()[0]
-        return len(ended(tmp_path, "killed")) >= 3
-
-    wait_for(three_ended)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    before = {r.id: r for r in ended(tmp_path, "killed")}
-    assert len(before) < 8
-
-    out = finish(begin("resume", "killed", storage=tmp_path))
-
-    after = {r.id: r for r in records(tmp_path, "killed")}
-    assert Counter(r.machine for r in after.values()) == dict.fromkeys(MACHINES, 4)
-    assert {r.state for r in after.values()} == {TrialState.COMPLETE}, out
-    assert {k: after[k] for k in before} == before  # to the microsecond: they did not run again
-    for machine in MACHINES:
-        mine = [r for r in after.values() if r.machine == machine]
-        assert [r.number for r in mine] == [0, 1, 2, 3]
-        assert [r.origin for r in mine][:3] == ["first", "sampler", "sampler"]
-        assert mine[3].origin in ("sampler", "transfer")  # as the other machine has a best of its own by then
-        assert [e.epoch for r in mine for e in r.epochs] == list(range(1, 9)) * 4
-
-    ledger = Ledger(Storage(tmp_path), "killed")
-    for record in after.values():
-        clips = ledger.clips(record.machine)
-        for name, value in record.omega.items():  # the Ω in the record is that of the stored scores
-            scores = ledger.scores(record.id, name)
-            assert scores.shape == (len(clips),)
-            assert float(omega(scores, Cells.of(clips, Role.SELECT))) == value
-    kept = [p.parent.name for p in tmp_path.glob("killed/trials/*/reference.pt")]
-    assert Counter(k.rpartition("-")[0] for k in kept) == dict.fromkeys(MACHINES, 3)
-    assert not list(tmp_path.glob("killed/trials/*/checkpoint.pt"))
-    assert_mlflow_equals_ledger(ledger)
-
-    again = done("resume", "killed", "--trials", "5")
-    more = {r.id: r for r in records(tmp_path, "killed")}
-    assert Counter(r.machine for r in more.values()) == dict.fromkeys(MACHINES, 5), again
-    assert {k: more[k] for k in after} == after
-
-
-def assert_mlflow_equals_ledger(ledger: Ledger) -> None:
-    """Read the runs that the search left behind through MLflow's own client."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{ledger.storage.path('mlflow.db')}")
-    experiment = client.get_experiment_by_name(ledger.name)
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    trials = {r.data.tags["humtune.trial"]: r for r in runs if "humtune.trial" in r.data.tags}
-    truth = {r.id: r for r in ledger.records()}
-    assert trials.keys() == truth.keys()
-    assert len(runs) == len(truth) + len(ledger.plan.machines)
-    for trial, record in truth.items():
-        run = trials[trial]
-        assert run.info.status == "FINISHED"
-        assert float(run.data.params["mu"]) == record.config.head.mu
-        assert float(run.data.params["sigma2"]) == record.config.head.sigma2
-        history = client.get_metric_history(run.info.run_id, "loss")
-        told = sorted((m.step, m.value) for m in history)
-        assert told == [(e.epoch, e.metrics["loss"]) for e in record.epochs]
-
-
-def test_stop_ends_cleanly(recordings: Path, tmp_path: Path, done: Callable[..., str]) -> None:
     space = write_space(tmp_path, trials=50)
-    process = begin("search", space, "--data", recordings, "--name", "s", storage=tmp_path)
-    wait_for(lambda: ended(tmp_path, "s"))
-    done("stop", "s")
-    out = finish(process)
+
+    def stop() -> None:
+        wait_for(lambda: ended(tmp_path, "s"))
+        request_stop(Ledger(Storage(tmp_path), "s"))  # as `humtune stop` does
+
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(stop)
+        out = done("search", space, "--data", recordings, "--name", "s")
+        asked.result()
     assert "humtune resume s" in out
     assert 1 <= len(ended(tmp_path, "s")) < 100
     plan = json.loads((tmp_path / "s" / "plan.json").read_text())
@@ -188,7 +95,7 @@ def test_stop_ends_cleanly(recordings: Path, tmp_path: Path, done: Callable[...,
 
 
 def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(
-    recordings: Path, tmp_path: Path, done: Callable[..., str]
+    recordings: Path, tmp_path: Path, done: Callable[..., str], ray_here: None
 ) -> None:
     space = write_space(
         tmp_path,
@@ -224,6 +131,30 @@ def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(
     assert "failed" in out
 
 
+def test_a_grid_runs_every_point_once_with_each_seed(
+    recordings: Path, tmp_path: Path, done: Callable[..., str], ray_here: None
+) -> None:
+    space = write_space(tmp_path, sampler="grid", seeds=2, search={"head.mu": [5, 10]}, first=[])
+    done(
+        "search",
+        space,
+        "--data",
+        recordings,
+        "--machines",
+        "fan",
+        "--name",
+        "g",
+        "--set",
+        "training.epochs=1",
+    )
+    found = list(records(tmp_path, "g"))
+    assert [r.number for r in found] == [0, 1, 2, 3]
+    assert {(r.state, r.origin) for r in found} == {(TrialState.COMPLETE, "grid")}
+    assert Counter((r.params["head.mu"], r.config.seed) for r in found) == {
+        (mu, seed): 1 for mu in (5, 10) for seed in (0, 1)
+    }
+
+
 def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path, humtune: Run) -> None:
     space = write_space(tmp_path, fixed={"spectrogram": TINY | {"chunk_frames": 500}})
     code, _, err = humtune("search", space, "--data", recordings, "--storage", tmp_path)
@@ -234,9 +165,10 @@ def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path, 
 
 
 def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
-    recordings: Path, tmp_path: Path, done: Callable[..., str]
+    recordings: Path, tmp_path: Path, done: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Healthy recordings only: no test folder, no labels, no truth."""
+    search_here(monkeypatch)
     healthy = tmp_path / "healthy"
     for source in (recordings / "dev_data").glob("*/train/*.wav"):
         target = healthy / "dev_data" / source.parent.parent.name / "train" / source.name
@@ -261,8 +193,9 @@ def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
 
 
 def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(
-    recordings: Path, tmp_path: Path, humtune: Run, done: Callable[..., str]
+    recordings: Path, tmp_path: Path, humtune: Run, done: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    search_here(monkeypatch)
     space = write_space(tmp_path, trials=3)
     words = ("--data", recordings, "--machines", "fan", "--name", "h")
     code, _, err = humtune("search", space, *words, "--holdout", "0.9", "--storage", tmp_path)

@@ -11,15 +11,19 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
+from loop import search_here
 from waiting import PATIENCE, free_port, wait_for
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.search.stop import request_stop
+from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 from humtune.tracking import sync
 
@@ -32,7 +36,7 @@ BIN = Path(sys.executable).parent
 TOY = {
     "spectrogram": {"n_fft": 256, "chunk_frames": 32, "n_mels": 32, "db": True},
     "backbone": {"width": 0.125},
-    "training": {"epochs": 3, "batch_size": 16, "chunks_per_clip": 2},
+    "training": {"epochs": 8, "batch_size": 16, "chunks_per_clip": 2},
 }
 
 
@@ -143,10 +147,15 @@ class Server:
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
-    database: str, tmp_path: Path, same: Callable[[str, Ledger], None], monkeypatch: pytest.MonkeyPatch
+    database: str,
+    tmp_path: Path,
+    same: Callable[[str, Ledger], None],
+    humtune: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from humtune.sounds.synthetic import Sizes, synthesise
-
+    """A real server; the search runs in this process and without Ray, of which MLflow hears nothing."""
+    search_here(monkeypatch)
     sizes = Sizes(sections=2, train_source=8, train_target=2, test_per_cell=3, seconds=1.0)
     synthesise(tmp_path / "data", machines=("fan", "valve"), sizes=sizes)
     space = {"trials": 200, "fixed": TOY, "search": {"head.mu": {"low": 1.0, "high": 30.0}}}
@@ -155,34 +164,36 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    said, listing = tmp_path / "search.log", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=outage"
+    monkeypatch.setattr("humtune.tracking.mirror._LONGEST_WAIT", 2.0)  # between two looks whether it is back
+    listing = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=outage"
 
     def ended() -> int:
         return sum(record.state != TrialState.RUNNING for record in ledger.records())
 
-    def humtune(*words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "humtune.cli.main", *words, "--storage", ledger.storage.uri]
-        with said.open("ab") as log:
-            return subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+    def befalls() -> None:
+        """What befalls the search: its server goes and comes back, then it is asked to end."""
+        try:
+            wait_for(lambda: server.status(listing, PASSWORD) == 200 and ended() >= 2)
+            there.close()
+            before, gone = ended(), time.monotonic()
+            wait_for(lambda: "does not answer" in caplog.text)
+            wait_for(lambda: ended() >= before + 2 and time.monotonic() >= gone + OUTAGE)
+            back.enter_context(server.running())
+            wait_for(lambda: "MLflow is back and up to date" in caplog.text)
+        finally:
+            request_stop(ledger)
 
-    with ExitStack() as last:
-        with server.running():
-            private = [path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*.ini")]
-            assert private == [0]
-            assert server.status(listing) == server.status(listing, "password1234") == 401
-            search = humtune("search", "outage.yaml", "--data", "data", "--name", "outage")
-            last.callback(end, search)
-            wait_for(lambda: search.poll() is not None or server.status(listing, PASSWORD) == 200)
-            assert search.poll() is None, said.read_text()
-            wait_for(lambda: ended() >= 2)
-        before, gone = ended(), time.monotonic()
-        wait_for(lambda: "does not answer" in said.read_text())
-        wait_for(lambda: ended() >= before + 2 and time.monotonic() >= gone + OUTAGE)
-        last.enter_context(server.running())
-        wait_for(lambda: "MLflow is back and up to date" in said.read_text())
-        assert humtune("stop", "outage").wait(PATIENCE) == 0
-        assert search.wait(PATIENCE) == 0, said.read_text()
-        assert "behind" not in said.read_text()
+    with ExitStack() as back, ExitStack() as there, ThreadPoolExecutor(1) as beside:
+        there.enter_context(server.running())
+        private = [path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*.ini")]
+        assert private == [0]
+        assert server.status(listing) == server.status(listing, "password1234") == 401
+        told = beside.submit(befalls)
+        words = ("search", "outage.yaml", "--data", "data", "--name", "outage")
+        code, out, err = humtune(*words, "--storage", ledger.storage.uri)
+        told.result()
+        assert code == 0, out + err
+        assert "behind" not in caplog.text
         same(server.address, ledger)
         assert list((tmp_path / "pictures").rglob("roc.png"))
 

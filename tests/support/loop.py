@@ -1,0 +1,44 @@
+"""What Ray Tune does of a search, done here: a trial after the other, by the same searcher and scheduler."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from humtune.records import Plan
+from humtune.search import run
+from humtune.search.actor import DetectorTrial
+from humtune.search.interruption import Interruption
+from humtune.search.scheduler import StudyScheduler
+from humtune.search.searcher import MachineSearcher
+from humtune.search.stop import Stop
+from humtune.search.studies import Studies
+
+
+class Loop:
+    """In the place of a Tuner."""
+
+    def __init__(self, studies: Studies, plan: Plan, **_: Any) -> None:
+        self.searcher, self.scheduler = MachineSearcher(studies, cpus=plan.cpus), StudyScheduler(studies)
+        self.stop = Stop(studies.ledger, Interruption())
+
+    def fit(self) -> None:
+        while not self.stop.stop_all() and isinstance(config := self.searcher.suggest(""), dict):
+            self.train(SimpleNamespace(config=config))
+
+    def train(self, trial: SimpleNamespace) -> None:
+        self.scheduler.on_trial_add(None, trial)
+        actor = DetectorTrial(trial.config)
+        while not (result := actor.step())["done"]:
+            if self.scheduler.on_trial_result(None, trial, result) == StudyScheduler.STOP:
+                return
+        self.scheduler.on_trial_complete(None, trial, result)
+
+
+def search_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let searches run without Ray: its processes take longer to start than small trials to train."""
+    monkeypatch.setattr(run, "connect", lambda address: False)
+    monkeypatch.setattr(run, "check_shared", lambda ledger: None)
+    monkeypatch.setattr(run, "calibrated", lambda ledger: ledger.plan)
+    monkeypatch.setattr(run.ray, "cluster_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(run, "tuner", Loop)

@@ -20,7 +20,7 @@ def test_a_search_that_is_not_there_is_named(ledger: Ledger) -> None:
 
 
 @pytest.mark.integration
-def test_three_at_once_on_a_fresh_storage_make_one_quiet_mirror(
+def test_two_at_once_on_a_fresh_storage_make_one_quiet_mirror(
     ledger: Ledger, tmp_path: Path, same: Callable[[str, Ledger], None]
 ) -> None:
     environment = {
@@ -37,7 +37,7 @@ def test_three_at_once_on_a_fresh_storage_make_one_quiet_mirror(
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     answers = [process.communicate(timeout=300) for process in processes]
     uri = f"sqlite:///{ledger.storage.uri}/mlflow.db"

@@ -134,25 +134,16 @@ def test_pruned_and_failed_trials_are_told_apart_and_cost_no_search(
 def test_a_grid_runs_every_point_once_with_each_seed(
     recordings: Path, tmp_path: Path, done: Callable[..., str], ray_here: None
 ) -> None:
-    space = write_space(tmp_path, sampler="grid", seeds=2, search={"head.mu": [5, 10]}, first=[])
-    done(
-        "search",
-        space,
-        "--data",
-        recordings,
-        "--machines",
-        "fan",
-        "--name",
-        "g",
-        "--set",
-        "training.epochs=1",
-    )
+    training = {"epochs": 1, "batch_size": 16, "chunks_per_clip": 1}
+    space = {"sampler": "grid", "seeds": 2, "search": {"head.mu": [5, 10]}}
+    space["fixed"] = {"spectrogram": TINY, "backbone": {"width": 0.125}, "training": training}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(space))
+    done("search", tmp_path / "grid.yaml", "--data", recordings, "--machines", "fan", "--name", "g")
     found = list(records(tmp_path, "g"))
     assert [r.number for r in found] == [0, 1, 2, 3]
     assert {(r.state, r.origin) for r in found} == {(TrialState.COMPLETE, "grid")}
-    assert Counter((r.params["head.mu"], r.config.seed) for r in found) == {
-        (mu, seed): 1 for mu in (5, 10) for seed in (0, 1)
-    }
+    runs = Counter((r.params["head.mu"], r.config.seed) for r in found)
+    assert runs == {(mu, seed): 1 for mu in (5, 10) for seed in (0, 1)}
 
 
 def test_a_search_is_refused_before_it_starts(recordings: Path, tmp_path: Path, humtune: Run) -> None:

@@ -156,6 +156,7 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
 ) -> None:
     """A real server; the search runs in this process and without Ray, of which MLflow hears nothing."""
     search_here(monkeypatch)
+    monkeypatch.setattr("humtune.sounds.probes.PER_KIND", 12)  # to score a hundred takes most of a trial
     sizes = Sizes(sections=2, train_source=8, train_target=2, test_per_cell=3, seconds=1.0)
     synthesise(tmp_path / "data", machines=("fan", "valve"), sizes=sizes)
     space = {"trials": 200, "fixed": TOY, "search": {"head.mu": {"low": 1.0, "high": 30.0}}}

@@ -44,6 +44,8 @@ class Cluster:
         self.ray("get-auth-token --generate > /dev/null")
         self.ray("up --yes --no-config-cache ~/cluster.yaml", seconds=600)
         count = len(self.hosts)
+        for host in self.hosts:  # to ask Ray takes seconds of processor time
+            wait_for(lambda h=host: h.raylets, f"Ray on {host.name}", seconds=400, every=1)
         wait_for(lambda: self.active == count, f"{count} nodes, see ray status", seconds=400, every=2)
 
     @property

@@ -133,7 +133,9 @@ def test_a_search_outlives_two_of_its_three_computers(ledger: Ledger, cluster: C
             assert record.host == head.name
             assert record.continued
             assert record.continued[-1] >= len(lost[record.id].epochs) - 1
-    wait_for(lambda: "SUCCEEDED" in jobs(cluster), "the end of the job")
+    command = "humtune search space.yaml"
+    wait_for(lambda: command not in head.run("ps axww -o args"), "the end of the command", every=1)
+    wait_for(lambda: "SUCCEEDED" in jobs(cluster), "the end of the job", every=2)
 
     beta.plug_in()  # what is left there has nothing to say any more
     wait_for(lambda: not beta.raylets, "the end of Ray on the computer that was cut off", every=2)

@@ -40,9 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure() -> None:
-    """One thread a process, for tests run side by side; and nobody's own MLflow or storage."""
+    """One thread a process, and Ray's as good as others, for tests run side by side; nobody's own storage."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     for name in ("MLFLOW_TRACKING_URI", "HUMTUNE_STORAGE"):
         os.environ.pop(name, None)
 

@@ -166,6 +166,7 @@ def test_a_report_holds_every_name_whole(run: Run, bench: Bench) -> None:
         assert plain.count(machine) >= 2, "its row and its heading"
 
 
+@pytest.mark.slow
 def test_ensembles_and_submissions_are_of_every_name(run: Run, bench: Bench, tmp_path: Path) -> None:
     code, out, err = run("ensemble", SEARCH, "--machines", join_names(MACHINES[:2]))
     assert code == 0, err

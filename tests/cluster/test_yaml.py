@@ -173,6 +173,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_on_aws_nothing_is_open_but_ssh_and_workers_are_spot(aws: None) -> None:
     """What Ray really asks of AWS for it: the rules of the security group, and the worker that it starts."""
     import boto3

@@ -103,6 +103,7 @@ def test_the_best_stands_beside_one_for_all_and_the_label_free_choice(ledger):
         assert "label-free" in table(ledger, name)
 
 
+@pytest.mark.slow
 def test_the_screen_and_json_have_them_too(ledger):
     def told(*words):
         return CliRunner().invoke(app, ["report", ledger.name, *words, "--storage", ledger.storage.uri])

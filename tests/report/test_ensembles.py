@@ -156,6 +156,7 @@ def test_a_submission_holds_the_ensemble_s_scores_and_decisions(ledger, tmp_path
     assert decided == {clips.name[i]: float(scores[i] > threshold) for i in test}
 
 
+@pytest.mark.slow
 def test_a_transductive_submission_calls_the_upper_half_of_a_section(ledger, tmp_path):
     clips = ledger.clips("fan")
     test = clips.take(clips.having(Role.SELECT, Role.REPORT))

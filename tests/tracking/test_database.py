@@ -87,6 +87,7 @@ def test_a_kill_while_it_is_made_leaves_none_and_the_next_call_makes_it(tmp_path
     assert files(tmp_path) == {"mlflow.db"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statements", [2, 60, 1200])
 def test_one_that_was_left_half_made_is_made_anew(ledger: Ledger, same, unfinished, statements: int) -> None:
     path = ledger.storage.path("mlflow.db")
@@ -96,6 +97,7 @@ def test_one_that_was_left_half_made_is_made_anew(ledger: Ledger, same, unfinish
     same(uri, ledger)
 
 
+@pytest.mark.slow
 def test_an_empty_file_is_no_database_yet_and_a_link_stays_one(tmp_path: Path) -> None:
     real = tmp_path / "real.db"
     real.touch()
@@ -198,6 +200,7 @@ def test_what_uris_name_no_file() -> None:
     assert sqlite_file("sqlite:///runs/mlflow.db?timeout=5") == Path("runs/mlflow.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["100% #1", "%41%2e", "what?", "a?b=c"])
 def test_a_storage_of_any_name_holds_its_own_mlflow(
     new_ledger, record, write, same, empty_database: Path, tmp_path: Path, name: str,

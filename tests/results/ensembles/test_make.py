@@ -86,6 +86,7 @@ def test_imports_can_not_be_judged_without_labels(judged_by_pseudo, system):
         make_ensembles(judged_by_pseudo, imports=[folder])
 
 
+@pytest.mark.slow
 def test_it_chooses_by_the_selecting_clips_alone(ledger):
     made = make_ensembles(ledger, calibration="standard")
     assert made.skipped == ("valve: no complete trial yet",)
@@ -107,6 +108,7 @@ def test_it_chooses_by_the_selecting_clips_alone(ledger):
     assert sum(record.weights) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_hidden_and_eval_labels_change_nothing(ledger, bench):
     before = make_ensembles(ledger).records[0]
     clips = ledger.clips("fan")
@@ -140,6 +142,7 @@ def test_without_labels_the_best_trials_by_pseudo_share_equally(judged_by_pseudo
     assert record.compared["ensemble"] == pytest.approx((record.figures["omega_select"],))
 
 
+@pytest.mark.slow
 def test_imported_systems_are_members_and_make_it_transductive(ledger, system):
     record = make_ensembles(ledger, machines=["fan"], imports=[system("theirs")]).records[0]
     assert record.transductive
@@ -170,6 +173,7 @@ def test_systems_alone_make_an_ensemble_of_the_first_one_s_clips(tmp_path):
     assert record.settings.imports == (str(tmp_path / "one"), str(tmp_path / "two"))
 
 
+@pytest.mark.slow
 def test_real_systems_know_more_together_than_the_best_of_them(real_data):
     systems = real_data / "dcase2022_scores" / "dev"
     if not systems.is_dir():

@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from humtune import __version__
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.ledger import Ledger
 from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
 from humtune.results.archive import read_archive
@@ -59,7 +59,7 @@ def write_search(storage: Storage, *, trials: int, clips: int) -> Ledger:
             number=number,
             origin="sampler",
             params={"head.mu": float(number)},
-            config=TrialConfig(),
+            config=Classifier().model_dump(mode="json"),
             state=TrialState.COMPLETE,
             started=time(),
             epochs=epochs,

@@ -366,7 +366,7 @@ def furnish(folder: Path, needs: str) -> None:
     import numpy as np
     import soundfile
 
-    from humtune.config import TrialConfig
+    from humtune.detectors.classifier.recipe import Classifier
     from humtune.export.search import export_search
     from humtune.ledger import Ledger
     from humtune.records import TrialRecord, TrialState, trial_id
@@ -385,9 +385,11 @@ def furnish(folder: Path, needs: str) -> None:
     space = check_space(SPACE, where="drill")
 
     def train(ledger: Ledger, number: int) -> None:
-        config = TrialConfig.model_validate({**SPACE["fixed"], "seed": number})  # type: ignore[dict-item]
+        recipe = Classifier.model_validate({**SPACE["fixed"], "seed": number})  # type: ignore[dict-item]
         named = {"id": trial_id("fan", number), "machine": "fan", "number": number, "origin": "sampler"}
-        record = TrialRecord(**named, params={"head.mu": 10.0}, config=config, started=time.time())
+        record = TrialRecord(
+            **named, params={"head.mu": 10.0}, config=recipe.model_dump(mode="json"), started=time.time()
+        )
         trial = TrialRun(ledger, record, ledger.bank("fan"), measured=())
         while trial.epoch().state == TrialState.RUNNING:
             pass

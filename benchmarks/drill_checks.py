@@ -9,13 +9,13 @@ import torch
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from humtune.detector.training import TrainingRun
+from humtune.detectors.recipe import recipe_of
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.report.write import write_report
+from humtune.search.evaluator import Evaluator
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
-from humtune.search.yardstick import Yardstick
 from humtune.sounds.parallel import tracked
 
 MLFLOW = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "running": "RUNNING"}
@@ -97,7 +97,7 @@ def check_rungs(ledger: Ledger, records: list[TrialRecord], found: Findings) -> 
         trials = [t for t in trials if t.state != OptunaState.WAITING]
         found.expect(len(trials) == len(mine), f"{ledger.name}: {machine}'s study has {len(trials)} trials")
         for record, trial in zip(mine, trials, strict=False):
-            last = record.config.training.epochs
+            last = recipe_of(record.config).budget
             known = {
                 e.epoch: e.metrics[record.judged_by]
                 for e in record.epochs
@@ -126,7 +126,7 @@ def check_mlflow(ledger: Ledger, records: list[TrialRecord], found: Findings) ->
         found.counts["MLflow runs compared"] += 1
         name = f"{ledger.name}/{record.id}"
         found.expect(run.info.status == MLFLOW[record.state], f"{name}: MLflow says {run.info.status}")
-        head = record.config.head.model_dump()
+        head = record.config["head"]
         told = {key: float(run.data.params[key]) for key in ("mu", "sigma2")}
         found.expect(told == {key: head[key] for key in told}, f"{name}: MLflow has the parameters {told}")
         for metric in ("loss", "accuracy", record.judged_by):
@@ -152,9 +152,9 @@ def check_against_unbroken(ledger: Ledger, records: list[TrialRecord], found: Fi
     complete = [r for r in records if r.state == TrialState.COMPLETE]
     for record in tracked(complete, total=len(complete), title=f"{ledger.name} again, unbroken"):
         bank = ledger.bank(record.machine)
-        run = TrainingRun(record.config, bank)
-        losses = [run.epoch()["loss"] for _ in range(record.config.training.epochs)]
-        scores = Yardstick(bank, ledger.probes(record.machine)).measure(run.finish()).scores
+        run = recipe_of(record.config).start(bank)
+        losses = [run.step()["loss"] for _ in range(run.recipe.budget)]
+        scores = Evaluator(bank, ledger.probes(record.machine)).measure(run.finish()).scores
         name = f"{ledger.name}/{record.id}"
         found.expect(losses == [e.metrics["loss"] for e in record.epochs], f"{name}: another curve")
         for score, vector in scores.items():

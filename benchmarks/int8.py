@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from humtune.detector.detector import Detector
+from humtune.detectors.detector import Detector
 from humtune.evaluation.metrics import evaluate
 from humtune.export.blueprint import load_detector
 from humtune.export.quantised import quantise
@@ -35,7 +35,7 @@ def scores_of(detector: Detector, bank: ClipBank, clips: ClipTable) -> Scores:
     """The ledger's scores [N] of every type; NaN at the probes, which are not recordings."""
     scored = bank.table.having(*SCORED)
     made = {}
-    for kind, scores in detector.score(detector.embed(bank, scored)).items():
+    for kind, scores in detector.score(detector.encode(bank, scored)).items():
         made[kind] = np.full(len(clips), np.nan)
         made[kind][clips.role != str(Role.PROBE)] = scores
     return made

@@ -20,15 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from humtune.config import SAMPLE_RATE, TEST_CHUNKS, Spectrogram, TrialConfig
-from humtune.detector.detector import Detector
-from humtune.detector.head import Embeddings
+from humtune.config import SAMPLE_RATE, TEST_CHUNKS
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.detector import Detector
+from humtune.detectors.frontends import Spectrogram
 from humtune.evaluation.calibration import Threshold
-from humtune.export.graph import Judge, Member, Pictures, least_samples
+from humtune.export.graph import FrontEnds, Judge, Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.quantised import quantise
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.scorer import Scorer
+from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
 
@@ -71,15 +73,16 @@ def noise_bank(clips: int) -> ClipBank:
     return ClipBank(table, samples, np.arange(clips + 1, dtype=np.int64) * SECONDS * SAMPLE_RATE, "noise")
 
 
-def reference() -> Embeddings:
+def reference() -> Encoded:
     """As many reference chunks as a machine has."""
     mean = torch.randn(REFERENCES, 128, generator=torch.Generator().manual_seed(0))
-    return Embeddings(mean, None, torch.arange(REFERENCES) // TEST_CHUNKS)
+    return Encoded(mean=mean, clip=torch.arange(REFERENCES) // TEST_CHUNKS)
 
 
 def make_detectors(spectrogram: Spectrogram, bank: ClipBank) -> tuple[Detector, Detector]:
     """A detector, and its twin in int8."""
-    detector = Detector(TrialConfig(spectrogram=spectrogram), machine="noise", classes=("a", "b")).eval()
+    recipe = Classifier(spectrogram=spectrogram)
+    detector = Detector(recipe, recipe.build(("a", "b")).eval(), machine="noise")
     twin = quantise(detector, bank)
     detector.reference = twin.reference = reference()
     return detector, twin
@@ -106,22 +109,23 @@ def scorer_of(detector: Detector, threads: int) -> Scorer:
 
 def eager(detector: Detector, waveform: torch.Tensor) -> Callable[[], Any]:
     """The same by PyTorch, an operation at a time."""
-    pictures, judge = Pictures([detector]).eval(), Judge([Member(detector, "cosine")]).eval()
+    judge = Judge([Member(detector, "cosine")]).eval()
+    front = FrontEnds(judge.graphs).eval()
 
     @torch.no_grad()
     def score() -> float:
-        (chunks,) = pictures(waveform)
-        return float(judge(detector.backbone(chunks.contiguous(memory_format=torch.channels_last))))
+        (chunks,) = front(waveform)
+        return float(judge(detector.encoder.backbone(chunks.contiguous(memory_format=torch.channels_last))))
 
     return score
 
 
 def operations(detector: Detector) -> int:
     """Floating-point operations of the network for the chunks of one clip."""
-    spectrogram = detector.config.spectrogram
+    spectrogram = detector.recipe.spectrogram
     chunk = torch.zeros(1, 1, spectrogram.bins, spectrogram.chunk_frames)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        detector.backbone(chunk)
+        detector.encoder.backbone(chunk)
     return TEST_CHUNKS * int(counter.get_total_flops())
 
 

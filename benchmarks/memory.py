@@ -89,9 +89,9 @@ def one_trial(config: dict[str, Any], copied: bool, wire: Connection) -> None:
         bank = open_bank(run.ledger.storage, run.ledger.name, MACHINE)
         bank = replace(bank, samples=np.array(bank.samples))
         open_bank.cache_clear()
-        run = TrialRun(run.ledger, run.record, bank, rungs=run.rungs)
+        run = TrialRun(run.ledger, run.record, bank, measured=run.measured)
     run.epoch()
-    wire.send(int(run.run.bank.samples.max()))
+    wire.send(int(run.fit.bank.samples.max()))
     wire.recv()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from humtune.detectors.recipe import recipe_of
 from humtune.ledger import Ledger
 from humtune.records import Epoch, Plan, TrialRecord, TrialState
 from humtune.search.actor import DetectorTrial
@@ -42,6 +43,7 @@ class NoOp:
         asked = self.ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
         self.ledger.storage.exists(self.checkpoint(asked.id))
         self.record = asked.model_copy(update={"host": str(os.getpid())})
+        self.recipe = recipe_of(asked.config)
         self.rng = np.random.default_rng(asked.number)
         self.seconds = seconds * (0.5 + self.rng.random())
         self.slots = slots
@@ -59,7 +61,7 @@ class NoOp:
             self.ledger.write(self.record)
         began = time()
         sleep(self.seconds)
-        last = done == self.record.config.training.epochs
+        last = done == self.recipe.budget
         metrics = {"loss": 1 / done, "accuracy": 0.5, "learning_rate": 1e-3}
         update: dict[str, Any] = {}
         if last or done in self.rungs:
@@ -68,7 +70,7 @@ class NoOp:
         epoch = Epoch(epoch=done, ended=time(), seconds=time() - began, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last:
-            names = self.record.config.score_types if self.clips else ()
+            names = self.recipe.score_types if self.clips else ()
             self.ledger.write_scores(
                 self.record.id, {name: self.rng.normal(size=self.clips) for name in names}
             )
@@ -77,7 +79,7 @@ class NoOp:
         self.ledger.write(self.record)
         if last:
             self.ledger.storage.delete(self.checkpoint(self.record.id))
-        elif done == (self.record.config.training.epochs + 1) // 2:
+        elif done == (self.recipe.budget + 1) // 2:
             self.ledger.storage.write(self.checkpoint(self.record.id), CHECKPOINT)
         return self.record
 

@@ -2,9 +2,10 @@
 
 humtune: as many trials at a time as there are processors, a thread each, in processes that go on to the next
 trial, as a search's actors do. The plain loop is what one would write first: recordings as int16 in memory,
-the spectrogram of a whole clip for every chunk that is cut from it, pictures and network in PyTorch's usual
-layout, one trial at a time on PyTorch's usual threads. Network, initial weights, batch, epochs, optimiser,
-mixup and masks are the same. Both train alone: what scoring costs is the same for both and left out.
+the spectrogram of a whole clip for every chunk that is cut from it, spectrograms and network in PyTorch's
+usual layout, one trial at a time on PyTorch's usual threads. Network, initial weights, batch, epochs,
+optimiser, mixup and masks are the same. Both train alone: what scoring costs is the same for both, and left
+out.
 
     python benchmarks/plain_loop.py --size 64 --width 1.0 --rounds 3
 
@@ -28,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 from training import BATCH, noise_bank, size_parser
 
-from humtune.config import Backbone, Spectrogram, Training, TrialConfig
-from humtune.detector.frontend import random_starts
-from humtune.detector.process import settle
-from humtune.detector.training import TrainingRun, learning_rate
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.fit import ClassifierFit, Training, learning_rate
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram, random_starts
+from humtune.detectors.process import settle
 from humtune.sounds.bank import ClipBank
 
 CORES = os.cpu_count() or 1
@@ -43,15 +45,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help=f"of a trial; 5 steps of {BATCH} chunks each")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
     words = parser.parse_args()
-    config = TrialConfig(
+    recipe = Classifier(
         spectrogram=Spectrogram(n_fft=words.n_fft, chunk_frames=words.size, n_mels=words.size),
-        backbone=Backbone(width=words.width, activation=words.activation),
+        backbone=MobileFaceNet(width=words.width, activation=words.activation),
         training=Training(batch_size=BATCH, epochs=words.epochs),
     )
     with tempfile.TemporaryDirectory() as folder:
         bank = noise_bank(Path(folder))
-        humtune = Crew(humtune_worker, config, bank, workers=CORES)
-        plain = Crew(plain_worker, config, bank, workers=1)
+        humtune = Crew(humtune_worker, recipe, bank, workers=CORES)
+        plain = Crew(plain_worker, recipe, bank, workers=1)
         seconds: dict[str, list[float]] = {"humtune": [], "plain": []}
         for _ in range(words.rounds):
             seconds["humtune"].append(humtune.turn() / CORES)
@@ -64,13 +66,13 @@ def main() -> None:
 class Crew:
     """Worker processes that train a trial each whenever they have their turn."""
 
-    def __init__(self, work: object, config: TrialConfig, bank: ClipBank, *, workers: int) -> None:
+    def __init__(self, work: object, recipe: Classifier, bank: ClipBank, *, workers: int) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.ends: list[Connection] = []
         self.processes = []
         for _ in range(workers):
             here, there = spawn.Pipe()
-            process = spawn.Process(target=work, args=(config, bank_file(bank), bank, there), daemon=True)
+            process = spawn.Process(target=work, args=(recipe, bank_file(bank), bank, there), daemon=True)
             process.start()
             self.ends.append(here)
             self.processes.append(process)
@@ -98,17 +100,17 @@ def bank_file(bank: ClipBank) -> str:
     return str(bank.samples.filename)
 
 
-def humtune_worker(config: TrialConfig, samples: str, bank: ClipBank, end: Connection) -> None:
+def humtune_worker(recipe: Classifier, samples: str, bank: ClipBank, end: Connection) -> None:
     """Trials as an actor of a search has them, on a bank that is memory-mapped."""
     settle("cpu", cpus=1, gpus=0)
     bank = replace(bank, samples=np.load(samples, mmap_mode="r"))
-    serve(end, lambda: train(TrainingRun(config, bank)))
+    serve(end, lambda: train(recipe.start(bank)))
 
 
-def plain_worker(config: TrialConfig, samples: str, bank: ClipBank, end: Connection) -> None:
+def plain_worker(recipe: Classifier, samples: str, bank: ClipBank, end: Connection) -> None:
     """Trials as a script has them."""
     bank = replace(bank, samples=np.load(samples))
-    serve(end, lambda: plain_trial(config, bank))
+    serve(end, lambda: plain_trial(recipe, bank))
 
 
 def serve(end: Connection, trial: object) -> None:
@@ -121,40 +123,41 @@ def serve(end: Connection, trial: object) -> None:
         pass
 
 
-def train(run: TrainingRun) -> None:
+def train(run: ClassifierFit) -> None:
     """All epochs of a trial."""
-    while run.epochs_done < run.config.training.epochs:
-        run.epoch()
+    while run.done < run.recipe.training.epochs:
+        run.step()
 
 
-def plain_trial(config: TrialConfig, bank: ClipBank) -> None:
+def plain_trial(recipe: Classifier, bank: ClipBank) -> None:
     """The same trial by the loop that one would write first."""
-    run = TrainingRun(config, bank)  # the same weights, optimiser, random numbers and mean picture
-    backbone = run.detector.backbone.to(memory_format=torch.contiguous_format)
-    run.detector.train()
-    training = config.training
+    run = recipe.start(bank)  # the same weights, optimiser, random numbers and mean spectrogram
+    backbone = run.encoder.backbone.to(memory_format=torch.contiguous_format)
+    run.encoder.train()
+    training = recipe.training
     for epoch in range(training.epochs):
         for group in run.optimiser.param_groups:
             group["lr"] = learning_rate(training, epoch)
         visits = run.rng.permutation(np.repeat(run.clips, training.chunks_per_clip))
         for first in range(0, len(visits), training.batch_size):
             clips = visits[first : first + training.batch_size]
-            picture, target = run._mix(plain_pictures(run, clips), run._targets(clips))
-            picture = run._mask(picture)
-            loss, _ = run.detector.head.loss(backbone(picture), target, run.noise)
+            (chunks,), target = run._mix((plain_chunks(run, clips),), run._targets(clips))
+            chunks = run._mask(chunks)
+            loss, _ = run.encoder.head.loss(backbone(chunks), target, run.noise)
             run.optimiser.zero_grad()
             loss.backward()
             run.optimiser.step()
             loss.item()
 
 
-def plain_pictures(run: TrainingRun, clips: NDArray[np.intp]) -> torch.Tensor:
-    """Standardised pictures [B, 1, bins, frames], each cut from its whole clip's spectrogram."""
-    frontend, length = run.detector.frontend, run.config.spectrogram.chunk_frames
+def plain_chunks(run: ClassifierFit, clips: NDArray[np.intp]) -> torch.Tensor:
+    """Standardised spectrograms [B, 1, bins, frames], each cut from its whole clip's spectrogram."""
+    frontend, length = run.encoder.frontend, run.recipe.spectrogram.chunk_frames
     samples = torch.from_numpy(np.stack([run.bank.clip(int(i)) for i in clips])).float() / 32_768
-    whole = frontend.centred(samples)
+    margin = frontend.settings.window // 2
+    whole = frontend.spectrogram(torch.nn.functional.pad(samples, (margin, margin), mode="reflect"))
     starts = random_starts(np.full(len(clips), whole.shape[2]), length, run.rng)
-    cuts = [picture[:, start : start + length] for picture, start in zip(whole, starts, strict=True)]
+    cuts = [spectrogram[:, start : start + length] for spectrogram, start in zip(whole, starts, strict=True)]
     return frontend.standardise(torch.stack(cuts)).unsqueeze(1)
 
 

@@ -20,7 +20,7 @@ import sqlalchemy
 from noop import MACHINES, make_clips, make_search, make_space
 from rich.console import Console
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.ledger import Ledger
 from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.tracking import runs
@@ -56,7 +56,7 @@ def fill(ledger: Ledger, *, epochs: int, metrics: int) -> None:
                 number=number,
                 origin="sampler",
                 params={"head.mu": float(number)},
-                config=TrialConfig(),
+                config=Classifier().model_dump(mode="json"),
                 state=TrialState.COMPLETE,
                 started=began,
                 ended=began + epochs,

@@ -1,6 +1,6 @@
-"""Chunks per second of a TrainingRun against its bare network on ready pictures.
+"""Chunks per second of a ClassifierFit against its bare network on ready spectrograms.
 
-The bare network takes the same optimiser steps (layout, batch, loss, Adam, threads) on pictures that lie
+The bare network takes the same optimiser steps (layout, batch, loss, Adam, threads) on spectrograms that lie
 ready in memory: what cutting, spectrogram, mixup and masks cost on top is humtune's own overhead. The two
 take turns, so that a busy computer slows both alike.
 
@@ -21,9 +21,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from humtune.config import SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
-from humtune.detector.process import settle
-from humtune.detector.training import TrainingRun
+from humtune.config import SAMPLE_RATE
+from humtune.detectors.classifier import fit
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.fit import ClassifierFit, Training
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.encoder import random_chunks
+from humtune.detectors.frontends import Spectrogram
+from humtune.detectors.process import settle
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
 
@@ -34,9 +39,9 @@ TURN = 5  # steps of one before the other has its turn
 
 
 def size_parser(about: str | None) -> argparse.ArgumentParser:
-    """The words that say how large pictures and network are."""
+    """The words that say how large spectrograms and network are."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=64, help="mel filters and frames of a picture")
+    parser.add_argument("--size", type=int, default=64, help="mel filters and frames of a spectrogram")
     parser.add_argument("--n-fft", type=int, default=512)
     parser.add_argument("--width", type=float, default=1.0, help="channels of the network; 1 is the paper's")
     return parser
@@ -48,22 +53,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps of each, in turns of 5")
     words = parser.parse_args()
     settle("cpu", cpus=words.threads, gpus=0)
-    config = TrialConfig(
+    recipe = Classifier(
         spectrogram=Spectrogram(n_fft=words.n_fft, chunk_frames=words.size, n_mels=words.size),
-        backbone=Backbone(width=words.width),
+        backbone=MobileFaceNet(width=words.width),
         training=Training(batch_size=BATCH, chunks_per_clip=TURN),
     )
     with tempfile.TemporaryDirectory() as folder:
         bank = noise_bank(Path(folder))
-        whole, bare = TrainingRun(config, bank), TrainingRun(config, bank)
-        pictures = ready_pictures(bare)
-        whole.epoch()  # both warm up
-        bare_turn(bare, pictures)
+        whole, bare = recipe.start(bank), recipe.start(bank)
+        chunks = ready_chunks(bare)
+        whole.step()  # both warm up
+        bare_turn(bare, chunks)
         whole_seconds, bare_seconds = [], []
         with stopwatches(whole) as parts:
             for _ in range(max(1, words.steps // TURN)):
-                whole_seconds.append(timed(whole.epoch))
-                bare_seconds.append(timed(lambda: bare_turn(bare, pictures)))
+                whole_seconds.append(timed(whole.step))
+                bare_seconds.append(timed(lambda: bare_turn(bare, chunks)))
     parts["network, loss, optimiser"] = sum(whole_seconds) - sum(parts.values())
     show(words, whole=whole_seconds, bare=bare_seconds, parts=parts)
 
@@ -88,24 +93,23 @@ def noise_bank(folder: Path) -> ClipBank:
     return ClipBank(table, samples, np.arange(BATCH + 1, dtype=np.int64) * length, "noise")
 
 
-def ready_pictures(run: TrainingRun) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Standardised pictures and class weights of a turn's batches."""
-    batches = [run.rng.permutation(run.clips) for _ in range(TURN)]
-    with torch.no_grad():
-        return [
-            (
-                run.detector.frontend(run._samples(clips)).contiguous(memory_format=torch.channels_last),
-                run._targets(clips),
-            )
-            for clips in batches
-        ]
+def ready_chunks(run: ClassifierFit) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Standardised spectrograms and class weights of a turn's batches."""
+    found = []
+    for _ in range(TURN):
+        clips = run.rng.permutation(run.clips)
+        samples = random_chunks(run.bank, clips, run.recipe.spectrogram, run.rng)
+        with torch.no_grad():
+            (chunks,) = run.encoder.frontend(samples)
+        found.append((chunks.contiguous(memory_format=torch.channels_last), run._targets(clips)))
+    return found
 
 
-def bare_turn(run: TrainingRun, pictures: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+def bare_turn(run: ClassifierFit, chunks: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Optimiser steps of the network and its head alone."""
-    run.detector.train()
-    for picture, target in pictures:
-        loss, _ = run.detector.head.loss(run.detector.backbone(picture), target, run.noise)
+    run.encoder.train()
+    for chunk, target in chunks:
+        loss, _ = run.encoder.head.loss(run.encoder.backbone(chunk), target, run.noise)
         run.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         run.optimiser.step()
@@ -119,7 +123,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 @contextmanager
-def stopwatches(run: TrainingRun) -> Iterator[dict[str, float]]:
+def stopwatches(run: ClassifierFit) -> Iterator[dict[str, float]]:
     """Seconds that a run spends in each part before its network, added up while the context lasts."""
     spent: dict[str, float] = {}
 
@@ -134,11 +138,11 @@ def stopwatches(run: TrainingRun) -> Iterator[dict[str, float]]:
             return result
 
         setattr(owner, method, watched)
-        undo.callback(delattr, owner, method)
+        undo.callback(setattr, owner, method, original)
 
     with ExitStack() as undo:
-        watch(run, "_samples", "cut")
-        watch(run.detector.frontend, "forward", "spectrogram")
+        watch(fit, "random_chunks", "cut")
+        watch(run.encoder.frontend, "forward", "spectrogram")
         watch(run, "_mix", "mixup")
         watch(run, "_mask", "masks")
         yield spent
@@ -152,8 +156,8 @@ def show(
     setting = f"{words.size}×{words.size}, n_fft {words.n_fft}, width {words.width}, threads {words.threads}"
     rates = [TURN * BATCH / statistics.median(seconds) for seconds in (bare, whole)]
     table = Table("training", "chunks/s", title=setting)
-    table.add_row("bare network on ready pictures", f"{rates[0]:.0f}")
-    table.add_row("TrainingRun.epoch", f"{rates[1]:.0f}")
+    table.add_row("bare network on ready spectrograms", f"{rates[0]:.0f}")
+    table.add_row("ClassifierFit.step", f"{rates[1]:.0f}")
     table.add_row("ratio", f"{rates[1] / rates[0]:.3f}")
     console.print(table)
     table = Table("part of an epoch", "ms a step", "share", title="where the time goes")

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from humtune.config import Spectrogram, TrialConfig, VariationalHead
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
 from humtune.ledger import Ledger, searches
 from humtune.records import Epoch, Plan, TrialRecord, TrialState, machine_of, trial_id
@@ -62,7 +64,7 @@ def make_record(machine: str = "fan", number: int = 0, **changes: Any) -> TrialR
             "spectrogram.db": True,
             "n": None,
         },
-        "config": TrialConfig(spectrogram=Spectrogram(n_mels=None), head=VariationalHead(sigma2=1 / 3)),
+        "config": Classifier(spectrogram=Spectrogram(n_mels=None), head=VariationalHead(sigma2=1 / 3)),
         "started": 1_700_000_000.1,
     }
     return TrialRecord(**{**values, **changes})
@@ -183,7 +185,7 @@ def test_torn_scores_name_their_trial(ledger: Ledger, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"state": "dead"}, {"origin": "luck"}, {"epochs": [{"epoch": 0}]}, {"config": {"seeds": 1}}]
+    "changes", [{"state": "dead"}, {"origin": "luck"}, {"epochs": [{"epoch": 0}]}, {"config": [1]}]
 )
 def test_an_impossible_record_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import TrialRecord, TrialState, trial_id, why_none
 
 
@@ -13,7 +13,7 @@ def record(number: int, state: TrialState, reason: str | None = None) -> TrialRe
         number=number,
         origin="sampler",
         params={},
-        config=TrialConfig(),
+        config=Classifier(),
         state=state,
         reason=reason,
         started=1e9,

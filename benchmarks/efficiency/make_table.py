@@ -61,7 +61,7 @@ def table_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
             yield {
                 "machine": record.machine,
                 **record.params,
-                "seed": record.config.seed,
+                "seed": record.seed,
                 "epoch": epoch.epoch,
                 "omega": epoch.metrics["omega"],
                 "seconds": epoch.seconds,

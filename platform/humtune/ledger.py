@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from humtune.config import TrialConfig
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
 from humtune.names import command, twin
 from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
@@ -166,7 +165,7 @@ class Ledger:
             number=int(number),
             origin="sampler",
             params={},
-            config=TrialConfig(),
+            config={},
             state=TrialState.FAILED,
             reason=reason,
             started=(created := self.plan.created),

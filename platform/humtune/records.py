@@ -6,9 +6,9 @@ from enum import StrEnum
 from time import time
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field, field_validator
 
-from humtune.config import Acceleration, Frozen, TrialConfig
+from humtune.config import Acceleration, Frozen, leaves
 
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
@@ -46,7 +46,7 @@ class TrialRecord(Frozen):
     number: int  # counts within the machine, from 0
     origin: Origin
     params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
-    config: TrialConfig
+    config: dict[str, Any]  # its recipe, as plain data: a record can be read where its family can't
     state: TrialState = TrialState.RUNNING
     reason: str | None = None  # why it failed or was stopped
     started: float  # seconds since 1970
@@ -63,6 +63,21 @@ class TrialRecord(Frozen):
     device: str = ""
     readable: bool = Field(True, exclude=True)  # False of what stands in for a record that can't be read
     acceleration: Acceleration | None = None  # until it has begun
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _plain(cls, config: Any) -> Any:
+        return config.model_dump(mode="json") if isinstance(config, BaseModel) else config
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's settings by their dotted names."""
+        return dict(leaves(self.config))
+
+    @property
+    def seed(self) -> int:
+        """That of its recipe."""
+        return int(self.config.get("seed", 0))
 
     @property
     def judged(self) -> dict[str, float]:
@@ -124,10 +139,10 @@ class Plan(Frozen):
         """The trials that a machine gets."""
         return min(self.trials, self.holds.get(machine, self.trials))
 
-    def acceleration(self, config: TrialConfig) -> Acceleration:
-        """How a trial is computed."""
+    def acceleration(self, size: str) -> Acceleration:
+        """How a trial of a size is computed."""
         untimed = Acceleration(compiled=bool(self.compiled), bf16=self.bf16)
-        return (self.accelerations or {}).get(config.size, untimed)
+        return (self.accelerations or {}).get(size, untimed)
 
 
 def trial_id(machine: str, number: int) -> str:

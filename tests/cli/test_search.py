@@ -13,7 +13,7 @@ import torch
 from waiting import PATIENCE
 
 from humtune import __version__
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, trial_id
@@ -56,7 +56,7 @@ def make_search(folder: Path, name: str, *, ended: int = 0, trials: int = 3) -> 
                 number=number,
                 origin="sampler",
                 params={"head.mu": 5},
-                config=TrialConfig(),
+                config=Classifier(),
                 state=TrialState.COMPLETE,
                 omega={"nll": 0.6},
                 started=1e9,
@@ -249,7 +249,7 @@ def test_a_grid_that_is_done_wants_no_more_than_it_holds(
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=2)
     grid = {"search": {"head.mu": [5, 10]}, "sampler": "grid"}
     records = [
-        r.model_copy(update={"params": {"head.mu": mu}, "config": TrialConfig()})
+        r.model_copy(update={"params": {"head.mu": mu}, "config": Classifier().model_dump(mode="json")})
         for r, mu in zip(ledger.records(), (5, 10), strict=True)
     ]
     for record in records:
@@ -309,10 +309,10 @@ def test_a_dry_run_tells_the_cost_and_keeps_no_plan(humtune: Run, recordings: Pa
 def test_a_dry_run_tells_how_trials_would_be_computed(
     humtune: Run, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humtune.search import acceleration
-    from humtune.search.acceleration import Timing
+    from humtune.detectors.classifier import timing
+    from humtune.detectors.classifier.timing import Timing
 
-    monkeypatch.setattr(acceleration, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=9.0))
+    monkeypatch.setattr(timing, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=9.0))
     (tmp_path / "tiny.yaml").write_text(
         "fixed:\n"
         "  backbone.width: 0.125\n"
@@ -323,11 +323,11 @@ def test_a_dry_run_tells_how_trials_would_be_computed(
     words = ("search", "tiny.yaml", "--data", recordings, "--machines", "fan", "--dry-run")
     _, out, _ = humtune(*words, "--precision", "bf16", "--compile")
     assert "│ bf16, compiled │" in " ".join(out.split())
-    monkeypatch.setattr(acceleration, "COMPILING", 0.0)
-    monkeypatch.setattr(acceleration, "WORTH", 0.0)
+    monkeypatch.setattr(timing, "COMPILING", 0.0)
+    monkeypatch.setattr(timing, "WORTH", 0.0)
     _, out, _ = humtune(*words)
     assert "compiled" not in out  # it saves less than it takes
-    monkeypatch.setattr(acceleration, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=0.0))
+    monkeypatch.setattr(timing, "measure", lambda *_, **__: Timing(2.0, 1.0, compiling=0.0))
     _, out, _ = humtune(*words)
     assert "│ fp32, compiled │" in " ".join(out.split())
 

@@ -17,21 +17,26 @@ import torch
 from torch import nn
 from torch.onnx._internal.exporter import _registration
 
-from humtune.config import FUSION, SAMPLE_RATE, Backbone, Spectrogram, Training, TrialConfig
-from humtune.detector.detector import Detector, scoring_chunks
+from humtune.config import SAMPLE_RATE
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.fit import Training
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.detector import Detector
+from humtune.detectors.encoder import scoring_chunks
+from humtune.detectors.frontends import Spectrogram
 from humtune.export import onnx as exporter
 from humtune.ledger import Ledger
 from humtune.records import Plan, TrialRecord, TrialState, trial_id
+from humtune.search.evaluator import scored_table
 from humtune.search.trial import TrialRun
-from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role
 from humtune.storage import Storage
 
-TINY = TrialConfig(
+TINY = Classifier(
     spectrogram=Spectrogram(n_fft=256, chunk_frames=32, n_mels=32),
-    backbone=Backbone(width=0.125),
+    backbone=MobileFaceNet(width=0.125),
     training=Training(epochs=4, batch_size=16, chunks_per_clip=2),
 )
 
@@ -85,7 +90,7 @@ def finished(tmp_path_factory) -> Path:
     storage.write("small/plan.json", plan.model_dump_json().encode())
     tables = {machine: ledger.bank(machine) for machine in banks}
     storage.delete("small/plan.json")
-    ledger.create(plan, {machine: bank.table.take(scored_clips(bank)) for machine, bank in tables.items()})
+    ledger.create(plan, {machine: scored_table(bank, None) for machine, bank in tables.items()})
     for number in range(2):
         train_fan(ledger, number, seed=number)
     ledger.write(begun("valve", 0, TINY))
@@ -93,7 +98,7 @@ def finished(tmp_path_factory) -> Path:
 
 
 def train_fan(ledger: Ledger, number: int, **changes: object) -> TrialRecord:
-    """Train another trial of fan, of the tiny configuration with some changes, to its end."""
+    """Train another trial of fan, of the tiny recipe with some changes, to its end."""
     record = begun("fan", number, TINY.model_copy(update=changes))
     trial = TrialRun(ledger, record, ledger.bank("fan"), measured=())
     while (record := trial.epoch()).state == TrialState.RUNNING:
@@ -101,14 +106,14 @@ def train_fan(ledger: Ledger, number: int, **changes: object) -> TrialRecord:
     return record
 
 
-def begun(machine: str, number: int, config: TrialConfig) -> TrialRecord:
+def begun(machine: str, number: int, recipe: Classifier) -> TrialRecord:
     return TrialRecord(
         id=trial_id(machine, number),
         machine=machine,
         number=number,
         origin="sampler",
         params={},
-        config=config,
+        config=recipe,
         started=time.time(),
     )
 
@@ -168,10 +173,11 @@ def noises() -> ClipBank:
 def make_detector(noises):
     """Make an untrained detector whose embeddings vary as a trained one's: batch norms know their inputs."""
 
-    def make(config: TrialConfig, bank: ClipBank = noises) -> Detector:
-        detector = Detector(config, machine="fan", classes=("a", "b", "c"))
+    def make(recipe: Classifier, bank: ClipBank = noises) -> Detector:
+        encoder = recipe.build(("a", "b", "c"))
+        detector = Detector(recipe, encoder, machine="fan")
         generator = torch.Generator().manual_seed(0)
-        for module in detector.modules():
+        for module in encoder.modules():
             if isinstance(module, nn.PReLU):
                 nn.init.uniform_(module.weight, -0.1, 0.4, generator)
             if isinstance(module, nn.BatchNorm2d):
@@ -179,14 +185,15 @@ def make_detector(noises):
                 nn.init.uniform_(module.weight, 0.8, 1.2, generator)
                 nn.init.uniform_(module.bias, -0.2, 0.2, generator)
         indices = np.arange(12)
-        batch = torch.cat(list(scoring_chunks(bank, indices, config, 64)))
-        detector.frontend.fit([batch])
-        detector.train()
+        batch = torch.cat(list(scoring_chunks(bank, indices, recipe.spectrogram, 64)))
+        encoder.frontend.fit([batch])
+        encoder.train()
         with torch.no_grad():
-            detector(batch)
-        detector.reference = detector.embed(bank, indices)
-        if FUSION in config.score_types:
-            detector.fuse(detector.embed(bank, np.arange(12, len(bank.table))))
-        return copy.deepcopy(detector).eval()
+            encoder(batch)
+        detector.reference = detector.encode(bank, indices)
+        detector.join(lambda: detector.encode(bank, np.arange(12, len(bank.table))))
+        found = copy.deepcopy(detector)
+        found.encoder.eval()
+        return found
 
     return make

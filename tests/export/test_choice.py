@@ -2,7 +2,8 @@
 
 import pytest
 
-from humtune.config import Scoring, TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.recipe import Scoring
 from humtune.errors import HumtuneError
 from humtune.export.choice import left_out_note, measure_exportable
 from humtune.results.candidates import can_be_exported
@@ -20,7 +21,7 @@ WHY = "scores a clip against its own section, which an exported model can't know
     ],
 )
 def test_what_needs_no_section_can_leave(scores, pool, expected):
-    config = TrialConfig(scores=scores, scoring=Scoring(pool=pool))
+    config = Classifier(scores=scores, scoring=Scoring(pool=pool)).model_dump(mode="json")
     assert {name for name in scores if can_be_exported(config, name)} == expected
 
 
@@ -29,8 +30,7 @@ def give(ledger, number, figures, *, pool="machine", **changes):
     record = ledger.read(f"fan-{number:05d}")
     vector = ledger.scores(record.id, record.best_score)
     ledger.write_scores(record.id, dict.fromkeys(figures or changes.get("pseudo", {}), vector))
-    scoring = record.config.scoring.model_copy(update={"pool": pool})
-    config = record.config.model_copy(update={"scoring": scoring})
+    config = record.config | {"scoring": record.config["scoring"] | {"pool": pool}}
     record = record.model_copy(update={"omega": figures, "config": config, **changes})
     ledger.write(record)
     return record

@@ -7,7 +7,9 @@ import onnx
 import pytest
 from models import scorer
 
-from humtune.config import Backbone, Spectrogram, TrialConfig
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.export.graph import Judge, Member, least_samples
@@ -19,12 +21,12 @@ pytestmark = pytest.mark.slow
 
 CALIBRATING, TESTED = np.arange(12, 18), np.arange(18, 24)  # clips of `noises`, none in the reference
 MEL = Spectrogram(n_fft=256, chunk_frames=96, n_mels=32)
-SHORTER = MEL.model_copy(update={"chunk_frames": 48})  # the same picture, another chunk of it
+SHORTER = MEL.model_copy(update={"chunk_frames": 48})  # the same spectrogram, another chunk of it
 LINEAR = Spectrogram(n_fft=200, chunk_frames=40, n_mels=None)
 
 
-def tiny(spectrogram: Spectrogram, **changes: object) -> TrialConfig:
-    return TrialConfig(spectrogram=spectrogram, backbone=Backbone(width=0.125), **changes)
+def tiny(spectrogram: Spectrogram, **changes: object) -> Classifier:
+    return Classifier(spectrogram=spectrogram, backbone=MobileFaceNet(width=0.125), **changes)
 
 
 def counts(graph: bytes) -> Counter:
@@ -39,7 +41,7 @@ def members(make_detector, noises):
         make_detector(tiny(SHORTER, seed=1)),
         make_detector(tiny(LINEAR, seed=2)),
     )
-    shorter.frontend.mean.add_(3.0)  # a standardisation of its own
+    shorter.encoder.frontend.mean.add_(3.0)  # a standardisation of its own
     found = []
     for detector, score_type, weight, kind in (
         (mel, "cosine", 0.4, GammaTail),
@@ -47,7 +49,7 @@ def members(make_detector, noises):
         (shorter, "cosine", 0.3, Standard),
         (linear, "nll", 0.2, GammaTail),
     ):
-        normal = detector.score(detector.embed(noises, CALIBRATING))[score_type]
+        normal = detector.score(detector.encode(noises, CALIBRATING))[score_type]
         found.append(Member(detector, score_type, weight, kind.of(normal)))
     return found
 
@@ -69,8 +71,9 @@ def waves(noises):
 
 
 def test_a_member_without_reference_is_refused(make_detector, members):
-    bare = make_detector(tiny(MEL)).without_reference()
-    with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
+    bare = make_detector(tiny(MEL))
+    bare.reference = None
+    with pytest.raises(HumtuneError, match="fan has no reference embeddings to score against"):
         Judge([members[0], Member(bare, "cosine")])
 
 
@@ -99,7 +102,7 @@ def test_what_members_share_is_in_the_file_once(graph, alone):
     assert [single["STFT"] for single in singles] == [1, 1, 1, 0]  # the last by the Fourier matrix
     assert together["STFT"] == 1  # of three members
     assert [single["Log"] for single in singles] == [1, 1, 1, 1]
-    assert together["Log"] == 2  # a picture of mels and a linear one, in decibels
+    assert together["Log"] == 2  # a spectrogram of mels and a linear one, in decibels
     assert together["Conv"] == sum(singles[i]["Conv"] for i in (0, 2, 3))  # three networks, four members
     assert len(graph) < sum(len(alone[i]) for i in (0, 2, 3)) + 200_000
 

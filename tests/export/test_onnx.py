@@ -11,13 +11,15 @@ import pytest
 import torch
 from models import scorer
 
-from humtune.config import Backbone, Spectrogram, TrialConfig
-from humtune.detector.head import Embeddings
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import Threshold
 from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.runtime.info import INFO, MODEL, ModelInfo
+from humtune.scores.encoded import Encoded
 from humtune.sounds.audio import read_audio, to_waveform
 
 pytestmark = pytest.mark.slow
@@ -27,25 +29,25 @@ TOLERANCE = 1e-4  # of the scores' spread
 
 # an export takes seconds: each of these varies several things at once
 VARIANTS = {
-    "mel": TrialConfig(
+    "mel": Classifier(
         spectrogram=Spectrogram(n_fft=512, chunk_frames=64, n_mels=64),
-        backbone=Backbone(width=0.25, activation="relu"),
+        backbone=MobileFaceNet(width=0.25, activation="relu"),
     ),
-    "empty mels, long chunk": TrialConfig(
+    "empty mels, long chunk": Classifier(
         spectrogram=Spectrogram(n_fft=128, chunk_frames=256, n_mels=64),
-        backbone=Backbone(width=0.125, activation="prelu", embedding=16),
+        backbone=MobileFaceNet(width=0.125, activation="prelu", embedding=16),
     ),
-    "linear, not a power of two": TrialConfig(
+    "linear, not a power of two": Classifier(
         spectrogram=Spectrogram(n_fft=400, chunk_frames=40, n_mels=None),
-        backbone=Backbone(width=0.125, activation="leaky_relu"),
+        backbone=MobileFaceNet(width=0.125, activation="leaky_relu"),
     ),
-    "power, not a power of two": TrialConfig(
+    "power, not a power of two": Classifier(
         spectrogram=Spectrogram(n_fft=1000, chunk_frames=33, n_mels=64, db=False),
-        backbone=Backbone(width=0.125),
+        backbone=MobileFaceNet(width=0.125),
     ),
-    "linear power": TrialConfig(
+    "linear power": Classifier(
         spectrogram=Spectrogram(n_fft=256, chunk_frames=64, n_mels=None, db=False),
-        backbone=Backbone(width=0.125),
+        backbone=MobileFaceNet(width=0.125),
     ),
 }
 
@@ -60,8 +62,9 @@ def real_recordings() -> list[Path]:
 
 
 def test_a_detector_without_reference_is_refused(make_detector):
-    detector = make_detector(VARIANTS["mel"]).without_reference()
-    with pytest.raises(HumtuneError, match="fan has no reference embeddings to export"):
+    detector = make_detector(VARIANTS["mel"])
+    detector.reference = None
+    with pytest.raises(HumtuneError, match="fan has no reference embeddings to score against"):
         export_onnx([Member(detector, "cosine")], {})
 
 
@@ -78,8 +81,8 @@ def test_a_detector_without_reference_is_refused(make_detector):
 )
 def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, score_type):
     detector = make_detector(VARIANTS[variant])
-    wanted = detector.score(detector.embed(noises, TESTED))[score_type]
-    detector.train()  # the graph must not depend on what the detector was doing
+    wanted = detector.score(detector.encode(noises, TESTED))[score_type]
+    detector.encoder.train()  # the graph must not depend on what the detector was doing
     score = scorer(export_onnx([Member(detector, score_type)], {}))
     found = np.array([score(to_waveform(noises.clip(int(i)))) for i in TESTED])
     assert wanted.std() > 1e-3 * abs(wanted.mean())  # else a small difference would say nothing
@@ -100,11 +103,11 @@ def test_the_graph_scores_as_the_detector_does(make_detector, noises, variant, s
 def test_every_score_of_every_head_is_exported(make_detector, noises, score_type, head, aggregation):
     """The graph knows no section: it scores as the detector does a clip of an unknown one."""
     raw = VARIANTS["linear, not a power of two"].model_dump() | {"head": head, "scores": [score_type]}
-    config = raw | {"scoring": {"pool": "section", "aggregation": aggregation, "neighbours": 3}}
-    detector = make_detector(TrialConfig.model_validate(config))
+    scoring = {"pool": "section", "aggregation": aggregation, "neighbours": 3}
+    detector = make_detector(Classifier.model_validate(raw | {"scoring": scoring}))
     chunks = torch.arange(60) // 5
     detector.reference = replace(detector.reference, section=chunks % 2, label=chunks % 3)
-    tested = replace(detector.embed(noises, TESTED), section=None)
+    tested = replace(detector.encode(noises, TESTED), section=None)
     wanted = detector.score(tested)[score_type]
     score = scorer(export_onnx([Member(detector, score_type)], {}))
     found = np.array([score(to_waveform(noises.clip(int(i)))) for i in TESTED])
@@ -114,7 +117,7 @@ def test_every_score_of_every_head_is_exported(make_detector, noises, score_type
 
 def test_a_detector_that_cannot_join_its_scores_is_refused(make_detector):
     detector = make_detector(FUSED)
-    detector.fusion = None
+    detector.joints = {}
     with pytest.raises(HumtuneError, match="fan does not know how to join its score types"):
         export_onnx([Member(detector, "fusion")], {})
 
@@ -123,8 +126,9 @@ def test_a_detector_that_cannot_join_its_scores_is_refused(make_detector):
 def test_fusion_is_one_graph_with_all_its_scores(make_detector, noises, aggregation):
     scoring = FUSED.scoring.model_copy(update={"aggregation": aggregation})
     detector = make_detector(FUSED.model_copy(update={"scoring": scoring}))
-    wanted = detector.score(detector.embed(noises, TESTED))
-    z = np.stack([(wanted[t] - detector.fusion.centre[t]) / detector.fusion.spread[t] for t in PARTS])
+    wanted = detector.score(detector.encode(noises, TESTED))
+    fusion = detector.joints["fusion"]
+    z = np.stack([(wanted[t] - fusion.centre[t]) / fusion.spread[t] for t in PARTS])
     assert len(set(z.argmin(axis=0))) > 1  # more than one type has its say
     graph = export_onnx([Member(detector, "fusion")], {})
     score = scorer(graph)
@@ -141,21 +145,21 @@ def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
     bank = make_bank([read_audio(file) for file in files])
     detector = make_detector(VARIANTS["mel"], bank)
     tested = np.arange(12, len(files))
-    wanted = detector.score(detector.embed(bank, tested))["cosine"]
+    wanted = detector.score(detector.encode(bank, tested))["cosine"]
     score = scorer(export_onnx([Member(detector, "cosine")], {}))
     found = np.array([score(to_waveform(bank.clip(int(i)))) for i in tested])
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
 
 
 def test_every_length_from_one_chunk_on(make_detector, make_bank):
-    config = VARIANTS["linear, not a power of two"]
-    detector = make_detector(config)
+    recipe = VARIANTS["linear, not a power of two"]
+    detector = make_detector(recipe)
     score = scorer(export_onnx([Member(detector, "cosine")], {}))
-    least, hop = least_samples([Member(detector, "nll")]), config.spectrogram.hop
+    least, hop = least_samples([Member(detector, "nll")]), recipe.spectrogram.hop
     lengths = [least, least + 1, least + hop - 1, least + hop, 2 * least + 1, 5 * least + 7, 400_001]
     rng = np.random.default_rng(0)
     clips = [rng.integers(-9_000, 9_000, length).astype(np.int16) for length in lengths]
-    wanted = detector.score(detector.embed(make_bank(clips), np.arange(len(clips))))["cosine"]
+    wanted = detector.score(detector.encode(make_bank(clips), np.arange(len(clips))))["cosine"]
     found = [score(to_waveform(clip)) for clip in clips]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * wanted.std())
     with pytest.raises(Exception, match="index"):
@@ -167,7 +171,7 @@ def test_silence_and_full_scale_have_scores(make_detector, make_bank):
     score = scorer(export_onnx([Member(detector, "nll")], {}))
     rng = np.random.default_rng(0)
     for clip in (np.zeros(40_000, np.int16), rng.choice([-32_768, 32_767], 40_000).astype(np.int16)):
-        wanted = detector.score(detector.embed(make_bank([clip]), np.arange(1)))["nll"][0]
+        wanted = detector.score(detector.encode(make_bank([clip]), np.arange(1)))["nll"][0]
         assert score(to_waveform(clip)) == pytest.approx(wanted, rel=1e-5)
 
 
@@ -175,7 +179,7 @@ def test_the_file_is_one_and_says_what_it_is(make_detector, capfd, recwarn):
     detector = make_detector(VARIANTS["linear, not a power of two"])
     mean, count = detector.reference.mean, 2_000  # a reference that outweighs the network
     many = mean.repeat(-(-count // len(mean)), 1)[:count].clone()
-    detector.reference = Embeddings(many, many.clone(), detector.reference.clip.repeat(99)[:count])
+    detector.reference = Encoded(many, many.clone(), detector.reference.clip.repeat(99)[:count])
     graph = export_onnx([Member(detector, "nll")], {"machine": "fan", "humtune": "1.2"})
     said = capfd.readouterr()
     assert (said.out, said.err, list(recwarn)) == ("", "", [])
@@ -187,17 +191,17 @@ def test_the_file_is_one_and_says_what_it_is(make_detector, capfd, recwarn):
     assert not [t.name for t in model.graph.initializer if t.external_data]
     assert str(Path(__file__).parents[2]).encode() not in graph  # no paths of this computer
     assert not [node for node in model.graph.node if node.op_type == "BatchNormalization"]
-    weights = sum(p.numel() for p in detector.parameters()) + 2 * many.numel() + 2 * 400 * 402
+    weights = sum(p.numel() for p in detector.encoder.parameters()) + 2 * many.numel() + 2 * 400 * 402
     assert len(graph) < 1.15 * 4 * weights  # each number once; float64 is the Fourier matrix alone
 
 
 @pytest.mark.integration
 def test_a_fresh_process_without_torch_scores_the_same(make_detector, make_bank, noises, tmp_path):
     """Noise, and real recordings where there are some."""
-    config = VARIANTS["mel"]
-    detector = make_detector(config)
+    recipe = VARIANTS["mel"]
+    detector = make_detector(recipe)
     clips = [noises.clip(int(i)) for i in TESTED] + [read_audio(file) for file in real_recordings()[:8]]
-    wanted = detector.score(detector.embed(make_bank(clips), np.arange(len(clips))))["nll"]
+    wanted = detector.score(detector.encode(make_bank(clips), np.arange(len(clips))))["nll"]
     info = ModelInfo(
         machine="fan",
         score_type="nll",

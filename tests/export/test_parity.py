@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from humtune.config import Backbone, Spectrogram, TrialConfig
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.export.graph import Member
 from humtune.export.parity import LEDGER_TOLERANCE, TOLERANCE, check_parity
@@ -25,12 +27,12 @@ class Graph:
 @pytest.fixture(scope="module")
 def detector(make_detector):
     spectrogram = Spectrogram(n_fft=512, chunk_frames=32, n_mels=32)
-    return make_detector(TrialConfig(spectrogram=spectrogram, backbone=Backbone(width=0.125)))
+    return make_detector(Classifier(spectrogram=spectrogram, backbone=MobileFaceNet(width=0.125)))
 
 
 @pytest.fixture(scope="module")
 def wanted(detector, noises):
-    return detector.score(detector.embed(noises, CLIPS))["nll"]
+    return detector.score(detector.encode(noises, CLIPS))["nll"]
 
 
 def check(detector, noises, graph, recorded, spread):

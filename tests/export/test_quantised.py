@@ -6,7 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from humtune.config import FUSION, Backbone, Spectrogram, TrialConfig
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import Standard, threshold_from
 from humtune.export.blueprint import Blueprint, single
@@ -89,19 +91,19 @@ def test_the_two_stand_beside_one_another(exported):
 
 def test_an_ensemble_is_calibrated_anew_and_fused_scores_are_fused_anew(make_detector, noises):
     """By their own held-out scores: those of the float32 networks are others."""
-    config = TrialConfig(
+    recipe = Classifier(
         spectrogram=Spectrogram(n_fft=256, chunk_frames=32, n_mels=32),
-        backbone=Backbone(width=0.125),
-        scores=("cosine", "nll", FUSION),
+        backbone=MobileFaceNet(width=0.125),
+        scores=("cosine", "nll", "fusion"),
     )
-    detector = make_detector(config)
+    detector = make_detector(recipe)
     roles = np.where(np.arange(len(noises.table)) < 12, str(Role.TRAIN), str(Role.HELD_OUT))
     bank = replace(noises, table=noises.table.with_columns(role=roles))
     held_out = bank.table.having(Role.HELD_OUT)
-    before = detector.score(detector.embed(bank, held_out))
+    before = detector.score(detector.encode(bank, held_out))
     members = (
         Member(detector, "cosine", 0.5, Standard.of(before["cosine"])),
-        Member(detector, FUSION, 0.5, None),
+        Member(detector, "fusion", 0.5, None),
     )
     clips = bank.table.take(held_out)
     scores = member_scores(members, bank, held_out)
@@ -109,7 +111,7 @@ def test_an_ensemble_is_calibrated_anew_and_fused_scores_are_fused_anew(make_det
     found = in_int8(Blueprint("fan-ensemble", "ensemble", members, {}, bank, scores, measured))
     own, fused = found.members
     assert own.detector is fused.detector
-    assert own.detector.fusion.centre != detector.fusion.centre
+    assert own.detector.joints["fusion"].centre != detector.joints["fusion"].centre
     assert own.calibration != members[0].calibration
     alone = member_scores([replace(own, weight=1.0)], bank, held_out)
     assert (alone.mean(), alone.std()) == (pytest.approx(0, abs=1e-6), pytest.approx(1))

@@ -5,7 +5,7 @@ import pytest
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
-from humtune.detector.detector import Detector
+from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import threshold_from
 from humtune.export.alarms import gather_evidence
@@ -88,8 +88,7 @@ def test_in_the_place_of_a_trial_whose_scores_are_lost_the_next_best_leaves(ledg
 
 def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
     for trial in list(ledger.records("fan")):
-        scoring = trial.config.scoring.model_copy(update={"pool": "section"})
-        config = trial.config.model_copy(update={"scoring": scoring})
+        config = trial.config | {"scoring": {"pool": "section"}}
         ledger.write(trial.model_copy(update={"config": config}))
     with pytest.raises(HumtuneError, match="against its own section, which an exported model can't know"):
         export_search(ledger, tmp_path / "models")
@@ -163,7 +162,7 @@ def test_the_settings_say_where_the_model_is_from(exported):
     info, best = read_info(exports.models[0].folder), choose(ledger.records("fan")).trial
     assert (info.machine, info.search, info.trial) == ("fan", "small", best.id)
     assert info.score_type == best.best_score
-    assert info.configuration == best.config.model_dump(mode="json")
+    assert info.configuration == best.config
     assert (info.sample_rate, info.least_samples) == (16_000, 31 * 128)
     assert (info.versions["humtune"], info.versions["opset"]) == (__version__, "20")
     assert {"torch", "onnx", "onnxruntime"} < info.versions.keys()
@@ -229,12 +228,12 @@ def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypat
     best = choose(ledger.records("fan")).trial
     export_search(ledger, tmp_path / "kept", machines=["fan"])
     ledger.storage.delete(ledger.file(best.id, "reference.pt"))
-    embedded = []
-    embed = Detector.embed
-    monkeypatch.setattr(Detector, "embed", lambda *a: embedded.append(len(a[2])) or embed(*a))
+    encoded = []
+    encode = Detector.encode
+    monkeypatch.setattr(Detector, "encode", lambda *a: encoded.append(len(a[2])) or encode(*a))
     export_search(ledger, tmp_path / "made", machines=["fan"])
     bank = ledger.bank("fan")
-    assert len(bank.table.having(Role.TRAIN)) in embedded
+    assert len(bank.table.having(Role.TRAIN)) in encoded
     kept, made = (Scorer.open(tmp_path / name / "fan") for name in ("kept", "made"))
     wave = to_waveform(bank.clip(0))
     assert made.score(wave) == pytest.approx(kept.score(wave), rel=1e-5)

@@ -38,6 +38,22 @@ def test_columns_that_nobody_needs_are_left_out():
     assert headline([plain, hidden]) == ("Ω hidden, official", "Ω hidden, 90 %")
 
 
+def test_settings_are_written_as_a_person_would():
+    settings = {
+        "head.mu": 10.0,
+        "head.sigma2": 0.02,
+        "spectrogram.n_mels": None,
+        "spectrogram.db": False,
+        "training.milestones": [0.5, 0.8],
+        "labels": "both",
+    }
+    row, other = Row("fan", settings=settings, varied=tuple(settings)), Row("valve")
+    shown = fields([row, other])
+    assert list(shown)[:6] == ["mu", "sigma2", "n_mels", "db", "milestones", "labels"]
+    assert [shown[name](row) for name in list(shown)[:6]] == ["10", "0.02", "none", "no", "0.5, 0.8", "both"]
+    assert {shown[name](other) for name in list(shown)[:6]} == {"–"}
+
+
 def test_the_honest_figure_is_the_hidden_one_else_one_that_did_not_choose():
     figures = {"omega_cross_fitted": 0.6, "omega_cross_fitted_spread": 0.01, "omega_select_official": 0.7}
     assert honest(Row("a", **figures)) == "60.0±1.0"
@@ -75,12 +91,12 @@ def test_every_confirmed_configuration_is_listed_and_the_best_by_its_mean(ledger
         for s in ("cosine", "nll")
     }
     assert fan.omega_confirmed == pytest.approx(max(means.values()))
-    assert fan.mu == max(means, key=means.get)[0]
+    assert fan.settings["head.mu"] == max(means, key=means.get)[0]
     block = table(ledger).partition("## Confirmed with new seeds")[2].partition("## ")[0]
     listed = [line for line in block.splitlines() if line.startswith("| fan")]
     assert len(listed) == 2
     assert listed[0].startswith(
-        f"| fan | mu={fan.mu:g} | {fan.score} | 2 | Ω {100 * fan.omega_confirmed:.1f}±"
+        f"| fan | mu={fan.settings['head.mu']:g} | {fan.score} | 2 | Ω {100 * fan.omega_confirmed:.1f}±"
     )
     assert "| valve" not in block
 

@@ -142,7 +142,7 @@ def test_a_grid_runs_every_point_once_with_each_seed(
     found = list(records(tmp_path, "g"))
     assert [r.number for r in found] == [0, 1, 2, 3]
     assert {(r.state, r.origin) for r in found} == {(TrialState.COMPLETE, "grid")}
-    runs = Counter((r.params["head.mu"], r.config.seed) for r in found)
+    runs = Counter((r.params["head.mu"], r.seed) for r in found)
     assert runs == {(mu, seed): 1 for mu in (5, 10) for seed in (0, 1)}
 
 
@@ -207,7 +207,7 @@ def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(
     again = [r for r in found.values() if r.origin == "confirm"]
     best = max(before.values(), key=lambda r: r.objective)
     assert [(r.state, r.params) for r in again] == [(TrialState.COMPLETE, best.params)] * 3
-    assert len({r.config.seed for r in again} | {best.config.seed}) == 4
+    assert len({r.seed for r in again} | {best.seed}) == 4
     assert len({r.objective for r in again}) > 1
     for record in found.values():
         for name, value in record.omega.items():

@@ -5,7 +5,8 @@ import typer
 from typer.testing import CliRunner
 
 from humtune.cli import report as commands
-from humtune.config import TrialConfig, VariationalHead
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.errors import UsageError
 from humtune.records import TrialState
 
@@ -64,7 +65,7 @@ def test_report_of_the_paper_wants_a_search_that_stands_for_a_result(run, ledger
 def test_report_of_the_paper_prints_lines_and_files(run, bench):
     ledger = bench.search("grid", machines=("fan",), space={"reproduces": "table3"})
     head = VariationalHead(mu=5, sigma2=0.02)
-    bench.trial(ledger, "fan", 0, skill=1, config=TrialConfig(head=head))
+    bench.trial(ledger, "fan", 0, skill=1, config=Classifier(head=head))
     text = run("report", "grid", "--paper").stdout
     assert "66.3" in text
     assert "No difference to the paper is given" in text

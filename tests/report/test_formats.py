@@ -29,8 +29,9 @@ def test_the_page_of_a_report_needs_no_other_file(bench):
 
 def test_latex_signs_are_escaped():
     assert escape(r"a_b & 5% ±1 – Ω \x {}") == (r"a\_b \& 5\% $\pm$1 -- $\Omega$ \textbackslash{}x \{\}")
+    searched = {"settings": {"head.beta_class": 1.0}, "varied": ("head.beta_class",)}
     text = to_tex(
-        "my_fans", [Row("fan_1", beta_class=1, omega_cross_fitted=0.5, omega_cross_fitted_spread=0.01)]
+        "my_fans", [Row("fan_1", **searched, omega_cross_fitted=0.5, omega_cross_fitted_spread=0.01)]
     )
     assert r" & fan\_1 \\" in text
     assert r"beta\_class & 1 \\" in text

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.report.rungs import Rung, rungs, rungs_block, rungs_line
 
-CONFIG = TrialConfig.model_validate({"training": {"epochs": 4}})
+CONFIG = Classifier.model_validate({"training": {"epochs": 4}})
 
 
 def trial(

@@ -45,7 +45,8 @@ def test_what_is_written_is_what_is_returned(bench):
     fan = report.rows[0]
     assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.omega_cross_fitted, abs=1e-4)
     assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.omega_eval_paper, abs=1e-4)
-    assert (rows[0]["n_mels"], rows[0]["sigma2"], rows[0]["trial"]) == ("", "0.5", "fan-00001")
+    assert (rows[0]["mu"], rows[2]["mu"], rows[0]["trial"]) == ("6.0", "", "fan-00001")
+    assert "n_mels" not in rows[0]  # nobody searched it
     for name in report.files:
         assert bench.storage.read(name)
 
@@ -63,7 +64,8 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     assert f"| {row.within_noise} of 4 |" in first
     assert "Ω hidden" not in head
     assert "Ω confirmed" not in head
-    assert "| 512 | 128 | linear | no | variational | 6 | 0.5 | 10 | cosine |" in first
+    assert head.startswith("| machine | mu | score |")
+    assert first.startswith("| fan | 6 | cosine |")
     assert second.startswith("| valve |")
     assert last.startswith("| all | – |")
     assert all(f"- {line}" in text for line in LEGEND)
@@ -100,7 +102,8 @@ def test_one_machine_needs_no_row_over_all(bench):
 
 @pytest.mark.parametrize(("width", "tables"), [(100, 1), (80, 2), (40, 4), (20, 8)])
 def test_seven_machines_fit_a_screen(width, tables):
-    figures = {"omega_cross_fitted": 0.689, "omega_cross_fitted_spread": 0.0123, "score": "cosine"}
+    searched = {"settings": {"head.beta_class": 10.0}, "varied": ("head.beta_class",)}
+    figures = searched | {"omega_cross_fitted": 0.689, "omega_cross_fitted_spread": 0.0123, "score": "cosine"}
     report = Report(
         "fans", tuple(Row(machine=m, complete=60, pruned=35, **figures) for m in (*SEVEN, "all")), ()
     )

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from humtune.config import TrialConfig
+from humtune.detectors.recipe import recipe_of
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate
 from humtune.records import TrialRecord, TrialState
@@ -56,8 +56,8 @@ def test_a_trial_is_shown_whole(ledger):
     assert [row[:2] for row in rows] == [[s, c] for s in ("cosine", "nll") for c in ("select", "eval")]
     figures = evaluate(ledger.scores(record.id, "nll"), Cells.of(clips, Role.REPORT))
     assert rows[3][2:4] == [f"{100 * figures.omega_official:.1f}", f"{100 * figures.omega_paper:.1f}"]
-    configuration = text[text.index("spectrogram:") : text.index("seed:")]
-    assert TrialConfig.model_validate(yaml.safe_load(configuration)) == record.config
+    configuration = text[text.index("family:") : text.index("epoch ")]
+    assert recipe_of(yaml.safe_load(configuration)) == recipe_of(record.config)
     for name in ("record.json", "scores/cosine.npy", "scores/nll.npy"):
         assert f"  {name}\n" in text
 

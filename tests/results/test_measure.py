@@ -133,10 +133,10 @@ def test_only_what_can_be_exported_is_chosen_and_measured(bench, monkeypatch):
     ledger = bench.search()
     for number, skill in enumerate((0.3, 1.5, 0.6)):
         bench.trial(ledger, "fan", number, skill=skill)
-    allow(monkeypatch, lambda config, name: config.head.mu != 6 and name == "nll")
+    allow(monkeypatch, lambda config, name: config["head"]["mu"] != 6 and name == "nll")
     measured = measure(ledger, "fan", exportable=True)
     best, all_of_them = measured.best, measure(ledger, "fan")
-    nll = {r.id: r.omega["nll"] for r in measured.records if r.config.head.mu != 6}
+    nll = {r.id: r.omega["nll"] for r in measured.records if r.settings["head.mu"] != 6}
     assert (best.trial.id, best.score_type) == (max(nll, key=nll.get), "nll")
     assert float(measured.select.omega_official) == best.value == max(nll.values())
     left = measured.left_out

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.evaluation.selection import cross_fit
@@ -19,7 +19,7 @@ def seeds(bench, ledger, machine, mu, *, first, count=2, skill=1.0, **more):
     """A point's trials, one a seed."""
     params = {"head.mu": mu, "training.epochs": 3, **more}
     return [
-        bench.trial(ledger, machine, n, skill=skill, params=params, config=TrialConfig(seed=n))
+        bench.trial(ledger, machine, n, skill=skill, params=params, config=Classifier(seed=n))
         for n in range(first, first + count)
     ]
 

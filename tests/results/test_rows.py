@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import hmean
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import TrialState
 from humtune.results.measure import measure
-from humtune.results.rows import machine_row, overall_row
+from humtune.results.rows import Row, machine_row, overall_row, searched_settings
 
 
 def filled(bench, **options):
@@ -24,8 +24,15 @@ def test_a_row_holds_the_best_configuration_and_its_figures(bench):
     measured = measure(ledger, "fan")
     row = machine_row(measured)
     assert (row.trial, row.score) == ("fan-00001", "cosine")
-    assert (row.n_fft, row.chunk_frames, row.n_mels, row.db) == (512, 128, None, False)
-    assert (row.mu, row.sigma2, row.beta_class) == (6, 0.5, 10)
+    assert row.settings == measured.best.trial.settings
+    assert [row.settings[f"spectrogram.{name}"] for name in ("n_fft", "chunk_frames", "n_mels", "db")] == [
+        512,
+        128,
+        None,
+        False,
+    ]
+    assert [row.settings[f"head.{name}"] for name in ("mu", "sigma2", "beta_class")] == [6, 0.5, 10]
+    assert row.varied == ("head.mu",)
     assert (row.complete, row.pruned, row.failed, row.seconds) == (2, 1, 1, 250)
     assert row.omega_select_official == pytest.approx(measured.best.value)
     assert row.omega_cross_fitted == measured.cross_fitted.mean
@@ -37,10 +44,11 @@ def test_a_row_holds_the_best_configuration_and_its_figures(bench):
 
 def test_percent_is_what_users_see(bench):
     row = machine_row(measure(filled(bench), "fan"))
-    shown = row.to_percent()
+    shown = row.to_percent({"sigma2": "head.sigma2", "n_mels": "spectrogram.n_mels", "margin": "head.margin"})
     assert shown["omega_select_official"] == pytest.approx(100 * row.omega_select_official, abs=1e-4)
     assert shown["false_alarms"] == pytest.approx(100 * row.false_alarms, abs=1e-4)
-    assert (shown["sigma2"], shown["n_mels"], shown["seconds"]) == (0.5, None, 100)
+    assert (shown["sigma2"], shown["n_mels"], shown["margin"], shown["seconds"]) == (0.5, None, None, 100)
+    assert not {"settings", "varied"} & shown.keys()
 
 
 def test_the_last_row_averages_all_values_of_all_machines(bench):
@@ -83,11 +91,41 @@ def test_without_domains_there_is_no_target(bench, make_clips):
     assert row.auc_source > 0.5
 
 
-def test_a_head_without_mu_leaves_its_cells_empty(bench):
+def with_heads(ledger, machine, heads):
+    """Give a machine's trials these heads, in turn."""
+    for record, head in zip(list(ledger.records(machine)), heads, strict=True):
+        config = Classifier.model_validate(record.config | {"head": head}).model_dump(mode="json")
+        ledger.write(record.model_copy(update={"config": config, "params": {"head": str(record.number)}}))
+
+
+def test_settings_that_differ_among_the_trials_are_those_that_were_searched(bench):
     ledger = filled(bench)
-    for record in list(ledger.records("fan")):
-        config = TrialConfig.model_validate(record.config.model_dump() | {"head": {"kind": "arcface"}})
-        ledger.write(record.model_copy(update={"config": config}))
+    with_heads(ledger, "fan", [{"kind": "arcface", "margin": 0.3}, {"kind": "arcface", "margin": 0.5}])
     row = machine_row(measure(ledger, "fan"))
-    assert (row.head, row.mu, row.sigma2, row.beta_class) == ("arcface", None, None, None)
-    assert machine_row(measure(ledger, "valve")).head == "variational"
+    assert (row.settings["head.kind"], row.settings["head.margin"]) == ("arcface", 0.5)
+    assert "head.mu" not in row.settings
+    assert row.varied == ("head.margin",)
+    assert machine_row(measure(ledger, "valve")).varied == ("head.mu",)
+
+
+def test_seed_and_score_types_are_no_searched_settings(bench):
+    ledger = bench.search()
+    for number in range(2):
+        config = Classifier(seed=number, scores=("cosine", "nll", "knn")[: 2 + number])
+        bench.trial(ledger, "fan", number, config=config, params={"labels": "section"})
+    assert machine_row(measure(ledger, "fan")).varied == ("labels",)
+
+
+def test_columns_of_settings_are_named_by_their_last_part_where_that_is_enough():
+    rows = [
+        Row("fan", varied=("head.mu", "head.kind", "scoring.pool")),
+        Row("valve", varied=("backbone.kind", "head.mu", "trial.seconds")),
+    ]
+    assert searched_settings(rows) == {
+        "mu": "head.mu",
+        "head.kind": "head.kind",
+        "pool": "scoring.pool",
+        "backbone.kind": "backbone.kind",
+        "recipe.seconds": "trial.seconds",  # `seconds` is a figure
+    }
+    assert searched_settings([Row("fan")]) == {}

@@ -13,8 +13,8 @@ from humtune.records import Epoch, Plan, TrialRecord, TrialState, ended
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
-from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.probes import scored_table
 from humtune.sounds.roles import assign_roles
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable
 from humtune.storage import Storage
@@ -60,7 +60,7 @@ class Bench:
         metrics = {"loss": 1 / number} | ({} if omega is None else {"omega": omega})
         epoch = Epoch(epoch=number, ended=1e9 + number, seconds=2.0, metrics=metrics)
         record = record.model_copy(update={"epochs": (*record.epochs, epoch), "seconds": 2.0 * number})
-        if number == record.config.training.epochs:
+        if number == record.config["training"]["epochs"]:
             assert omega is not None
             update = {
                 "state": TrialState.COMPLETE,
@@ -190,7 +190,7 @@ def on_disk(bench: Callable[..., Bench], bank: ClipBank) -> Callable[..., Bench]
         np.save(folder / "samples.npy", bank.samples)
         np.save(folder / "offsets.npy", bank.offsets)
         (folder / "clips.json").write_bytes(replace(bank.table).to_json())
-        scored = bank.table.take(scored_clips(bank))
+        scored = scored_table(bank, None)
         ledger.storage.write(f"{ledger.name}/clips/fan.json", scored.to_json())
         return made
 

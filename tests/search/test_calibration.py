@@ -7,7 +7,10 @@ import pytest
 import torch
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
-from humtune.config import Acceleration, TrialConfig
+from humtune.config import Acceleration
+from humtune.detectors.classifier import recipe as classifier
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.recipe import Estimate
 from humtune.search import calibration
 from humtune.search.calibration import calibrate, calibrated
 
@@ -79,21 +82,22 @@ def test_a_calibration_that_fails_is_told_and_compiles_nothing(
     monkeypatch.setattr(calibration, "calibrate", fail)
     assert calibrated(search.ledger).accelerations == {}
     assert told in capsys.readouterr().err
-    assert search.ledger.plan.acceleration(TrialConfig()) == Acceleration()
+    assert search.ledger.plan.acceleration(Classifier().size) == Acceleration()
 
 
 def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, float]] = []
+    asked: list[str] = []
 
-    def choose(config: TrialConfig, *_: Any, trial_seconds: float, **__: Any) -> tuple[Acceleration, float]:
-        asked.append((config.size, trial_seconds))
-        return Acceleration(compiled=config.spectrogram.chunk_frames > 16), 1.0
+    def estimate(recipe: Classifier, *_: Any, compiled: bool | None, **__: Any) -> Estimate:
+        assert compiled is None  # whatever pays
+        asked.append(recipe.size)
+        how = Acceleration(compiled=recipe.spectrogram.chunk_frames > 16)
+        return Estimate(acceleration=how, step_seconds=1.0, trial_seconds=3.0)
 
-    monkeypatch.setattr("humtune.search.acceleration.choose", choose)
+    monkeypatch.setattr(classifier, "estimate", estimate)
     chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
     assert chosen == {LOW: Acceleration(), HIGH: Acceleration(compiled=True)}
-    assert [size for size, _ in asked] == [LOW, HIGH]
-    assert all(seconds > 0 for _, seconds in asked)
+    assert asked == [LOW, HIGH]
 
 
 def test_trials_this_short_are_not_compiled(search: Any) -> None:
@@ -113,14 +117,14 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
     assert no_cluster == [{"num_cpus": 2.0, "num_gpus": 0.5, "max_retries": 0}]
     calibrated(ledger)
     assert len(no_cluster) == 1  # a resumed search has its choice
-    low, high = (search.space.config({"spectrogram": name}) for name in ("low", "high"))
-    assert ledger.plan.acceleration(low) == Acceleration(compiled=True)
-    assert ledger.plan.acceleration(high) == Acceleration()  # nobody timed it
+    low, high = (search.space.recipe({"spectrogram": name}) for name in ("low", "high"))
+    assert ledger.plan.acceleration(low.size) == Acceleration(compiled=True)
+    assert ledger.plan.acceleration(high.size) == Acceleration()  # nobody timed it
 
 
 @pytest.mark.parametrize("said", [True, False])
 def test_nothing_is_timed_where_the_person_has_said(search: Any, no_cluster: Any, said: bool) -> None:
     ledger = search.ledger
     ledger.write_plan(ledger.plan.model_copy(update={"compiled": said, "bf16": True}))
-    assert calibrated(ledger).acceleration(TrialConfig()) == Acceleration(compiled=said, bf16=True)
+    assert calibrated(ledger).acceleration(Classifier().size) == Acceleration(compiled=said, bf16=True)
     assert no_cluster == []

@@ -50,8 +50,11 @@ def test_the_best_run_again_with_the_same_new_seeds(search: Any) -> None:
     assert [r.number for r in asked] == [4, 5, 6, 7, 8, 9]
     assert {r.origin for r in asked} == {CONFIRM}
     assert [r.params for r in asked] == [best[1], best[3]] * 3  # Ω 0.9 and 0.8
-    assert [r.config.seed for r in asked] == [7 + FIRST_SEED + i for i in (0, 0, 1, 1, 2, 2)]
-    assert asked[0].config.head == next(r for r in search.ledger.records("fan") if r.number == 1).config.head
+    assert [r.seed for r in asked] == [7 + FIRST_SEED + i for i in (0, 0, 1, 1, 2, 2)]
+    assert (
+        asked[0].config["head"]
+        == next(r for r in search.ledger.records("fan") if r.number == 1).config["head"]
+    )
 
 
 def test_confirmation_waits_for_the_last_trial_of_the_search(bench: Make) -> None:
@@ -98,7 +101,7 @@ def test_a_resumed_confirmation_runs_nothing_twice_and_takes_up_what_was_cut(sea
     assert again.machines["fan"].confirmations == (2, 4)
     taken, new = again.ask(), again.ask()
     assert taken == cut
-    assert (new.number, new.config.seed) == (7, done.config.seed + 1)
+    assert (new.number, new.seed) == (7, done.seed + 1)
     assert again.ask() is None
     assert again.over
 
@@ -109,7 +112,7 @@ def test_more_seeds_are_added_to_those_there_are(search: Any) -> None:
     search.play(studies, studies.ask(), 0.2)
     wish(search, 1, 3)
     studies = search.studies()
-    assert [studies.ask().config.seed - 7 - FIRST_SEED for _ in range(2)] == [1, 2]
+    assert [studies.ask().seed - 7 - FIRST_SEED for _ in range(2)] == [1, 2]
     assert studies.ask() is None
 
 

@@ -43,7 +43,7 @@ def key(params: dict[str, Any], seed: int) -> tuple[Any, ...]:
 
 
 def had(records: list[TrialRecord]) -> Counter[tuple[Any, ...]]:
-    return Counter(key(r.params, r.config.seed) for r in records)
+    return Counter(key(r.params, r.seed) for r in records)
 
 
 # --- what is refused
@@ -166,7 +166,7 @@ def test_every_point_is_run_once_with_each_seed(bench: Make) -> None:
         assert len(mine) == 36
         assert {r.origin for r in mine} == {"grid"}
         assert [r.number for r in mine] == list(range(36))
-    kinds = {r.params["head"]: r.config.head.kind for r in records}
+    kinds = {r.params["head"]: r.settings["head.kind"] for r in records}
     assert kinds == {"variational": "variational", "ce": "cross_entropy", "arcface": "arcface"}
 
 
@@ -189,7 +189,7 @@ def test_a_cut_grid_covers_its_points_first_and_more_may_be_wanted_later(bench: 
     studies = search.studies()
     records = [search.play(studies, studies.ask(), 0.6) for _ in range(7)]
     assert studies.ask() is None
-    assert {r.config.seed for r in records[:6]} == {0}
+    assert {r.seed for r in records[:6]} == {0}
     assert len(had(records)) == 7
     search.quota(100)
     again = search.studies()

@@ -10,7 +10,7 @@ from humtune.search.overrides import override, read_settings
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 
-PICTURES = {"presets": {"low": {"n_fft": 1024, "n_mels": 64}, "linear": {"n_fft": 256, "db": False}}}
+SPECTROGRAMS = {"presets": {"low": {"n_fft": 1024, "n_mels": 64}, "linear": {"n_fft": 256, "db": False}}}
 HEADS = {
     "presets": {"variational": {"beta_class": 10}, "ce": {"kind": "cross_entropy"}},
     "search": {"variational": {"mu": [5, 10], "sigma2": [0.1, 0.5]}},
@@ -75,27 +75,27 @@ def test_what_is_set_goes_before_fixed_machines_search_and_first() -> None:
     )
     changed = override(space, trials=4, settings={"backbone.width": 1, "head": {"mu": 7}})
     assert changed.trials == 4
-    config = changed.config({"head.sigma2": 0.5}, machine="fan")
-    assert (config.backbone.width, config.backbone.embedding, config.head.mu) == (1, 16, 7)
-    assert (config.head.sigma2, config.training.epochs) == (0.5, 9)
+    recipe = changed.recipe({"head.sigma2": 0.5}, machine="fan")
+    assert (recipe.backbone.width, recipe.backbone.embedding, recipe.head.mu) == (1, 16, 7)
+    assert (recipe.head.sigma2, recipe.training.epochs) == (0.5, 9)
     assert list(changed.search) == ["head.sigma2"]
     assert changed.first == ({"head.sigma2": 0.1},)  # two became one, of the third nothing is left
     assert override(space) == space
 
 
 def test_presets_that_name_a_key_get_the_value() -> None:
-    changed = override(make(search={"spectrogram": PICTURES}), settings={"spectrogram.n_mels": 32})
-    pictures = [changed.config({"spectrogram": name}).spectrogram for name in ("low", "linear")]
-    assert [(p.n_fft, p.n_mels, p.db) for p in pictures] == [(1024, 32, True), (256, 32, False)]
-    assert changed.config({}).spectrogram.n_mels == 32
+    changed = override(make(search={"spectrogram": SPECTROGRAMS}), settings={"spectrogram.n_mels": 32})
+    spectrograms = [changed.recipe({"spectrogram": name}).spectrogram for name in ("low", "linear")]
+    assert [(p.n_fft, p.n_mels, p.db) for p in spectrograms] == [(1024, 32, True), (256, 32, False)]
+    assert changed.recipe({}).spectrogram.n_mels == 32
 
 
 def test_presets_that_do_not_know_a_key_are_left_alone() -> None:
     space = make(search={"head": HEADS}, first=[{"head": "variational", "head.mu": 5, "head.sigma2": 0.1}])
     changed = override(space, settings={"head.mu": 7, "head.beta_class": 1})
-    variational = changed.config({"head": "variational", "head.sigma2": 0.5}).head
+    variational = changed.recipe({"head": "variational", "head.sigma2": 0.5}).head
     assert variational.model_dump() == {"kind": "variational", "mu": 7, "sigma2": 0.5, "beta_class": 1}
-    assert changed.config({"head": "ce"}).head.kind == "cross_entropy"
+    assert changed.recipe({"head": "ce"}).head.kind == "cross_entropy"
     assert list(changed.distributions()) == ["head", "head.sigma2"]
     assert changed.first == ({"head": "variational", "head.sigma2": 0.1},)
     branch = changed.search["head"]

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humtune.config import ArcFaceHead, Spectrogram, TrialConfig
+from humtune.detectors.classifier.heads import ArcFaceHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
 from humtune.search.dimensions import Choice, Presets, Range, places
 from humtune.search.overrides import override
@@ -82,13 +84,13 @@ BROKEN = {
         "fixed: training.epochs = 0: should be greater than or equal to 1"
     ),
     f"{MU}fixed: {{spectrogram: {{n_fft: 255}}}}\n": "n_fft must be even, got 255",
-    f"{MU}fixed: {{scores: [cosin]}}\n": "fixed: scores.0 = 'cosin': should be 'cosine', 'nll', 'knn'",
+    f"{MU}fixed: {{scores: [cosin]}}\n": (": fixed: there is no score 'cosin'; there are cosine, nll, knn, "),
     f"{MU}fixed: {{scoring: {{pool: domain}}}}\n": (
         "fixed: scoring.pool = 'domain': should be 'machine' or 'section'"
     ),
     "search: {head: {presets: {a: {kind: arcfase}}}}\n": (
         ": search.head can be 'a': head = {'kind': 'arcfase'}: "
-        "kind should be 'variational', 'cross_entropy' or 'arcface'"
+        "there is no head 'arcfase'; there are variational, cross_entropy, arcface, and package.module:Class"
     ),
     "search: {head: {presets: {ce: {kind: cross_entropy, mu: 5}}}}\n": (
         ": search.head can be 'ce': head.mu = 5: no such setting"
@@ -369,19 +371,19 @@ def test_paper_searches_tables_2_to_4() -> None:
         "head.sigma2": {0.02, 0.05, 0.1, 0.2, 0.5},
         "head.beta_class": {0.1, 1, 10},
     }
-    config = space.config({})
-    assert config.training == TrialConfig().training  # §4.1
-    assert config.backbone == TrialConfig().backbone  # Table 1
-    assert set(config.scores) == {"cosine", "nll"}
+    recipe = space.recipe({})
+    assert recipe.training == Classifier().training  # §4.1
+    assert recipe.backbone == Classifier().backbone  # Table 1
+    assert set(recipe.scores) == {"cosine", "nll"}
 
 
 @pytest.mark.parametrize("machine", TABLE_4)
 def test_papers_first_point_of_a_machine_is_its_best_of_table_4(machine: str) -> None:
     _, space = read_space(str(CARRIED / "paper.yaml"))
     [point] = space.first_points(machine)
-    config = space.config(point)
-    assert (config.head.mu, config.head.sigma2, config.head.beta_class) == TABLE_4[machine]
-    s = config.spectrogram
+    recipe = space.recipe(point)
+    assert (recipe.head.mu, recipe.head.sigma2, recipe.head.beta_class) == TABLE_4[machine]
+    s = recipe.spectrogram
     assert (s.n_fft, s.chunk_frames, s.n_mels, s.db) == TABLE_2[machine]
     assert space.first_points("drill") == []
 
@@ -389,9 +391,9 @@ def test_papers_first_point_of_a_machine_is_its_best_of_table_4(machine: str) ->
 def test_quick_is_quick_and_reaches_as_far_as_the_paper() -> None:
     _, space = read_space(str(CARRIED / "quick.yaml"))
     assert (space.trials, space.epochs) == (8, 8)
-    for _, config in space.corners("spectrogram", "backbone"):
-        assert config.spectrogram.bins * config.spectrogram.chunk_frames <= 64 * 64
-        assert config.backbone.width <= 0.25
+    for _, recipe in space.corners("spectrogram", "backbone"):
+        assert recipe.spectrogram.bins * recipe.spectrogram.chunk_frames <= 64 * 64
+        assert recipe.backbone.width <= 0.25
     sigma2 = space.search["head.sigma2"]
     assert isinstance(sigma2, Range)
     assert (sigma2.low, sigma2.high, sigma2.log) == (0.02, 0.5, True)
@@ -429,7 +431,7 @@ def test_each_kind_of_dimension_as_optuna_knows_it() -> None:
     }
 
 
-def test_a_point_becomes_a_configuration() -> None:
+def test_a_point_becomes_a_recipe() -> None:
     space = make_space(
         fixed={"spectrogram": {"db": False, "n_mels": 64}, "training.epochs": 3, "head": {"sigma2": 0.2}},
         search={
@@ -437,19 +439,19 @@ def test_a_point_becomes_a_configuration() -> None:
             "head.mu": [5, 10],
         },
     )
-    config = space.config({"spectrogram": "a", "head.mu": 10}, seed=7)
-    assert config.spectrogram == Spectrogram(n_fft=512, n_mels=None, db=False)  # a preset on what is fixed
-    assert (config.head.mu, config.head.sigma2, config.training.epochs, config.seed) == (10, 0.2, 3, 7)
-    assert space.config({"spectrogram": "b"}).spectrogram == Spectrogram(n_mels=64, db=False)
+    recipe = space.recipe({"spectrogram": "a", "head.mu": 10}, seed=7)
+    assert recipe.spectrogram == Spectrogram(n_fft=512, n_mels=None, db=False)  # a preset on what is fixed
+    assert (recipe.head.mu, recipe.head.sigma2, recipe.training.epochs, recipe.seed) == (10, 0.2, 3, 7)
+    assert space.recipe({"spectrogram": "b"}).spectrogram == Spectrogram(n_mels=64, db=False)
 
 
-def test_a_configuration_leaves_the_space_as_it_was() -> None:
+def test_a_recipe_leaves_the_space_as_it_was() -> None:
     space = make_space(
         fixed={"head": {"sigma2": 0.2}},
         search={"training": {"presets": {"a": {"mixup": 0.5}}}, "head.mu": [5]},
     )
     before = space.model_dump_json()
-    space.config({"training": "a", "head.mu": 5})
+    space.recipe({"training": "a", "head.mu": 5})
     list(space.corners("training", "head"))
     assert space.model_dump_json() == before
 
@@ -477,7 +479,7 @@ def test_numbers_as_people_write_them(write: Write) -> None:
 def test_branches_may_be_shared_by_reference(write: Write) -> None:
     text = "search: {spectrogram: {presets: {a: &a {n_fft: 512}, b: {<<: *a, db: false}}}}"
     _, space = read_space(str(write(text)))
-    assert space.config({"spectrogram": "b"}).spectrogram == Spectrogram(n_fft=512, db=False)
+    assert space.recipe({"spectrogram": "b"}).spectrogram == Spectrogram(n_fft=512, db=False)
 
 
 def test_first_points_are_for_one_machine_or_for_all() -> None:
@@ -525,7 +527,7 @@ def test_any_range_survives_the_plan_and_is_drawn_from(
     assert check_space(json.loads(space.model_dump_json()), where="plan") == space
     drawn = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask(space.distributions())
     assert low <= drawn.params[name] <= high
-    space.config(drawn.params)
+    space.recipe(drawn.params)
 
 
 # --- rungs and corners
@@ -630,9 +632,9 @@ def test_a_preset_opens_what_is_searched_below_it(write: Write) -> None:
         "ce": ["head"],
         "arcface": ["head", "head.margin"],
     }
-    kinds = {name: space.config(point).head.kind for name, point in points.items()}
+    kinds = {name: space.recipe(point).head.kind for name, point in points.items()}
     assert kinds == {"variational": "variational", "ce": "cross_entropy", "arcface": "arcface"}
-    head = space.config({"head.margin": 0.2, "head": "arcface"}).head  # in whichever order
+    head = space.recipe({"head.margin": 0.2, "head": "arcface"}).head  # in whichever order
     assert head == ArcFaceHead(margin=0.2, scale=16)
     assert check_space(json.loads(space.model_dump_json()), where="plan") == space
 
@@ -659,7 +661,7 @@ def test_two_presets_each_open_their_own() -> None:
         }
     )
     assert len(list(space.corners("spectrogram", "head"))) == 8
-    assert space.config({"spectrogram.db": False, "spectrogram": "linear"}).spectrogram.n_mels is None
+    assert space.recipe({"spectrogram.db": False, "spectrogram": "linear"}).spectrogram.n_mels is None
 
 
 def test_presets_may_open_presets() -> None:
@@ -698,12 +700,12 @@ def test_the_command_line_goes_before_the_space() -> None:
     )
     changed = override(space, trials=9, settings={"labels": "attributes"})
     assert changed.trials == 9
-    assert changed.config({"head.mu": 5}).labels == "attributes"
+    assert changed.recipe({"head.mu": 5}).labels == "attributes"
     assert list(changed.search) == ["head.mu"]
     assert changed.first == ({"head.mu": 5},)
     assert override(space) == space
     assert (
-        override(make_space(fixed={"labels": "both"}), settings={"labels": "section"}).config({}).labels
+        override(make_space(fixed={"labels": "both"}), settings={"labels": "section"}).recipe({}).labels
         == "section"
     )
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humtune.config import Spectrogram, TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
-from humtune.search.cost import SIZES
-from humtune.search.fit import check_fits, silent_rows
+from humtune.search.cost import sizes
+from humtune.search.fit import check_fits, remarks
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.space_files import read_space
@@ -175,20 +176,20 @@ def machines_space(**keys: Any) -> Space:
 
 def test_a_machines_own_settings_lie_between_what_is_fixed_and_what_is_searched() -> None:
     space = machines_space()
-    fan, valve = (space.config({"head.mu": 10}, machine=m, seed=4) for m in ("fan", "valve"))
+    fan, valve = (space.recipe({"head.mu": 10}, machine=m, seed=4) for m in ("fan", "valve"))
     assert fan.spectrogram == Spectrogram(n_fft=256, chunk_frames=100, n_mels=256)
     assert valve.spectrogram == Spectrogram(n_fft=1024, chunk_frames=16, n_mels=16)
     assert (fan.head.mu, fan.seed) == (10, 4)
-    assert [c.spectrogram.n_fft for _, c in space.corners(*SIZES, machine="fan")] == [256]
-    assert [c.spectrogram.n_fft for _, c in space.corners(*SIZES, machine="valve")] == [1024]
+    assert [recipe.spectrogram.n_fft for _, recipe in sizes(space, "fan")] == [256]
+    assert [recipe.spectrogram.n_fft for _, recipe in sizes(space, "valve")] == [1024]
 
 
 def test_trials_have_their_machines_settings(bench: Make) -> None:
     search = bench()
     search.space = search.space.model_copy(update={"machines": {"fan": {"backbone": {"width": 0.25}}}})
     studies = search.studies()
-    widths = {r.machine: r.config.backbone.width for r in (studies.ask(), studies.ask())}
-    assert widths == {"fan": 0.25, "fan-2": TrialConfig().backbone.width}
+    widths = {r.machine: r.settings["backbone.width"] for r in (studies.ask(), studies.ask())}
+    assert widths == {"fan": 0.25, "fan-2": Classifier().backbone.width}
 
 
 def test_recordings_are_held_against_their_machines_own_settings(table: Make) -> None:
@@ -201,7 +202,7 @@ def test_recordings_are_held_against_their_machines_own_settings(table: Make) ->
         else:
             with pytest.raises(UsageError, match=r"^fan: spectrogram.chunk_frames = 100 is longer than"):
                 check_fits(space, clips, lengths)
-    [line] = silent_rows(space, ["fan", "valve"])
+    [line] = remarks(space, ["fan", "valve"])
     assert line.startswith("fan: ")
     assert " of 256 mel filters hold no bin at n_fft = 256 and stay silent" in line
 

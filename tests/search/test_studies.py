@@ -139,8 +139,8 @@ def test_first_points_come_first_in_order_each_for_its_machine(bench: Make) -> N
     assert [r.origin for r in other] == ["first", "first", "sampler"]
     assert other[1].params["head.mu"] == 30
     assert 0.02 <= other[1].params["head.sigma2"] <= 0.5  # what the point leaves open is drawn
-    head = fan[1].config.head
-    assert (head.mu, head.sigma2) == (20, 0.02)
+    settings = fan[1].settings
+    assert (settings["head.mu"], settings["head.sigma2"]) == (20, 0.02)
 
 
 def test_first_points_are_not_tried_again(bench: Make) -> None:
@@ -173,11 +173,11 @@ def test_every_trial_has_its_own_number_seed_and_name(bench: Make) -> None:
     asked = [studies.ask() for _ in range(6)]
     assert len({r.id for r in asked}) == 6
     assert [r.id for r in asked if r.machine == "fan-2"] == ["fan-2-00000", "fan-2-00001", "fan-2-00002"]
-    assert [r.config.seed for r in asked if r.machine == "fan"] == [100, 101, 102]
+    assert [r.seed for r in asked if r.machine == "fan"] == [100, 101, 102]
     for record in asked:
         assert record.state == TrialState.RUNNING
-        assert record.config.head.mu == record.params["head.mu"]
-        assert record.config.head.sigma2 == record.params["head.sigma2"]
+        assert record.settings["head.mu"] == record.params["head.mu"]
+        assert record.settings["head.sigma2"] == record.params["head.sigma2"]
         assert studies.running(record.id).record is record
 
 
@@ -460,8 +460,8 @@ def test_a_trial_holds_what_its_preset_opens_and_is_replayed(bench: Make, sample
     for _ in range(30):
         record = studies.ask()
         assert set(record.params) == OPENED[record.params["head"]]
-        assert record.config.head.kind == HEADS["presets"][record.params["head"]]["kind"]
-        assert getattr(record.config.head, "mu", None) == record.params.get("head.mu")
+        assert record.settings["head.kind"] == HEADS["presets"][record.params["head"]]["kind"]
+        assert record.settings.get("head.mu") == record.params.get("head.mu")
         search.play(studies, record, conditional(record.params))
     assert {r.params["head"] for r in search.ledger.records()} == set(OPENED)
     assert [r.params for r in list(search.ledger.records())[:2]] == first

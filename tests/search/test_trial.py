@@ -12,19 +12,19 @@ import torch
 
 from humtune import __version__
 from humtune.config import TEST_CHUNKS, Acceleration
-from humtune.detector.detector import Detector
-from humtune.detector.head import Embeddings
-from humtune.detector.training import TrainingRun
+from humtune.detectors.classifier.fit import ClassifierFit
+from humtune.detectors.detector import Detector
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.scores.encoded import Encoded
 from humtune.search.actor import DetectorTrial
 from humtune.search.trial import TrialRun, open_bank, start_trial
-from humtune.search.yardstick import scored_clips
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.table import ANOMALY, Role
+from humtune.sounds.table import ANOMALY, SCORED, Role
 from humtune.storage import Storage
 
 Make = Callable[..., Any]
@@ -199,8 +199,8 @@ def broken(search: Any, record: TrialRecord, what: str) -> dict[str, Any]:
         case "record":
             config["record"] = config["record"].replace('"mu":', '"muu":')
         case "class count":
-            wide = record.config.backbone.model_copy(update={"embedding": 1})
-            narrow = record.model_copy(update={"config": record.config.model_copy(update={"backbone": wide})})
+            backbone = record.config["backbone"] | {"embedding": 1}
+            narrow = record.model_copy(update={"config": record.config | {"backbone": backbone}})
             config["record"] = narrow.model_dump_json()
         case "bank":
             storage.delete("banks/fan/samples.npy")
@@ -248,8 +248,8 @@ def test_a_trial_that_has_ended_does_not_begin_again(search: Any, asked: TrialRe
 def test_scores_that_are_no_numbers_fail_the_trial_by_name(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nan(self: Detector, embeddings: Embeddings, **how: Any) -> dict[str, Any]:
-        return {"cosine": np.full(len(embeddings.clip) // TEST_CHUNKS, np.nan)}
+    def nan(self: Detector, encoded: Encoded, **how: Any) -> dict[str, Any]:
+        return {"cosine": np.full(len(encoded) // TEST_CHUNKS, np.nan)}
 
     monkeypatch.setattr(Detector, "score", nan)
     coat = DetectorTrial(tune_config(search, asked, rungs=(1,)))
@@ -267,16 +267,16 @@ def test_a_trial_is_computed_as_the_plan_says_and_goes_on_as_it_began(
 ) -> None:
     ledger = search.ledger
     bf16, plan = Acceleration(bf16=True), ledger.plan
-    ledger.write_plan(plan.model_copy(update={"accelerations": {asked.config.size: bf16}}))
+    ledger.write_plan(plan.model_copy(update={"accelerations": {recipe_of(asked.config).size: bf16}}))
     begun = start_trial(tune_config(search, asked))
-    assert begun.run.acceleration == bf16
+    assert begun.fit.acceleration == bf16
     begun.epoch()
-    ledger.storage.write(begun.checkpoint, begun.run.state())
+    ledger.storage.write(begun.checkpoint, begun.fit.state())
     unbroken = finish(begun)
     ledger.write(unbroken.model_copy(update={"state": TrialState.RUNNING, "epochs": unbroken.epochs[:1]}))
     ledger.write_plan(plan.model_copy(update={"accelerations": {}}))  # another computer's choice
     resumed = start_trial(tune_config(search, asked))
-    assert resumed.run.acceleration == bf16
+    assert resumed.fit.acceleration == bf16
 
 
 def test_an_actor_that_never_steps_writes_nothing(search: Any, asked: TrialRecord) -> None:
@@ -297,10 +297,10 @@ def test_a_trial_writes_itself_down_before_its_first_epoch(
     class Seen(Exception):
         pass
 
-    def stop(self: TrainingRun) -> dict[str, float]:
+    def stop(self: ClassifierFit) -> dict[str, float]:
         raise Seen
 
-    monkeypatch.setattr(TrainingRun, "epoch", stop)
+    monkeypatch.setattr(ClassifierFit, "step", stop)
     trial = start_trial(tune_config(search, asked))
     assert search.ledger.find(asked.id) is None
     with pytest.raises(Seen):
@@ -362,14 +362,11 @@ def test_the_files_of_a_trial_score_as_it_did(search: Any, asked: TrialRecord) -
     detector = Detector.from_bytes(ledger.storage.read(ledger.file(asked.id, "detector.pt")))
     assert detector.reference is None
     bank = ledger.bank("fan")
-    stored = torch.load(
-        io.BytesIO(ledger.storage.read(ledger.file(asked.id, "reference.pt"))), weights_only=True
-    )
-    detector.reference = Embeddings(**stored)
-    again = detector.score(detector.embed(bank, scored_clips(bank)))
+    detector.load_reference(ledger.storage.read(ledger.file(asked.id, "reference.pt")))
+    again = detector.score(detector.encode(bank, bank.table.having(*SCORED)))
     for name in ("cosine", "nll"):
         np.testing.assert_allclose(again[name], ledger.scores(asked.id, name), rtol=1e-9)
-    made = detector.embed(bank, bank.table.having(Role.TRAIN))  # as an export makes it again
+    made = detector.encode(bank, bank.table.having(Role.TRAIN))  # as an export makes it again
     torch.testing.assert_close(made.mean, detector.reference.mean)
 
 
@@ -401,7 +398,7 @@ def test_a_killed_trial_ends_as_one_that_was_not(search: Any, killed_after: int)
     del run
 
     again = start_trial(tune_config(search, killed, rungs=(1,)))
-    assert again.run.epochs_done == killed_after
+    assert again.fit.done == killed_after
     assert [e.epoch for e in again.record.epochs] == list(range(1, killed_after + 1))
     finish(again)
     ledger = search.ledger
@@ -436,7 +433,7 @@ def test_a_damaged_checkpoint_costs_epochs_and_not_the_trial(search: Any, asked:
     wrong = {"epochs_done": 1, "detector": {}, "optimiser": {}, "rng": {}, "noise": torch.zeros(3)}
     stream = io.BytesIO()
     torch.save(wrong, stream)
-    state = other.run.state()
+    state = other.fit.state()
     for damage in (b"", b"junk", state[: len(state) // 2], stream.getvalue()):
         search.ledger.write(asked)
         search.ledger.storage.write(name, damage)
@@ -500,7 +497,7 @@ def test_without_a_checkpoint_a_trial_begins_anew(search: Any, asked: TrialRecor
     run = start_trial(tune_config(search, asked))
     run.epoch()
     again = start_trial(tune_config(search, asked))
-    assert (again.record.epochs, again.run.epochs_done) == ((), 0)
+    assert (again.record.epochs, again.fit.done) == ((), 0)
     assert again.record.started == asked.started
 
 
@@ -552,15 +549,15 @@ def test_checkpoints_are_taken_after_a_while(search: Any, asked: TrialRecord) ->
 def test_a_reused_actor_finds_the_bank_open(search: Any) -> None:
     studies = search.studies()
     runs = [start_trial(tune_config(search, studies.ask())) for _ in range(2)]
-    assert runs[0].run.bank is runs[1].run.bank
+    assert runs[0].fit.bank is runs[1].fit.bank
 
 
 def test_the_scored_clips_are_those_that_did_not_train(bank: ClipBank) -> None:
-    roles = bank.table.role[scored_clips(bank)]
+    roles = bank.table.role[bank.table.having(*SCORED)]
     assert Role.TRAIN not in roles
     assert len(roles) + (bank.table.role == Role.TRAIN).sum() == len(bank.table)
     unknown = replace(bank, table=replace(bank.table, label=np.full(len(bank.table), -1, np.int8)))
-    assert len(scored_clips(unknown)) == len(roles)  # a clip without truth is scored as well
+    assert len(unknown.table.having(*SCORED)) == len(roles)  # a clip without truth is scored as well
 
 
 @pytest.mark.parametrize("jump", [-3_600.0, 86_400.0])

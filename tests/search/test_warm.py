@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.records import Plan, TrialState
+from humtune.search.grid import Point
 from humtune.search.space import Space
 from humtune.search.warm import MOST_POINTS, Warmth, point_of, told, warm_up, warmth_of
 
@@ -33,10 +35,15 @@ def warmed(search: Any, earlier: Any) -> Plan:
     return plan
 
 
-# --- a configuration in the words of a space
+# --- a recipe in the words of a space
 
 
-def test_a_point_is_found_again_by_its_configuration(space: Make) -> None:
+def found(space: Space, recipe: Recipe) -> Point | None:
+    """The point of the space that a trial of this recipe is, as its record has it."""
+    return point_of(space, recipe.model_dump(mode="json"), "fan")
+
+
+def test_a_point_is_found_again_by_its_recipe(space: Make) -> None:
     made: Space = space(
         search={
             "labels": ["section", "both"],
@@ -51,24 +58,24 @@ def test_a_point_is_found_again_by_its_configuration(space: Make) -> None:
         {"labels": "both", "spectrogram": "small", "head.sigma2": 0.1},
         {"labels": "section", "spectrogram": "linear", "spectrogram.db": False, "head.sigma2": 0.02},
     ):
-        assert point_of(made, made.config(point, seed=3), "fan") == point
+        assert found(made, made.recipe(point, seed=3)) == point
 
 
 def test_what_a_space_does_not_hold_is_no_point_of_it(space: Make) -> None:
     wide, narrow = space(), space(search={"head.mu": [5, 10], "head.sigma2": [0.1]})
-    assert point_of(narrow, wide.config({"head.mu": 20, "head.sigma2": 0.1}), "fan") is None
-    assert point_of(narrow, wide.config({"head.mu": 10, "head.sigma2": 0.2}), "fan") is None
-    assert point_of(narrow, wide.config({"head.mu": 10, "head.sigma2": 0.1}), "fan") is not None
+    assert found(narrow, wide.recipe({"head.mu": 20, "head.sigma2": 0.1})) is None
+    assert found(narrow, wide.recipe({"head.mu": 10, "head.sigma2": 0.2})) is None
+    assert found(narrow, wide.recipe({"head.mu": 10, "head.sigma2": 0.1})) is not None
     other_head = space(fixed={"head": {"kind": "arcface"}}, search={"head.margin": [0.3, 0.5]})
-    assert point_of(narrow, other_head.config({"head.margin": 0.3}), "fan") is None
-    pictures = space(search={"spectrogram": {"presets": {"small": SMALL}}})
-    assert point_of(pictures, wide.config({}), "fan") is None
+    assert found(narrow, other_head.recipe({"head.margin": 0.3})) is None
+    spectrograms = space(search={"spectrogram": {"presets": {"small": SMALL}}})
+    assert found(spectrograms, wide.recipe({})) is None
 
 
 def test_of_two_presets_that_are_true_the_one_that_says_more_is_meant(space: Make) -> None:
     made = space(search={"spectrogram": {"presets": {"any": {}, "small": SMALL}}})
-    assert point_of(made, made.config({"spectrogram": "small"}), "fan") == {"spectrogram": "small"}
-    assert point_of(made, made.config({"spectrogram": "any"}), "fan") == {"spectrogram": "any"}
+    assert found(made, made.recipe({"spectrogram": "small"})) == {"spectrogram": "small"}
+    assert found(made, made.recipe({"spectrogram": "any"})) == {"spectrogram": "any"}
 
 
 # --- what is taken over

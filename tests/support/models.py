@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.evaluation.calibration import Threshold
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 
@@ -24,7 +24,7 @@ def make_info(**changes) -> ModelInfo:
         least_samples=4_000,
         search="fans",
         trial="fan-00003",
-        configuration=TrialConfig().model_dump(mode="json"),
+        configuration=Classifier().model_dump(mode="json"),
         figures={"omega_select_official": 0.7},
         versions={"humtune": "0.1.0"},
     )

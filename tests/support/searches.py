@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from humtune.config import Spectrogram, TrialConfig, VariationalHead
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
@@ -94,7 +96,7 @@ class Bench:
             number=number,
             origin="sampler",
             params={"head.mu": 5.0 + number if mu is None else mu},
-            config=TrialConfig(
+            config=Classifier(
                 spectrogram=Spectrogram(n_fft=512, chunk_frames=128, n_mels=None, db=False),
                 head=VariationalHead(mu=5.0 + number if mu is None else mu, sigma2=0.5, beta_class=10),
             ),
@@ -110,6 +112,8 @@ class Bench:
                 update={"omega": {name: float(omega(vector, cells)) for name, vector in scores.items()}}
             )
             ledger.write_scores(record.id, scores)
+        if "config" in changes:
+            changes["config"] = changes["config"].model_dump(mode="json")
         record = record.model_copy(update=changes)
         ledger.write(record)
         return record

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from humtune.config import Spectrogram, TrialConfig, VariationalHead
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.ledger import Ledger
 from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ClipTable, Role
@@ -68,7 +70,7 @@ def make_record(
         "number": number,
         "origin": "first" if number == 0 else "sampler",
         "params": {"spectrogram": "fan", "mu": 10.0, "sigma2": 0.1 + number},
-        "config": TrialConfig(
+        "config": Classifier(
             spectrogram=Spectrogram(n_fft=512, n_mels=None), head=VariationalHead(sigma2=0.1 + number)
         ),
         "state": state,
@@ -222,24 +224,24 @@ def assert_same(uri: str, ledger: Ledger) -> None:
     runs, plan, records = by_name(uri), ledger.plan, list(ledger.records())
     assert set(runs) == {r.id for r in records} | set(plan.machines)
     for record in records:
-        run, config = runs[record.id], record.config
+        run, settings = runs[record.id], record.settings
         assert run["info"]["status"] == STATUS[record.state]
         assert run["info"]["start_time"] == round(record.started * 1000)
         if record.ended is not None:
             assert run["info"]["end_time"] == round(record.ended * 1000)
         said = {
-            "n_fft": config.spectrogram.n_fft,
-            "chunk_frames": config.spectrogram.chunk_frames,
-            "n_mels": config.spectrogram.n_mels,
-            "db": config.spectrogram.db,
-            "mu": config.head.mu,
-            "sigma2": config.head.sigma2,
-            "beta_class": config.head.beta_class,
-            "width": config.backbone.width,
-            "epochs": config.training.epochs,
-            "milestones": list(config.training.milestones),
-            "scores": list(config.scores),
-            "seed": config.seed,
+            "n_fft": settings["spectrogram.n_fft"],
+            "chunk_frames": settings["spectrogram.chunk_frames"],
+            "n_mels": settings["spectrogram.n_mels"],
+            "db": settings["spectrogram.db"],
+            "mu": settings["head.mu"],
+            "sigma2": settings["head.sigma2"],
+            "beta_class": settings["head.beta_class"],
+            "width": settings["backbone.width"],
+            "epochs": settings["training.epochs"],
+            "milestones": settings["training.milestones"],
+            "scores": settings["scores"],
+            "seed": record.seed,
         }
         assert {name: json.loads(run["params"][name]) for name in said} == said
         assert run["params"]["activation"] == "relu"

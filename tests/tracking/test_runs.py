@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from humtune.config import Frozen, TrialConfig
+from humtune.config import Frozen
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.tracking import runs
 
@@ -12,14 +13,15 @@ Make = Callable[..., TrialRecord]
 
 
 def test_parameters_are_named_by_their_leaf_and_written_as_a_space_writes_them() -> None:
-    params = runs.params(TrialConfig(seed=7))
+    params = runs.params(Classifier(seed=7).model_dump(mode="json"))
     assert params["n_fft"] == "256"
     assert params["db"] == "true"
     assert params["learning_rate"] == "0.001"
     assert params["milestones"] == "[0.5, 0.8]"
     assert params["labels"] == "section"
     assert params["seed"] == "7"
-    assert not [name for name in params if "." in name]
+    kinds = {"spectrogram.kind": "spectrogram", "backbone.kind": "mobilefacenet", "head.kind": "variational"}
+    assert {name: value for name, value in params.items() if "." in name} == kinds
 
 
 def test_leaves_that_share_a_name_keep_their_path() -> None:
@@ -27,10 +29,10 @@ def test_leaves_that_share_a_name_keep_their_path() -> None:
         epochs: int = 3
         beta: float = 0.9
 
-    class Wider(TrialConfig):
+    class Wider(Classifier):
         optimiser: Optimiser = Optimiser()
 
-    params = runs.params(Wider())
+    params = runs.params(Wider().model_dump(mode="json"))
     assert params["training.epochs"] == "50"
     assert params["optimiser.epochs"] == "3"
     assert params["beta"] == "0.9"

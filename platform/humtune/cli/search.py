@@ -83,7 +83,7 @@ def search(
     from humtune.ledger import Ledger
     from humtune.search import run
     from humtune.search.connection import check_address, check_device, check_temporary
-    from humtune.search.fit import silent_rows
+    from humtune.search.fit import remarks
     from humtune.search.warm import told
 
     place = Storage(storage)
@@ -116,7 +116,7 @@ def search(
         channel=read,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
-    for line in (*told(ledger), *silent_rows(chosen, ledger.plan.machines)):
+    for line in (*told(ledger), *remarks(chosen, ledger.plan.machines)):
         console().print(line, soft_wrap=True)
     _run(ledger, address, slots, is_new=True)
 
@@ -214,14 +214,14 @@ def _print_cost(
 ) -> None:
     from rich.table import Table
 
-    from humtune.search.cost import SIZES, costs
+    from humtune.search.cost import costs, sizes
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
     from humtune.sounds.parallel import tracked
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     table = Table()
-    for name in ("machine", "size", "computed in", "ms a chunk", "a trial", "trials", "in all"):
+    for name in ("machine", "size", "computed in", "a step", "a trial", "trials", "in all"):
         table.add_column(name, overflow="fold")
     screen, total = console(), 0.0
     for bank in banks.values():
@@ -235,15 +235,15 @@ def _print_cost(
             bf16=resources.bf16,
             compiled=resources.compiled,
         )
-        corners = len(list(space.corners(*SIZES, machine=machine)))
+        corners = len(list(sizes(space, machine)))
         found = list(tracked(told, total=corners, title=machine))
-        mean = sum(c.trial_seconds for c in found) / len(found)
+        mean = sum(c.estimate.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
         total += mean * trials
         for cost in found:
             size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
-            chunk, trial = f"{1000 * cost.chunk_seconds:.1f}", duration(cost.trial_seconds)
-            table.add_row(cost.machine, size, str(cost.acceleration), chunk, trial)
+            step, trial = duration(cost.estimate.step_seconds), duration(cost.estimate.trial_seconds)
+            table.add_row(cost.machine, size, str(cost.estimate.acceleration), step, trial)
         table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
     screen.print(table)
     slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))

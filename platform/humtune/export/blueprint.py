@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from humtune.detector.detector import Detector, load_tensors
-from humtune.detector.head import Embeddings
+from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.export.choice import left_out_note
@@ -44,7 +43,7 @@ def single(ledger: Ledger, measured: Measured) -> Blueprint:
         name=best.trial.id,
         score_type=best.score_type,
         members=(Member(load_detector(ledger, best.trial, bank), best.score_type),),
-        configuration=best.trial.config.model_dump(mode="json"),
+        configuration=best.trial.config,
         bank=bank,
         scores=scores,
         measured=measured,
@@ -63,7 +62,7 @@ def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detect
     try:
         content = ledger.storage.read(ledger.file(record.id, "reference.pt"))
     except FileNotFoundError:
-        detector.reference = detector.embed(bank, bank.table.having(Role.TRAIN))
+        detector.reference = detector.encode(bank, bank.table.having(Role.TRAIN))
     else:
-        detector.reference = Embeddings(**load_tensors(content, what="reference"))
+        detector.load_reference(content)
     return detector

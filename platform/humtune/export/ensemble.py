@@ -114,5 +114,5 @@ def _configuration(record: EnsembleRecord, trials: dict[str, TrialRecord]) -> di
     members = [
         member.model_dump(mode="json") | {"weight": weight} for member, weight in record.machine_wide.items()
     ]
-    configs = {name: trial.config.model_dump(mode="json") for name, trial in trials.items()}
+    configs = {name: trial.config for name, trial in trials.items()}
     return {"members": members, "trials": configs}

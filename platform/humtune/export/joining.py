@@ -1,4 +1,4 @@
-"""Graphs put together: pictures, a network for each chunk of them, and the judge of what the networks say."""
+"""Graphs put together: front ends, a network for each chunk, and the judge of what the networks give."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,11 @@ import torch
 from onnx import compose, helper
 from torch import Tensor, nn
 
-from humtune.config import TEST_CHUNKS
-
-CHUNK, FEATURES = "chunk", "features"  # the ends of a network's graph
+FEATURES = "features"  # the end of a network's graph
 
 
-class GraphBackbone(nn.Module):
-    """A network's graph in the place of the backbone that it was made of."""
+class GraphNetwork(nn.Module):
+    """A network's graph in the place of the network that it was made of."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()
@@ -27,23 +25,27 @@ class GraphBackbone(nn.Module):
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Features [B, k] of pictures [B, 1, bins, frames], a chunk at a time."""
-        chunks = [picture[None].contiguous().numpy() for picture in pictures]
-        return torch.from_numpy(np.concatenate([self._session.run(None, {CHUNK: c})[0] for c in chunks]))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Features [B, k] of a network's inputs [B, …], a chunk at a time."""
+        chunks = zip(*(value.contiguous().numpy() for value in inputs), strict=True)
+        feeds = ({chunk_name(i): x[None] for i, x in enumerate(chunk)} for chunk in chunks)
+        return torch.from_numpy(np.concatenate([self._session.run(None, feed)[0] for feed in feeds]))
 
 
 def join(
-    pictures: onnx.ModelProto, networks: Sequence[onnx.ModelProto], judge: onnx.ModelProto
+    front: onnx.ModelProto, networks: Sequence[onnx.ModelProto], judge: onnx.ModelProto, rows: Sequence[int]
 ) -> onnx.ModelProto:
-    """One graph of the parts, network i between "chunks i" of the pictures and "features i" of the judge."""
-    model = compose.add_prefix(pictures, "pictures/", rename_inputs=False, rename_outputs=False)
-    ends = [f"features {i}" for i in range(len(networks))]
-    for i, network in enumerate(networks):
-        own = compose.add_prefix(clipwise(network), f"network {i}/")
-        model = compose.merge_models(model, own, [(f"chunks {i}", f"network {i}/chunks")])
+    """One graph of the parts: network i between the front's "chunks i j" and the judge's "features i".
+
+    `rows` are the chunks that each network gets of a clip.
+    """
+    model = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
+    for i, (network, count) in enumerate(zip(networks, rows, strict=True)):
+        own = compose.add_prefix(clipwise(network, count), f"network {i}/")
+        ends = [(f"chunks {i} {j}", f"network {i}/{chunks_name(j)}") for j in range(len(network.graph.input))]
+        model = compose.merge_models(model, own, ends)
     judge = compose.add_prefix(judge, "judge/", rename_inputs=True, rename_outputs=False)
-    joints = [(f"network {i}/{FEATURES}", f"judge/{end}") for i, end in enumerate(ends)]
+    joints = [(f"network {i}/{FEATURES}", f"judge/features {i}") for i in range(len(networks))]
     model = compose.merge_models(model, judge, joints)
     opsets = {opset.domain: opset.version for opset in model.opset_import}  # each part has brought its own
     del model.opset_import[:]
@@ -51,18 +53,23 @@ def join(
     return model
 
 
-def clipwise(network: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph of a network's one chunk as one of all five of a clip: [5, 1, bins, frames] to [5, k].
+def clipwise(network: onnx.ModelProto, count: int) -> onnx.ModelProto:
+    """The graph of a network's one chunk as one of all of a clip: inputs [count, …] to features [count, k].
 
     The chunks go through copies of its nodes, one after the other, which share the weights. In a batch they
     would take as many operations and a quarter more time: the feature maps of one chunk alone stay in a
     processor's cache.
     """
     graph = network.graph
-    made = {CHUNK, *(name for node in graph.node for name in node.output)}
-    chunks, features = ([f"{name}@{i}" for i in range(TEST_CHUNKS)] for name in (CHUNK, FEATURES))
-    nodes = [helper.make_node("Split", ["chunks"], chunks, name="chunks", num_outputs=TEST_CHUNKS)]
-    for i in range(TEST_CHUNKS):
+    inputs = [end.name for end in graph.input]
+    made = {*inputs, *(name for node in graph.node for name in node.output)}
+    nodes = []
+    for j, name in enumerate(inputs):
+        chunks = [f"{name}@{i}" for i in range(count)]
+        nodes.append(
+            helper.make_node("Split", [chunks_name(j)], chunks, name=chunks_name(j), num_outputs=count)
+        )
+    for i in range(count):
         for node in graph.node:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
@@ -70,13 +77,25 @@ def clipwise(network: onnx.ModelProto) -> onnx.ModelProto:
             copy.input[:] = [f"{name}@{i}" if name in made else name for name in node.input]
             copy.output[:] = [f"{name}@{i}" for name in node.output]
             nodes.append(copy)
+    features = [f"{FEATURES}@{i}" for i in range(count)]
     nodes.append(helper.make_node("Concat", features, [FEATURES], name=FEATURES, axis=0))
+    names = [*(chunks_name(j) for j in range(len(inputs))), FEATURES]
     ends = []
-    for name, end in (("chunks", graph.input[0]), (FEATURES, graph.output[0])):
-        whole = onnx.ValueInfoProto()
-        whole.CopyFrom(end)
-        whole.name = name
-        whole.type.tensor_type.shape.dim[0].dim_value = TEST_CHUNKS
-        ends.append(whole)
-    repeated = helper.make_graph(nodes, "network", ends[:1], ends[1:], graph.initializer)
+    for name, end in zip(names, (*graph.input, graph.output[0]), strict=True):
+        info = onnx.ValueInfoProto()
+        info.CopyFrom(end)
+        info.name = name
+        info.type.tensor_type.shape.dim[0].dim_value = count
+        ends.append(info)
+    repeated = helper.make_graph(nodes, "network", ends[:-1], ends[-1:], graph.initializer)
     return helper.make_model(repeated, opset_imports=network.opset_import, ir_version=network.ir_version)
+
+
+def chunk_name(j: int) -> str:
+    """What a network's graph calls the chunk that is its input j."""
+    return f"chunk {j}"
+
+
+def chunks_name(j: int) -> str:
+    """What the graph of all chunks of a clip calls its input j."""
+    return f"chunks {j}"

@@ -13,10 +13,9 @@ from onnxscript import ir
 from onnxscript import opset20 as op
 from torch import Tensor, nn
 
-from humtune.config import TEST_CHUNKS
-from humtune.detector.detector import Detector
-from humtune.export.graph import Judge, Member, Pictures, least_samples
-from humtune.export.joining import CHUNK, FEATURES, GraphBackbone, join
+from humtune.detectors.encoder import Graph
+from humtune.export.graph import FrontEnds, Judge, Member, least_samples
+from humtune.export.joining import FEATURES, GraphNetwork, chunk_name, join
 from humtune.runtime.scorer import INPUT, OUTPUT
 
 OPSET = 20
@@ -27,34 +26,52 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
 
     Its score is the sum of weight × calibrated score over the members: of a single one, its score.
     """
-    judge = Judge(members)
-    detectors, least = judge.detectors, least_samples(members)
-    chunks, features = ([f"{name} {i}" for i in range(len(detectors))] for name in ("chunks", "features"))
-    samples = torch.export.Dim("samples", min=least)
+    judge, least = Judge(members), least_samples(members)
+    graphs, fronts = judge.graphs, FrontEnds(judge.graphs)
+    example = torch.zeros(2 * least + 1)
+    chunks = [_chunks(graph, example) for graph in graphs]
     model = join(
         _export(
-            Pictures(detectors), torch.zeros(2 * least + 1), inputs=[INPUT], outputs=chunks, dynamic=samples
+            fronts,
+            example,
+            inputs=[INPUT],
+            outputs=[f"chunks {i} {j}" for i, own in enumerate(chunks) for j in range(len(own))],
+            dynamic=torch.export.Dim("samples", min=least),
         ),
-        [export_backbone(detector) for detector in detectors],
+        [export_network(graph, own) for graph, own in zip(graphs, chunks, strict=True)],
         _export(
             judge,
-            *(torch.zeros(TEST_CHUNKS, d.config.backbone.embedding) for d in detectors),
-            inputs=features,
+            *(_features(graph, own) for graph, own in zip(graphs, chunks, strict=True)),
+            inputs=[f"features {i}" for i in range(len(graphs))],
             outputs=[OUTPUT],
         ),
+        rows=[len(own[0]) for own in chunks],
     )
     onnx.helper.set_model_props(model, dict(metadata))
     model.producer_name, model.producer_version = "humtune", metadata.get("humtune", "")
     return bytes(model.SerializeToString())
 
 
-def export_backbone(detector: Detector) -> onnx.ModelProto:
-    """A detector's backbone as a graph of one chunk [1, 1, bins, frames]; one that is a graph, as it is."""
-    if isinstance(detector.backbone, GraphBackbone):
-        return detector.backbone.model
-    spectrogram = detector.config.spectrogram
-    chunk = torch.zeros(1, 1, spectrogram.bins, spectrogram.chunk_frames)
-    return _export(detector.backbone, chunk, inputs=[CHUNK], outputs=[FEATURES])
+def export_network(graph: Graph, chunks: Sequence[Tensor]) -> onnx.ModelProto:
+    """A network as a graph of one chunk [1, …] of each of its inputs; one that is a graph, as it is."""
+    if isinstance(graph.network, GraphNetwork):
+        return graph.network.model
+    inputs = [chunk_name(j) for j in range(len(chunks))]
+    return _export(graph.network, *(some[:1] for some in chunks), inputs=inputs, outputs=[FEATURES])
+
+
+@torch.no_grad()
+def _chunks(graph: Graph, waveform: Tensor) -> tuple[Tensor, ...]:
+    """A clip's chunks, for their shapes."""
+    frontend = graph.frontend.eval()
+    return frontend.chunks(frontend.whole(waveform[None]))
+
+
+@torch.no_grad()
+def _features(graph: Graph, chunks: Sequence[Tensor]) -> Tensor:
+    """A clip's features, for their shape."""
+    features: Tensor = graph.network.eval()(*chunks)
+    return torch.zeros_like(features)
 
 
 def _export(

@@ -57,7 +57,7 @@ def check_parity(
 
 def member_scores(members: Sequence[Member], bank: ClipBank, clips: NDArray[np.intp]) -> Array:
     """What the members say of the bank's clips [n] by their detectors and calibrations, without any graph."""
-    embedded = {member.detector: member.detector.embed(bank, clips) for member in members}
+    embedded = {member.detector: member.detector.encode(bank, clips) for member in members}
     total = np.zeros(len(clips))
     for member in members:
         score = member.detector.score(embedded[member.detector])[member.score_type]

@@ -10,15 +10,18 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from torch import Tensor
 
-from humtune.detector.detector import EMBED_BATCH, Detector, scoring_chunks
-from humtune.detector.head import Embeddings
+from humtune.detectors.detector import Detector
+from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
+from humtune.errors import HumtuneError
 from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
-from humtune.export.joining import CHUNK, GraphBackbone
-from humtune.export.onnx import export_backbone, quiet
+from humtune.export.joining import GraphNetwork, chunk_name
+from humtune.export.onnx import export_network, quiet
 from humtune.results.labelled import labelled_clips
 from humtune.runtime.info import INT8
+from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import SCORED, Role
@@ -38,13 +41,13 @@ def in_int8(plan: Blueprint) -> Blueprint:
     clips = plan.measured.clips
     recorded = np.flatnonzero(clips.role != str(Role.PROBE))
     scored = plan.bank.table.having(*SCORED)
-    embedded = {twin: _embed(twin, plan.bank, scored, "scores") for twin in twins.values()}
+    encoded = {twin: _encode(twin, plan.bank, scored, "scores") for twin in twins.values()}
     members: list[Member] = []
     scores = np.full(len(clips), np.nan)
     scores[recorded] = 0.0
     for member in plan.members:
         twin = twins[member.detector]
-        own = twin.score(embedded[twin])[member.score_type]
+        own = twin.score(encoded[twin])[member.score_type]
         calibration = member.calibration
         if calibration is not None:
             calibration = type(calibration).of(own[clips.having(Role.HELD_OUT)])
@@ -62,25 +65,32 @@ def in_int8(plan: Blueprint) -> Blueprint:
 
 
 def quantise(detector: Detector, bank: ClipBank) -> Detector:
-    """A detector whose backbone is an int8 graph, with references and fusion of its own."""
+    """A detector whose network is an int8 graph, with references and joint scores of its own.
+
+    HumtuneError for a family whose networks have no front end to be quantised behind.
+    """
+    encoder = detector.encoder
+    if not isinstance(encoder, ChunkEncoder):
+        raise HumtuneError(f"{detector.machine}: {detector.recipe.giver} has no network to quantise")
     train = bank.table.having(Role.TRAIN)
     few = train[:: max(1, len(train) // CALIBRATING)][:CALIBRATING]
-    network = _quantised(export_backbone(detector), _pictures(detector, bank, few))
-    twin = Detector(detector.config, machine=detector.machine, classes=detector.classes)
-    twin.load_state_dict(detector.state_dict())
-    twin.backbone = GraphBackbone(network)
-    twin.reference = _embed(twin, bank, train, "reference")
-    if detector.fusion is not None:
-        twin.fuse(twin.embed(bank, bank.table.having(Role.HELD_OUT)))
+    encoder.eval()
+    example = next(_inputs(encoder, bank, few[:1]))
+    network = _quantised(export_network(encoder.graph(), example), Chunks(_inputs(encoder, bank, few)))
+    twin = Detector(detector.recipe, detector.recipe.build(encoder.classes), machine=detector.machine)
+    twin.encoder.load_state_dict(encoder.state_dict())
+    twin.encoder.replace_network(GraphNetwork(network))
+    twin.reference = _encode(twin, bank, train, "reference")
+    twin.join(lambda: twin.encode(bank, bank.table.having(Role.HELD_OUT)))
     return twin
 
 
-def _embed(detector: Detector, bank: ClipBank, clips: NDArray[np.intp], what: str) -> Embeddings:
-    """Embeddings of clips, with progress."""
+def _encode(detector: Detector, bank: ClipBank, clips: NDArray[np.intp], what: str) -> Encoded:
+    """What a detector gives of clips, with progress."""
     blocks = [clips[i : i + BLOCK] for i in range(0, len(clips), BLOCK)]
     title = f"{detector.machine} in int8: {what}"
-    return Embeddings.joined(
-        [detector.embed(bank, some) for some in tracked(blocks, total=len(blocks), title=title)]
+    return Encoded.joined(
+        [detector.encode(bank, some) for some in tracked(blocks, total=len(blocks), title=title)]
     )
 
 
@@ -121,17 +131,18 @@ def _kept(graph: onnx.GraphProto) -> list[str]:
 class Chunks(CalibrationDataReader):  # type: ignore[misc]
     """The chunks that quantisation looks at."""
 
-    def __init__(self, pictures: Iterator[NDArray[np.float32]]) -> None:
-        self._pictures = pictures
+    def __init__(self, chunks: Iterator[tuple[Tensor, ...]]) -> None:
+        self._chunks = chunks
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next one [1, 1, bins, frames]; None after the last."""
-        picture = next(self._pictures, None)
-        return None if picture is None else {CHUNK: picture}
+        """The inputs [1, …] of the next one; None after the last."""
+        chunk = next(self._chunks, None)
+        return None if chunk is None else {chunk_name(j): x.numpy() for j, x in enumerate(chunk)}
 
 
 @torch.no_grad()
-def _pictures(detector: Detector, bank: ClipBank, clips: NDArray[np.intp]) -> Chunks:
-    detector.eval()
-    batches = scoring_chunks(bank, clips, detector.config, EMBED_BATCH)
-    return Chunks(picture[None].numpy() for samples in batches for picture in detector.frontend(samples))
+def _inputs(encoder: ChunkEncoder, bank: ClipBank, clips: NDArray[np.intp]) -> Iterator[tuple[Tensor, ...]]:
+    """What the network gets of each chunk of some clips, [1, …] each."""
+    for samples in scoring_chunks(bank, clips, encoder.settings, ENCODE_BATCH):
+        for inputs in zip(*encoder.frontend(samples), strict=True):
+            yield tuple(x[None] for x in inputs)

@@ -50,7 +50,7 @@ def ensemble_story(record: EnsembleRecord, measured: Measured) -> Story:
     members = sorted(record.machine_wide.items(), key=lambda member: -member[1])
     trials = {trial.id: trial for trial in measured.records}
     symbol = SYMBOLS[record.settings.judged_by]
-    header = ("trial", "score", "weight", f"{symbol} alone, %", "spectrogram", "head")
+    header = ("trial", "score", "weight", f"{symbol} alone, %", "family", "searched")
     rows = (_member_row(trials[m.trial], m.score_type, weight) for m, weight in members if m.trial)
     return Story(
         inside=(
@@ -75,11 +75,10 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _member_row(trial: TrialRecord, score_type: str, weight: float) -> Sequence[object]:
-    picture = trial.config.spectrogram
-    rows = f"{picture.n_mels} mels" if picture.n_mels else "linear"
-    spectrogram = f"n_fft {picture.n_fft}, {rows}, {picture.chunk_frames} frames"
     alone = percent(trial.judged.get(score_type))
-    return escaped(trial.id), score_type, f"{weight:.3f}", alone, spectrogram, trial.config.head.kind
+    chosen = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in trial.params.items())
+    family = trial.config.get("family", "classifier")
+    return escaped(trial.id), score_type, f"{weight:.3f}", alone, escaped(family), escaped(chosen) or MISSING
 
 
 def _trial_selection(measured: Measured) -> str:

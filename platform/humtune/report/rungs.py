@@ -40,10 +40,10 @@ def rungs(machine: str, records: Iterable[TrialRecord]) -> list[Rung]:
         pairs = [
             (there, r.objective)
             for r in complete
-            if epoch < r.config.training.epochs and (there := figures[r.id].get(epoch)) is not None
+            if epoch < r.epochs[-1].epoch and (there := figures[r.id].get(epoch)) is not None
         ]
         if len(pairs) >= LEAST and (rho := rank_correlation(*np.array(pairs).T)) is not None:
-            found.append(Rung(machine, epoch, complete[0].config.training.epochs, len(pairs), rho))
+            found.append(Rung(machine, epoch, complete[0].epochs[-1].epoch, len(pairs), rho))
     return found
 
 

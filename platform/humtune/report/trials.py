@@ -65,7 +65,7 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
     if record.judged:
         parts += ["", _figures(ledger, record)]
     if record.readable:
-        parts += ["", Text(yaml.safe_dump(record.config.model_dump(mode="json"), sort_keys=False).rstrip())]
+        parts += ["", Text(yaml.safe_dump(record.config, sort_keys=False).rstrip())]
     if record.epochs:
         parts += ["", _epochs(record)]
     return [

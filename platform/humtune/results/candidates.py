@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from humtune.config import FUSION, TrialConfig
 from humtune.records import CONFIRM, TrialRecord, TrialState
+
+FUSION = "fusion"  # the score type that is made of the others
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,14 @@ def confirmed(records: Iterable[TrialRecord], *, exportable: bool = False) -> li
     return [c for c in found if len(c.trials) == most]
 
 
-def can_be_exported(config: TrialConfig, score_type: str) -> bool:
-    """Whether a new recording can be scored so: it doesn't say which section it is of."""
-    from humtune.detector.scores import SCORES  # torch, which most choices do without
+def can_be_exported(config: Mapping[str, Any], score_type: str) -> bool:
+    """Whether a new recording can be scored so: a recipe of a family that is here, and no section needed."""
+    from humtune.detectors.recipe import recipe_of  # torch, which most choices do without
 
-    parts = config.base_types if score_type == FUSION else (score_type,)
-    return config.scoring.pool == "machine" and not any(SCORES[part].by_section for part in parts)
+    try:
+        return recipe_of(config).can_be_exported(score_type)
+    except ValidationError:
+        return False
 
 
 def _candidates(record: TrialRecord, *, exportable: bool) -> list[Candidate]:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from humtune.config import TrialConfig
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
@@ -48,7 +47,7 @@ class Point:
 
     machine: str
     params: Mapping[str, ParamValue]
-    config: TrialConfig  # over several machines that of the first: to be read for what they share
+    config: Mapping[str, Any]  # a recipe; over several machines that of the first: for what they share
     seeds: tuple[Seed, ...]
     machines: int = 1
 

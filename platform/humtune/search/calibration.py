@@ -9,8 +9,10 @@ from ray.exceptions import RayError
 
 from humtune import names
 from humtune.config import Acceleration
+from humtune.detectors.process import settle
 from humtune.ledger import Ledger
 from humtune.records import Plan
+from humtune.search.cost import sizes
 from humtune.search.space_checks import check_space
 from humtune.storage import Storage
 
@@ -20,10 +22,6 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
 
     A size between them is computed as nobody timed it: uncompiled.
     """
-    from humtune.detector.process import settle  # here: the search, which asks for it, does without torch
-    from humtune.search.acceleration import choose
-    from humtune.search.cost import SIZES, seconds_of
-
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
     space = check_space(plan.space, where=f"plan of {search}")
@@ -31,12 +29,16 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     chosen: dict[str, Acceleration] = {}
     for machine in plan.machines:
         bank = ledger.bank(machine)
-        for _, config in space.corners(*SIZES, machine=machine):
-            if config.size not in chosen:
-                _, trial = seconds_of(config, bank, space, device=plan.device, bf16=plan.bf16)
-                chosen[config.size], _ = choose(
-                    config, bank, device=plan.device, bf16=plan.bf16, said=None, trial_seconds=trial
+        for _, recipe in sizes(space, machine):
+            if recipe.size not in chosen:
+                found = recipe.estimate(
+                    bank,
+                    device=plan.device,
+                    bf16=plan.bf16,
+                    compiled=None,
+                    measured=len(space.measured),
                 )
+                chosen[recipe.size] = found.acceleration
     return chosen
 
 

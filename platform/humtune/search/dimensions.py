@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag,
 from humtune.config import Frozen
 from humtune.records import ParamValue
 
+FAMILY = "family"  # of its presets the settings are those of a whole recipe: there is no branch above them
+
 GOLDEN = 0.618033988749895  # a place inside a range that is no round number
 WHOLE_STEPS = 100  # between whole bounds, at most, where a grid takes every number between them
 
@@ -87,9 +89,9 @@ class Choice(_OneOf):
         """The values."""
         return self.values
 
-    def resolve(self, value: ParamValue) -> Any:
-        """What a chosen value puts into the configuration."""
-        return value
+    def settings(self, name: str, value: ParamValue) -> dict[str, Any]:
+        """What a chosen value puts into the recipe, by dotted names; `name` is the dimension's own."""
+        return {name: value}
 
 
 class Presets(_OneOf):
@@ -115,16 +117,17 @@ class Presets(_OneOf):
 
     def below(self, name: str, value: ParamValue) -> dict[str, "Dimension"]:
         """What a chosen preset opens, by its whole name; `name` is that of the branch."""
-        return {f"{name}.{leaf}": dimension for leaf, dimension in self.search.get(str(value), {}).items()}
+        return {within(name) + leaf: dimension for leaf, dimension in self.search.get(str(value), {}).items()}
 
     @property
     def options(self) -> tuple[ParamValue, ...]:
         """Their names."""
         return tuple(self.presets)
 
-    def resolve(self, value: ParamValue) -> Any:
-        """The settings of that name."""
-        return self.presets[str(value)]
+    def settings(self, name: str, value: ParamValue) -> dict[str, Any]:
+        """The settings of that preset; a preset of the family is of the family that it is called by."""
+        chosen = self.presets[str(value)]
+        return {FAMILY: value, **chosen} if name == FAMILY else {name: chosen}
 
 
 class Range(_Searched):
@@ -196,9 +199,9 @@ class Range(_Searched):
         between = self.low + (self.step or (1 if self.whole else (self.high - self.low) * GOLDEN))
         return (self.low, between, self.high)
 
-    def resolve(self, value: ParamValue) -> Any:
+    def settings(self, name: str, value: ParamValue) -> dict[str, Any]:
         """The number itself."""
-        return value
+        return {name: value}
 
 
 def _listed(value: Any) -> Any:
@@ -217,6 +220,11 @@ Dimension = Annotated[
     Discriminator(_kind),
     BeforeValidator(_listed),
 ]
+
+
+def within(name: str) -> str:
+    """What the names of a branch's settings begin with."""
+    return "" if name == FAMILY else f"{name}."
 
 
 class Place(NamedTuple):

@@ -1,25 +1,24 @@
 """Whether a space fits a machine's recordings: asked before anything starts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import FUSION, SAMPLE_RATE, Spectrogram, TrialConfig, VariationalHead
+from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
-from humtune.evaluation.fusion import LEAST_CLIPS
 from humtune.records import Objective, ParamValue
 from humtune.search.space import Space
-from humtune.sounds.classes import class_labels
 from humtune.sounds.table import ClipTable, Role
 
 
 def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> None:
     """Raise a UsageError that names machine, key, value and bound where no trial of the space can work.
 
-    `lengths` [N] are the clips' samples. Chunks must be no longer than the shortest clip, classes no more
-    than the embedding is long, and the clips must make what trials are judged by.
+    `lengths` [N] are the clips' samples. What a recipe needs of them its family says; and the clips must make
+    what trials are judged by.
     """
     machine = table.machine
     if space.enumerated and not space.runs(machine):
@@ -28,23 +27,34 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
             "or leave it out with --machines"
         )
     objective_of(space.objective, table)
-    shortest = int(lengths.argmin())
-    for params, config in space.corners("spectrogram", machine=machine):
-        _check_chunk(machine, str(table.name[shortest]), int(lengths[shortest]), config, params)
-    for params, config in space.corners("backbone", "labels", "head.kind", machine=machine):
-        names, _ = class_labels(table, config.labels)
-        if isinstance(config.head, VariationalHead) and len(names) > config.backbone.embedding:
-            raise UsageError(
-                f"{machine}: labels: {config.labels} gives {len(names)} classes, more than "
-                f"backbone.embedding = {config.backbone.embedding}{_chosen(params)}; "
-                f"set it to {len(names)} or more"
-            )
     held_out = len(table.having(Role.HELD_OUT))
-    for params, config in space.corners("scores", "head.kind", machine=machine):
-        if FUSION in config.score_types and held_out < LEAST_CLIPS:
+    for check in dict.fromkeys(check for recipe in space.recipes for check in recipe.checks):
+        for params, recipe in space.corners(*check.settings, machine=machine):
+            if check in recipe.checks:
+                with _naming(params):
+                    check.raises(recipe, table, lengths)
+    for params, recipe in space.corners("scores", "head.kind", machine=machine):
+        with _naming(params):
+            _check_joint(recipe, machine, held_out)
+
+
+@contextmanager
+def _naming(params: dict[str, ParamValue]) -> Iterator[None]:
+    """Have a UsageError say what was chosen."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{error}{_chosen(params)}") from error
+
+
+def _check_joint(recipe: Recipe, machine: str, held_out: int) -> None:
+    """Refuse score types that are made to fit held-out clips where there are too few."""
+    for name in recipe.score_types:
+        least = getattr(recipe.scoring.of(name), "least_clips", 0)
+        if held_out < least:
             raise UsageError(
-                f"{machine}: scores: fusion needs {LEAST_CLIPS} held-out training clips or more, there "
-                f"are {held_out}{_chosen(params)}; take fusion out, or give a section and domain 15 clips"
+                f"{machine}: scores: {name} needs {least} held-out training clips or more, there are "
+                f"{held_out}; take {name} out, or give a section and domain 15 clips"
             )
 
 
@@ -64,47 +74,14 @@ def objective_of(asked: Objective | None, table: ClipTable) -> Objective:
     return "pseudo"
 
 
-def silent_rows(space: Space, machines: Iterable[str]) -> list[str]:
-    """A line for each spectrogram of the space with mel filters too narrow to hold a Fourier bin."""
+def remarks(space: Space, machines: Iterable[str]) -> list[str]:
+    """What whoever wrote the space should know of what it can choose, a line each."""
     lines: dict[str, None] = {}
     for machine in machines:
         whose = f"{machine}: " if machine in space.machines else ""
-        for params, config in space.corners("spectrogram", machine=machine):
-            empty, spectrogram = empty_mels(config.spectrogram), config.spectrogram
-            if empty:
-                lines[
-                    f"{whose}{empty} of {spectrogram.n_mels} mel filters hold no bin at "
-                    f"n_fft = {spectrogram.n_fft} and stay silent{_chosen(params)}"
-                ] = None
+        for params, recipe in space.corners("spectrogram", machine=machine):
+            lines |= dict.fromkeys(f"{whose}{remark}{_chosen(params)}" for remark in recipe.remarks())
     return list(lines)
-
-
-def empty_mels(spectrogram: Spectrogram) -> int:
-    """Mel filters too narrow to hold a Fourier bin: rows of the picture that are always silent.
-
-    A filter reaches from its left neighbour's peak to its right one's, which stand evenly on the HTK scale.
-    """
-    if spectrogram.n_mels is None:
-        return 0
-    highest = SAMPLE_RATE / 2
-    bins = np.linspace(0.0, highest, spectrogram.n_fft // 2 + 1)
-    mels = np.linspace(0.0, 2595 * np.log10(1 + highest / 700), spectrogram.n_mels + 2)
-    peaks = 700 * (10 ** (mels / 2595) - 1)
-    first = bins[np.searchsorted(bins, peaks[:-2], side="right")]
-    return int((first >= peaks[2:]).sum())
-
-
-def _check_chunk(
-    machine: str, clip: str, samples: int, config: TrialConfig, params: dict[str, ParamValue]
-) -> None:
-    spectrogram = config.spectrogram
-    frames = spectrogram.frames(samples)
-    if spectrogram.chunk_frames > frames:
-        raise UsageError(
-            f"{machine}: spectrogram.chunk_frames = {spectrogram.chunk_frames}{_chosen(params)} is longer "
-            f"than the shortest clip, {clip}: {samples / SAMPLE_RATE:.2f} s are {frames} frames at "
-            f"n_fft = {spectrogram.n_fft}; choose chunk_frames ≤ {frames}"
-        )
 
 
 def _chosen(params: dict[str, ParamValue]) -> str:

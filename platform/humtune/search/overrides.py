@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import TrialConfig, check_spelled_once, leaves, set_path
+from humtune.config import check_spelled_once, leaves, set_path
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
-from humtune.search.dimensions import Dimension, Presets
+from humtune.search.dimensions import Dimension, Presets, within
 from humtune.search.grid import Point
 from humtune.search.space import Space, nested
 from humtune.search.space_checks import check_space
@@ -65,19 +66,19 @@ def _settled(
         if whole == name:
             continue
         left[leaf] = dimension
-        if isinstance(dimension, Presets) and name.startswith(f"{whole}."):
+        if isinstance(dimension, Presets) and name.startswith(within(whole)):
             left[leaf], everywhere = _inside(dimension, whole, name, value, tree)
     return left, everywhere
 
 
 def _inside(branch: Presets, whole: str, name: str, value: Any, tree: dict[str, Any]) -> tuple[Presets, bool]:
     """A branch whose presets have the value where they know the key, as not every kind of head does."""
-    trees = {preset: nested(tree, {whole: own}) for preset, own in branch.presets.items()}
+    trees = {preset: nested(tree, branch.settings(whole, preset)) for preset in branch.presets}
     knowing = [preset for preset in trees if _knows(trees[preset], name, value)]
-    leaf = name.removeprefix(f"{whole}.")
+    leaf = name.removeprefix(within(whole))
     presets = branch.presets | {p: nested(branch.presets[p], {leaf: value}) for p in knowing}
     below = {
-        preset: _settled(opened, name, value, trees[preset], above=f"{whole}.")[0]
+        preset: _settled(opened, name, value, trees[preset], above=within(whole))[0]
         for preset, opened in branch.search.items()
     }
     update = {"presets": presets, "search": {preset: opened for preset, opened in below.items() if opened}}
@@ -86,7 +87,7 @@ def _inside(branch: Presets, whole: str, name: str, value: Any, tree: dict[str, 
 
 def _knows(tree: dict[str, Any], name: str, value: Any) -> bool:
     try:
-        TrialConfig.model_validate(nested(tree, {name: value}))
+        recipe_of(nested(tree, {name: value}))
     except ValidationError as error:
         return all(e["type"] != "extra_forbidden" for e in error.errors())
     return True

@@ -6,9 +6,10 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from pydantic import Field
 
-from humtune.config import Settings, TrialConfig, set_path
+from humtune.config import Settings, set_path
+from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.records import ParamValue
-from humtune.search.dimensions import Dimension, Presets, Scalar, places
+from humtune.search.dimensions import FAMILY, Dimension, Presets, Scalar, places
 from humtune.search.grid import Point, Run, combinations, grid, touching
 
 TRIALS = 20  # per machine, where neither the space nor the command line says
@@ -19,7 +20,7 @@ Pruner = Literal["none", "successive_halving", "median", "hyperband", "wilcoxon"
 
 
 class Space(Settings):
-    """What a search chooses from; what is set or searched goes by the dotted names of TrialConfig.
+    """What a search chooses from; what is set or searched goes by the dotted names of a recipe.
 
     Below `fixed` and `machines`, branches may also be nested. A machine's own settings go before the fixed
     ones, a preset's before both.
@@ -56,13 +57,20 @@ class Space(Settings):
         (), description="points to try before the sampler; with a key `machine`, for that one alone"
     )
 
-    def config(self, params: Point, *, machine: str | None = None, seed: int = 0) -> TrialConfig:
+    def recipe(self, params: Point, *, machine: str | None = None, seed: int = 0) -> Recipe:
         """The trial that a point of the space stands for; a ValueError where the values don't fit."""
         tree = nested(self.fixed, self.machines.get(machine or "", {}))
         for name, dimension in self.dimensions.items():  # a preset before what it opens
             if name in params:
-                set_path(tree, name, dimension.resolve(params[name]))
-        return TrialConfig.model_validate(tree | {"seed": seed})
+                for path, value in dimension.settings(name, params[name]).items():
+                    set_path(tree, path, value)
+        return recipe_of(tree | {"seed": seed})
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """A recipe of each family that can be chosen."""
+        families = combinations(self.search, lambda d: d.extremes(), wanted=touching((FAMILY,)))
+        return [self.recipe(params) for params in families]
 
     @property
     def dimensions(self) -> dict[str, Dimension]:
@@ -117,8 +125,12 @@ class Space(Settings):
 
     @property
     def epochs(self) -> int:
-        """The budget of every trial."""
-        return self.config({}).training.epochs
+        """The budget of a trial; of families with several, the largest."""
+        return max(recipe.budget for recipe in self.recipes)
+
+    def budget(self, family: str) -> int:
+        """The budget of a family's trials."""
+        return next(recipe.budget for recipe in self.recipes if recipe.family == family)
 
     @property
     def stopped_by(self) -> Pruner:
@@ -146,19 +158,19 @@ class Space(Settings):
         """Epochs before the last after which a trial is measured."""
         return tuple(range(1, self.epochs)) if self.curves else self.rungs
 
-    def corners(self, *branches: str, machine: str | None = None) -> Iterator[tuple[Point, TrialConfig]]:
-        """What touches some branches: every combination of its extreme values, and its configuration.
+    def corners(self, *branches: str, machine: str | None = None) -> Iterator[tuple[Point, Recipe]]:
+        """What touches some branches, or the family: each combination of its extreme values, and the recipe.
 
         Of a list, what its points choose there.
         """
-        wanted = touching(branches)
+        wanted = touching((FAMILY, *branches))
         if self.sampler == "listed":
             points = [{n: v for n, v in p.items() if wanted(n)} for p in self.first_points(machine)]
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
             chosen = list(combinations(self.search, lambda d: d.extremes(), wanted=wanted))
         for params in chosen:
-            yield params, self.config(params, machine=machine)
+            yield params, self.recipe(params, machine=machine)
 
 
 def nested(*settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     for machine in (None, *space.machines):
         at = where if machine is None else f"{where}: machines.{machine}"
         try:
-            space.config({}, machine=machine)
+            space.recipe({}, machine=machine)
         except ValidationError as error:
             raise UsageError(f"{at}{': fixed' if machine is None else ''}: {first_error(error)}") from error
         for place in places(space.search):
@@ -73,8 +73,8 @@ def _check_machine(space: Space, names: set[str], machine: str, where: str) -> N
 def _set_by_presets(space: Space) -> Iterator[str]:
     for name, dimension in space.dimensions.items():
         if isinstance(dimension, Presets):
-            for settings in dimension.presets.values():
-                yield from (leaf for leaf, _ in leaves(nested({name: settings})))
+            for preset in dimension.presets:
+                yield from (leaf for leaf, _ in leaves(nested(dimension.settings(name, preset))))
 
 
 def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
@@ -87,7 +87,7 @@ def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
 
 def _check_value(space: Space, place: Place, value: ParamValue, *, machine: str | None, where: str) -> None:
     try:
-        config = space.config({**place.given, place.name: value}, machine=machine)
+        recipe = space.recipe({**place.given, place.name: value}, machine=machine)
     except ValidationError as error:
         first = first_of(error)
         named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
@@ -95,7 +95,7 @@ def _check_value(space: Space, place: Place, value: ParamValue, *, machine: str 
         raise UsageError(f"{where} can be {value!r}: {told}") from error
     except UsageError as error:
         raise UsageError(f"{where} can be {value!r}: {error}") from error
-    if config.training.epochs != space.epochs:
+    if recipe.budget != space.budget(recipe.family):
         raise UsageError(f"{where} can be {value!r}: {ALIKE}; fix {BUDGET}")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import TrialConfig
+from humtune import plugins
 from humtune.search.dimensions import Range
 from humtune.search.space import Space
 
@@ -33,8 +33,6 @@ def first_error(error: ValidationError) -> str:
 
 def _key(place: tuple[int | str, ...]) -> str:
     """A setting's dotted name, without the names of pydantic's alternatives."""
-    if place[:1] == ("head",):
-        place = ("head", *place[2:])
     return ".".join(str(part) for part in place if part not in _TAGS)
 
 
@@ -48,8 +46,7 @@ def message_of(first: Any) -> str:
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         path = _key(first["loc"])
-        names = [name for name, _ in _flat(TrialConfig().model_dump())]
-        names += [*Space.model_fields, *Range.model_fields, "presets", "extends"]
+        names = [*_settings(), *Space.model_fields, *Range.model_fields, "presets", "extends"]
         close = get_close_matches(path, names, 1) or get_close_matches(last, names, 1)
         return (
             f"no such setting; did you mean {close[0]}?" if close and close[0] != last else "no such setting"
@@ -57,6 +54,12 @@ def message_of(first: Any) -> str:
     if first["type"] == "model_type" and last == "range":
         return "should be a list of values, or {low: …, high: …}; a single value goes to fixed"
     return str(_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input "))
+
+
+def _settings() -> Iterator[str]:
+    """The settings of humtune's own families, by their dotted names."""
+    for name in plugins.BUILT_IN[plugins.FAMILY]:
+        yield from (name for name, _ in _flat(plugins.find(plugins.FAMILY, name)().model_dump()))
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -73,7 +73,7 @@ class Studies:
 
     def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
         """What is left of a grid or list: a point is had with the seed that its trial got."""
-        had = [Run(record.params, record.config.seed) for record in records if record.origin != CONFIRM]
+        had = [Run(record.params, record.seed) for record in records if record.origin != CONFIRM]
         origin = "grid" if self.space.sampler == "grid" else "first"
         for run in self.space.runs(this.machine):
             if run not in had:
@@ -195,7 +195,7 @@ class Studies:
             number=number,
             origin=origin,
             params=run.params,
-            config=self.space.config(run.params, machine=this.machine, seed=run.seed),
+            config=self.space.recipe(run.params, machine=this.machine, seed=run.seed),
             judged_by=self.judged_by.get(this.machine, "omega"),
             started=time(),
         )

@@ -1,9 +1,7 @@
-"""One trial: a TrainingRun that writes itself into the ledger. Knows no Ray."""
+"""One trial: a fit that writes itself into the ledger. Knows no Ray."""
 
-import io
 import platform
 from contextlib import suppress
-from dataclasses import asdict
 from functools import lru_cache, partial
 from time import monotonic, time
 from typing import Any
@@ -14,19 +12,20 @@ from numpy.typing import NDArray
 
 from humtune import __version__
 from humtune.config import Acceleration
-from humtune.detector.process import settle
-from humtune.detector.training import TrainingRun
+from humtune.detectors.fit import Fit
+from humtune.detectors.process import settle
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
 from humtune.records import Epoch, TrialRecord, TrialState, ended
+from humtune.search.evaluator import Evaluator, Measurement
 from humtune.search.watchdog import Watchdog
-from humtune.search.yardstick import Measurement, Yardstick
 from humtune.sounds.bank import ClipBank
 from humtune.storage import Storage
 
 
 class TrialRun:
-    """Trains one trial's detector an epoch at a time, and keeps its record, checkpoint and results."""
+    """Fits one trial's detector a step at a time, and keeps its record, checkpoint and results."""
 
     def __init__(
         self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, measured: tuple[int, ...]
@@ -37,12 +36,13 @@ class TrialRun:
         self.checkpoint_seconds = plan.checkpoint_seconds
         self.hours = plan.hours_per_trial
         self.checkpoint = ledger.file(record.id, "checkpoint.pt")
-        how = record.acceleration or plan.acceleration(record.config)
-        self.run = self._training(record, bank, device=plan.device, how=how)
+        self.recipe = recipe_of(record.config)
+        how = record.acceleration or plan.acceleration(self.recipe.size)
+        self.fit = self._restored(record, bank, device=plan.device, how=how)
         probes = ledger.probes(record.machine)
-        self.yardstick = Yardstick(bank, probes)
-        self.quick_yardstick = Yardstick.quick(bank, probes, judged_by=record.judged_by)
-        done = self.run.epochs_done
+        self.evaluator = Evaluator(bank, probes)
+        self.quick_evaluator = Evaluator.quick(bank, probes, judged_by=record.judged_by)
+        done = self.fit.done
         self.record = record.model_copy(
             update={
                 "data_hash": bank.hash,
@@ -57,26 +57,23 @@ class TrialRun:
         self.checkpointed = monotonic()
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
 
-    def _training(
-        self, record: TrialRecord, bank: ClipBank, *, device: str, how: Acceleration
-    ) -> TrainingRun:
-        """The training as its checkpoint left it; from its start where that is damaged.
+    def _restored(self, record: TrialRecord, bank: ClipBank, *, device: str, how: Acceleration) -> Fit:
+        """The fit as its checkpoint left it; from its start where that is damaged.
 
         One that is ahead of the record was left by a process that had no right to: epochs would be missing.
         """
-        run = TrainingRun(record.config, bank, device=device, acceleration=how)
+        fit = self.recipe.start(bank, device=device, acceleration=how)
         if not self.ledger.storage.exists(self.checkpoint):
-            return run
+            return fit
         with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
-            run.restore(self.ledger.storage.read(self.checkpoint))
-            if run.epochs_done <= len(record.epochs):
-                return run
-        return TrainingRun(
-            record.config, bank, device=device, acceleration=how
-        )  # the other may be restored in parts
+            fit.restore(self.ledger.storage.read(self.checkpoint))
+            if fit.done <= len(record.epochs):
+                return fit
+        # The other may be restored in parts.
+        return self.recipe.start(bank, device=device, acceleration=how)
 
     def epoch(self) -> TrialRecord:
-        """Train an epoch, measure where it is a rung or the last, and write down how far the trial is."""
+        """Make a step, measure where it is a rung or the last, and write down how far the trial is."""
         began = monotonic()
         if not self.begun:
             self.ledger.claim(self.record.id)
@@ -85,9 +82,9 @@ class TrialRun:
                 self.ledger.storage.sweep(self.ledger.file(self.record.id, folder))
             self.begun = True
         with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
-            metrics, found = self._train()
-        done = self.run.epochs_done
-        last = done == self.record.config.training.epochs
+            metrics, found = self._step()
+        done = self.fit.done
+        last = done == self.recipe.budget
         update: dict[str, Any] = {}
         if found:
             update |= {"omega": found.omega, "pseudo": found.pseudo}
@@ -103,17 +100,17 @@ class TrialRun:
         if last:
             self.ledger.storage.delete(self.checkpoint)
         elif monotonic() - self.checkpointed > self.checkpoint_seconds:
-            self.ledger.storage.write(self.checkpoint, self.run.state())
+            self.ledger.storage.write(self.checkpoint, self.fit.state())
             self.checkpointed = monotonic()
         return self.record
 
-    def _train(self) -> tuple[dict[str, float], Measurement | None]:
-        """An epoch's metrics; where it is a rung or the last, with what the detector measures then."""
-        metrics = self.run.epoch()
-        if self.run.epochs_done == self.record.config.training.epochs:
-            found = self.yardstick.measure(self.run.finish())
-        elif self.run.epochs_done in self.measured:
-            found = self.quick_yardstick.measure(self.run.sketch())
+    def _step(self) -> tuple[dict[str, float], Measurement | None]:
+        """A step's metrics; where it is a rung or the last, with what the detector measures then."""
+        metrics = self.fit.step()
+        if self.fit.done == self.recipe.budget:
+            found = self.evaluator.measure(self.fit.finish())
+        elif self.fit.done in self.measured:
+            found = self.quick_evaluator.measure(self.fit.preview())
         else:
             return metrics, None
         return metrics | found.metrics, found
@@ -137,12 +134,10 @@ class TrialRun:
         return self.record
 
     def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
-        ledger, detector, trial = self.ledger, self.run.detector, self.record.id
+        ledger, detector, trial = self.ledger, self.fit.detector, self.record.id
         ledger.write_scores(trial, scores)
-        reference = io.BytesIO()
-        torch.save(asdict(detector.reference) if detector.reference else None, reference)
-        ledger.storage.write(ledger.file(trial, "reference.pt"), reference.getvalue())
-        ledger.storage.write(ledger.file(trial, "detector.pt"), detector.without_reference().to_bytes())
+        ledger.storage.write(ledger.file(trial, "reference.pt"), detector.reference_bytes())
+        ledger.storage.write(ledger.file(trial, "detector.pt"), detector.to_bytes())
 
 
 def device_name(device: str) -> str:

@@ -6,10 +6,14 @@ Trials that this search could have run itself, on the same clips, are observatio
 them from the beginning. Of any other only the point is worth something: the best ones are tried first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
+from typing import Any
 
-from humtune.config import Frozen, TrialConfig, leaves
+from pydantic import ValidationError
+
+from humtune.config import Frozen, leaves
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.records import ParamValue, Plan, TrialRecord, TrialState
@@ -50,17 +54,24 @@ def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     return Warmth.model_validate_json(ledger.storage.read(name))
 
 
-def point_of(space: Space, config: TrialConfig, machine: str) -> Point | None:
+def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | None:
     """The point of the space that chooses what a configuration has; None where none does.
 
     Only what is searched is looked at: the rest may differ. Of presets, the one that says most and is true.
     """
-    said = dict(leaves(config.model_dump(mode="json")))
+    try:
+        said = dict(leaves(recipe_of(config).model_dump(mode="json")))
+    except ValidationError:  # of a family that isn't installed here
+        return None
     given = nested(space.fixed, space.machines.get(machine, {}))
 
     def true(name: str, preset: str, dimension: Presets) -> bool:
-        own = leaves(nested(given, {name: dimension.presets[preset]}))
-        return all(said.get(leaf) == value for leaf, value in own if leaf.startswith(f"{name}."))
+        settings = dimension.settings(name, preset)
+        own = leaves(nested(given, settings))
+        mine = {leaf for leaf, _ in leaves(nested(settings))}
+        return all(
+            said.get(leaf) == value for leaf, value in own if leaf in mine or leaf.startswith(f"{name}.")
+        )
 
     point: Point = {}
     still_open = dict(space.search)
@@ -104,7 +115,11 @@ def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterato
     for record in records:
         point = point_of(space, record.config, machine)
         ended = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if ended and point and space.config(point, machine=machine, seed=record.config.seed) == record.config:
+        if (
+            ended
+            and point
+            and space.recipe(point, machine=machine, seed=record.seed) == recipe_of(record.config)
+        ):
             yield record.model_copy(update={"params": point})
 
 

@@ -1,11 +1,14 @@
 """What the classifier tells apart."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import Labels
 from humtune.errors import UsageError
 from humtune.sounds.table import ClipTable, Role
+
+Labels = Literal["section", "attributes", "both"]
 
 NO_CLASS = -1  # of a test clip whose class has no training clip
 

@@ -1,5 +1,6 @@
 """One machine's run in MLflow: the parent of its trials, which shows the best of them."""
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +95,9 @@ def show(
     record = best.trial
     pictures = _pictures(ledger, best)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
-        (Path(folder) / "config.json").write_bytes(record.config.model_dump_json(indent=1).encode())
+        (Path(folder) / "config.json").write_bytes(
+            json.dumps(record.config, indent=1, ensure_ascii=False).encode()
+        )
         for name, data in pictures.items():
             (Path(folder) / name).write_bytes(data)
         client.log_artifacts(run_id, folder)

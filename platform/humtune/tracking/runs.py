@@ -3,10 +3,10 @@
 import hashlib
 import json
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from humtune.config import TrialConfig, leaves
+from humtune.config import leaves, short_names
 from humtune.records import Plan, TrialRecord, TrialState
 
 STATUS = {  # in MLflow's words
@@ -69,15 +69,13 @@ def lookup_tags(plan: Plan, machine: str) -> dict[str, str]:
     return {SEARCH: plan.name, CREATED: repr(plan.created), MACHINE: machine}
 
 
-def params(config: TrialConfig) -> dict[str, str]:
+def params(config: Mapping[str, Any]) -> dict[str, str]:
     """Every choice of a configuration by its leaf's name; by its dotted path where two share a name.
 
     Values as a search space writes them (JSON): 0.02, true, null, ["cosine", "nll"].
     """
-    found = list(leaves(config.model_dump(mode="json")))
-    shared = Counter(path.rpartition(".")[2] for path, _ in found)
-    names = {path: leaf if shared[leaf := path.rpartition(".")[2]] == 1 else path for path, _ in found}
-    return {names[path]: _text(value) for path, value in found}
+    found = dict(leaves(dict(config)))
+    return {name: _text(found[path]) for name, path in short_names(found).items()}
 
 
 def tags(record: TrialRecord) -> dict[str, str]:

@@ -2,7 +2,11 @@
 
 import pytest
 
-from humtune.config import Spectrogram, Training, TrialConfig, VariationalHead
+from humtune.config import Output
+from humtune.detectors.classifier.fit import Training
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.records import Epoch
 from humtune.report.paper.printed import SPECTROGRAMS
 
@@ -20,15 +24,17 @@ class Paper:
         space = {"reproduces": reproduces, "sampler": "grid"}
         return self.bench.search(reproduces, clips=clips, space=space)
 
-    def point(self, ledger, machine, head, *, skill=1.0, seeds=2, picture=None, metrics=METRICS, **training):
+    def point(
+        self, ledger, machine, head, *, skill=1.0, seeds=2, spectrogram=None, metrics=METRICS, **training
+    ):
         """A point's trials after those that the machine has."""
         first = len(list(ledger.records(machine)))
-        config = TrialConfig(
+        recipe = Classifier(
             head=head,
-            spectrogram=picture or SPECTROGRAMS.get(machine, Spectrogram()),
+            spectrogram=spectrogram or SPECTROGRAMS.get(machine, Spectrogram()),
             training=Training(**training),
         )
-        gains = {"cosine": 1.0, "nll": 0.5} if head.has_variances else {"cosine": 1.0}
+        gains = {"cosine": 1.0, "nll": 0.5} if Output.VARIANCE in head.gives else {"cosine": 1.0}
         epoch = Epoch(epoch=1, ended=1.7e9, seconds=1, metrics=dict(metrics))
         for seed in range(seeds):
             self.bench.trial(
@@ -37,8 +43,8 @@ class Paper:
                 first + seed,
                 skill=skill,
                 gains=gains,
-                params={"point": f"{head} {picture}"},
-                config=config.model_copy(update={"seed": seed}),
+                params={"point": f"{head} {spectrogram}"},
+                config=recipe.model_copy(update={"seed": seed}),
             )
             record = ledger.read(f"{machine}-{first + seed:05d}")
             ledger.write(record.model_copy(update={"epochs": (epoch,)}))

@@ -4,7 +4,8 @@ import io
 import numpy as np
 import pytest
 
-from humtune.config import ArcFaceHead, CrossEntropyHead, Spectrogram
+from humtune.detectors.classifier.heads import ArcFaceHead, CrossEntropyHead
+from humtune.detectors.frontends import Spectrogram
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import evaluate, pool
 from humtune.report.paper.printed import BEST_PER_MACHINE, MACHINES, SPECTROGRAMS
@@ -89,12 +90,12 @@ def test_there_is_no_difference_where_the_searches_differ(paper, bench, variatio
     assert "training.epochs is 2, not 50" in text
 
 
-def test_table2_ranks_pictures_and_marks_the_papers(paper, bench, variational):
+def test_table2_ranks_spectrograms_and_marks_the_papers(paper, bench, variational):
     ledger = paper.search("table2", ("fan", "pump"))
     other = Spectrogram(n_fft=400, chunk_frames=400, n_mels=None)
     for machine in ("fan", "pump"):
-        paper.point(ledger, machine, variational(), picture=SPECTROGRAMS["fan"], skill=0.1)
-        paper.point(ledger, machine, variational(), picture=other, skill=3)
+        paper.point(ledger, machine, variational(), spectrogram=SPECTROGRAMS["fan"], skill=0.1)
+        paper.point(ledger, machine, variational(), spectrogram=other, skill=3)
     written = write_paper(ledger)
     assert bench.storage.read("table2/report/paper/table2.png").startswith(PNG)
     rows = lines_of(bench, written)

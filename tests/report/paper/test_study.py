@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.report.paper.printed import MACHINES, OMEGAS
 from humtune.report.paper.study import read_study, setting
@@ -19,7 +20,7 @@ def test_two_points_of_one_setting_are_refused(paper, variational):
     ledger = paper.search("table3", ("fan",))
     paper.point(ledger, "fan", variational())
     record = ledger.read("fan-00000")
-    other = record.config.model_copy(update={"labels": "both"})
+    other = record.config | {"labels": "both"}
     ledger.write(record.model_copy(update={"config": other, "params": {"labels": "both"}}))
     with pytest.raises(UsageError, match=r"fan has 2 points .* differ in labels"):
         write_paper(ledger)
@@ -57,8 +58,10 @@ def test_other_clips_are_named(paper, per_cell, sections):
 def test_other_settings_are_named(paper, variational):
     ledger = paper.search("table3", ("fan", "valve"))
     paper.point(ledger, "fan", variational(), epochs=2)
-    paper.point(ledger, "valve", variational(mu=5), picture=None)
-    paper.point(ledger, "valve", variational(), picture=ledger.read("fan-00000").config.spectrogram)
+    paper.point(ledger, "valve", variational(mu=5), spectrogram=None)
+    paper.point(
+        ledger, "valve", variational(), spectrogram=recipe_of(ledger.read("fan-00000").config).spectrogram
+    )
     settings = read_study(ledger).departures[2:]
     assert settings == ("training.epochs is 2, not 50", "the spectrogram of valve is not that of Table 2")
     assert "Table 2" not in " ".join(read_study(ledger, spectrogram_searched=True).departures)

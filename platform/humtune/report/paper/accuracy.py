@@ -1,6 +1,6 @@
 """Section 4.3: how often the classifier names the right section."""
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.report.paper.page import Line, Page
 from humtune.report.paper.pictures import Bar, bars
 from humtune.report.paper.printed import (
@@ -84,7 +84,7 @@ def _per_machine(study: Study) -> Point | None:
     return over_machines(chosen)
 
 
-def _cross_entropy(config: TrialConfig) -> str | None:
+def _cross_entropy(config: Classifier) -> str | None:
     return "cross-entropy" if config.head.kind == "cross_entropy" else None
 
 

@@ -1,10 +1,10 @@
 """Figure 3: the variational classifier beside vanilla ones and the challenge's best systems."""
 
-from humtune.config import TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega_line
 from humtune.report.paper.pictures import Bar, bars
 from humtune.report.paper.printed import BEST_ON_AVERAGE, SCORES
-from humtune.report.paper.study import Study, setting
+from humtune.report.paper.study import Study, classifier, setting
 from humtune.report.published import FIGURE_3, SYSTEMS
 from humtune.results.points import Point, over_machines
 
@@ -19,7 +19,7 @@ def figure3(study: Study) -> Page:
     if average:
         point, score = average
         found["variational, best on average"] = (point, score)
-        mu, sigma2, beta = setting(point.config) or (0, 0, 0)
+        mu, sigma2, beta = setting(classifier(point)) or (0, 0, 0)
         notes.append(
             f"Best on average: mu={mu:g}, sigma2={sigma2:g}, beta_class={beta:g}, {score}; "
             "the paper's 66.4 is Table 3's best, mu=10, sigma2=0.1, beta_class=1, cosine."
@@ -67,7 +67,7 @@ def figure3(study: Study) -> Page:
 
 
 def _vanilla(study: Study) -> dict[str, Point]:
-    def kind(config: TrialConfig) -> str | None:
+    def kind(config: Classifier) -> str | None:
         return VANILLA.get(config.head.kind)
 
     points = study.across(kind)

@@ -6,7 +6,7 @@ The paper has curves and bars in Figures 2 and 3 without figures, and no Ω of a
 
 from dataclasses import dataclass
 
-from humtune.config import Spectrogram
+from humtune.detectors.frontends import Spectrogram
 
 Setting = tuple[float, float]  # μ, σ²
 

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from humtune.config import TrialConfig, VariationalHead, leaves
+from humtune.config import leaves
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.report.paper.printed import MACHINES, SPECTROGRAMS
 from humtune.results.points import Point, group_by, measure_points, over_machines
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
-Key = Callable[[TrialConfig], Hashable]
+Key = Callable[[Classifier], Hashable]
 CLIPS = 50  # of each section, domain and label of the DCASE 2022 development set
 
 
@@ -32,8 +35,8 @@ class Study:
 
         UsageError where two points have one key: then the search varies something else too.
         """
-        mine = [p for p in self.points if p.machine == machine and key(p.config) is not None]
-        groups = group_by(mine, lambda p: key(p.config))
+        mine = [p for p in self.points if p.machine == machine and key(classifier(p)) is not None]
+        groups = group_by(mine, lambda p: key(classifier(p)))
         for name, same in groups.items():
             if len(same) > 1:
                 raise UsageError(
@@ -59,7 +62,15 @@ def read_study(ledger: Ledger, *, spectrogram_searched: bool = False) -> Study:
     return Study(ledger.name, machines, found, tuple(departures), tuple(notes))
 
 
-def setting(config: TrialConfig) -> tuple[float, float, float] | None:
+def classifier(point: Point) -> Classifier:
+    """A point's recipe; a UsageError where it is of another family than the paper's."""
+    recipe = recipe_of(point.config)
+    if not isinstance(recipe, Classifier):
+        raise UsageError(f"{point.machine}: the paper has classifiers alone, and no {recipe.family}")
+    return recipe
+
+
+def setting(config: Classifier) -> tuple[float, float, float] | None:
     """(mu, sigma2, beta_class) of a variational head; None of another."""
     head = config.head
     return (head.mu, head.sigma2, head.beta_class) if isinstance(head, VariationalHead) else None
@@ -101,27 +112,28 @@ def _is_development_set(table: ClipTable) -> bool:
 
 def _other_settings(points: Iterable[Point], *, spectrogram_searched: bool) -> list[str]:
     """Settings that the paper fixes, or that humtune settled where it doesn't, and that are others here."""
-    paper = dict(leaves(_frame(TrialConfig())))
+    paper = dict(leaves(_frame(Classifier())))
     found: dict[str, set[str]] = {}
     pictures = set()
     for point in points:
-        for name, value in leaves(_frame(point.config)):
-            if value != paper[name]:
+        recipe = classifier(point)
+        for name, value in leaves(_frame(recipe)):
+            if value != paper.get(name):
                 found.setdefault(name, set()).add(str(value))
-        if not spectrogram_searched and SPECTROGRAMS.get(point.machine) != point.config.spectrogram:
+        if not spectrogram_searched and SPECTROGRAMS.get(point.machine) != recipe.spectrogram:
             pictures.add(point.machine)
-    told = [f"{name} is {' or '.join(sorted(v))}, not {paper[name]}" for name, v in found.items()]
+    told = [f"{name} is {' or '.join(sorted(v))}, not {paper.get(name)}" for name, v in found.items()]
     if pictures:
         told.append(f"the spectrogram of {', '.join(sorted(pictures))} is not that of Table 2")
     return told
 
 
-def _frame(config: TrialConfig) -> dict[str, Any]:
+def _frame(config: Classifier) -> dict[str, Any]:
     """What all of the paper's trials have in common."""
     return config.model_dump(include={"backbone", "training", "labels", "scoring"})
 
 
 def _differing(points: list[Point]) -> list[str]:
-    trees = [dict(leaves(p.config.model_dump(exclude={"seed"}))) for p in points]
+    trees = [dict(leaves({**p.config, "seed": None})) for p in points]
     names = dict.fromkeys(name for tree in trees for name in tree)
     return [n for n in names if len({repr(tree.get(n)) for tree in trees}) > 1]

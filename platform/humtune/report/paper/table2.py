@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from humtune.config import Spectrogram, TrialConfig
+from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.frontends import Spectrogram
 from humtune.formatting.tables import MISSING, escaped, to_markdown
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Page, omega_line
 from humtune.report.paper.pictures import Heat, heat_maps
@@ -62,8 +63,9 @@ def table2(study: Study) -> Page:
     )
 
 
-def _picture(config: TrialConfig) -> Spectrogram:
-    return config.spectrogram
+def _picture(config: Classifier) -> Spectrogram:
+    spectrogram: Spectrogram = config.spectrogram
+    return spectrogram
 
 
 def _order(picture: Spectrogram) -> tuple[int, int, int, bool]:

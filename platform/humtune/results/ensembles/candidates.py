@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.config import FUSION
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation import transductive
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
 from humtune.results.archive import Archive
-from humtune.results.candidates import Candidate
+from humtune.results.candidates import FUSION, Candidate
 from humtune.results.ensembles.record import Member
 from humtune.results.ensembles.systems import System
 from humtune.sounds.annotations import clip_key

@@ -1,0 +1,77 @@
+"""ClassifierEncoder: front end, backbone and head; clips to embeddings, their variances, and logits."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from humtune.detectors.encoder import ChunkEncoder, Graph
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import NO_CLASS, class_names
+
+if TYPE_CHECKING:
+    from humtune.detectors.classifier.recipe import Classifier
+
+
+class ClassifierEncoder(ChunkEncoder):
+    """The networks of one machine, initialised by the recipe's seed."""
+
+    recipe: "Classifier"
+
+    def __init__(self, recipe: "Classifier", classes: tuple[str, ...]) -> None:
+        super().__init__(recipe, classes, recipe.spectrogram)
+        with torch.random.fork_rng(devices=[]):  # PyTorch's initialisers know no other generator
+            torch.default_generator.manual_seed(recipe.seed)
+            self.backbone: nn.Module = recipe.backbone.build(self.frontend.shapes)
+            generator = torch.Generator().manual_seed(recipe.seed)
+            self.head = recipe.head.build(recipe.backbone.embedding, len(classes), generator)
+        self.backbone.to(memory_format=torch.channels_last)
+
+    @property
+    def network(self) -> nn.Module:
+        """The backbone."""
+        return self.backbone
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Backbone features [B, k] of chunks [B, chunk_samples]."""
+        inputs = (x.contiguous(memory_format=torch.channels_last) for x in self.frontend(samples))
+        features: Tensor = self.backbone(*inputs)
+        return features.float()
+
+    def read(self, features: Tensor) -> dict[str, Any]:
+        """Embedding means and, where the head has them, log-variances [B, k]."""
+        mean, log_variance = self.head.embed(features)
+        return {"mean": mean} | ({} if log_variance is None else {"log_variance": log_variance})
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Embedding means and log-variances [B, k] of chunks [B, chunk_samples]."""
+        outputs = self.read(self.features(samples))
+        return outputs["mean"], outputs.get("log_variance")
+
+    @torch.no_grad()
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Class logits [n, C] of embeddings [n, k]."""
+        logits: Tensor = self.head.classify(embedding)
+        return logits
+
+    def rows(self, bank: ClipBank, clips: NDArray[np.intp], chunks: int) -> dict[str, Any]:
+        """With the index of each clip's class, -1 of one that was not trained, and what tells the classes."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        names = class_names(bank.table.take(clips), self.recipe.labels).tolist()
+        labels = [index.get(name, NO_CLASS) for name in names]
+        known = {"label": self.repeated(labels, chunks), "classify": self.classify}
+        return super().rows(bank, clips, chunks) | known
+
+    def graph(self) -> Graph:
+        """With what tells the classes of an embedding."""
+        graph = super().graph()
+        return replace(
+            graph, read=lambda features: replace(graph.read(features), classify=self.head.classify)
+        )
+
+    def replace_network(self, network: nn.Module) -> None:
+        """Another backbone."""
+        self.backbone = network

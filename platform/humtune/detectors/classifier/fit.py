@@ -1,0 +1,193 @@
+"""ClassifierFit: trains a classifier on one machine's healthy sound, an epoch at a time."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from humtune.config import Acceleration, Settings
+from humtune.detectors.classifier.compiled import compiled
+from humtune.detectors.encoder import random_chunks, scoring_chunks
+from humtune.detectors.fit import Fit
+from humtune.errors import HumtuneError
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import class_labels
+
+if TYPE_CHECKING:
+    from humtune.detectors.classifier.encoder import ClassifierEncoder
+    from humtune.detectors.classifier.recipe import Classifier
+
+STANDARD_CLIPS = 256  # enough for the mean and deviation of a row; all of them would cost an epoch
+
+
+class Training(Settings):
+    """How a network is fitted (paper §4.1)."""
+
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(64, ge=2, description="chunks a step")
+    chunks_per_clip: int = Field(5, ge=1, description="times an epoch visits a clip, each at a random start")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: float = Field(0.2, ge=0, lt=1, description="share of the epochs in which the rate rises")
+    milestones: tuple[float, ...] = Field((0.5, 0.8), description="shares of the epochs at which it decays")
+    decay: float = Field(0.2, gt=0, le=1)
+    mixup: float = Field(0.8, ge=0, description="α of the Beta distribution; 0 turns mixup off")
+    mask_time: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the frames")
+    mask_frequency: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the bins")
+
+
+class ClassifierFit(Fit):
+    """One classifier in training.
+
+    Of its two generators numpy's is for the order, the chunks and the augmentation, PyTorch's on the device
+    for the embeddings' noise.
+
+    A GPU whose memory a step exceeds gets it in micro-batches, as small as need be, for the rest of the run:
+    their gradients add up to the batch's, but batch norm sees the mean and variance of a micro-batch.
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ("done", "encoder", "optimiser", "rng", "noise", "micro_batch")
+
+    recipe: "Classifier"
+    encoder: "ClassifierEncoder"
+
+    def __init__(
+        self, recipe: "Classifier", bank: ClipBank, *, device: str, acceleration: Acceleration
+    ) -> None:
+        names, labels = class_labels(bank.table, recipe.labels)
+        self.device = torch.device(device)
+        super().__init__(recipe, bank, recipe.build(names).to(self.device))
+        self.acceleration = acceleration
+        self.labels = torch.from_numpy(labels)
+        self.optimiser = torch.optim.Adam(
+            self.encoder.parameters(), lr=recipe.training.learning_rate, fused=True
+        )
+        self.rng = np.random.default_rng(recipe.seed)
+        self.noise = torch.Generator(self.device).manual_seed(recipe.seed)
+        self.micro_batch: int | None = None  # chunks at a time, where the memory doesn't hold a batch's
+        self._whole_batches: Callable[..., Tensor] = self.encoder.backbone
+        if acceleration.compiled:
+            self._whole_batches = compiled(self.encoder.backbone)
+        batches = scoring_chunks(bank, self._some(STANDARD_CLIPS), recipe.spectrogram, 64)
+        self.encoder.frontend.fit(samples.to(self.device) for samples in batches)
+
+    def step(self) -> dict[str, float]:
+        """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.
+
+        Accuracy is that of the louder of two mixed chunks, in training mode.
+        """
+        training = self.recipe.training
+        rate = learning_rate(training, self.done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.encoder.train()
+        visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
+        total = torch.zeros(2, device=self.device)  # loss and correct chunks; read once, at the end
+        seen = 0
+        for first in range(0, len(visits), training.batch_size):
+            batch = visits[first : first + training.batch_size]
+            if len(batch) < 2:  # batch norm has no variance of one chunk
+                continue
+            total += self.batch(batch)
+            seen += len(batch)
+        self.done += 1
+        loss, accuracy = (total / seen).tolist()
+        if not math.isfinite(loss):
+            raise HumtuneError(f"the loss became {loss} in epoch {self.done}")
+        return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
+
+    def batch(self, clips: NDArray[np.intp]) -> Tensor:
+        """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
+        chunks = random_chunks(self.bank, clips, self.recipe.spectrogram, self.rng)
+        samples, target = self._sent(chunks), self._sent(self._targets(clips))
+        inputs, target = self._mix(self.encoder.frontend(samples), target)
+        inputs = tuple(self._mask(x).contiguous(memory_format=torch.channels_last) for x in inputs)
+        found = self._gradients(inputs, target)
+        while found is None:
+            self._shrink(len(target))
+            found = self._gradients(inputs, target)
+        self.optimiser.step()
+        return found
+
+    def _gradients(self, inputs: tuple[Tensor, ...], target: Tensor) -> Tensor | None:
+        """Set the gradients of a batch's mean loss; what `batch` returns, or None where memory ran out."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros(2, device=self.device)
+        count = len(target)
+        parts = self._parts(count)
+        try:
+            for *some, their in zip(*(x.tensor_split(parts) for x in (*inputs, target)), strict=True):
+                loss, logits = self.encoder.head.loss(self._features(some, count), their, self.noise)
+                (loss * (len(their) / count)).backward()
+                correct = (logits.argmax(dim=1) == their.argmax(dim=1)).sum()
+                total += torch.stack([loss.detach() * len(their), correct])
+        except torch.OutOfMemoryError:
+            return None  # what the error holds on to is free once it has been left
+        return total
+
+    def _features(self, inputs: Sequence[Tensor], batch: int) -> Tensor:
+        """What the network makes of a batch or a part of it; compiled code knows no shorter, last batch."""
+        network = self._whole_batches if batch == self.recipe.training.batch_size else self.encoder.backbone
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.acceleration.bf16):
+            return network(*inputs).float()
+
+    def _parts(self, batch: int) -> int:
+        """Micro-batches of a batch; of two chunks at least, as batch norm has no variance of one."""
+        return 1 if self.micro_batch is None else min(math.ceil(batch / self.micro_batch), batch // 2)
+
+    def _shrink(self, batch: int) -> None:
+        """Halve the micro-batches; a HumtuneError where they are of two or three chunks already."""
+        largest = math.ceil(batch / self._parts(batch))
+        if largest < 4:
+            raise HumtuneError(
+                f"the device's memory does not hold a training step of {largest} chunks; "
+                "give a trial more of it (--gpus), or choose a smaller spectrogram or width"
+            )
+        self.micro_batch = math.ceil(largest / 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """Values on the device; on their way to a GPU while the processor goes on."""
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
+
+    def _targets(self, clips: NDArray[np.intp]) -> Tensor:
+        labels = self.labels[torch.from_numpy(clips)]
+        return torch.nn.functional.one_hot(labels, len(self.encoder.classes)).float()
+
+    def _mix(self, inputs: tuple[Tensor, ...], target: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Mixup: inputs and class weights, and by them the class means, with the same λ (eq. 12)."""
+        alpha = self.recipe.training.mixup
+        if alpha == 0:
+            return inputs, target
+        part = float(self.rng.beta(alpha, alpha))
+        other = self._sent(torch.from_numpy(self.rng.permutation(len(target))))
+        mixed = tuple(torch.lerp(x[other], x, part) for x in inputs)
+        return mixed, torch.lerp(target[other], target, part)
+
+    def _mask(self, spectrogram: Tensor) -> Tensor:
+        """SpecAugment: one band of rows and one of frames set to the mean, of random place and width."""
+        count, _, bins, frames = spectrogram.shape
+        rows = self._bands(count, bins, self.recipe.training.mask_frequency)[:, None, :, None]
+        columns = self._bands(count, frames, self.recipe.training.mask_time)[:, None, None, :]
+        return spectrogram.masked_fill_(rows | columns, 0.0)
+
+    def _bands(self, count: int, size: int, widest: float) -> Tensor:
+        """Where each of so many bands lies, bool [count, size], none wider than a share of the size."""
+        width = self.rng.integers(0, int(widest * size), (count, 1), endpoint=True)
+        start = self.rng.integers(0, size - width, endpoint=True)
+        at = np.arange(size)
+        return self._sent(torch.from_numpy((start <= at) & (at < start + width)))
+
+
+def learning_rate(training: Training, epoch: int) -> float:
+    """The rate in epoch 0, 1, …: a straight warm-up, then a step down at each milestone (paper §4.1)."""
+    rise = min(1.0, (epoch + 1) / max(1.0, training.warmup * training.epochs))
+    falls = sum(epoch >= share * training.epochs for share in training.milestones)
+    return float(training.learning_rate * rise * training.decay**falls)

@@ -1,0 +1,107 @@
+"""The classifier: a network that tells a machine's classes apart, scored by its embeddings."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from humtune import plugins
+from humtune.config import Acceleration, Output
+from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.encoder import ClassifierEncoder
+from humtune.detectors.classifier.fit import ClassifierFit, Training
+from humtune.detectors.classifier.heads import VariationalHead
+from humtune.detectors.classifier.timing import estimate
+from humtune.detectors.frontends import Spectrogram, check_chunks
+from humtune.detectors.recipe import Check, Estimate, Recipe, open_union
+from humtune.errors import UsageError
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import Labels, class_labels
+from humtune.sounds.table import ClipTable
+
+
+class Classifier(Recipe):
+    """The paper's variational classifier and its relatives: spectrogram, backbone, head (Table 1, §3)."""
+
+    sizes: ClassVar[tuple[str, ...]] = (
+        "spectrogram",
+        "backbone",
+        "training.batch_size",
+        "training.chunks_per_clip",
+    )
+
+    family: str = "classifier"
+    spectrogram: open_union(plugins.FRONTEND, "spectrogram") = Spectrogram()  # type: ignore[valid-type]
+    backbone: open_union(plugins.BACKBONE, "mobilefacenet") = MobileFaceNet()  # type: ignore[valid-type]
+    head: open_union(plugins.HEAD, "variational") = Field(  # type: ignore[valid-type]
+        VariationalHead(), description="what the embeddings are trained towards"
+    )
+    training: Training = Training()
+    labels: Labels = "section"
+    scores: tuple[str, ...] = Field(("cosine", "nll"), min_length=1)
+
+    @property
+    def gives(self) -> frozenset[Output]:
+        """What the head gives."""
+        gives: frozenset[Output] = self.head.gives
+        return gives
+
+    @property
+    def giver(self) -> str:
+        """The head."""
+        return f"a {self.head.kind} head"
+
+    @property
+    def budget(self) -> int:
+        """Epochs."""
+        return self.training.epochs
+
+    @property
+    def size(self) -> str:
+        """Front end, backbone and batch."""
+        return f"{self.spectrogram.size}, {self.backbone.size}, batch {self.training.batch_size}"
+
+    def _check_chunks(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        """Chunks must be no longer than the shortest clip."""
+        check_chunks(self.spectrogram, table, lengths)
+
+    def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        """Two classes or more, and no more than the head can tell apart."""
+        names, _ = class_labels(table, self.labels)
+        most = self.head.most_classes(self.backbone.embedding)
+        if most is not None and len(names) > most:
+            raise UsageError(
+                f"{table.machine}: labels: {self.labels} gives {len(names)} classes, more than "
+                f"backbone.embedding = {self.backbone.embedding}; set it to {len(names)} or more"
+            )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(("spectrogram",), _check_chunks),
+        Check(("backbone", "labels", "head.kind"), _check_classes),
+    )
+
+    def remarks(self) -> tuple[str, ...]:
+        """Those of the front end."""
+        remarks: tuple[str, ...] = self.spectrogram.remarks()
+        return remarks
+
+    def build(self, classes: tuple[str, ...]) -> ClassifierEncoder:
+        """Front end, backbone and head with the weights that the seed gives."""
+        return ClassifierEncoder(self, classes)
+
+    def start(
+        self,
+        bank: ClipBank,
+        *,
+        device: str = "cpu",
+        acceleration: Acceleration = Acceleration(),  # noqa: B008  frozen
+    ) -> ClassifierFit:
+        """A training run before its first epoch."""
+        return ClassifierFit(self, bank, device=device, acceleration=acceleration)
+
+    def estimate(
+        self, bank: ClipBank, *, device: str, bf16: bool, compiled: bool | None, measured: int
+    ) -> Estimate:
+        """From a few timed batches."""
+        return estimate(self, bank, device=device, bf16=bf16, compiled=compiled, measured=measured)

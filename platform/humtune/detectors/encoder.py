@@ -1,0 +1,154 @@
+"""Encoder: from clips to what scores are made of; and the same as the parts of a graph."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from humtune.config import TEST_CHUNKS
+from humtune.detectors.frontends import Frontend, FrontendLayer, equispaced_starts, random_starts
+from humtune.detectors.recipe import Recipe
+from humtune.errors import HumtuneError
+from humtune.scores.encoded import Encoded
+from humtune.sounds.bank import ClipBank
+
+ENCODE_BATCH = 64  # chunks; larger ones gain nothing on a processor and little on a GPU
+
+
+class Encoder(nn.Module, ABC):
+    """What a family learns: maps clips to embeddings, variances, logits, scores of its own, or several."""
+
+    def __init__(self, recipe: Recipe, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.classes = classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+
+    @abstractmethod
+    def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:
+        """What it gives of the bank's clips [n], clip after clip."""
+
+    def rows(self, bank: ClipBank, clips: NDArray[np.intp], chunks: int) -> dict[str, Any]:
+        """What is known of the rows of these clips, so many of each, by its names in `Encoded`."""
+        section = bank.table.section[clips]
+        rows: dict[str, Any] = {"clip": self.repeated(clips, chunks)}
+        return rows | {"section": self.repeated(section, chunks), "chunks": chunks}
+
+    def repeated(self, clips: ArrayLike, chunks: int) -> Tensor:
+        """A whole number of each clip as one of each of its rows."""
+        values = torch.from_numpy(np.array(clips, dtype=np.int64, order="C"))
+        return values.repeat_interleave(chunks).to(self.device)
+
+    def graph(self) -> "Graph":
+        """The encoder in the parts that a graph is joined of; a HumtuneError that says why it can't be."""
+        raise HumtuneError(f"{self.recipe.giver} can't be exported: it doesn't say how it becomes a graph")
+
+    def replace_network(self, network: nn.Module) -> None:
+        """Take another network in the place of the graph's; a HumtuneError where there is none to replace."""
+        raise HumtuneError(f"{self.recipe.giver} has no network that could be quantised")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """An encoder in the parts that a graph is joined of: a front end, a network, and what reads its features.
+
+    The front end's `whole` maps a waveform [1, n] to what all chunks are cut from, made once where encoders
+    have an equal `key`; its `chunks` maps that to tensors [c, …]. `network` maps one chunk of each [1, …] to
+    features [1, k], and `read` the features of all chunks [c, k] to a clip's rows. `least_samples` are those
+    of the shortest clip.
+    """
+
+    frontend: FrontendLayer
+    network: nn.Module
+    read: Callable[[Tensor], Encoded]
+    least_samples: int
+
+
+class ChunkEncoder(Encoder):
+    """An encoder of five equispaced chunks of each clip: a front end, and a network to be read."""
+
+    def __init__(self, recipe: Recipe, classes: tuple[str, ...], frontend: Frontend) -> None:
+        super().__init__(recipe, classes)
+        self.settings = frontend
+        self.frontend = frontend.build()
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """Maps the front end's tensors [B, …] to features [B, k]."""
+
+    @abstractmethod
+    def read(self, features: Tensor) -> dict[str, Any]:
+        """What `Encoded` calls the outputs of features [B, k]."""
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Features [B, k] of chunks [B, chunk_samples]."""
+        features: Tensor = self.network(*self.frontend(samples))
+        return features.float()
+
+    def graph(self) -> Graph:
+        """Front end, network, what reads it."""
+
+        def rows(features: Tensor) -> Encoded:
+            return Encoded(**self.read(features), chunks=TEST_CHUNKS)
+
+        least = (self.settings.chunk_frames - 1) * self.settings.hop
+        return Graph(self.frontend, self.network, rows, least)
+
+    @torch.no_grad()
+    def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:
+        """What it gives of five equispaced chunks of each clip."""
+        self.eval()
+        batches = scoring_chunks(bank, clips, self.settings, ENCODE_BATCH)
+        parts = [self.read(self.features(samples.to(self.device))) for samples in batches]
+        outputs: dict[str, Any] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return Encoded(**outputs, **self.rows(bank, clips, TEST_CHUNKS))
+
+
+def scoring_chunks(
+    bank: ClipBank, clips: NDArray[np.intp], frontend: Frontend, batch: int
+) -> Iterator[Tensor]:
+    """Samples [B, chunk_samples] of the clips' five equispaced chunks, in order.
+
+    Raises HumtuneError where there is no clip, or one of the bank's is shorter than a chunk.
+    """
+    machine = bank.table.machine
+    if len(clips) == 0:
+        raise HumtuneError(f"{machine}: there are no clips to cut chunks from")
+    shortest = frontend.frames(int(bank.lengths.min()))
+    if shortest < frontend.chunk_frames:
+        raise HumtuneError(
+            f"{machine}: its shortest clip has {shortest} frames, fewer than a chunk: "
+            f"choose chunk_frames ≤ {shortest}, not {frontend.chunk_frames}"
+        )
+    chunks: list[NDArray[np.int16]] = []
+    for index in clips:
+        clip = bank.clip(int(index))
+        frames = frontend.frames(len(clip))
+        starts = equispaced_starts(frames, frontend.chunk_frames, TEST_CHUNKS)
+        chunks += [frontend.cut(clip, start) for start in starts]
+        while len(chunks) >= batch:
+            yield torch.from_numpy(np.stack(chunks[:batch]))
+            del chunks[:batch]
+    if chunks:
+        yield torch.from_numpy(np.stack(chunks))
+
+
+def random_chunks(
+    bank: ClipBank, clips: NDArray[np.intp], frontend: Frontend, rng: np.random.Generator
+) -> Tensor:
+    """Samples [n, chunk_samples] of one chunk of each clip, each from a random start."""
+    cuts = [bank.clip(int(i)) for i in clips]
+    frames = np.array([frontend.frames(len(clip)) for clip in cuts], dtype=np.int64)
+    starts = random_starts(frames, frontend.chunk_frames, rng)
+    chunks = [frontend.cut(clip, int(start)) for clip, start in zip(cuts, starts, strict=True)]
+    return torch.from_numpy(np.stack(chunks))

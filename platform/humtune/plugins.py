@@ -1,0 +1,85 @@
+"""Parts of a detector by the names that a space calls them, imported only when they are named.
+
+A name is one of humtune's own, one that an installed package has declared as an entry point, or the place of
+a class outside: `package.module:Class`. An entry point of the group `humtune.heads` is a head, and so on:
+
+    [project.entry-points."humtune.heads"]
+    my_head = "mypackage.heads:MyHead"
+"""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+FAMILY, FRONTEND, BACKBONE, HEAD, SCORE = "family", "frontend", "backbone", "head", "score"
+
+GROUPS = {
+    FAMILY: "humtune.families",
+    FRONTEND: "humtune.frontends",
+    BACKBONE: "humtune.backbones",
+    HEAD: "humtune.heads",
+    SCORE: "humtune.scores",
+}
+
+_CLASSIFIER = "humtune.detectors.classifier"
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    FAMILY: {
+        "classifier": f"{_CLASSIFIER}.recipe:Classifier",
+        "autoencoder": "humtune.detectors.autoencoder:Autoencoder",
+        "gaussian_mixture": "humtune.detectors.gaussian_mixture:GaussianMixture",
+        "noop": "humtune.detectors.noop:Noop",
+    },
+    FRONTEND: {"spectrogram": "humtune.detectors.frontends:Spectrogram"},
+    BACKBONE: {"mobilefacenet": f"{_CLASSIFIER}.backbones:MobileFaceNet"},
+    HEAD: {
+        "variational": f"{_CLASSIFIER}.heads:VariationalHead",
+        "cross_entropy": f"{_CLASSIFIER}.heads:CrossEntropyHead",
+        "arcface": f"{_CLASSIFIER}.heads:ArcFaceHead",
+    },
+    SCORE: {
+        "cosine": "humtune.scores.distances:Cosine",
+        "nll": "humtune.scores.distances:NegativeLogLikelihood",
+        "knn": "humtune.scores.neighbours:NearestNeighbours",
+        "knn_normalised": "humtune.scores.neighbours:NormalisedNeighbours",
+        "mahalanobis": "humtune.scores.mahalanobis:Mahalanobis",
+        "mahalanobis_class": "humtune.scores.mahalanobis:ClassMahalanobis",
+        "neg_logit": "humtune.scores.logits:NegativeLogit",
+        "own": "humtune.scores.own:Own",
+        "fusion": "humtune.scores.fusion:FusionScore",
+    },
+}
+
+
+def find(what: str, name: Any) -> type[Any]:
+    """The class of a family, front end, backbone, head or score; a ValueError that says what there is.
+
+    What an import outside raises comes as a ValueError too, with its own words.
+    """
+    place = BUILT_IN[what].get(name) if isinstance(name, str) else None
+    if place is None:
+        place = _outside(what, name)
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{what} {name!r} can't be imported: {error}") from error
+    if not isinstance(found, type):
+        raise ValueError(f"{what} {name!r} should be a class, {attribute} is {type(found).__name__}")
+    return found
+
+
+def names(what: str) -> list[str]:
+    """The names that a space can call: humtune's own and those of installed packages."""
+    return [*BUILT_IN[what], *(point.name for point in entry_points(group=GROUPS[what]))]
+
+
+def _outside(what: str, name: Any) -> str:
+    if isinstance(name, str):
+        for point in entry_points(group=GROUPS[what], name=name):
+            return point.value
+        module, colon, attribute = name.partition(":")
+        if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+            return name
+    there = ", ".join(names(what))
+    raise ValueError(f"there is no {what} {name!r}; there are {there}, and package.module:Class of yours")

@@ -1,0 +1,89 @@
+"""Scores of the k nearest references. Distances are Euclidean, between embeddings of length one."""
+
+from collections.abc import Callable
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from humtune.scores.base import DistanceScore, Score
+from humtune.scores.encoded import Encoded
+
+LEAST_DENSITY = 1e-6  # of a reference whose neighbours are copies of it: no score may be divided by zero
+
+
+class NearestNeighbours(Score):
+    """Mean of the k smallest ‖z − r_i‖ (Ramaswamy et al. 2000; the mean: Angiulli and Pizzuti 2002).
+
+    Where fewer than k references count, it is the mean over those.
+    """
+
+    neighbours: int = Field(5, ge=1, description="references that are looked at: k")
+
+    def fit(self, reference: Encoded) -> "NeighbourDistance":
+        """Against these references."""
+        return NeighbourDistance(self, reference)
+
+
+class NeighbourDistance(DistanceScore):
+    """Mean distance from the k nearest references, 0…2."""
+
+    settings: NearestNeighbours
+
+    def distances(self) -> Callable[[Tensor], Tensor]:
+        """Euclidean distances of unit vectors: √(2 − 2 cos)."""
+        unit = F.normalize(self.mean.double(), dim=1).T
+        return lambda z: (2 - 2 * (F.normalize(z, dim=1) @ unit)).clamp_min(0).sqrt()
+
+    def reduce(self, distances: Tensor) -> Tensor:
+        """The mean of the k smallest that are finite."""
+        return nearest_mean(distances, self.settings.neighbours)
+
+
+class NormalisedNeighbours(NearestNeighbours):
+    """min_i ‖z − r_i‖ / ρ_i, with ρ_i the mean distance of r_i from its own k nearest references.
+
+    A distance counts for more where the references lie close together: source and target clips, which differ
+    in number, become comparable (Wilkinghoff et al. 2025, arXiv:2509.10951). Chunks of r_i's own clip are no
+    neighbours of it. With references of one clip alone there is no density, and the score is the smallest
+    distance itself.
+    """
+
+    def fit(self, reference: Encoded) -> "DensityDistance":
+        """Against these references: measures all pairs of them."""
+        return DensityDistance(self, reference)
+
+
+class DensityDistance(NeighbourDistance):
+    """Distance from the nearest reference, in units of the references' own distances there."""
+
+    density: Tensor
+
+    def __init__(self, settings: NormalisedNeighbours, reference: Encoded) -> None:
+        super().__init__(settings, reference)
+        density = NeighbourDistance(settings, reference)(reference, mask_own=True)
+        density = torch.where(density.isfinite(), density, 1.0)
+        self.register_buffer("density", density.clamp_min(LEAST_DENSITY))
+
+    def distances(self) -> Callable[[Tensor], Tensor]:
+        """Distances in units of each reference's own."""
+        measure = super().distances()
+        return lambda z: measure(z) / self.density
+
+    def reduce(self, distances: Tensor) -> Tensor:
+        """The smallest."""
+        return distances.amin(dim=1)
+
+    def forward(self, encoded: Encoded, *, mask_own: bool = False) -> Tensor:
+        """Scores [n]; a clip that doesn't count is nobody's neighbour either."""
+        return super(DistanceScore, self).forward(encoded, mask_own=mask_own)
+
+
+def nearest_mean(distances: Tensor, k: int) -> Tensor:
+    """Means [n] of the k smallest of each row that are finite; infinite where none is."""
+    nearest = distances.topk(min(k, distances.shape[1]), dim=1, largest=False).values
+    finite = nearest.isfinite()
+    total = torch.where(finite, nearest, 0.0).sum(dim=1)
+    count = finite.sum(dim=1)
+    return torch.where(count > 0, total / count.clamp_min(1), torch.inf)

@@ -1,0 +1,93 @@
+"""What a trial's detector is measured by: scores of every clip and probe, Ω, pseudo-Ω, and its classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from humtune.detectors.detector import Detector
+from humtune.evaluation.cells import Array, Cells, labelled
+from humtune.evaluation.metrics import omega
+from humtune.evaluation.pseudo import PseudoCells
+from humtune.records import Objective
+from humtune.scores.encoded import Encoded, over_chunks
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import NO_CLASS
+from humtune.sounds.probes import ProbeKind, scored_table
+from humtune.sounds.table import SCORED, Role
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it can't be told."""
+
+    scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
+    omega: dict[str, float]
+    pseudo: dict[str, float]
+    accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips told their own class
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What an epoch's record keeps of it."""
+        best = {"omega": self.omega, "pseudo": self.pseudo}
+        return {name: max(by_score.values()) for name, by_score in best.items() if by_score} | self.accuracy
+
+
+class Evaluator:
+    """A machine's scored clips and probes, by which its trials' detectors are compared."""
+
+    def __init__(self, bank: ClipBank, probes: ClipBank | None, *, roles: Sequence[Role] = SCORED) -> None:
+        self.bank = bank
+        self.probes = probes
+        self.scored = bank.table.having(*roles)
+        self.table = scored_table(bank, probes, roles=roles)
+        self.cells = Cells.of(self.table, Role.SELECT) if labelled(self.table) else None
+        self.pseudo = PseudoCells(self.table) if probes else None
+
+    @classmethod
+    def quick(cls, bank: ClipBank, probes: ClipBank | None, *, judged_by: Objective) -> "Evaluator":
+        """For half-way through a trial: only the clips and probes that it is judged by."""
+        if judged_by == "omega":
+            return cls(bank, None, roles=[Role.SELECT])
+        return cls(bank, probes, roles=[Role.HELD_OUT])
+
+    def measure(self, detector: Detector) -> Measurement:
+        """Every figure of a detector that has its reference, from one forward pass of each clip."""
+        encoded = detector.encode(self.bank, self.scored)
+        scores = detector.score(encoded)
+        if self.probes:
+            made = self._probe_scores(detector, self.probes)
+            scores = {name: np.concatenate([vector, made[name]]) for name, vector in scores.items()}
+        cells, pseudo = self.cells, self.pseudo
+        return Measurement(
+            scores,
+            omega={name: float(omega(vector, cells)) for name, vector in scores.items()} if cells else {},
+            pseudo={name: float(pseudo.omega(vector)) for name, vector in scores.items()} if pseudo else {},
+            accuracy=self._accuracy(encoded),
+        )
+
+    def _probe_scores(self, detector: Detector, probes: ClipBank) -> dict[str, Array]:
+        """Scores of the probes; one that claims a section is scored as of that section, whatever the pool."""
+        encoded = detector.encode(probes, np.arange(len(probes.table)))
+        scores = detector.score(encoded)
+        claims = np.flatnonzero(probes.table.part == str(ProbeKind.SECTION))
+        if claims.size:
+            rows = (claims[:, None] * encoded.chunks + np.arange(encoded.chunks)).ravel()
+            claimed = detector.score(encoded.take(torch.from_numpy(rows)), pool="section")
+            for name, vector in scores.items():
+                vector[claims] = claimed[name]
+        return scores
+
+    def _accuracy(self, encoded: Encoded) -> dict[str, float]:
+        """Of a family with classes: the share of clips that are given their own."""
+        if encoded.classify is None or encoded.label is None:
+            return {}
+        given = over_chunks(encoded.logits, encoded.chunks).argmax(dim=1).cpu().numpy()
+        own = encoded.label[:: encoded.chunks].cpu().numpy()
+        found = {}
+        for name, role in (("accuracy_held_out", Role.HELD_OUT), ("accuracy_test", Role.SELECT)):
+            clips = (self.table.role[: len(own)] == str(role)) & (own != NO_CLASS)
+            if clips.any():
+                found[name] = float((given == own)[clips].mean())
+        return found

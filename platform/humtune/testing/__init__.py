@@ -1,0 +1,1 @@
+"""What a family, head, backbone, front end or score type outside humtune is tested by."""

@@ -1,0 +1,156 @@
+"""The contract runs over every family, head and score type; and it finds what breaks it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from humtune import plugins
+from humtune.detectors.detector import Detector
+from humtune.detectors.recipe import Recipe, recipe_of
+from humtune.scores.encoded import Encoded
+from humtune.sounds.bank import ClipBank
+from humtune.testing import contract
+from humtune.testing.recordings import small_bank
+
+pytestmark = pytest.mark.slow
+
+SPECTROGRAM = {"n_fft": 256, "chunk_frames": 64, "n_mels": 32}
+CLASSIFIER = {
+    "spectrogram": SPECTROGRAM,
+    "backbone": {"width": 0.125, "embedding": 16},
+    "training": {"epochs": 2, "batch_size": 8},
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "classifier": CLASSIFIER,
+    "autoencoder": {"spectrogram": SPECTROGRAM, "epochs": 2, "hidden": 16, "layers": 2},
+    "gaussian_mixture": {"n_fft": 256, "n_mels": 32, "pooling": "gwrp"},
+    "noop": {"steps": 3, "blur": 0.5},
+}
+WITHOUT_CLASSES = ("autoencoder", "gaussian_mixture", "noop")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def bank() -> ClipBank:
+    return small_bank()
+
+
+def every_score(tree: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with every score type that it can give."""
+    return tree | {"scores": list(recipe_of(tree | {"scores": list(plugins.BUILT_IN["score"])}).score_types)}
+
+
+def test_every_family_is_tried() -> None:
+    assert set(FAMILIES) == set(plugins.BUILT_IN[plugins.FAMILY])
+
+
+@pytest.mark.parametrize("family", plugins.BUILT_IN[plugins.FAMILY])
+def test_every_family_keeps_the_contract_with_every_score_type(family: str, bank: ClipBank) -> None:
+    contract.check_recipe(recipe_of(every_score(FAMILIES[family] | {"family": family})), bank)
+
+
+@pytest.mark.parametrize("head", [h for h in plugins.BUILT_IN[plugins.HEAD] if h != "variational"])
+def test_every_other_head_keeps_the_contract(head: str, bank: ClipBank) -> None:
+    contract.check_recipe(recipe_of(CLASSIFIER | {"head": {"kind": head}, "scores": ["cosine"]}), bank)
+
+
+@pytest.mark.parametrize("family", WITHOUT_CLASSES)
+def test_a_folder_of_one_section_without_attributes_is_enough(family: str) -> None:
+    recipe = recipe_of(FAMILIES[family] | {"family": family})
+    bank = small_bank(sections=1, attributes=False)
+    recipe.check(bank.table, bank.lengths)
+    contract.check_scores(contract.run(recipe, bank), bank)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_every_covariance_of_a_mixture_scores_as_scikit_learn_does(covariance: str, bank: ClipBank) -> None:
+    from sklearn.mixture import GaussianMixture
+
+    recipe = recipe_of(
+        FAMILIES["gaussian_mixture"] | {"family": "gaussian_mixture", "covariance": covariance}
+    )
+    detector = contract.run(recipe, bank)
+    train = bank.table.having("train")
+    pooled = detector.encoder.pooled(bank, train).double().numpy()
+    z = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0)
+    model = GaussianMixture(2, covariance_type=covariance, reg_covar=1e-3, random_state=0).fit(z)
+    found = detector.score(detector.encode(bank, train))["own"]
+    np.testing.assert_allclose(found, -model.score_samples(z), rtol=1e-9)
+
+
+def broken(tree: dict[str, Any], **methods: Callable[..., Any]) -> Recipe:
+    """A noop that breaks a promise: its fit has other methods."""
+    from humtune.detectors.noop import Noop, NoopFit
+
+    fit = type("BrokenFit", (NoopFit,), methods)
+
+    class Broken(Noop):
+        def start(self, bank: ClipBank, **how: Any) -> Any:
+            return fit(self, bank, self.build(()))
+
+    return Broken.model_validate(tree)
+
+
+def test_a_fit_that_forgets_on_resume_is_found(bank: ClipBank) -> None:
+    def forget(self: Any, state: bytes) -> None:
+        self.done = 0
+
+    recipe = broken({"steps": 4}, restore=forget)
+    with pytest.raises(AssertionError, match="restored after 2 steps, the fit says it has done 0"):
+        contract.check_resume(recipe, bank, contract.run(recipe, bank))
+
+
+def test_a_fit_that_throws_dice_is_found(bank: ClipBank) -> None:
+    def finish(self: Any) -> Detector:
+        self.detector.encoder.centre += torch.rand(())
+        return self.detector.learn(self.bank, self.clips) or self.detector
+
+    with pytest.raises(AssertionError, match="the same recipe and recordings, fitted twice: own scores"):
+        contract.check_same_seed(broken({}, finish=finish), bank)
+
+
+def test_a_step_that_gives_nan_is_found(bank: ClipBank) -> None:
+    def step(self: Any) -> dict[str, float]:
+        self.done += 1
+        return {"loss": float("nan")}
+
+    with pytest.raises(AssertionError, match=r"step 1 says \{'loss': nan\}"):
+        contract.run(broken({}, step=step), bank)
+
+
+def test_a_graph_that_scores_otherwise_is_found(bank: ClipBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    from humtune.detectors.noop import LevelEncoder
+
+    detector = contract.run(recipe_of({"family": "noop"}), bank)
+    graph = LevelEncoder.graph
+
+    def louder(self: LevelEncoder) -> Any:
+        def read(levels: torch.Tensor) -> Encoded:
+            return self.read(levels + 1)
+
+        return replace(graph(self), read=read)
+
+    monkeypatch.setattr(LevelEncoder, "graph", louder)
+    with pytest.raises(AssertionError, match="own: the graph's sum of them is off by"):
+        contract.check_graph(detector, bank)
+
+
+def test_a_family_without_a_graph_says_why(bank: ClipBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    from humtune.detectors.encoder import Encoder
+    from humtune.detectors.noop import LevelEncoder
+
+    detector = contract.run(recipe_of({"family": "noop"}), bank)
+    monkeypatch.setattr(LevelEncoder, "graph", Encoder.graph)
+    reason = contract.check_graph(detector, bank)
+    assert reason == "the family noop can't be exported: it doesn't say how it becomes a graph"

@@ -35,6 +35,7 @@ def report(
     from humtune.report.published import pointer
     from humtune.report.table import to_terminal
     from humtune.report.write import write_report
+    from humtune.results.rows import searched_settings
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
@@ -44,7 +45,8 @@ def report(
     written = write_report(ledger)
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
-        rows = [row.to_percent() for row in (*written.rows, *written.others)]
+        settings = searched_settings(written.rows)
+        rows = [row.to_percent(settings) for row in (*written.rows, *written.others)]
         typer.echo(json.dumps({"search": name, "rows": rows, "files": files}, indent=1))
         return
     screen = console()

@@ -1,13 +1,14 @@
 """The columns of a report's table, and what they mean."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
 from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
 from humtune.records import SYMBOLS
-from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row
+from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row, searched_settings
 
 LEGEND = (
     "Ω cross-fitted: official Ω of what the search finds, on clips that did not choose it. Trial and score "
@@ -50,16 +51,21 @@ SHORT_LEGEND = (
 )
 
 
-def _number(value: float | None) -> str:
-    return MISSING if value is None else f"{value:g}"
-
-
-def _mels(row: Row) -> str:
-    return MISSING if row.trial is None else "linear" if row.n_mels is None else f"{row.n_mels}"
-
-
-def _db(row: Row) -> str:
-    return MISSING if row.db is None else "yes" if row.db else "no"
+def _setting(path: str, row: Row) -> str:
+    """A trial's setting; a dash where its family has none of that name."""
+    if path not in row.settings:
+        return MISSING
+    match row.settings[path]:
+        case bool(value):
+            return "yes" if value else "no"
+        case None:
+            return "none"
+        case float(value):
+            return f"{value:g}"
+        case list(value):
+            return ", ".join(map(str, value))
+        case value:
+            return str(value)
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -82,14 +88,6 @@ def _cross_fitted(row: Row) -> str:
 
 
 FIELDS: dict[str, Callable[[Row], str]] = {
-    "n_fft": lambda r: _number(r.n_fft),
-    "chunk frames": lambda r: _number(r.chunk_frames),
-    "mels": _mels,
-    "dB": _db,
-    "head": lambda r: r.head or MISSING,
-    "mu": lambda r: _number(r.mu),
-    "sigma2": lambda r: _number(r.sigma2),
-    "beta_class": lambda r: _number(r.beta_class),
     "score": lambda r: r.score or MISSING,
     "chosen by": lambda r: SYMBOLS.get(r.judged_by or "", MISSING),
     "pseudo-Ω": lambda r: percent(r.pseudo),
@@ -117,13 +115,14 @@ _CONFIRMED = ("Ω confirmed", "new seeds")
 
 
 def fields(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
-    """The columns that some rows need: without those of a holdout or of confirmation where there was none."""
+    """The columns that some rows need: the settings that were searched, then the figures that there are."""
     unused: tuple[str, ...] = ()
     if all(row.omega_hidden_official is None for row in rows):
         unused += _HIDDEN
     if all(row.seeds is None for row in rows):
         unused += _CONFIRMED
-    return {name: show for name, show in FIELDS.items() if name not in unused}
+    settings = {name: partial(_setting, path) for name, path in searched_settings(rows).items()}
+    return settings | {name: show for name, show in FIELDS.items() if name not in unused}
 
 
 def headline(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -20,7 +20,15 @@ from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured, measure
 from humtune.results.one_for_all import Pick, one_for_all
 from humtune.results.points import Point
-from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row, machine_row, overall_row, pick_rows
+from humtune.results.rows import (
+    LABEL_FREE,
+    ONE_FOR_ALL,
+    Row,
+    machine_row,
+    overall_row,
+    pick_rows,
+    searched_settings,
+)
 from humtune.sounds.parallel import tracked
 
 
@@ -68,7 +76,7 @@ def write_report(ledger: Ledger) -> Report:
     )
     written = {
         "table.md": text.encode(),
-        "table.csv": to_csv([row.to_percent() for row in (*rows, *others)]),
+        "table.csv": to_csv([row.to_percent(searched_settings(rows)) for row in (*rows, *others)]),
         "table.html": to_html(text, pngs).encode(),
         "table.tex": to_tex(ledger.name, rows, others).encode(),
         **pngs,

@@ -1,11 +1,12 @@
 """Row: a line of the report's table, one per machine and one over all of them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from humtune.config import short_names
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
-from humtune.records import TrialState
+from humtune.records import TrialRecord, TrialState
 from humtune.results.average import Average
 from humtune.results.candidates import Candidate
 from humtune.results.labelled import Reading
@@ -20,19 +21,13 @@ _FRACTIONS = ("omega_", "auc_", "pauc", "pseudo", "false_alarms")
 
 @dataclass(frozen=True)
 class Row:
-    """One machine's configuration and its figures, fractions 0…1; None where there is none."""
+    """One machine's choice and its figures, fractions 0…1; None where there is none."""
 
     machine: str
     choice: str = BEST  # how it was chosen: each machine's best, one for all machines, without labels
     trial: str | None = None
-    n_fft: int | None = None
-    chunk_frames: int | None = None
-    n_mels: int | None = None  # None for the linear bins too
-    db: bool | None = None
-    head: str | None = None
-    mu: float | None = None  # of a variational head, as the next two
-    sigma2: float | None = None
-    beta_class: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the trial, by their dotted names
+    varied: tuple[str, ...] = ()  # those of them that differ among the machine's trials
     score: str | None = None
     judged_by: str | None = None  # what chose trial and score: omega or pseudo
     pseudo: float | None = None  # pseudo-Ω: held-out clips against probes
@@ -63,12 +58,24 @@ class Row:
     seconds: float = 0.0  # of work, all trials
     note: str = ""
 
-    def to_percent(self) -> dict[str, Any]:
-        """The row by plain column names, with every fraction in percent."""
-        return {
-            name: round(100 * value, 4) if value is not None and name.startswith(_FRACTIONS) else value
-            for name, value in asdict(self).items()
-        }
+    def to_percent(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        """The row by plain column names, fractions in percent; `settings` are a column's name -> path."""
+        found: dict[str, Any] = {}
+        for column in fields(self):
+            name, value = column.name, getattr(self, column.name)
+            if name == "settings":
+                found |= {label: value.get(path) for label, path in settings.items()}
+            elif name != "varied":
+                is_fraction = value is not None and name.startswith(_FRACTIONS)
+                found[name] = round(100 * value, 4) if is_fraction else value
+        return found
+
+
+def searched_settings(rows: Sequence[Row]) -> dict[str, str]:
+    """The settings that differ among some machine's trials: a column's name -> the dotted name."""
+    own = {column.name for column in fields(Row)}
+    names = short_names(name for row in rows for name in row.varied)
+    return {f"recipe.{label}" if label in own else label: path for label, path in names.items()}
 
 
 def machine_row(measured: Measured) -> Row:
@@ -76,6 +83,7 @@ def machine_row(measured: Measured) -> Row:
     found: dict[str, Any] = {}
     if best := measured.best:
         found = _configuration(best) | {
+            "varied": _varied(best, measured.records),
             "false_alarms": measured.false_alarms,
             "candidates": measured.candidates or None,
             "within_noise": measured.within_noise,
@@ -133,19 +141,22 @@ def pick_rows(choice: str, picks: Sequence[Pick]) -> list[Row]:
 
 def _configuration(best: Candidate) -> dict[str, Any]:
     trial = best.trial
-    picture, head = trial.config.spectrogram, trial.config.head
     return {
         "trial": trial.id,
-        "n_fft": picture.n_fft,
-        "chunk_frames": picture.chunk_frames,
-        "n_mels": picture.n_mels,
-        "db": picture.db,
-        "head": head.kind,
-        **{name: getattr(head, name, None) for name in ("mu", "sigma2", "beta_class")},
+        "settings": trial.settings,
         "score": best.score_type,
         "judged_by": trial.judged_by,
         "pseudo": trial.pseudo.get(best.score_type),
     }
+
+
+def _varied(best: Candidate, records: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """The settings that were searched, or that differ as their presets do; not seed and score types."""
+    known = best.trial.settings
+    points = {tuple(sorted(record.params.items(), key=str)): record for record in records}
+    found = {n for r in points.values() for n, value in r.settings.items() if value != known.get(n, value)}
+    found |= {name for name in known if name in best.trial.params}
+    return tuple(name for name in known if name in found and name not in ("seed", "scores"))
 
 
 def _figures(cross_fitted: CrossFitted | None, reading: Reading) -> dict[str, Any]:

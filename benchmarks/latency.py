@@ -81,7 +81,7 @@ def reference() -> Encoded:
 
 def make_detectors(spectrogram: Spectrogram, bank: ClipBank) -> tuple[Detector, Detector]:
     """A detector, and its twin in int8."""
-    recipe = Classifier(spectrogram=spectrogram)
+    recipe = Classifier(spectrogram=spectrogram, scores=("cosine",))
     detector = Detector(recipe, recipe.build(("a", "b")).eval(), machine="noise")
     twin = quantise(detector, bank)
     detector.reference = twin.reference = reference()

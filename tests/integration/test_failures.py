@@ -44,9 +44,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Ledger
         run = start_trial(config)
         match run.record.number:
             case 0:
-                run.run.epoch = lambda: time.sleep(600)
+                run.fit.step = lambda: time.sleep(600)
             case 1:
-                run.run.epoch = lambda: os.kill(os.getpid(), signal.SIGKILL)
+                run.fit.step = lambda: os.kill(os.getpid(), signal.SIGKILL)
             case 2:
                 raise FileNotFoundError(2, "No such file or directory", "/gone")
             case 3:

@@ -24,7 +24,10 @@ def refused(what: str, name: object) -> str:
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a module that is no part of humtune."""
     (tmp_path / "plugged_parts.py").write_text(
-        "class Quiet:\n    pass\n\n\nclass Loud:\n    pass\n\n\nNUMBER = 3\n\n\ndef function():\n    pass\n"
+        "from humtune.detectors.classifier.heads import Head\n"
+        "from humtune.scores.base import Score\n\n\n"
+        "class Quiet(Head):\n    pass\n\n\nclass Loud(Score):\n    pass\n\n\n"
+        "NUMBER = 3\n\n\ndef function():\n    pass\n"
     )
     (tmp_path / "plugged_broken.py").write_text("import no_such_library\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -68,7 +71,13 @@ def test_an_unknown_name_is_told_with_what_there_is(what: str, name: object) -> 
 
 def test_a_class_outside_is_found_by_its_place(module: str) -> None:
     assert find(HEAD, f"{module}:Quiet").__name__ == "Quiet"
-    assert find(SCORE, f"{module}:Quiet") is find(HEAD, f"{module}:Quiet")
+    assert find(SCORE, f"{module}:Loud").__name__ == "Loud"
+
+
+def test_a_class_of_another_kind_is_refused(module: str) -> None:
+    said = refused(HEAD, f"{module}:Loud")
+    assert said == (f"head '{module}:Loud' should be a subclass of humtune.detectors.classifier.heads:Head")
+    assert "subclass of humtune.detectors.recipe:Recipe" in refused(FAMILY, "collections:OrderedDict")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +85,7 @@ def test_a_class_outside_is_found_by_its_place(module: str) -> None:
     [
         ("no_such_module:Head", "No module named 'no_such_module'"),
         ("plugged_broken:Head", "No module named 'no_such_library'"),
-        ("plugged_parts:Head", "has no attribute 'Head'"),
+        ("plugged_parts:Gone", "has no attribute 'Gone'"),
     ],
 )
 def test_what_cannot_be_imported_is_told_in_its_own_words(module: str, place: str, told: str) -> None:

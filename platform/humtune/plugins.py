@@ -23,6 +23,14 @@ GROUPS = {
 
 _CLASSIFIER = "humtune.detectors.classifier"
 
+BASES = {  # what a class from outside is one of
+    FAMILY: ("humtune.detectors.recipe:Recipe",),
+    FRONTEND: ("humtune.detectors.frontends:Frontend",),
+    BACKBONE: (f"{_CLASSIFIER}.backbones:Backbone",),
+    HEAD: (f"{_CLASSIFIER}.heads:Head",),
+    SCORE: ("humtune.scores.base:Score", "humtune.scores.base:JointScore"),
+}
+
 BUILT_IN: dict[str, dict[str, str]] = {
     FAMILY: {
         "classifier": f"{_CLASSIFIER}.recipe:Classifier",
@@ -57,16 +65,25 @@ def find(what: str, name: Any) -> type[Any]:
     What an import outside raises comes as a ValueError too, with its own words.
     """
     place = BUILT_IN[what].get(name) if isinstance(name, str) else None
-    if place is None:
-        place = _outside(what, name)
-    module, _, attribute = place.partition(":")
+    if place is not None:
+        return _imported(place)  # type: ignore[no-any-return]
+    place = _outside(what, name)
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = _imported(place)
+    except Exception as error:  # whatever a module of someone else raises
         raise ValueError(f"{what} {name!r} can't be imported: {error}") from error
     if not isinstance(found, type):
+        attribute = place.partition(":")[2]
         raise ValueError(f"{what} {name!r} should be a class, {attribute} is {type(found).__name__}")
+    if not issubclass(found, tuple(_imported(base) for base in BASES[what])):
+        bases = " or ".join(BASES[what])
+        raise ValueError(f"{what} {name!r} should be a subclass of {bases}")
     return found
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def names(what: str) -> list[str]:

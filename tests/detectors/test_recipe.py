@@ -386,3 +386,9 @@ def test_fusion_is_given_where_the_head_gives_two_others() -> None:
     assert plain.score_types == plain.base_types == ("cosine",)
     three = Classifier(head=ArcFaceHead(), scores=("knn", *asked))
     assert three.score_types == ("knn", "fusion", "cosine")
+
+
+def test_what_a_score_types_own_branch_does_not_name_is_shared() -> None:
+    scoring = Scoring.model_validate({"neighbours": 7, "knn": {}})
+    assert scoring.of("knn").neighbours == 7
+    assert Scoring.model_validate_json(scoring.model_dump_json()) == scoring

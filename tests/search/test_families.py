@@ -75,7 +75,7 @@ def test_a_family_is_chosen_by_presets_of_whole_recipes() -> None:
 
 def test_each_family_has_a_budget_of_its_own() -> None:
     space = make_space(pruner="median", grace=0.25)
-    assert (space.budget("classifier"), space.budget("noop")) == (8, 4)
+    assert [recipe.budget for recipe in space.recipes] == [8, 4]
     assert space.epochs == 8
     assert space.rungs == space.measured == (2, 4)
 
@@ -370,3 +370,34 @@ def test_a_wrong_setting_of_a_score_type_is_told_with_its_whole_name(
 ) -> None:
     [name] = search
     assert refused(search=search).startswith(f"here: search.{name} {said}")
+
+
+# --- several families at once
+
+
+def test_what_lies_beside_the_families_is_tried_with_each_of_them() -> None:
+    space = make_space(search={"family": FAMILIES, "scoring.pool": ["machine", "section"]})
+    for family in ("classifier", "noop"):
+        assert space.recipe({"family": family, "scoring.pool": "section"}).scoring.pool == "section"
+    said = refused(search={"family": FAMILIES, "head.sigma2": [0.1, 0.2]})
+    assert said == "here: search.head.sigma2 can be 0.1: head = {'sigma2': 0.1}: no such setting"
+
+
+def test_what_is_fixed_for_one_family_is_refused_where_another_can_be_chosen() -> None:
+    said = refused(search={"family": FAMILIES}, fixed={"head.sigma2": 0.3})
+    assert said == "here: search.family can be 'noop': head = {'sigma2': 0.3}: no such setting"
+
+
+def test_a_machine_may_have_a_family_of_its_own() -> None:
+    space = make_space(
+        search={"scoring.pool": ["machine", "section"]},
+        fixed={"training.epochs": 3},
+        machines={"fan": {"scoring.aggregation": "max"}},
+    )
+    assert space.epochs == 3
+    space = check_space(
+        {"search": {"scoring.pool": ["machine", "section"]}, "machines": {"fan": {"family": "noop"}}},
+        where="here",
+    )
+    assert space.recipe({}, machine="fan") == Noop()
+    assert isinstance(space.recipe({}, machine="valve"), Classifier)

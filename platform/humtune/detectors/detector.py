@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +70,10 @@ class Detector:
         }
         return scores | {name: joint(scores) for name, joint in self.joints.items()}
 
-    def clip_scores(self, *, pool: Pool | None = None, sections: bool = True) -> dict[str, ClipScore]:
-        """The base score types, fitted to the reference; without `sections` to all of it at once."""
+    def clip_scores(
+        self, names: Iterable[str] | None = None, *, pool: Pool | None = None, sections: bool = True
+    ) -> dict[str, ClipScore]:
+        """Base score types (None: all), fitted to the reference; without `sections` to all of it at once."""
         if self.reference is None:
             raise HumtuneError(f"the detector of {self.machine} has no reference embeddings to score against")
         scoring, reference = self.recipe.scoring, self.reference
@@ -82,7 +84,7 @@ class Detector:
         pool = pool or scoring.pool
         return {
             name: ClipScore(self._score(name), reference, pool=pool, aggregation=scoring.aggregation)
-            for name in self.recipe.base_types
+            for name in (self.recipe.base_types if names is None else names)
         }
 
     def _score(self, name: str) -> Score:

@@ -65,7 +65,8 @@ class Scoring(Settings):
         if not isinstance(tree, dict):
             return tree
         own = {name: value for name, value in tree.items() if name not in cls.model_fields}
-        return tree | {name: _score_settings(name, value) for name, value in own.items()}
+        shared = {name: value for name, value in tree.items() if name in cls.model_fields}
+        return tree | {name: _score_settings(name, value, shared) for name, value in own.items()}
 
     def of(self, name: str) -> "Score | JointScore":
         """A score type with its settings."""
@@ -76,13 +77,16 @@ class Scoring(Settings):
         return found(**shared)  # type: ignore[no-any-return]
 
 
-def _score_settings(name: str, value: Any) -> Any:
+def _score_settings(name: str, value: Any, shared: Mapping[str, Any]) -> Any:
     if isinstance(value, Settings):
         return value
     if name not in plugins.names(plugins.SCORE) and ":" not in name:
         raise _no_such_setting(name, value)
+    found = plugins.find(plugins.SCORE, name)
+    if isinstance(value, dict):
+        value = {key: of for key, of in shared.items() if key in found.model_fields} | value
     try:
-        return plugins.find(plugins.SCORE, name).model_validate(value)
+        return found.model_validate(value)
     except ValidationError as error:
         raise ValidationError.from_exception_data(
             error.title,

@@ -94,9 +94,8 @@ def least_samples(members: Sequence[Member]) -> int:
 
 def _score(detector: Detector, score_type: str) -> nn.Module:
     """What maps a clip's rows to its score."""
-    scores = detector.clip_scores(sections=False)
-    if score_type in scores:
-        return scores[score_type]
+    if score_type in detector.recipe.base_types:
+        return detector.clip_scores([score_type], sections=False)[score_type]
     if score_type not in detector.joints:
         raise HumtuneError(f"the detector of {detector.machine} does not know how to join its score types")
-    return detector.joints[score_type].graph(scores)
+    return detector.joints[score_type].graph(detector.clip_scores(sections=False))

@@ -67,10 +67,14 @@ class Space(Settings):
         return recipe_of(tree | {"seed": seed})
 
     @property
+    def families(self) -> list[Point]:
+        """Each family that can be chosen, as a point; where none is searched, the empty one."""
+        return list(combinations(self.search, lambda d: d.extremes(), wanted=touching((FAMILY,))))
+
+    @property
     def recipes(self) -> list[Recipe]:
-        """A recipe of each family that can be chosen."""
-        families = combinations(self.search, lambda d: d.extremes(), wanted=touching((FAMILY,)))
-        return [self.recipe(params) for params in families]
+        """A recipe of each family that can be chosen, by everyone or on some machine."""
+        return [self.recipe(f, machine=machine) for machine in (None, *self.machines) for f in self.families]
 
     @property
     def dimensions(self) -> dict[str, Dimension]:

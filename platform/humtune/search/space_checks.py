@@ -1,14 +1,14 @@
 """Whether a space means what it says: every value makes a trial, and no setting is without effect."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from humtune.config import leaves
+from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
-from humtune.records import ParamValue
-from humtune.search.dimensions import Place, Presets, places
+from humtune.search.dimensions import FAMILY, Place, Presets, places
 from humtune.search.grid import Point, grid
 from humtune.search.space import Space, nested
 from humtune.search.space_errors import first_error, first_of, message_of
@@ -24,6 +24,7 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     except ValidationError as error:
         raise UsageError(f"{where}: {first_error(error)}") from error
     _check_names(space, where)
+    checked: list[tuple[str, Recipe]] = []
     for machine in (None, *space.machines):
         at = where if machine is None else f"{where}: machines.{machine}"
         try:
@@ -32,7 +33,11 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
             raise UsageError(f"{at}{': fixed' if machine is None else ''}: {first_error(error)}") from error
         for place in places(space.search):
             for value in place.dimension.probes():
-                _check_value(space, place, value, machine=machine, where=f"{at}: search.{place.name}")
+                said = f"{at}: search.{place.name} can be {value!r}"
+                for given in _openings(space, place):
+                    point = {**given, place.name: value}
+                    checked.append((said, _check_value(space, place, point, machine=machine, said=said)))
+    _check_budgets(space, checked)
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
     _check_sampler(space, where)
@@ -85,18 +90,31 @@ def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _check_value(space: Space, place: Place, value: ParamValue, *, machine: str | None, where: str) -> None:
+def _openings(space: Space, place: Place) -> list[Point]:
+    """What is chosen where a dimension is searched: one that no family's preset opens is searched in all."""
+    if place.name == FAMILY or FAMILY in place.given:
+        return [place.given]
+    return [{**family, **place.given} for family in space.families]
+
+
+def _check_budgets(space: Space, checked: Iterable[tuple[str, Recipe]]) -> None:
+    """Refuse values that change the budget of a family's trials."""
+    budgets = {recipe.family: recipe.budget for recipe in reversed(space.recipes)}
+    for said, recipe in checked:
+        if recipe.budget != budgets.setdefault(recipe.family, recipe.budget):
+            raise UsageError(f"{said}: {ALIKE}; fix {BUDGET}")
+
+
+def _check_value(space: Space, place: Place, point: Point, *, machine: str | None, said: str) -> Recipe:
     try:
-        recipe = space.recipe({**place.given, place.name: value}, machine=machine)
+        return space.recipe(point, machine=machine)
     except ValidationError as error:
         first = first_of(error)
         named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
         told = first_error(error) if named else message_of(first)
-        raise UsageError(f"{where} can be {value!r}: {told}") from error
+        raise UsageError(f"{said}: {told}") from error
     except UsageError as error:
-        raise UsageError(f"{where} can be {value!r}: {error}") from error
-    if recipe.budget != space.budget(recipe.family):
-        raise UsageError(f"{where} can be {value!r}: {ALIKE}; fix {BUDGET}")
+        raise UsageError(f"{said}: {error}") from error
 
 
 def _check_point(space: Space, point: Point, *, where: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,11 @@ def _each_export_once() -> Iterator[None]:
         stream = io.BytesIO()
         try:
             torch.save((module.eval(), example, repr(names)), stream)
-        except TypeError:  # it holds a network's graph at work, which can't be told from another
+        except (
+            TypeError,
+            AttributeError,
+            PicklingError,
+        ):  # it holds a network's graph at work, which can't be told from another
             return export(module, *example, **names)
         key = sha256(stream.getvalue()).digest()
         if key not in graphs:

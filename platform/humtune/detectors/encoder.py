@@ -95,14 +95,14 @@ class ChunkEncoder(Encoder):
         features: Tensor = self.network(*self.frontend(samples))
         return features.float()
 
+    def encoded(self, features: Tensor) -> Encoded:
+        """The rows of one clip, of its chunks' features [c, k]."""
+        return Encoded(**self.read(features), chunks=TEST_CHUNKS)
+
     def graph(self) -> Graph:
         """Front end, network, what reads it."""
-
-        def rows(features: Tensor) -> Encoded:
-            return Encoded(**self.read(features), chunks=TEST_CHUNKS)
-
         least = (self.settings.chunk_frames - 1) * self.settings.hop
-        return Graph(self.frontend, self.network, rows, least)
+        return Graph(self.frontend, self.network, self.encoded, least)
 
     @torch.no_grad()
     def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:

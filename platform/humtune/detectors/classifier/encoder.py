@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humtune.detectors.encoder import ChunkEncoder, Graph
+from humtune.detectors.encoder import ChunkEncoder
+from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import NO_CLASS, class_names
 
@@ -65,12 +66,9 @@ class ClassifierEncoder(ChunkEncoder):
         known = {"label": self.repeated(labels, chunks), "classify": self.classify}
         return super().rows(bank, clips, chunks) | known
 
-    def graph(self) -> Graph:
-        """With what tells the classes of an embedding."""
-        graph = super().graph()
-        return replace(
-            graph, read=lambda features: replace(graph.read(features), classify=self.head.classify)
-        )
+    def encoded(self, features: Tensor) -> Encoded:
+        """With what tells the classes."""
+        return replace(super().encoded(features), classify=self.head.classify)
 
     def replace_network(self, network: nn.Module) -> None:
         """Another backbone."""

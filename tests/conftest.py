@@ -85,6 +85,17 @@ def humtune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Bitwise comparisons want one order of summation; tiny networks want no more threads anyway."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """One Ray for all searches of a file: it takes ten seconds to start, and computes while it is there."""
     import ray

@@ -93,10 +93,10 @@ def names(what: str) -> list[str]:
 
 def _outside(what: str, name: Any) -> str:
     if isinstance(name, str):
-        for point in entry_points(group=GROUPS[what], name=name):
-            return point.value
         module, colon, attribute = name.partition(":")
         if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             return name
+        for point in entry_points(group=GROUPS[what], name=name):
+            return point.value
     there = ", ".join(names(what))
     raise ValueError(f"there is no {what} {name!r}; there are {there}, and package.module:Class of yours")

@@ -194,9 +194,9 @@ def make_detector(noises):
         encoder.frontend.fit([batch])
         encoder.train()
         with torch.no_grad():
-            encoder(batch)
+            encoder.features(batch)
         detector.reference = detector.encode(bank, indices)
-        detector.join(lambda: detector.encode(bank, np.arange(12, len(bank.table))))
+        detector.join(bank, np.arange(12, len(bank.table)))
         found = copy.deepcopy(detector)
         found.encoder.eval()
         return found

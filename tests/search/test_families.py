@@ -200,7 +200,7 @@ def test_the_command_line_sets_what_a_family_knows() -> None:
     assert mu.recipe({"family": "classifier"}).head.mu == 5
     assert mu.recipe({"family": "noop"}) == Noop(steps=4)
     epochs = override(space, settings={"training.epochs": 2})
-    assert (epochs.budget("classifier"), epochs.budget("noop")) == (2, 4)
+    assert [recipe.budget for recipe in epochs.recipes] == [2, 4]
 
 
 # --- trials of a family that knows no classes

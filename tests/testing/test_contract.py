@@ -16,7 +16,7 @@ from humtune.sounds.bank import ClipBank
 from humtune.testing import contract
 from humtune.testing.recordings import small_bank
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SPECTROGRAM = {"n_fft": 256, "chunk_frames": 64, "n_mels": 32}
 CLASSIFIER = {
@@ -31,14 +31,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "noop": {"steps": 3, "blur": 0.5},
 }
 WITHOUT_CLASSES = ("autoencoder", "gaussian_mixture", "noop")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from humtune.detectors.recipe import recipe_of
 from humtune.search.space_checks import check_space
 from humtune.testing import contract
 from humtune.testing.recordings import small_bank
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 SMALL = {"n_fft": 256, "chunk_frames": 64, "n_mels": 32}
@@ -37,14 +38,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from humtune import plugins
 from humtune.config import Acceleration, Output
-from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, random_chunks, scoring_chunks
-from humtune.detectors.fit import Fit
+from humtune.detectors.encoder import ChunkEncoder, random_chunks
+from humtune.detectors.fit import STANDARD_CLIPS, Fit
 from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Recipe, open_union
 from humtune.errors import HumtuneError
@@ -96,8 +96,7 @@ class AutoencoderFit(Fit):
         self.bf16 = acceleration.bf16
         self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=recipe.learning_rate)
         self.rng = np.random.default_rng(recipe.seed)
-        batches = scoring_chunks(bank, self._some(256), recipe.spectrogram, ENCODE_BATCH)
-        self.encoder.frontend.fit(samples.to(self.device) for samples in batches)
+        self.encoder.fit_frontend(bank, self._some(STANDARD_CLIPS))
 
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's mean squared error."""

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -44,14 +44,14 @@ class Detector:
         self.reference = self.encode(bank, train)
         self.joints = {}
         if held_out is not None:
-            self.join(lambda: self.encode(bank, held_out))
+            self.join(bank, held_out)
 
-    def join(self, held_out: Callable[[], Encoded]) -> None:
-        """Learn joint scores from what the encoder gives of held-out normal clips, where there are any."""
+    def join(self, bank: ClipBank, held_out: NDArray[np.intp]) -> None:
+        """Learn from held-out normal clips how joint scores join the others, where the recipe has such."""
         self.joints = {}
         joint = [name for name in self.recipe.score_types if name not in self.recipe.base_types]
         if joint:
-            scores = self.score(held_out())
+            scores = self.score(self.encode(bank, held_out))
             self.joints = {name: self._joint(name).fit(scores) for name in joint}
 
     def score(

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class Encoder(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     @abstractmethod
     def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:
@@ -103,6 +105,11 @@ class ChunkEncoder(Encoder):
         """Front end, network, what reads it."""
         least = (self.settings.chunk_frames - 1) * self.settings.hop
         return Graph(self.frontend, self.network, self.encoded, least)
+
+    def fit_frontend(self, bank: ClipBank, clips: NDArray[np.intp]) -> None:
+        """Have the front end learn what it needs of the clips' five equispaced chunks."""
+        batches = scoring_chunks(bank, clips, self.settings, ENCODE_BATCH)
+        self.frontend.fit(samples.to(self.device) for samples in batches)
 
     @torch.no_grad()
     def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:

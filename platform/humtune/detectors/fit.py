@@ -14,6 +14,7 @@ from humtune.detectors.recipe import Recipe
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 
+STANDARD_CLIPS = 256  # enough for the mean and deviation of a row; all of them would cost an epoch
 PREVIEW_CLIPS = 256  # enough of a reference to rank trials by, half-way; all of them would cost half an epoch
 
 

@@ -23,6 +23,7 @@ from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramL
 from humtune.detectors.recipe import Check, Recipe
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
+from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
 
@@ -154,7 +155,7 @@ class MixtureEncoder(Encoder):
     def pooled(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
         """Pooled spectra [n, F] of the clips, as they are."""
         self.eval()
-        waveforms = (torch.from_numpy(bank.clip(int(i)).astype(np.float32) / 32_768) for i in clips)
+        waveforms = (torch.from_numpy(to_waveform(bank.clip(int(i)))) for i in clips)
         found = (self.frontend.chunks(self.frontend.whole(w[None].to(self.device))) for w in waveforms)
         return torch.cat([pooled for (pooled,) in found])
 

@@ -16,6 +16,7 @@ from humtune.detectors.fit import Fit
 from humtune.detectors.frontends import FrontendLayer
 from humtune.detectors.recipe import Recipe
 from humtune.scores.encoded import Encoded
+from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
 
 QUIETEST = 1e-10  # the least power that has a level: -100 dB
@@ -92,7 +93,7 @@ class LevelEncoder(Encoder):
 
     def levels(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
         """The clips' levels [n, 1]."""
-        waveforms = (torch.from_numpy(bank.clip(int(i)).astype(np.float32)) / 32_768 for i in clips)
+        waveforms = (torch.from_numpy(to_waveform(bank.clip(int(i)))) for i in clips)
         return torch.stack([self.frontend.whole(waveform[None]) for waveform in waveforms]).to(self.device)
 
     def read(self, levels: Tensor) -> Encoded:

@@ -127,6 +127,7 @@ class Recipe(Settings, ABC):
 
     sizes: ClassVar[tuple[str, ...]] = ()  # settings that a trial's time depends on
     checks: ClassVar[tuple["Check", ...]] = ()
+    given_by: ClassVar[tuple[str, ...]] = ()  # settings that `gives` depends on
 
     family: str
     scores: tuple[str, ...] = Field(min_length=1)

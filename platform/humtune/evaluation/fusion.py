@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,9 +27,7 @@ class Fusion:
     spread: dict[str, float]
 
     @classmethod
-    def of(
-        cls, scores: Mapping[str, ArrayLike], held_out: NDArray[np.intp] | slice = slice(None)
-    ) -> "Fusion":
+    def of(cls, scores: Mapping[str, ArrayLike], held_out: NDArray[np.intp] | slice = slice(None)) -> Self:
         """The fusion of score types by their scores [N] of the clips `held_out`, indices into them.
 
         A type that hardly varies counts as varying by 1e-6 of its size. HumtuneError with fewer than two

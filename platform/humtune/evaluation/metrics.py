@@ -27,28 +27,12 @@ def auc(positive: ArrayLike, negative: ArrayLike) -> Array:
 
     Scores [..., P] and [..., N] with equal leading axes and P, N ≥ 1; returns [...].
     """
+    from scipy.stats import rankdata  # here: most of a second to import, which a search itself does without
+
     positive, negative = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     p, n = positive.shape[-1], negative.shape[-1]
-    placed = ranks(np.concatenate([positive, negative], axis=-1))[..., :p]
-    return np.asarray((placed.sum(axis=-1) - p * (p + 1) / 2) / (p * n))
-
-
-def ranks(values: Array) -> Array:
-    """Ranks from 1 along the last axis, equal values sharing the mean of theirs; NaN, the largest, are apart.
-
-    As scipy.stats has them, which takes most of a second to import.
-    """
-    order = np.argsort(values, axis=-1)
-    ascending = np.take_along_axis(values, order, axis=-1)
-    place = np.arange(values.shape[-1])
-    differs = ascending[..., 1:] != ascending[..., :-1]
-    edge = np.ones((*values.shape[:-1], 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], axis=-1), place, 0), axis=-1)
-    last = np.where(np.concatenate([differs, edge], axis=-1), place, place[-1])
-    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
-    found = np.empty(values.shape)
-    np.put_along_axis(found, order, 1 + (first + last) / 2, axis=-1)
-    return found
+    ranks = rankdata(np.concatenate([positive, negative], axis=-1), axis=-1)[..., :p]
+    return np.asarray((ranks.sum(axis=-1) - p * (p + 1) / 2) / (p * n))
 
 
 def pauc(positive: ArrayLike, negative: ArrayLike, *, max_fpr: float = MAX_FPR) -> Array:

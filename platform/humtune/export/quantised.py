@@ -81,7 +81,7 @@ def quantise(detector: Detector, bank: ClipBank) -> Detector:
     twin.encoder.load_state_dict(encoder.state_dict())
     twin.encoder.replace_network(GraphNetwork(network))
     twin.reference = _encode(twin, bank, train, "reference")
-    twin.join(lambda: twin.encode(bank, bank.table.having(Role.HELD_OUT)))
+    twin.join(bank, bank.table.having(Role.HELD_OUT))
     return twin
 
 

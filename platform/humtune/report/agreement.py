@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import omega, ranks
+from humtune.evaluation.metrics import omega
 from humtune.evaluation.pseudo import PseudoCells
 from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
 from humtune.results.candidates import candidates
@@ -82,7 +83,7 @@ def rank_correlation(told: Array, true: Array) -> float | None:
     """Spearman's ρ of two figures of the same things; None where either is the same for all."""
     if np.ptp(told) == 0 or np.ptp(true) == 0:
         return None
-    return float(np.corrcoef(ranks(told), ranks(true))[0, 1])
+    return float(spearmanr(told, true).statistic)
 
 
 def _signed(value: float | None) -> str:

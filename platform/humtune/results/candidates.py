@@ -120,20 +120,22 @@ def confirmed(records: Iterable[TrialRecord], *, exportable: bool = False) -> li
 
 def can_be_exported(config: Mapping[str, Any], score_type: str) -> bool:
     """Whether a new recording can be scored so: a recipe of a family that is here, and no section needed."""
+    return bool(_exportable(config, [score_type]))
+
+
+def _exportable(config: Mapping[str, Any], score_types: Iterable[str]) -> list[str]:
     from humtune.detectors.recipe import recipe_of  # torch, which most choices do without
 
     try:
-        return recipe_of(config).can_be_exported(score_type)
+        recipe = recipe_of(config)
     except ValidationError:
-        return False
+        return []
+    return [name for name in score_types if recipe.can_be_exported(name)]
 
 
 def _candidates(record: TrialRecord, *, exportable: bool) -> list[Candidate]:
-    return [
-        Candidate(record, name, value)
-        for name, value in record.judged.items()
-        if not exportable or can_be_exported(record.config, name)
-    ]
+    names = _exportable(record.config, record.judged) if exportable else record.judged
+    return [Candidate(record, name, record.judged[name]) for name in names]
 
 
 def _configuration(trials: list[TrialRecord], *, exportable: bool) -> Configuration:

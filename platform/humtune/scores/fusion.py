@@ -19,7 +19,7 @@ class FusionScore(JointScore):
 
     def fit(self, held_out: Mapping[str, ArrayLike]) -> "FittedFusion":
         """By the held-out clips' scores [N] of each type."""
-        return FittedFusion(**asdict(Fusion.of(held_out)))
+        return FittedFusion.of(held_out)
 
     def load(self, constants: dict[str, Any]) -> "FittedFusion":
         """With the centre and spread that were found."""

@@ -33,7 +33,8 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
             if check in recipe.checks:
                 with _naming(params):
                     check.raises(recipe, table, lengths)
-    for params, recipe in space.corners("scores", "head.kind", machine=machine):
+    given_by = dict.fromkeys(name for recipe in space.recipes for name in recipe.given_by)
+    for params, recipe in space.corners("scores", *given_by, machine=machine):
         with _naming(params):
             _check_joint(recipe, machine, held_out)
 

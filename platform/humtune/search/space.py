@@ -132,10 +132,6 @@ class Space(Settings):
         """The budget of a trial; of families with several, the largest."""
         return max(recipe.budget for recipe in self.recipes)
 
-    def budget(self, family: str) -> int:
-        """The budget of a family's trials."""
-        return next(recipe.budget for recipe in self.recipes if recipe.family == family)
-
     @property
     def stopped_by(self) -> Pruner:
         """The pruner: the one that is named, or what the number of trials makes worthwhile."""

@@ -16,9 +16,7 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime
 
-from humtune.config import Acceleration
 from humtune.detectors.detector import Detector
-from humtune.detectors.fit import Fit
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
@@ -26,6 +24,7 @@ from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.parity import ROUNDING, TOLERANCE
 from humtune.runtime.scorer import INPUT
+from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import SCORED, Role
 
@@ -65,12 +64,12 @@ def check_same_seed(recipe: Recipe, bank: ClipBank) -> Detector:
 def check_resume(recipe: Recipe, bank: ClipBank, whole: Detector) -> None:
     """Stopped after a step, previewed, and restored in a new fit, it ends as if it never had stopped."""
     for after in {0, recipe.budget // 2}:
-        first = start(recipe, bank)
+        first = recipe.start(bank)
         for _ in range(after):
             first.step()
         state = first.state()
         first.preview()
-        second = start(recipe, bank)
+        second = recipe.start(bank)
         second.restore(state)
         assert second.done == after, f"restored after {after} steps, the fit says it has done {second.done}"
         _same(
@@ -141,8 +140,7 @@ def check_graph(detector: Detector, bank: ClipBank) -> str | None:
     session = onnxruntime.InferenceSession(
         export_onnx(members, {"humtune": "contract"}), providers=["CPUExecutionProvider"]
     )
-    waveforms = [bank.clip(int(i)).astype(np.float32) / 32_768 for i in clips]
-    given = np.array([session.run(None, {INPUT: waveform})[0] for waveform in waveforms])
+    given = np.array([session.run(None, {INPUT: to_waveform(bank.clip(int(i)))})[0] for i in clips])
     off = _off(given, wanted, spread=1.0)
     assert off < TOLERANCE * len(members), (
         f"{', '.join(found)}: the graph's sum of them is off by {off:.2g} of their spreads"
@@ -156,14 +154,9 @@ def check_estimate(recipe: Recipe, bank: ClipBank) -> None:
     assert 0 < found.step_seconds <= found.trial_seconds, f"an estimate is {found!r}"
 
 
-def start(recipe: Recipe, bank: ClipBank) -> Fit:
-    """A fit on the processor, uncompiled."""
-    return recipe.start(bank, device="cpu", acceleration=Acceleration())
-
-
 def run(recipe: Recipe, bank: ClipBank) -> Detector:
     """A detector that ran its budget, each step of which says something finite."""
-    fit = start(recipe, bank)
+    fit = recipe.start(bank)
     for count in range(1, recipe.budget + 1):
         metrics = fit.step()
         assert fit.done == count, f"after {count} steps the fit says it has done {fit.done}"

@@ -47,11 +47,6 @@ class ClassifierEncoder(ChunkEncoder):
         mean, log_variance = self.head.embed(features)
         return {"mean": mean} | ({} if log_variance is None else {"log_variance": log_variance})
 
-    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embedding means and log-variances [B, k] of chunks [B, chunk_samples]."""
-        outputs = self.read(self.features(samples))
-        return outputs["mean"], outputs.get("log_variance")
-
     @torch.no_grad()
     def classify(self, embedding: Tensor) -> Tensor:
         """Class logits [n, C] of embeddings [n, k]."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from humtune.config import Acceleration, Settings
 from humtune.detectors.classifier.compiled import compiled
-from humtune.detectors.encoder import random_chunks, scoring_chunks
-from humtune.detectors.fit import Fit
+from humtune.detectors.encoder import random_chunks
+from humtune.detectors.fit import STANDARD_CLIPS, Fit
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import class_labels
@@ -21,8 +21,6 @@ from humtune.sounds.classes import class_labels
 if TYPE_CHECKING:
     from humtune.detectors.classifier.encoder import ClassifierEncoder
     from humtune.detectors.classifier.recipe import Classifier
-
-STANDARD_CLIPS = 256  # enough for the mean and deviation of a row; all of them would cost an epoch
 
 
 class Training(Settings):
@@ -72,8 +70,7 @@ class ClassifierFit(Fit):
         self._whole_batches: Callable[..., Tensor] = self.encoder.backbone
         if acceleration.compiled:
             self._whole_batches = compiled(self.encoder.backbone)
-        batches = scoring_chunks(bank, self._some(STANDARD_CLIPS), recipe.spectrogram, 64)
-        self.encoder.frontend.fit(samples.to(self.device) for samples in batches)
+        self.encoder.fit_frontend(bank, self._some(STANDARD_CLIPS))
 
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.

@@ -31,6 +31,8 @@ class Classifier(Recipe):
         "training.chunks_per_clip",
     )
 
+    given_by: ClassVar[tuple[str, ...]] = ("head.kind",)
+
     family: str = "classifier"
     spectrogram: open_union(plugins.FRONTEND, "spectrogram") = Spectrogram()  # type: ignore[valid-type]
     backbone: open_union(plugins.BACKBONE, "mobilefacenet") = MobileFaceNet()  # type: ignore[valid-type]

@@ -35,8 +35,8 @@ class Study:
 
         UsageError where two points have one key: then the search varies something else too.
         """
-        mine = [p for p in self.points if p.machine == machine and key(classifier(p)) is not None]
-        groups = group_by(mine, lambda p: key(classifier(p)))
+        groups = group_by((p for p in self.points if p.machine == machine), lambda p: key(classifier(p)))
+        groups.pop(None, None)
         for name, same in groups.items():
             if len(same) > 1:
                 raise UsageError(

@@ -6,7 +6,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Scoring
 from humtune.errors import HumtuneError
 from humtune.export.choice import left_out_note, measure_exportable
-from humtune.results.candidates import can_be_exported
+from humtune.results.candidates import exportable_types
 
 WHY = "scores a clip against its own section, which an exported model can't know"
 
@@ -22,7 +22,7 @@ WHY = "scores a clip against its own section, which an exported model can't know
 )
 def test_what_needs_no_section_can_leave(scores, pool, expected):
     config = Classifier(scores=scores, scoring=Scoring(pool=pool)).model_dump(mode="json")
-    assert {name for name in scores if can_be_exported(config, name)} == expected
+    assert set(exportable_types(config, scores)) == expected
 
 
 def give(ledger, number, figures, *, pool="machine", **changes):

@@ -134,8 +134,8 @@ def test_candidates_are_the_search_s_own_complete_trials(ledger, bench, monkeypa
     found = read_archive(ledger, "fan")
     own = [(c.trial.id, c.score_type) for c in found.candidates()]
     assert own == [(f"fan-0000{i}", s) for i in range(3) for s in ("cosine", "nll")]
-    rule = "humtune.results.candidates.can_be_exported"
-    monkeypatch.setattr(rule, lambda config, score_type: config["head"]["mu"] > 6 and score_type == "nll")
+    rule = "humtune.results.candidates.exportable_types"
+    monkeypatch.setattr(rule, lambda config, score_types: ["nll"] if config["head"]["mu"] > 6 else [])
     only = found.candidates(exportable=True)
     assert [(c.trial.id, c.score_type) for c in only] == [("fan-00002", "nll")]
 

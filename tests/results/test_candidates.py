@@ -87,8 +87,8 @@ def test_only_types_that_can_be_exported_count_in_a_mean_and_the_lead_is_told(be
     bench.trial(ledger, "fan", 0, mu=5.0)
     for number in (1, 2):
         bench.trial(ledger, "fan", number, mu=5.0, omega={"cosine": 0.8, "nll": 0.7}, origin=CONFIRM)
-    rule = "humtune.results.candidates.can_be_exported"
-    monkeypatch.setattr(rule, lambda config, name: name == "nll")
+    rule = "humtune.results.candidates.exportable_types"
+    monkeypatch.setattr(rule, lambda config, score_types: ["nll"])
     measured = measure(ledger, "fan", exportable=True)
     assert (measured.best.trial.number, measured.best.score_type) == (1, "nll")
     assert measured.left_out.score_type == "cosine"

@@ -133,7 +133,7 @@ def test_only_what_can_be_exported_is_chosen_and_measured(bench, monkeypatch):
     ledger = bench.search()
     for number, skill in enumerate((0.3, 1.5, 0.6)):
         bench.trial(ledger, "fan", number, skill=skill)
-    allow(monkeypatch, lambda config, name: config["head"]["mu"] != 6 and name == "nll")
+    allow(monkeypatch, lambda config, score_types: ["nll"] if config["head"]["mu"] != 6 else [])
     measured = measure(ledger, "fan", exportable=True)
     best, all_of_them = measured.best, measure(ledger, "fan")
     nll = {r.id: r.omega["nll"] for r in measured.records if r.settings["head.mu"] != 6}
@@ -150,7 +150,7 @@ def test_only_what_can_be_exported_is_chosen_and_measured(bench, monkeypatch):
 def test_where_nothing_can_be_exported_the_note_says_so(bench, monkeypatch):
     ledger = bench.search()
     bench.trial(ledger, "fan", 0)
-    allow(monkeypatch, lambda config, name: False)
+    allow(monkeypatch, lambda config, score_types: [])
     measured = measure(ledger, "fan", exportable=True)
     assert (measured.best, measured.left_out.trial.id) == (None, "fan-00000")
     assert measured.notes == ("fan: no complete trial may be chosen",)
@@ -158,4 +158,4 @@ def test_where_nothing_can_be_exported_the_note_says_so(bench, monkeypatch):
 
 
 def allow(monkeypatch, rule):
-    monkeypatch.setattr("humtune.results.candidates.can_be_exported", rule)
+    monkeypatch.setattr("humtune.results.candidates.exportable_types", rule)

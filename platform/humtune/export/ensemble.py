@@ -14,7 +14,7 @@ from humtune.ledger import Ledger
 from humtune.names import command
 from humtune.records import TrialRecord
 from humtune.results.archive import read_archive
-from humtune.results.candidates import can_be_exported
+from humtune.results.candidates import exportable_types
 from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores
 from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured
@@ -61,7 +61,7 @@ def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialReco
             reason = "is ranked within a whole test set, which a single recording doesn't have"
         else:
             trial = trials[member.trial] = ledger.read(member.trial)
-            if not can_be_exported(trial.config, member.score_type):
+            if not exportable_types(trial.config, [member.score_type]):
                 reason = WHY
         if reason:
             raise HumtuneError(

@@ -118,12 +118,8 @@ def confirmed(records: Iterable[TrialRecord], *, exportable: bool = False) -> li
     return [c for c in found if len(c.trials) == most]
 
 
-def can_be_exported(config: Mapping[str, Any], score_type: str) -> bool:
-    """Whether a new recording can be scored so: a recipe of a family that is here, and no section needed."""
-    return bool(_exportable(config, [score_type]))
-
-
-def _exportable(config: Mapping[str, Any], score_types: Iterable[str]) -> list[str]:
+def exportable_types(config: Mapping[str, Any], score_types: Iterable[str]) -> list[str]:
+    """Those by which a new recording can be scored: of a family that is here, and no section needed."""
     from humtune.detectors.recipe import recipe_of  # torch, which most choices do without
 
     try:
@@ -134,7 +130,7 @@ def _exportable(config: Mapping[str, Any], score_types: Iterable[str]) -> list[s
 
 
 def _candidates(record: TrialRecord, *, exportable: bool) -> list[Candidate]:
-    names = _exportable(record.config, record.judged) if exportable else record.judged
+    names = exportable_types(record.config, record.judged) if exportable else record.judged
     return [Candidate(record, name, record.judged[name]) for name in names]
 
 

@@ -33,7 +33,7 @@ def test_nothing_to_choose_from_is_an_error(bench, ledger, clips, monkeypatch):
     empty = bench.search("new", machines=("fan",))
     with pytest.raises(HumtuneError, match="fan: no complete trial yet"):
         gather(empty.clips("fan"), read_archive(empty, "fan"))
-    monkeypatch.setattr("humtune.results.candidates.can_be_exported", lambda config, score_type: False)
+    monkeypatch.setattr("humtune.results.candidates.exportable_types", lambda config, score_types: [])
     with pytest.raises(HumtuneError, match="fan: no complete trial may be chosen"):
         gather(clips, read_archive(ledger, "fan"), exportable=True)
 

@@ -126,8 +126,8 @@ def test_members_bound_what_a_clip_is_scored_with(ledger):
 
 
 def test_only_what_can_be_exported_becomes_a_member(ledger, monkeypatch):
-    rule = "humtune.results.candidates.can_be_exported"
-    monkeypatch.setattr(rule, lambda config, score_type: score_type == "nll")
+    rule = "humtune.results.candidates.exportable_types"
+    monkeypatch.setattr(rule, lambda config, score_types: [s for s in score_types if s == "nll"])
     record = make_ensembles(ledger, exportable=True).records[0]
     assert {m.score_type for m in record.members} == {"nll"}
     assert record.settings.exportable

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from humtune.errors import UsageError
 
 SAMPLE_RATE = 16_000  # Hz: every clip is brought to it; the rate of all DCASE Task 2 data
+SHARED = "shared"  # what stands in a machine's place where all machines of a search are meant together
 TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
 Pool = Literal["machine", "section"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from humtune import plugins
 from humtune.config import Acceleration, Output
 from humtune.detectors.encoder import ChunkEncoder, random_chunks
-from humtune.detectors.fit import STANDARD_CLIPS, Fit
+from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
 from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Recipe, open_union
 from humtune.errors import HumtuneError
@@ -96,7 +96,7 @@ class AutoencoderFit(Fit):
         self.bf16 = acceleration.bf16
         self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=recipe.learning_rate)
         self.rng = np.random.default_rng(recipe.seed)
-        self.encoder.fit_frontend(bank, self._some(STANDARD_CLIPS))
+        self.encoder.fit_frontend(bank, evenly(self.clips, STANDARD_CLIPS))
 
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's mean squared error."""

@@ -19,7 +19,7 @@ PREVIEW_CLIPS = 256  # enough of a reference to rank trials by, half-way; all of
 
 
 class Fit(ABC):
-    """Fits a recipe's detector to one machine's healthy sound, a step at a time.
+    """Fits a recipe's encoder to the healthy sound of one machine, or of several joined, a step at a time.
 
     `state` and `restore` let it stop and go on as if it never had: `kept` names the attributes that the next
     step depends on, which are numbers, modules, optimisers and generators. All randomness comes from
@@ -32,7 +32,6 @@ class Fit(ABC):
         self.recipe = recipe
         self.bank = bank
         self.encoder = encoder
-        self.detector = Detector(recipe, encoder, machine=bank.table.machine)
         self.clips = bank.table.having(Role.TRAIN)
         self.done = 0  # steps
 
@@ -58,19 +57,30 @@ class Fit(ABC):
             self.step()
         return self.finish()
 
-    def finish(self) -> Detector:
-        """Take the training clips as the reference, fit joint scores to held-out ones: it can score now."""
-        self.detector.learn(self.bank, self.clips, held_out=self.bank.table.having(Role.HELD_OUT))
-        return self.detector
+    def finish(self, bank: ClipBank | None = None) -> Detector:
+        """The detector, with all training clips as its reference, and joint scores fitted to held-out ones.
 
-    def preview(self) -> Detector:
+        Of a fit to several machines joined it is that of the machine whose `bank` it is.
+        """
+        bank = bank or self.bank
+        detector = self._detector(bank)
+        detector.learn(bank, bank.table.having(Role.TRAIN), held_out=bank.table.having(Role.HELD_OUT))
+        return detector
+
+    def preview(self, bank: ClipBank | None = None) -> Detector:
         """The detector as it stands, on a small reference and without joint scores: a quick look half-way."""
-        self.detector.learn(self.bank, self._some(PREVIEW_CLIPS))
-        return self.detector
+        bank = bank or self.bank
+        detector = self._detector(bank)
+        detector.learn(bank, evenly(bank.table.having(Role.TRAIN), PREVIEW_CLIPS))
+        return detector
 
-    def _some(self, count: int) -> NDArray[np.intp]:
-        """So many training clips at most, always the same ones, evenly through the bank and its sections."""
-        return np.unique(self.clips[np.linspace(0, len(self.clips) - 1, count).astype(np.intp)])
+    def _detector(self, bank: ClipBank) -> Detector:
+        return Detector(self.recipe, self.encoder, machine=bank.table.machine)
+
+
+def evenly(clips: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """So many of the clips at most, always the same ones, evenly through a bank and its sections."""
+    return np.unique(clips[np.linspace(0, len(clips) - 1, count).astype(np.intp)])
 
 
 def _state_of(part: Any) -> Any:

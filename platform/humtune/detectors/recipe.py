@@ -174,7 +174,7 @@ class Recipe(Settings, ABC):
         device: str = "cpu",
         acceleration: Acceleration = Acceleration(),  # noqa: B008  frozen
     ) -> "Fit":
-        """A fit to one machine's healthy recordings, before its first step."""
+        """A fit to the healthy recordings of a machine, or of several joined, before its first step."""
 
     @abstractmethod
     def build(self, classes: tuple[str, ...]) -> "Encoder":

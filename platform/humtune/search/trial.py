@@ -108,7 +108,8 @@ class TrialRun:
         """A step's metrics; where it is a rung or the last, with what the detector measures then."""
         metrics = self.fit.step()
         if self.fit.done == self.recipe.budget:
-            found = self.evaluator.measure(self.fit.finish())
+            self.detector = self.fit.finish()
+            found = self.evaluator.measure(self.detector)
         elif self.fit.done in self.measured:
             found = self.quick_evaluator.measure(self.fit.preview())
         else:
@@ -134,7 +135,7 @@ class TrialRun:
         return self.record
 
     def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
-        ledger, detector, trial = self.ledger, self.fit.detector, self.record.id
+        ledger, detector, trial = self.ledger, self.detector, self.record.id
         ledger.write_scores(trial, scores)
         ledger.storage.write(ledger.file(trial, "reference.pt"), detector.reference_bytes())
         ledger.storage.write(ledger.file(trial, "detector.pt"), detector.to_bytes())

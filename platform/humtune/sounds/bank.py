@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from filelock import FileLock
@@ -36,12 +36,20 @@ READER = 2  # counts changes to how files become samples and columns: an older s
 logger = logging.getLogger(__name__)
 
 
+class Samples(Protocol):
+    """The samples of all clips, one clip after the other: an array, or what looks like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, clip: slice, /) -> NDArray[np.int16]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class ClipBank:
-    """The clips of one machine: samples of all of them in one array, and what is known of each."""
+    """The clips of one machine, or of several joined: the samples of them all, and what is known of each."""
 
     table: ClipTable  # N clips
-    samples: NDArray[np.int16]  # [all samples], memory-mapped
+    samples: Samples  # int16 [all samples], memory-mapped
     offsets: NDArray[np.int64]  # [N + 1]
     hash: str  # of samples, offsets and table
 

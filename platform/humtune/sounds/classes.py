@@ -1,11 +1,13 @@
 """What the classifier tells apart."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
+from humtune.sounds.joined import JoinedTable
 from humtune.sounds.table import ClipTable, Role
 
 Labels = Literal["section", "attributes", "both"]
@@ -16,6 +18,7 @@ NO_CLASS = -1  # of a test clip whose class has no training clip
 def class_labels(table: ClipTable, labels: Labels) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes, sorted, and each clip's class as an index into them, int64 [N].
 
+    Of several machines joined, a class is one machine's: fan/section_00 and valve/section_00 are two.
     Classes are those of the TRAIN and HELD_OUT clips; any other clip's is NO_CLASS. UsageError where the
     clips have no attributes to tell apart, or where there is one class only.
     """
@@ -39,4 +42,18 @@ def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:
     sections = np.asarray([f"section_{section:02d}" for section in table.section])
     attributes = np.where(table.attributes == "", "none", table.attributes)
     both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
-    return {"section": sections, "attributes": attributes, "both": both}[labels]
+    names = {"section": sections, "attributes": attributes, "both": both}[labels]
+    if isinstance(table, JoinedTable):
+        return np.asarray([f"{m}/{name}" for m, name in zip(table.machines, names, strict=True)])
+    return names
+
+
+def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Each clip's class as an index into the names of all classes, int64 [N]; NO_CLASS of one without.
+
+    The classes may be of several machines joined, and the table one of these machines'.
+    """
+    known = {name: i for i, name in enumerate(classes)}
+    names = class_names(table, labels).tolist()
+    found = [known.get(name, known.get(f"{table.machine}/{name}", NO_CLASS)) for name in names]
+    return np.asarray(found, dtype=np.int64)

@@ -11,7 +11,12 @@ CLIPS = 12  # of a section: the last six are held out, or test clips
 
 
 def small_bank(
-    *, sections: int = 3, attributes: bool = True, seconds: float = 0.7, seed: int = 0
+    machine: str = "small",
+    *,
+    sections: int = 3,
+    attributes: bool = True,
+    seconds: float = 0.7,
+    seed: int = 0,
 ) -> ClipBank:
     """A tone in noise a section, of clips that differ in length; of its anomalous clips the tone is another.
 
@@ -30,7 +35,7 @@ def small_bank(
             rows.append((number, role, ANOMALY if anomalous else NORMAL, TARGET if i % 4 > 1 else SOURCE))
     section, role_of, label, domain = zip(*rows, strict=True)
     table = ClipTable.from_columns(
-        machine="small",
+        machine=machine,
         name=[f"{i:03d}.wav" for i in range(len(rows))],
         part=["dev"] * len(rows),
         split=["test" if r == Role.SELECT else "train" for r in role_of],
@@ -41,4 +46,4 @@ def small_bank(
         role=[str(r) for r in role_of],
     )
     offsets = np.cumsum([0, *map(len, clips)]).astype(np.int64)
-    return ClipBank(table, np.concatenate(clips), offsets, "small")
+    return ClipBank(table, np.concatenate(clips), offsets, machine)

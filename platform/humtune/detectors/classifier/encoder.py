@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from humtune.detectors.encoder import ChunkEncoder
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.classes import NO_CLASS, class_names
+from humtune.sounds.classes import class_index
 
 if TYPE_CHECKING:
     from humtune.detectors.classifier.recipe import Classifier
 
 
 class ClassifierEncoder(ChunkEncoder):
-    """The networks of one machine, initialised by the recipe's seed."""
+    """The networks, initialised by the recipe's seed."""
 
     recipe: "Classifier"
 
@@ -55,9 +55,7 @@ class ClassifierEncoder(ChunkEncoder):
 
     def rows(self, bank: ClipBank, clips: NDArray[np.intp], chunks: int) -> dict[str, Any]:
         """With the index of each clip's class, -1 of one that was not trained, and what tells the classes."""
-        index = {name: i for i, name in enumerate(self.classes)}
-        names = class_names(bank.table.take(clips), self.recipe.labels).tolist()
-        labels = [index.get(name, NO_CLASS) for name in names]
+        labels = class_index(bank.table.take(clips), self.recipe.labels, self.classes)
         known = {"label": self.repeated(labels, chunks), "classify": self.classify}
         return super().rows(bank, clips, chunks) | known
 

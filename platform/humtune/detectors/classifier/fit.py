@@ -1,4 +1,4 @@
-"""ClassifierFit: trains a classifier on one machine's healthy sound, an epoch at a time."""
+"""ClassifierFit: trains a classifier on healthy sound, an epoch at a time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 from humtune.config import Acceleration, Settings
 from humtune.detectors.classifier.compiled import compiled
 from humtune.detectors.encoder import random_chunks
-from humtune.detectors.fit import STANDARD_CLIPS, Fit
+from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import class_labels
@@ -70,7 +70,7 @@ class ClassifierFit(Fit):
         self._whole_batches: Callable[..., Tensor] = self.encoder.backbone
         if acceleration.compiled:
             self._whole_batches = compiled(self.encoder.backbone)
-        self.encoder.fit_frontend(bank, self._some(STANDARD_CLIPS))
+        self.encoder.fit_frontend(bank, evenly(self.clips, STANDARD_CLIPS))
 
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.

@@ -35,11 +35,11 @@ def again(detector: Detector) -> Detector:
 @pytest.fixture
 def detector(trained: ClassifierFit) -> Detector:
     """A trained detector of the test's own."""
-    return again(trained.detector)
+    return again(trained.finish())
 
 
 def test_a_detector_comes_back_from_its_files_the_same(trained: ClassifierFit, bank: ClipBank) -> None:
-    before, clips = trained.detector, bank.table.having(Role.SELECT, Role.REPORT)
+    before, clips = trained.finish(), bank.table.having(Role.SELECT, Role.REPORT)
     after = again(before)
     assert after.recipe == before.recipe
     assert (after.machine, after.encoder.classes) == (
@@ -70,7 +70,7 @@ def test_loading_runs_no_code(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_refused_in_one_sentence(trained: ClassifierFit) -> None:
-    data = trained.detector.to_bytes()
+    data = trained.finish().to_bytes()
     for bad in (b"", b"RIFF", data[:-1000]):
         with pytest.raises(HumtuneError, match=rf"this detector \({len(bad)} bytes\) is damaged"):
             Detector.from_bytes(bad)
@@ -91,7 +91,7 @@ def test_fusion_is_made_of_the_held_out_clips_scores_and_comes_back(
 ) -> None:
     recipe = small.model_copy(update={"scores": ("knn", "fusion", "cosine", "nll")})
     run = recipe.start(bank)
-    run.encoder.load_state_dict(trained.detector.encoder.state_dict())
+    run.encoder.load_state_dict(trained.finish().encoder.state_dict())
     before = run.finish()
     held_out = before.score(before.encode(bank, bank.table.having(Role.HELD_OUT)))
     encoded = before.encode(bank, bank.table.having(Role.SELECT, Role.REPORT))
@@ -108,8 +108,8 @@ def test_fusion_is_made_of_the_held_out_clips_scores_and_comes_back(
 
 
 def test_a_detector_that_was_not_asked_for_fusion_has_none(trained: ClassifierFit) -> None:
-    assert trained.detector.joints == {}
-    assert again(trained.detector).joints == {}
+    assert trained.finish().joints == {}
+    assert again(trained.finish()).joints == {}
 
 
 def test_training_clips_are_far_from_the_others_but_not_from_themselves(
@@ -160,7 +160,7 @@ def test_without_a_reference_there_is_no_score(detector: Detector, bank: ClipBan
 
 def test_a_reference_is_made_again_or_read_the_same(trained: ClassifierFit, bank: ClipBank) -> None:
     clips = bank.table.having(Role.SELECT)
-    detector = trained.detector
+    detector = trained.finish()
     wanted = detector.score(detector.encode(bank, clips))
     made, loaded = (Detector.from_bytes(detector.to_bytes()) for _ in range(2))
     made.learn(bank, bank.table.having(Role.TRAIN))
@@ -175,15 +175,15 @@ def test_a_reference_is_made_again_or_read_the_same(trained: ClassifierFit, bank
 
 
 def test_a_damaged_reference_is_refused_in_one_sentence(trained: ClassifierFit) -> None:
-    data = trained.detector.reference_bytes()
-    bare = Detector.from_bytes(trained.detector.to_bytes())
+    data = trained.finish().reference_bytes()
+    bare = Detector.from_bytes(trained.finish().to_bytes())
     for bad in (b"", data[:-1000]):
         with pytest.raises(HumtuneError, match=rf"this reference \({len(bad)} bytes\) is damaged"):
             bare.load_reference(bad)
 
 
 def test_a_detectors_file_holds_no_reference(trained: ClassifierFit) -> None:
-    content = torch.load(io.BytesIO(trained.detector.to_bytes()), weights_only=True)
+    content = torch.load(io.BytesIO(trained.finish().to_bytes()), weights_only=True)
     assert content.keys() == {"config", "machine", "classes", "weights", "joints"}
 
 
@@ -291,7 +291,7 @@ def test_an_old_detectors_files_are_loaded_and_score(
     trained: ClassifierFit, bank: ClipBank, inside: bool
 ) -> None:
     """Its reference lies in a file of its own; the detector's file could hold one too."""
-    now, clips = trained.detector, bank.table.having(Role.SELECT, Role.REPORT)
+    now, clips = trained.finish(), bank.table.having(Role.SELECT, Role.REPORT)
     weights = now.encoder.state_dict()
     assert weights.keys() == old_names()
     names = ("mean", "log_variance", "clip", "section", "label")
@@ -316,7 +316,7 @@ def test_an_old_detectors_files_are_loaded_and_score(
 
 
 def test_an_old_file_without_fusion_has_no_joint_score(trained: ClassifierFit) -> None:
-    content = torch.load(io.BytesIO(trained.detector.to_bytes()), weights_only=True)
+    content = torch.load(io.BytesIO(trained.finish().to_bytes()), weights_only=True)
     del content["joints"]
     for old in (content, content | {"reference": None, "fusion": None}):
         assert Detector.from_bytes(saved(old)).joints == {}

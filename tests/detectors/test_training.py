@@ -65,7 +65,7 @@ def inputs_of(run: ClassifierFit) -> Iterator[list[torch.Tensor]]:
 def accuracy(run: ClassifierFit, bank: ClipBank, role: Role) -> float:
     """Share of a role's chunks whose class the detector tells."""
     _, labels = class_labels(bank.table, run.recipe.labels)
-    encoded = run.detector.encode(bank, bank.table.having(role))
+    encoded = run.encoder.encode(bank, bank.table.having(role))
     said = encoded.logits.argmax(dim=1)
     return float((said == torch.from_numpy(labels)[encoded.clip]).double().mean())
 
@@ -87,7 +87,7 @@ def test_with_mixup_and_masks_unheard_clips_are_told_apart_too(
 
 def test_embeddings_move_towards_their_class_mean(trained: ClassifierFit, bank: ClipBank) -> None:
     _, labels = class_labels(bank.table, "section")
-    encoded = trained.detector.encode(bank, bank.table.having(Role.HELD_OUT))
+    encoded = trained.encoder.encode(bank, bank.table.having(Role.HELD_OUT))
     means = trained.encoder.head.class_means
     distances = torch.cdist(encoded.mean, means)
     assert (distances.argmin(dim=1) == torch.from_numpy(labels)[encoded.clip]).double().mean() > 0.9
@@ -119,7 +119,7 @@ def test_an_interrupted_run_equals_an_unbroken_one_to_the_last_bit(
     assert [resumed.step() for _ in range(3 - done)] == wanted[done:]
     assert same(inside(resumed), inside(unbroken))
     clips = bank.table.having(Role.SELECT, Role.REPORT)
-    scores = [run.finish().score(run.detector.encode(bank, clips)) for run in (resumed, unbroken)]
+    scores = [run.finish().score(run.encoder.encode(bank, clips)) for run in (resumed, unbroken)]
     assert all(np.array_equal(scores[0][name], scores[1][name]) for name in small.scores)
 
 
@@ -144,7 +144,6 @@ def test_a_run_makes_the_steps_that_are_left(small: Classifier, bank: ClipBank) 
     run.step()
     detector = run.run()
     assert run.done == 3
-    assert detector is run.detector
     assert detector.reference is not None
     assert set(detector.reference.clip.tolist()) == set(bank.table.having(Role.TRAIN).tolist())
 
@@ -342,7 +341,7 @@ def test_a_clip_as_long_as_a_chunk_will_do(small: Classifier, make_bank: MakeBan
     bank = replace(whole, samples=np.concatenate(clips), offsets=offsets)
     assert small.spectrogram.frames(least) == small.spectrogram.chunk_frames
     run = changed(small, epochs=1).start(bank)
-    scores = run.run().score(run.detector.encode(bank, run.clips))
+    scores = run.run().score(run.encoder.encode(bank, run.clips))
     assert all(np.isfinite(vector).all() for vector in scores.values())
 
 

@@ -169,6 +169,6 @@ def test_a_clip_of_an_untrained_class_has_none(trained: ClassifierFit, bank: Cli
     section = bank.table.section.copy()
     section[clips[0]] = 9
     moved = replace(bank, table=replace(bank.table, section=section))
-    found = trained.detector.encode(moved, clips[:2])
+    found = trained.encoder.encode(moved, clips[:2])
     assert found.label.tolist() == [-1] * 5 + [1] * 5
     assert found.section.tolist() == [9] * 5 + [int(bank.table.section[clips[1]])] * 5

@@ -77,14 +77,14 @@ def check_plan(ledger: Ledger, records: list[TrialRecord], found: Findings) -> N
 
 def check_files(ledger: Ledger, records: list[TrialRecord], found: Findings) -> None:
     """No checkpoint and no draft is left; what a trial should leave is there."""
-    folder = ledger.storage.path(f"{ledger.name}/trials")
-    left = [*folder.glob("*/checkpoint.pt"), *folder.rglob(".draft-*")]
+    layout, root = ledger.layout, ledger.storage.path("")
+    left = [*root.glob(layout.checkpoint("*")), *(root / layout.trials).rglob(".draft-*")]
     found.counts["checkpoints and drafts left"] += len(left)
     found.violations += [f"{path} is left" for path in left]
     for record in records:
         if record.state == TrialState.COMPLETE:
             scores = {f"{name}.npy" for name in record.judged}
-            kept = set(ledger.storage.list(ledger.file(record.id, "scores")))
+            kept = set(ledger.storage.list(ledger.layout.scores(record.id)))
             found.expect(kept == scores, f"{ledger.name}/{record.id} has the scores {kept}, not {scores}")
 
 

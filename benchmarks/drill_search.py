@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from drill_faults import Fault, Page
 
+from humtune.layout import Layout
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.sounds.synthetic import Sizes, synthesise
@@ -125,11 +126,11 @@ class Drill:
 
     def wait_for_work(self, sitting: "Sitting", ended: int = 0) -> None:
         """Until a trial of this sitting has written a checkpoint and so many ended, or the search is over."""
-        folder = self.storage / sitting.name / "trials"
+        checkpoints = Layout(sitting.name).checkpoint("*")
         deadline = time.monotonic() + PATIENCE
         while not sitting.is_over and time.monotonic() < deadline:
             with suppress(FileNotFoundError):  # a trial that ends takes its checkpoint along
-                if any(path.stat().st_mtime > sitting.began for path in folder.glob("*/checkpoint.pt")):
+                if any(path.stat().st_mtime > sitting.began for path in self.storage.glob(checkpoints)):
                     self.remember(sitting.name)
                     if sum(name == sitting.name for name, _ in self.finished) >= ended:
                         return
@@ -286,7 +287,8 @@ def drill(
             made.kills[kind] += 1
             if kind != Kind.WORKER:
                 sitting.wait()  # a dead raylet ends the driver too
-                if made.ledger(sitting.name).storage.exists(f"{sitting.name}/plan.json"):
+                ledger = made.ledger(sitting.name)
+                if ledger.storage.exists(ledger.layout.plan):
                     sitting = made.resume(sitting.name)  # at once: orphans may be at work
                 else:  # killed before there was anything to go on with
                     made.searches.remove(sitting.name)

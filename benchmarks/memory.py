@@ -135,9 +135,9 @@ def measured(ledger: Ledger, space: Space, *, trials: int, copied: bool) -> Held
     for wire, process in zip(wires, processes, strict=True):
         wire.send(None)
         process.join()
-    for folder in ledger.storage.list(f"{ledger.name}/trials"):  # the next ones begin anew
-        for file in ("record.json", "checkpoint.pt"):
-            ledger.storage.delete(ledger.file(folder, file))
+    for trial in ledger.storage.list(ledger.layout.trials):  # the next ones begin anew
+        for file in (ledger.layout.record, ledger.layout.checkpoint):
+            ledger.storage.delete(file(trial))
     return found
 
 

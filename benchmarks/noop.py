@@ -51,7 +51,7 @@ class NoOp:
         self.rungs = config["measured"]
 
     def checkpoint(self, trial: str) -> str:
-        return self.ledger.file(trial, "checkpoint.pt")
+        return self.ledger.layout.checkpoint(trial)
 
     def epoch(self) -> TrialRecord:
         done = len(self.record.epochs) + 1

@@ -172,14 +172,14 @@ def test_an_unknown_key_in_a_record_is_refused(ledger: Ledger) -> None:
 
 def test_a_score_vector_never_unpickles(ledger: Ledger, tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    ledger.storage.write(ledger.file("fan-00000", "scores/nll.npy"), (tmp_path / "evil.npy").read_bytes())
+    ledger.storage.write(ledger.layout.score("fan-00000", "nll"), (tmp_path / "evil.npy").read_bytes())
     with pytest.raises(DamagedScores, match=r"fan-00000/scores/nll\.npy is damaged"):
         ledger.scores("fan-00000", "nll")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"PK\x03\x04junk", b"\x93NUMPY\x01\x00", b"\xff\xfe"])
 def test_torn_scores_name_their_trial(ledger: Ledger, content: bytes) -> None:
-    ledger.storage.write(ledger.file("fan-00000", "scores/nll.npy"), content)
+    ledger.storage.write(ledger.layout.score("fan-00000", "nll"), content)
     with pytest.raises(DamagedScores, match=r"fan-00000/scores/nll\.npy is damaged"):
         ledger.scores("fan-00000", "nll")
 

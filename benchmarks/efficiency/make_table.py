@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
+from humtune.layout import Layout
 from humtune.ledger import Ledger
 from humtune.search import run
 from humtune.search.space_files import read_space
@@ -45,7 +46,7 @@ def main() -> None:
 def searched(work: Path) -> Ledger:
     """The search's ledger, new or as far as it has come."""
     storage = Storage(work / "runs")
-    if storage.exists("table/plan.json"):
+    if storage.exists(Layout("table").plan):
         return Ledger(storage, "table")
     recordings = work / "recordings"
     if not recordings.exists():

@@ -1,14 +1,7 @@
 """The ledger: the record of every trial of a search, and the only truth about it.
 
-    <storage>/<search>/plan.json                     what was asked for
-    <storage>/<search>/clips/<machine>.json          the clips and probes that are scored, and their labels
-    <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
-    <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
-    <storage>/<search>/trials/<id>/holder            which process may write it: the last that began it
-    <storage>/<search>/trials/<id>/…                 checkpoint, detector
-    <storage>/<search>/sitting                       who may write trials: the last that began or resumed
-
-Every file is written whole or not at all, so a search may be killed at any moment.
+What lies where says `layout`. Every file is written whole or not at all, so a search may be killed at any
+moment.
 """
 
 import io
@@ -24,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
+from humtune.layout import Layout
 from humtune.names import command, twin
 from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
@@ -41,6 +35,7 @@ class Ledger:
     def __init__(self, storage: Storage, name: str, *, sitting: str = "") -> None:
         self.storage = storage
         self.name = name
+        self.layout = Layout(name)
         self.sitting = sitting
         self._claims: dict[str, bytes] = {}  # file -> what it holds as long as the trial is ours
 
@@ -48,7 +43,7 @@ class Ledger:
     def open(cls, storage: Storage, name: str) -> "Ledger":
         """The ledger of a search that exists; a UsageError that lists the searches where it doesn't."""
         ledger = cls(storage, name)
-        if "/" in name or name in ("", ".", "..") or not storage.exists(f"{name}/plan.json"):
+        if "/" in name or name in ("", ".", "..") or not storage.exists(ledger.layout.plan):
             known = searches(storage)
             if (meant := twin(name, known)) != name:
                 return cls(storage, meant)
@@ -58,10 +53,10 @@ class Ledger:
 
     def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
         """Write the plan and each machine's scored clips; refused where the name is taken."""
-        if self.storage.exists(f"{self.name}/plan.json"):
+        if self.storage.exists(self.layout.plan):
             raise UsageError(f"there is a search named '{self.name}' already: {self.resume}")
         for machine, table in clips.items():
-            self.storage.write(f"{self.name}/clips/{machine}.json", table.to_json())
+            self.storage.write(self.layout.clips(machine), table.to_json())
         self.write_plan(plan)
 
     @property
@@ -74,21 +69,21 @@ class Ledger:
 
         Only what a search writes goes: its folder may have been there before it, with other things.
         """
-        machines = self.plan.machines
-        written = [f"{folder}/{machine}.json" for folder in ("clips", "warm") for machine in machines]
-        for name in ("plan.json", "sitting", "stop", *written):
-            self.storage.delete(f"{self.name}/{name}")
-        for folder in ("clips", "warm", "trials", ""):
-            self.storage.delete_empty(f"{self.name}/{folder}")
+        layout, machines = self.layout, self.plan.machines
+        written = [name(machine) for name in (layout.clips, layout.warm) for machine in machines]
+        for name in (layout.plan, layout.sitting, layout.stop, *written):
+            self.storage.delete(name)
+        for folder in (*{name.rpartition("/")[0] for name in written}, layout.trials, self.name):
+            self.storage.delete_empty(folder)
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan (again, where a resumed search wants more trials)."""
-        self.storage.write(f"{self.name}/plan.json", plan.model_dump_json(indent=1).encode())
+        self.storage.write(self.layout.plan, plan.model_dump_json(indent=1).encode())
 
     @property
     def plan(self) -> Plan:
         """What was asked for."""
-        name = f"{self.name}/plan.json"
+        name = self.layout.plan
         try:
             return Plan.model_validate_json(self.storage.read(name))
         except ValidationError as error:
@@ -96,7 +91,7 @@ class Ledger:
 
     def clips(self, machine: str) -> ClipTable:
         """The machine's scored clips, that is all but those to train on; the order of every score vector."""
-        return ClipTable.from_json(self.storage.read(f"{self.name}/clips/{machine}.json"))
+        return ClipTable.from_json(self.storage.read(self.layout.clips(machine)))
 
     def bank(self, machine: str) -> ClipBank:
         """The machine's recordings, with the role of each clip; memory-mapped."""
@@ -109,21 +104,17 @@ class Ledger:
         folder = self.plan.probes.get(machine)
         return ClipBank.open(self.storage, folder) if folder else None
 
-    def file(self, trial: str, name: str) -> str:
-        """The storage's name of a trial's file."""
-        return f"{self.name}/trials/{trial}/{name}"
-
     def begin_sitting(self) -> None:
         """Take over: whatever is left of an earlier sitting may write no trial any more."""
         self.sitting = uuid.uuid4().hex
-        self.storage.write(f"{self.name}/sitting", self.sitting.encode())
+        self.storage.write(self.layout.sitting, self.sitting.encode())
 
     def check_sitting(self) -> None:
         """Raise Superseded where a later sitting has begun, or the claimed trial has been begun elsewhere.
 
         A ledger of no sitting that has claimed nothing may always write.
         """
-        if self.sitting and self.storage.read(f"{self.name}/sitting") != self.sitting.encode():
+        if self.sitting and self.storage.read(self.layout.sitting) != self.sitting.encode():
             raise Superseded(f"{self.name} was resumed elsewhere, and goes on there")
         for name, mark in self._claims.items():
             if self.storage.read(name) != mark:
@@ -131,7 +122,7 @@ class Ledger:
 
     def claim(self, trial: str) -> None:
         """Take over a trial: a process on a computer that was thought lost may write it no more."""
-        name, mark = self.file(trial, "holder"), uuid.uuid4().bytes
+        name, mark = self.layout.holder(trial), uuid.uuid4().bytes
         self.check_sitting()
         self.storage.write(name, mark)
         self._claims = {name: mark}
@@ -139,11 +130,11 @@ class Ledger:
     def write(self, record: TrialRecord) -> None:
         """Write one trial's record over the one before; Superseded where a later sitting has begun."""
         self.check_sitting()
-        self.storage.write(self.file(record.id, "record.json"), record.model_dump_json().encode())
+        self.storage.write(self.layout.record(record.id), record.model_dump_json().encode())
 
     def find(self, trial: str) -> TrialRecord | None:
         """One trial's record, where there is one; of a damaged one a failed trial with that reason."""
-        name = self.file(trial, "record.json")
+        name = self.layout.record(trial)
         reason = ""
         for _ in range(1 if self.storage.is_local else READINGS):
             try:
@@ -182,7 +173,7 @@ class Ledger:
 
     def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
         """Every trial's record in the order of machine and number, or those of one machine."""
-        trials = sorted(self.storage.list(f"{self.name}/trials"), key=lambda t: t.rpartition("-"))
+        trials = sorted(self.storage.list(self.layout.trials), key=lambda t: t.rpartition("-"))
         wanted = [trial for trial in trials if machine is None or machine_of(trial) == machine]
         for record in self._found(wanted):
             if record is not None:  # a folder without a record: killed before its first write
@@ -204,14 +195,14 @@ class Ledger:
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
         """Write a trial's score vectors, a file per score type."""
         for name, vector in scores.items():
-            self.storage.write(self.file(trial, f"scores/{name}.npy"), npy_bytes(vector))
+            self.storage.write(self.layout.score(trial, name), npy_bytes(vector))
 
     def scores(self, trial: str, score_type: str, *, clips: int | None = None) -> NDArray[np.float64]:
         """Scores of the scored clips, float64 [N], higher is more anomalous.
 
         DamagedScores where the file is missing or torn, or holds other than so many `clips`.
         """
-        name = self.file(trial, f"scores/{score_type}.npy")
+        name = self.layout.score(trial, score_type)
         place = f"{self.storage.uri}/{name}"
         try:
             data = self.storage.read(name)
@@ -232,7 +223,7 @@ def _first(error: ValidationError) -> str:
 
 def searches(storage: Storage) -> list[str]:
     """Names of the searches in a storage."""
-    return [name for name in storage.list() if storage.exists(f"{name}/plan.json")]
+    return [name for name in storage.list() if storage.exists(Layout(name).plan)]
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:

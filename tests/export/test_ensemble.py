@@ -134,8 +134,8 @@ def test_without_an_ensemble_the_user_learns_how_to_make_one(ledger, tmp_path):
 
 def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     join(ledger, TAKEN[:2])
-    other = ledger.storage.read(ledger.file("fan-00001", "detector.pt"))
-    ledger.storage.write(ledger.file("fan-00000", "detector.pt"), other)
+    other = ledger.storage.read(ledger.layout.detector("fan-00001"))
+    ledger.storage.write(ledger.layout.detector("fan-00000"), other)
     with pytest.raises(
         HumtuneError, match=r"fan, fan-ensemble: its weights give ensemble .* belong together"
     ):

@@ -60,13 +60,13 @@ def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("detector.pt", None, r"detector.pt is missing: the trial's weights are gone"),
-        ("detector.pt", b"torn", r"this detector .* is damaged"),
-        ("reference.pt", b"torn", r"this reference .* is damaged"),
+        ("detector", None, r"detector.pt is missing: the trial's weights are gone"),
+        ("detector", b"torn", r"this detector .* is damaged"),
+        ("reference", b"torn", r"this reference .* is damaged"),
     ],
 )
 def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, name, content, message):
-    file = ledger.file(choose(ledger.records("fan")).trial.id, name)
+    file = getattr(ledger.layout, name)(choose(ledger.records("fan")).trial.id)
     if content is None:
         ledger.storage.delete(file)
     else:
@@ -79,7 +79,7 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
 @pytest.mark.parametrize("score_type", ["cosine", "nll"])
 def test_in_the_place_of_a_trial_whose_scores_are_lost_the_next_best_leaves(ledger, tmp_path, score_type):
     best = choose(ledger.records("fan")).trial
-    ledger.storage.delete(ledger.file(best.id, f"scores/{score_type}.npy"))
+    ledger.storage.delete(ledger.layout.score(best.id, score_type))
     (model,) = export_search(ledger, tmp_path, machines=["fan"]).models
     assert model.info.trial != best.id
     assert model.left_out.startswith(f"{best.id} is left out: ")
@@ -127,9 +127,7 @@ def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     ids = [record.id for record in ledger.records("fan")]
     best = choose(ledger.records("fan")).trial.id
     (other,) = set(ids) - {best}
-    ledger.storage.write(
-        ledger.file(best, "detector.pt"), ledger.storage.read(ledger.file(other, "detector.pt"))
-    )
+    ledger.storage.write(ledger.layout.detector(best), ledger.storage.read(ledger.layout.detector(other)))
     with pytest.raises(HumtuneError, match=f"fan, {best}: its weights give .* don't belong together"):
         export_search(ledger, tmp_path / "models")
 
@@ -227,7 +225,7 @@ def test_the_cards_program_runs(exported, monkeypatch, capsys):
 def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypatch):
     best = choose(ledger.records("fan")).trial
     export_search(ledger, tmp_path / "kept", machines=["fan"])
-    ledger.storage.delete(ledger.file(best.id, "reference.pt"))
+    ledger.storage.delete(ledger.layout.reference(best.id))
     encoded = []
     encode = Detector.encode
     monkeypatch.setattr(Detector, "encode", lambda *a: encoded.append(len(a[2])) or encode(*a))

@@ -243,8 +243,8 @@ def test_trials_of_both_families_run_to_their_own_end(search: Any, bank: ClipBan
     assert (set(classifier.omega), set(noop.omega)) == ({"cosine", "nll"}, {"own"})
     assert "accuracy_test" in classifier.epochs[-1].metrics
     assert set(noop.epochs[0].metrics) == {"loss", "omega"}  # there are no classes to tell
-    detector = Detector.from_bytes(ledger.storage.read(ledger.file(noop.id, "detector.pt")))
-    detector.load_reference(ledger.storage.read(ledger.file(noop.id, "reference.pt")))
+    detector = Detector.from_bytes(ledger.storage.read(ledger.layout.detector(noop.id)))
+    detector.load_reference(ledger.storage.read(ledger.layout.reference(noop.id)))
     measured = Evaluator(bank, None).measure(detector)
     assert np.array_equal(measured.scores["own"], ledger.scores(noop.id, "own"))
     assert (measured.omega, measured.accuracy) == (noop.omega, {})

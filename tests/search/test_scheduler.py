@@ -202,7 +202,7 @@ def test_a_trial_that_keeps_dying_fails_with_the_last_line_of_its_traceback(
     here.step(trial)
     if content is not None:
         (tmp_path / "error.txt").write_text(content)
-    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00000"), b"weights")
     here.studies.running("fan-00000").restarts = RESTARTS
     trial.error_file = str(tmp_path / "error.txt")
     here.scheduler.on_trial_error(None, trial)
@@ -248,7 +248,7 @@ def test_an_end_that_cannot_be_written_ends_in_memory_and_is_told_once(
     here = stage(trials=3)
     (one, _), (two, _), (three, _) = here.suggest(), here.suggest(), here.suggest()
     here.step(one)
-    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00000"), b"weights")
     full_disk(True)
     here.scheduler.on_trial_complete(None, one, {"done": True, "reason": "OSError"})
     here.scheduler.on_trial_complete(None, two, {"done": True, "reason": "OSError"})
@@ -263,7 +263,7 @@ def test_an_end_that_cannot_be_written_ends_in_memory_and_is_told_once(
     later = Stage(here.search)
     again = [later.suggest()[0].config["trial"] for _ in range(2)]
     assert again == ["fan-00000", "fan-00003"]  # one goes on, the other had left nothing
-    assert later.ledger.storage.exists(later.ledger.file("fan-00000", "checkpoint.pt"))
+    assert later.ledger.storage.exists(later.ledger.layout.checkpoint("fan-00000"))
 
 
 def test_a_sitting_that_was_taken_over_ends_no_trial(stage: Make) -> None:
@@ -271,11 +271,11 @@ def test_a_sitting_that_was_taken_over_ends_no_trial(stage: Make) -> None:
     here.ledger.begin_sitting()
     trial, record = here.suggest()
     Ledger(here.ledger.storage, "hums").write(record)
-    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00000"), b"weights")
     Ledger(here.ledger.storage, "hums").begin_sitting()
     here.scheduler.on_trial_complete(None, trial, {"done": True, "reason": "resumed elsewhere"})
     assert here.ledger.read("fan-00000").state == TrialState.RUNNING
-    assert here.ledger.storage.exists(here.ledger.file("fan-00000", "checkpoint.pt"))
+    assert here.ledger.storage.exists(here.ledger.layout.checkpoint("fan-00000"))
 
 
 def test_a_trial_that_could_not_begin_leaves_a_record_with_the_reason(stage: Make) -> None:
@@ -302,7 +302,7 @@ def test_a_trial_that_failed_by_itself_keeps_its_reason_and_no_checkpoint(stage:
     here = stage()
     trial, record = here.suggest()
     here.search.end(_Quiet(), record, TrialState.FAILED, "the loss became nan in epoch 3")
-    here.ledger.storage.write(here.ledger.file("fan-00000", "checkpoint.pt"), b"weights")
+    here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00000"), b"weights")
     here.scheduler.on_trial_complete(None, trial, {"done": True, "reason": "another"})
     assert here.ledger.read("fan-00000").reason == "the loss became nan in epoch 3"
     assert states(here) == ["FAIL"]
@@ -336,7 +336,7 @@ def test_at_a_rung_the_study_decides_and_the_record_says_why(stage: Make) -> Non
     assert [here.step(first), here.step(first, 0.8)] == [TrialScheduler.CONTINUE] * 2
     poor, _ = here.suggest()
     assert here.step(poor) == TrialScheduler.CONTINUE
-    here.ledger.storage.write(here.ledger.file("fan-00002", "checkpoint.pt"), b"weights")
+    here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00002"), b"weights")
     assert here.step(poor, 0.4) == TrialScheduler.STOP
     record = here.ledger.read("fan-00002")
     assert record.state == TrialState.PRUNED
@@ -381,7 +381,7 @@ def test_only_the_best_keep_their_reference_embeddings(stage: Make) -> None:
     omegas = [0.6, 0.9, 0.5, 0.7, 0.8, 0.4, 0.55]
     for number, omega in enumerate(omegas):
         trial, _ = here.suggest()
-        here.ledger.storage.write(here.ledger.file(f"fan-{number:05d}", "reference.pt"), b"embeddings")
+        here.ledger.storage.write(here.ledger.layout.reference(f"fan-{number:05d}"), b"embeddings")
         here.finish(trial, omega)
         done = omegas[: number + 1]
         kept = [

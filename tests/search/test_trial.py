@@ -205,7 +205,7 @@ def broken(search: Any, record: TrialRecord, what: str) -> dict[str, Any]:
         case "bank":
             storage.delete("banks/fan/samples.npy")
         case "torn record":
-            storage.write(search.ledger.file(record.id, "record.json"), b"{")
+            storage.write(search.ledger.layout.record(record.id), b"{")
     return config
 
 
@@ -359,10 +359,10 @@ def test_a_complete_trial_leaves_scores_of_the_ledgers_clips(search: Any, asked:
 def test_the_files_of_a_trial_score_as_it_did(search: Any, asked: TrialRecord) -> None:
     finish(start_trial(tune_config(search, asked)))
     ledger: Ledger = search.ledger
-    detector = Detector.from_bytes(ledger.storage.read(ledger.file(asked.id, "detector.pt")))
+    detector = Detector.from_bytes(ledger.storage.read(ledger.layout.detector(asked.id)))
     assert detector.reference is None
     bank = ledger.bank("fan")
-    detector.load_reference(ledger.storage.read(ledger.file(asked.id, "reference.pt")))
+    detector.load_reference(ledger.storage.read(ledger.layout.reference(asked.id)))
     again = detector.score(detector.encode(bank, bank.table.having(*SCORED)))
     for name in ("cosine", "nll"):
         np.testing.assert_allclose(again[name], ledger.scores(asked.id, name), rtol=1e-9)
@@ -406,7 +406,7 @@ def test_a_killed_trial_ends_as_one_that_was_not(search: Any, killed_after: int)
     assert (ledger.read(killed.id).continued, ledger.read(whole.id).continued) == ((killed_after,), ())
     for name in ("cosine", "nll"):
         np.testing.assert_array_equal(ledger.scores(killed.id, name), ledger.scores(whole.id, name))
-    assert not ledger.storage.exists(ledger.file(killed.id, "checkpoint.pt"))
+    assert not ledger.storage.exists(ledger.layout.checkpoint(killed.id))
 
 
 def test_epochs_after_the_checkpoint_run_again(search: Any, asked: TrialRecord) -> None:
@@ -428,7 +428,7 @@ def test_a_damaged_checkpoint_costs_epochs_and_not_the_trial(search: Any, asked:
     always_checkpoint(search)
     config = tune_config(search, asked)
     whole = [e.metrics["loss"] for e in finish(start_trial(config)).epochs]
-    name = search.ledger.file(asked.id, "checkpoint.pt")
+    name = search.ledger.layout.checkpoint(asked.id)
     other = start_trial(tune_config(search, asked.model_copy(update={"id": "fan-00007"})) | {"trial": "x"})
     wrong = {"epochs_done": 1, "detector": {}, "optimiser": {}, "rng": {}, "noise": torch.zeros(3)}
     stream = io.BytesIO()
@@ -485,7 +485,7 @@ def test_a_computer_that_was_thought_lost_writes_nothing_any_more(search: Any, a
 
 
 def test_what_a_killed_writer_left_half_written_is_swept_away(search: Any, asked: TrialRecord) -> None:
-    folder = search.ledger.storage.path(search.ledger.file(asked.id, "scores"))
+    folder = search.ledger.storage.path(search.ledger.layout.scores(asked.id))
     folder.mkdir(parents=True)
     for place in (folder, folder.parent):
         (place / ".draft-0123").write_bytes(b"half")

@@ -84,14 +84,14 @@ def test_a_trial_with_missing_scores_is_left_out_by_name_until_they_are_there(
 ) -> None:
     for number in range(4):
         write(small, record("fan", number, omega=0.6))
-    kept = small.storage.read(small.file("fan-00002", "scores/nll.npy"))
-    small.storage.delete(small.file("fan-00002", "scores/nll.npy"))
+    kept = small.storage.read(small.layout.score("fan-00002", "nll"))
+    small.storage.delete(small.layout.score("fan-00002", "nll"))
     tracker = Tracker(small, uri=uri)
     tracker.sync()
     told = named(uri)["fan"]["tags"][NOTE]
     assert "| trials | 3+0+1 |" in told
     assert "fan-00002: its scores are lost." in told
-    small.storage.write(small.file("fan-00002", "scores/nll.npy"), kept)
+    small.storage.write(small.layout.score("fan-00002", "nll"), kept)
     tracker.sync()
     assert "| trials | 4+0+0 |" in named(uri)["fan"]["tags"][NOTE]
 

@@ -40,7 +40,7 @@ def test_mlflow_equals_the_ledger(ledger: Ledger, uri: str, same: Same, named: H
 
 def test_a_torn_record_is_a_failed_run_without_parameters(ledger: Ledger, uri: str, named: Held) -> None:
     sync(ledger, uri=uri)
-    ledger.storage.write(ledger.file("fan-00003", "record.json"), b"{")
+    ledger.storage.write(ledger.layout.record("fan-00003"), b"{")
     sync(ledger, uri=uri)
     run = named(uri)["fan-00003"]
     assert (run["params"], run["tags"]["state"]) == ({}, "failed")
@@ -328,7 +328,7 @@ def test_a_loss_that_is_not_a_number_arrives_once(
 def test_a_folder_whose_record_is_not_written_yet_is_passed_over(
     ledger: Ledger, uri: str, same: Same, write: Write, record: Make
 ) -> None:
-    ledger.storage.write(ledger.file("fan-00009", "checkpoint.pt"), b"...")
+    ledger.storage.write(ledger.layout.checkpoint("fan-00009"), b"...")
     tracker = Tracker(ledger, uri=uri)
     assert tracker.sync() == Synced(created=8)
     assert tracker.sync() == Synced(unchanged=8)

@@ -53,14 +53,14 @@ def single(ledger: Ledger, measured: Measured) -> Blueprint:
 
 def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detector:
     """A trial's detector with its reference embeddings: read where they were kept, else made again."""
-    name = ledger.file(record.id, "detector.pt")
+    name = ledger.layout.detector(record.id)
     try:
         detector = Detector.from_bytes(ledger.storage.read(name))
     except FileNotFoundError:
         place = f"{ledger.storage.uri}/{name}"
         raise HumtuneError(f"{place} is missing: the trial's weights are gone") from None
     try:
-        content = ledger.storage.read(ledger.file(record.id, "reference.pt"))
+        content = ledger.storage.read(ledger.layout.reference(record.id))
     except FileNotFoundError:
         detector.reference = detector.encode(bank, bank.table.having(Role.TRAIN))
     else:

@@ -62,16 +62,15 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
         parts += ["", _table(["chosen", "Ω", "more"], [row[1:] for row in cells])]
     if points := front_cells([record]):
         parts += ["", _table(["members at most", "", "Ω", "networks"], [row[1:] for row in points])]
-    files = (
-        f"{ledger.storage.uri}/{ledger.name}/ensembles",
-        *(f"  {record.machine}.{e}" for e in ("json", "npy")),
-    )
-    return [*parts, "", *map(Text, files)]
+    folder, machine = ledger.layout.ensembles, record.machine
+    names = (ledger.layout.ensemble(machine), ledger.layout.ensemble_scores(machine))
+    files = [f"  {name.removeprefix(f'{folder}/')}" for name in names]
+    return [*parts, "", *map(Text, (f"{ledger.storage.uri}/{folder}", *files))]
 
 
 def ensemble_dict(ledger: Ledger, record: EnsembleRecord) -> dict[str, Any]:
     """One ensemble for a program: its record (fractions), and where its scores are."""
-    place = f"{ledger.storage.uri}/{ledger.name}/ensembles/{record.machine}.npy"
+    place = f"{ledger.storage.uri}/{ledger.layout.ensemble_scores(record.machine)}"
     return record.model_dump(mode="json") | {"transductive": record.transductive, "scores": place}
 
 

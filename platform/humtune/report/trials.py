@@ -77,15 +77,16 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
 
 def trial_files(ledger: Ledger, record: TrialRecord) -> list[str]:
     """Where the files of a trial are, folder first."""
-    folder = ledger.file(record.id, "").rstrip("/")
-    names = [n for n in ledger.storage.list(folder) if n != "scores"]
-    names += [f"scores/{n}" for n in ledger.storage.list(f"{folder}/scores")]
+    folder, scores = ledger.layout.trial(record.id), ledger.layout.scores(record.id)
+    below = scores.removeprefix(f"{folder}/")
+    names = [n for n in ledger.storage.list(folder) if n != below]
+    names += [f"{below}/{n}" for n in ledger.storage.list(scores)]
     return [f"{ledger.storage.uri}/{folder}", *(f"  {name}" for name in names)]
 
 
 def trial_dict(ledger: Ledger, record: TrialRecord) -> dict[str, Any]:
     """One trial for a program: its record as the ledger keeps it (fractions), and the folder of its files."""
-    folder = f"{ledger.storage.uri}/{ledger.file(record.id, '')}".rstrip("/")
+    folder = f"{ledger.storage.uri}/{ledger.layout.trial(record.id)}"
     return record.model_dump(mode="json") | {"folder": folder}
 
 

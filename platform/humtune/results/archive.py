@@ -1,7 +1,5 @@
 """The score archive: all records and scores of a machine's trials in one file, for thousands of trials.
 
-    <storage>/<search>/archive/<machine>.parquet
-
 A cache of the ledger and nothing more: every trial in it carries the modification times and sizes of the
 files it was read from. One listing of the ledger tells which trials changed; those are read again, so it is
 never trusted when stale, and may be deleted at any time.
@@ -9,10 +7,12 @@ never trusted when stale, and may be deleted at any time.
 
 import hashlib
 import io
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -81,15 +81,16 @@ class _Trial:
 
 def trial_stamps(ledger: Ledger) -> Stamps:
     """The stamp of every trial of a search that has a record, out of one listing of its files."""
-    files: dict[str, list[str]] = {}
-    for name, (modified, size) in ledger.storage.stamps(f"{ledger.name}/trials").items():
+    layout, files = ledger.layout, defaultdict[str, dict[str, str]](dict)
+    for name, (modified, size) in ledger.storage.stamps(layout.trials).items():
         trial, _, file = name.partition("/")
-        if file == "record.json" or (file.startswith("scores/") and file.endswith(".npy")):
-            files.setdefault(trial, []).append(f"{file} {modified} {size}")
+        path = f"{layout.trials}/{name}"
+        if path in (layout.record(trial), layout.score(trial, PurePath(file).stem)):
+            files[trial][path] = f"{file} {modified} {size}"
     return {
-        trial: hashlib.md5("\n".join(sorted(found)).encode(), usedforsecurity=False).hexdigest()
+        trial: hashlib.md5("\n".join(sorted(found.values())).encode(), usedforsecurity=False).hexdigest()
         for trial, found in files.items()
-        if any(line.startswith("record.json ") for line in found)
+        if layout.record(trial) in found
     }
 
 
@@ -115,11 +116,11 @@ def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) 
         rows = [vector for found in known.values() for vector in found.scores.values()]
         scores = np.stack(rows) if rows else np.zeros((0, 0))
         with suppress(OSError):  # somebody else's storage: what can't be kept is read again
-            ledger.storage.write(_file(ledger, machine), _to_parquet(known))
+            ledger.storage.write(ledger.layout.archive(machine), _to_parquet(known))
     try:
         records = tuple(TrialRecord.model_validate_json(t.record) for t in known.values())
     except ValidationError:  # of another version: the ledger itself says what is wrong
-        ledger.storage.delete(_file(ledger, machine))
+        ledger.storage.delete(ledger.layout.archive(machine))
         records = tuple(record for record in ledger.records(machine))
     keys = tuple((trial, name) for trial, found in known.items() for name in found.scores)
     return Archive(records, keys, scores, {name: found.lost for name, found in known.items() if found.lost})
@@ -139,7 +140,7 @@ def _load(ledger: Ledger, machine: str) -> tuple[dict[str, _Trial], Array]:
     """What the file holds by trial, and all of its scores; nothing where it can't be read."""
     nothing: tuple[dict[str, _Trial], Array] = {}, np.zeros((0, 0))
     try:
-        table = pq.read_table(io.BytesIO(ledger.storage.read(_file(ledger, machine))))
+        table = pq.read_table(io.BytesIO(ledger.storage.read(ledger.layout.archive(machine))))
     except (OSError, pa.ArrowException):
         return nothing
     if (table.schema.metadata or {}).get(b"humtune.archive") != _FORMAT[b"humtune.archive"]:
@@ -200,7 +201,3 @@ def _to_parquet(trials: Mapping[str, _Trial]) -> bytes:
         use_dictionary=["trial", "stamp", "score_type"],
     )
     return stream.getvalue()
-
-
-def _file(ledger: Ledger, machine: str) -> str:
-    return f"{ledger.name}/archive/{machine}.parquet"

@@ -14,6 +14,7 @@ from ray import tune
 
 from humtune import __version__
 from humtune.errors import HumtuneError, Superseded, UsageError
+from humtune.layout import TAKEN
 from humtune.ledger import Ledger, searches
 from humtune.names import check_name, is_text
 from humtune.records import Plan
@@ -37,7 +38,6 @@ from humtune.sounds.roles import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
 
-TAKEN = ("banks", "mlflow-artifacts", "mlflow.db", "mlflow.db.lock")  # what lies beside the searches
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
 PRECISIONS = ("auto", "fp32", "bf16")
 

@@ -95,7 +95,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             if record.state == TrialState.RUNNING:
                 record = ended(record, state, reason)
                 ledger.write(record)
-            ledger.storage.delete(ledger.file(name, "checkpoint.pt"))
+            ledger.storage.delete(ledger.layout.checkpoint(name))
             self.studies.end(record)
             self._forget_reference(record)
         except Superseded:
@@ -109,7 +109,8 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         ranking = self.studies.machines[record.machine].ranking
         if len(ranking) > KEPT_REFERENCES:
             out = ranking[KEPT_REFERENCES] if record in ranking[:KEPT_REFERENCES] else record
-            self.studies.ledger.storage.delete(self.studies.ledger.file(out.id, "reference.pt"))
+            ledger = self.studies.ledger
+            ledger.storage.delete(ledger.layout.reference(out.id))
 
     def _warn(self, error: OSError) -> None:
         if not self.warned:

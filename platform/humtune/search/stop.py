@@ -49,7 +49,7 @@ class Stop(tune.Stopper):  # type: ignore[misc]
             raise LeaveTune
         try:
             self.ledger.check_sitting()
-            return self.ledger.storage.exists(_mark(self.ledger))
+            return self.ledger.storage.exists(self.ledger.layout.stop)
         except Superseded:
             return True
         except OSError:  # a storage that is away for a moment is no wish to end
@@ -58,13 +58,9 @@ class Stop(tune.Stopper):  # type: ignore[misc]
 
 def request_stop(ledger: Ledger) -> None:
     """Ask a running search to end cleanly; it can be resumed."""
-    ledger.storage.write(_mark(ledger), b"")
+    ledger.storage.write(ledger.layout.stop, b"")
 
 
 def withdraw_stop(ledger: Ledger) -> None:
     """Forget an earlier wish that the search should end."""
-    ledger.storage.delete(_mark(ledger))
-
-
-def _mark(ledger: Ledger) -> str:
-    return f"{ledger.name}/stop"
+    ledger.storage.delete(ledger.layout.stop)

@@ -35,7 +35,7 @@ class TrialRun:
         self.measured = measured
         self.checkpoint_seconds = plan.checkpoint_seconds
         self.hours = plan.hours_per_trial
-        self.checkpoint = ledger.file(record.id, "checkpoint.pt")
+        self.checkpoint = ledger.layout.checkpoint(record.id)
         self.recipe = recipe_of(record.config)
         how = record.acceleration or plan.acceleration(self.recipe.size)
         self.fit = self._restored(record, bank, device=plan.device, how=how)
@@ -78,8 +78,8 @@ class TrialRun:
         if not self.begun:
             self.ledger.claim(self.record.id)
             self.ledger.write(self.record)
-            for folder in ("", "scores"):
-                self.ledger.storage.sweep(self.ledger.file(self.record.id, folder))
+            for folder in (self.ledger.layout.trial, self.ledger.layout.scores):
+                self.ledger.storage.sweep(folder(self.record.id))
             self.begun = True
         with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
             metrics, found = self._step()
@@ -137,8 +137,8 @@ class TrialRun:
     def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
         ledger, detector, trial = self.ledger, self.detector, self.record.id
         ledger.write_scores(trial, scores)
-        ledger.storage.write(ledger.file(trial, "reference.pt"), detector.reference_bytes())
-        ledger.storage.write(ledger.file(trial, "detector.pt"), detector.to_bytes())
+        ledger.storage.write(ledger.layout.reference(trial), detector.reference_bytes())
+        ledger.storage.write(ledger.layout.detector(trial), detector.to_bytes())
 
 
 def device_name(device: str) -> str:

@@ -1,7 +1,5 @@
 """A warm start: what an earlier search found, in the words of this one's space.
 
-    <storage>/<search>/warm/<machine>.json
-
 Trials that this search could have run itself, on the same clips, are observations: sampler and pruner know
 them from the beginning. Of any other only the point is worth something: the best ones are tried first.
 """
@@ -43,12 +41,12 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
             f"--from {earlier.name}: no trial of it has settings that this space searches, or none has ended"
         )
     for machine, warmth in found.items():
-        ledger.storage.write(_file(ledger, machine), warmth.model_dump_json().encode())
+        ledger.storage.write(ledger.layout.warm(machine), warmth.model_dump_json().encode())
 
 
 def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     """What a machine's study knew before its first trial; nothing, where the search started cold."""
-    name = _file(ledger, machine)
+    name = ledger.layout.warm(machine)
     if not (ledger.plan.warm and ledger.storage.exists(name)):  # a search that was refused may have left it
         return Warmth()
     return Warmth.model_validate_json(ledger.storage.read(name))
@@ -128,10 +126,6 @@ def _best_points(space: Space, records: list[TrialRecord], machine: str) -> list
     ranking = sorted(complete, key=lambda record: (-record.objective, record.number))
     points = [point_of(space, record.config, machine) for record in ranking]
     return [point for point in points if point]
-
-
-def _file(ledger: Ledger, machine: str) -> str:
-    return f"{ledger.name}/warm/{machine}.json"
 
 
 def told(ledger: Ledger) -> Iterator[str]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted
 from humtune.errors import HumtuneError
+from humtune.layout import BANKS
 from humtune.sounds.bank_writer import FILES, write_bank, write_clips
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet, find_dataset
@@ -120,7 +121,7 @@ def keep_bank(
 
 def bank_folder(content_hash: str) -> str:
     """A bank's folder, relative to the storage."""
-    return f"banks/{content_hash}"
+    return f"{BANKS}/{content_hash}"
 
 
 def bank_cache() -> Path:
@@ -146,7 +147,7 @@ def _load(
     channel: int | None,
     cache: Path | None,
 ) -> ClipBank:
-    source = f"banks/sources/{_source_print(dataset, machine, channel)}"
+    source = f"{BANKS}/sources/{_source_print(dataset, machine, channel)}"
     content = storage.read(source).decode() if storage.exists(source) else ""
     if not content or not storage.exists(bank_folder(content)):
         write = partial(write_bank, clips, machine, data=dataset.path, channel=channel)
@@ -157,7 +158,7 @@ def _load(
 
 def _store(storage: Storage, cache: Path, write: Callable[[Path], str]) -> str:
     """Bring a bank that `write` makes in a draft folder into the storage; its content hash."""
-    place = storage.path("banks") if storage.is_local else cache
+    place = storage.path(BANKS) if storage.is_local else cache
     with drafted(place / "bank") as draft:
         content = write(draft)
         storage.put_folder(bank_folder(content), draft)

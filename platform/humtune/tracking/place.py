@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from filelock import FileLock
 
 from humtune.errors import HumtuneError, UsageError
+from humtune.layout import ARTIFACTS, DATABASE
 from humtune.storage import Storage
 from humtune.tracking.database import make_ready, other_version, sqlite_file, sqlite_uri
 
@@ -44,7 +45,7 @@ def tracking_uri(storage: Storage) -> str:
             f"MLflow can't keep its database in {storage.uri}: set {VARIABLE} to a tracking server, "
             "for example http://localhost:5000"
         )
-    return sqlite_uri(storage.path("mlflow.db"))
+    return sqlite_uri(storage.path(DATABASE))
 
 
 def is_server(uri: str) -> bool:
@@ -57,8 +58,8 @@ def artifact_place(uri: str, storage: Storage, search: str) -> str | None:
     if is_server(uri):
         return None
     if storage.is_local:  # quoted: MLflow takes a plain path for a quoted one
-        return storage.path(f"mlflow-artifacts/{search}").as_uri()
-    return f"{storage.uri}/mlflow-artifacts/{quote(search)}"
+        return storage.path(f"{ARTIFACTS}/{search}").as_uri()
+    return f"{storage.uri}/{ARTIFACTS}/{quote(search)}"
 
 
 def readable(uri: str) -> str:

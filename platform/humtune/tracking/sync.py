@@ -101,7 +101,7 @@ class Tracker:
         return Synced(**done)
 
     def _trials(self) -> list[str]:
-        return self._ledger.storage.list(f"{self._ledger.name}/trials")
+        return self._ledger.storage.list(self._ledger.layout.trials)
 
     def _look_up(self, client: "MlflowClient", plan: Plan, trials: list[str]) -> None:
         """Learn which runs there are: all of them at first, later those that a new trial may have already."""

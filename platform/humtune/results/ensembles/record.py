@@ -1,8 +1,5 @@
 """EnsembleRecord: what a machine's ensemble is made of, and what it is worth.
 
-    <storage>/<search>/ensembles/<machine>.json  members, calibration, weights, figures
-    <storage>/<search>/ensembles/<machine>.npy   float64, one score a clip, in the order of clips/
-
 Both are written whole or not at all, the scores first; the record knows the hash of its scores.
 """
 
@@ -141,14 +138,14 @@ def write_ensemble(ledger: Ledger, record: EnsembleRecord, scores: Array) -> Ens
     """Write a machine's ensemble over the one before, with its scores [N] of the ledger's scored clips."""
     data = npy_bytes(np.asarray(scores, np.float64))
     record = record.model_copy(update={"scores_hash": hashlib.sha256(data).hexdigest()})
-    ledger.storage.write(_file(ledger, record.machine, "npy"), data)
-    ledger.storage.write(_file(ledger, record.machine, "json"), record.model_dump_json(indent=1).encode())
+    ledger.storage.write(ledger.layout.ensemble_scores(record.machine), data)
+    ledger.storage.write(ledger.layout.ensemble(record.machine), record.model_dump_json(indent=1).encode())
     return record
 
 
 def find_ensemble(ledger: Ledger, machine: str) -> EnsembleRecord | None:
     """A machine's ensemble, where one was made; HumtuneError where its file is torn."""
-    name = _file(ledger, machine, "json")
+    name = ledger.layout.ensemble(machine)
     try:
         return EnsembleRecord.model_validate_json(ledger.storage.read(name))
     except FileNotFoundError:
@@ -172,7 +169,7 @@ def ensemble_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
 
     HumtuneError where the file is gone, or is not that record's: killed between two writes.
     """
-    name = _file(ledger, record.machine, "npy")
+    name = ledger.layout.ensemble_scores(record.machine)
     try:
         data = ledger.storage.read(name)
     except FileNotFoundError:
@@ -186,10 +183,6 @@ def _weighted(weights: tuple[float, ...], calibrated: Array) -> Array:
     """Only members with a share are looked at: another one may have no score here."""
     shares = np.asarray(weights)
     return np.asarray(shares[shares > 0] @ calibrated[shares > 0])
-
-
-def _file(ledger: Ledger, machine: str, ending: str) -> str:
-    return f"{ledger.name}/ensembles/{machine}.{ending}"
 
 
 def _again(ledger: Ledger) -> str:

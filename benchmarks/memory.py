@@ -75,9 +75,7 @@ def search_on_noise(folder: str, clips: int) -> tuple[Ledger, Space]:
     bank = keep_bank(noise, table, Storage(folder))
     raw = {"trials": max(TRIALS), "sampler": "random", "fixed": TINY}
     space = check_space(raw | {"search": {"head.mu": {"low": 1.0, "high": 30.0}}}, where="benchmark")
-    ledger = make_search(folder, space, machines=[MACHINE])
-    ledger.write_plan(ledger.plan.model_copy(update={"banks": {MACHINE: bank.folder}}))
-    return ledger, space
+    return make_search(folder, space, [bank]), space
 
 
 def one_trial(config: dict[str, Any], copied: bool, wire: Connection) -> None:

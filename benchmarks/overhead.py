@@ -1,11 +1,11 @@
-"""What a trial costs beyond its training: marginal seconds per no-op trial of five steps.
+"""What a trial costs beyond its training: marginal seconds per trial of five steps that learn nothing.
 
     python benchmarks/overhead.py [--trials 100] [--slots 2] [--sampler random] [--mlflow] [--way search]
 
-The same trials, which ask of the storage what a real one asks (record, checkpoint) and compute nothing, run
-three ways: through humtune's search (Ray Tune, studies, scheduler, live table), as calls of plain Ray actors,
-and in a loop without Ray. Marginal: from the end of a trial to the end of the next, once the first few are
-through, so that start-up doesn't count. From 1,000 trials on, a second table has the search in windows.
+The same trials, of the family noop on a few short clips, run three ways: through humtune's search (Ray Tune,
+studies, scheduler, live table), as calls of plain Ray actors, and in a loop without Ray. Marginal: from the
+end of a trial to the end of the next, once the first few are through, so that start-up doesn't count. From
+1,000 trials on, a second table has the search in windows.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from time import process_time, time
 from typing import Any, NamedTuple
 
 import ray
-from noop import MACHINES, STEPS, NoOp, make_search, make_space, noop_trial, start_ray
+from noop import MACHINES, STEPS, begin_trial, make_bank, make_search, make_space, start_ray, together
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +62,7 @@ class PlainActor:
     """The same steps, without Tune."""
 
     def begin(self, config: dict[str, Any]) -> None:
-        self.trial = NoOp(config)
+        self.trial = begin_trial(config)
 
     def step(self) -> bool:
         return self.trial.epoch().state == TrialState.COMPLETE
@@ -84,7 +84,7 @@ def through_tune(search: Studies, slots: int, mlflow: bool = False) -> None:
         stack.enter_context(
             LiveTable(search, slots=slots, console=Console(file=nowhere, force_terminal=True))
         )
-        tuner(search, plan, slots=slots, folder=folder, trial=noop_trial(slots=slots)).fit()
+        tuner(search, plan, slots=slots, folder=folder, trial=together(slots)).fit()
 
 
 def through_actors(search: Studies, slots: int) -> None:
@@ -117,7 +117,7 @@ def in_a_loop(search: Studies, slots: int) -> None:
     """One after another, in this process."""
     searcher = MachineSearcher(search, cpus=1)
     while (record := search.ask()) is not None:
-        trial = NoOp(searcher.trial_config(record))
+        trial = begin_trial(searcher.trial_config(record))
         while trial.epoch().state != TrialState.COMPLETE:
             pass
         search.end(trial.record)
@@ -128,7 +128,8 @@ def measured(run: Callable[[Studies, int], None], words: argparse.Namespace) -> 
     machines = MACHINES[:2]
     space = make_space((words.trials + warm(words.slots)) // len(machines), sampler=words.sampler)
     with tempfile.TemporaryDirectory() as folder:
-        search = WatchedStudies(make_search(folder, space, machines=machines), space)
+        banks = [make_bank(folder, machine, per_cell=1, train=4) for machine in machines]
+        search = WatchedStudies(make_search(folder, space, banks), space)
         run(search, words.slots)
         processes = len({record.host for record in search.ledger.records()})
     return search.moments, processes
@@ -181,7 +182,7 @@ def main() -> None:
     console = Console()
     if words.way != ["loop"]:
         start_ray(words.slots)
-    table = Table("way", "ms a trial", "processes", title=f"{words.trials} no-op trials of {STEPS} steps")
+    table = Table("way", "ms a trial", "processes", title=f"{words.trials} trials of {STEPS} steps")
     for name in words.way or ways:
         moments, processes = measured(ways[name], words)
         clock, _ = per_trial(moments, warm(words.slots), len(moments) - 1)

@@ -3,9 +3,10 @@
     python benchmarks/scale.py [--trials 5000] [--slots 64] [--seconds 1.0] [--sampler tpe] [--storage DIR]
     python benchmarks/scale.py --slots 0    no search: trials one after another, then what reading them takes
 
-The trials sleep instead of training, so that a small computer holds many slots; all else is the search's own:
-Ray Tune, a study a machine, early stopping, ledger, live table, MLflow's mirror (sqlite). Afterwards the
-storage is measured, and what it takes to read it: to resume, and for the commands that show a search.
+The trials, of the family noop, sleep instead of training, so that a small computer holds many slots; all
+else is the search's own: Ray Tune, a study a machine, early stopping, ledger, live table, MLflow's mirror
+(sqlite). Afterwards the storage is measured, and what it takes to read it: to resume, and for the commands
+that show a search.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import ray
-from noop import MACHINES, STEPS, NoOp, make_clips, make_search, make_space, noop_trial, start_ray
+from noop import MACHINES, STEPS, begin_trial, make_bank, make_search, make_space, start_ray, together
 from overhead import WatchedStudies
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +34,7 @@ from humtune.records import TrialRecord, TrialState
 from humtune.search.live import LiveTable
 from humtune.search.run import tuner
 from humtune.search.searcher import MachineSearcher
+from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.storage import Storage
 from humtune.tracking import Mirror
@@ -72,24 +74,21 @@ class CountedStorage(Storage):
 def fill(search: WatchedStudies) -> None:
     """Run the trials one after another, without Ray and without sleep: for what is measured afterwards."""
     searcher = MachineSearcher(search, cpus=1)
-    clips = len(search.ledger.clips(MACHINES[0]))
     while (record := search.ask()) is not None:
-        trial = NoOp(searcher.trial_config(record), clips=clips)
+        trial = begin_trial(searcher.trial_config(record))
         while trial.epoch().state != TrialState.COMPLETE:
             pass
         search.end(trial.record)
 
 
-def simulate(search: WatchedStudies, *, slots: int, seconds: float) -> Lag:
+def simulate(search: WatchedStudies, *, slots: int) -> Lag:
     """Run the search as `humtune search` does, with trials that sleep."""
     ledger = search.ledger
-    clips = len(ledger.clips(MACHINES[0]))
-    trial = noop_trial(slots=slots, seconds=seconds, clips=clips)
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
         console = Console(file=nowhere, force_terminal=True)
         with Mirror(ledger, patience=PATIENCE):
             with LiveTable(search, slots=slots, console=console):
-                tuner(search, ledger.plan, slots=slots, folder=folder, trial=trial).fit()
+                tuner(search, ledger.plan, slots=slots, folder=folder, trial=together(slots)).fit()
             behind, began = len(search.moments) - mirrored(ledger), time()
         return Lag(behind, time() - began)
 
@@ -178,8 +177,7 @@ def show_afterwards(folder: str, console: Console) -> None:
     console.print(f"the ledger: {len(files):,} files, {sum(files) / 2**20:.1f} MiB")
     storage = CountedStorage(folder)
     ledger, began = Ledger(storage, "noop"), perf_counter()
-    space = make_space(ledger.plan.trials, sampler="tpe", pruner="successive_halving")
-    Studies(ledger, space)
+    Studies(ledger, check_space(ledger.plan.space, where="benchmark"))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in storage.requests.items())
     console.print(f"to resume: studies rebuilt in {perf_counter() - began:.1f} s; requests: {counts}")
     table = Table("command", "seconds")
@@ -207,17 +205,22 @@ def main() -> None:
     parser.add_argument("--storage", type=Path, help="a new folder that is kept")
     words = parser.parse_args()
     console = Console()
-    space = make_space(words.trials // len(MACHINES), sampler=words.sampler, pruner="successive_halving")
+    space = make_space(
+        words.trials // len(MACHINES),
+        sampler=words.sampler,
+        pruner="successive_halving",
+        seconds=words.seconds if words.slots else 0.0,
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = str(words.storage or temporary)
-        clips = {machine: make_clips(machine) for machine in MACHINES}
-        search = WatchedStudies(make_search(folder, space, machines=MACHINES, clips=clips), space)
+        banks = [make_bank(folder, machine) for machine in MACHINES]
+        search = WatchedStudies(make_search(folder, space, banks), space)
         if not words.slots:
             fill(search)
             show_afterwards(folder, console)
             return
         start_ray(words.slots)
-        lag = simulate(search, slots=words.slots, seconds=words.seconds)
+        lag = simulate(search, slots=words.slots)
         node = ray_seconds()
         ray.shutdown()
         whole = search.moments[-1].time - search.moments[0].time

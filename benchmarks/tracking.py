@@ -17,10 +17,10 @@ from time import perf_counter, time
 
 import numpy as np
 import sqlalchemy
-from noop import MACHINES, make_clips, make_search, make_space
+from noop import MACHINES, make_bank, make_search, make_space
 from rich.console import Console
 
-from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.noop import Noop
 from humtune.ledger import Ledger
 from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.tracking import runs
@@ -55,18 +55,18 @@ def fill(ledger: Ledger, *, epochs: int, metrics: int) -> None:
                 machine=machine,
                 number=number,
                 origin="sampler",
-                params={"head.mu": float(number)},
-                config=Classifier().model_dump(mode="json"),
+                params={"blur": float(number)},
+                config=Noop(steps=epochs, blur=number).model_dump(mode="json"),
                 state=TrialState.COMPLETE,
                 started=began,
                 ended=began + epochs,
                 seconds=float(epochs),
                 epochs=rows,
-                omega={"cosine": float(rng.uniform(0.4, 0.9))},
+                omega={"own": float(rng.uniform(0.4, 0.9))},
                 data_hash="",
                 version=plan.version,
             )
-            ledger.write_scores(record.id, {"cosine": rng.normal(size=len(clips)) + clips.label})
+            ledger.write_scores(record.id, {"own": rng.normal(size=len(clips)) + clips.label})
             ledger.write(record)
 
 
@@ -112,9 +112,8 @@ def main() -> None:
     store = os.environ["MLFLOW_BACKEND_STORE_URI"].replace("postgresql://", "postgresql+psycopg://")
     with tempfile.TemporaryDirectory(prefix="humtune-tracking-") as folder:
         machines = MACHINES[: asked.machines]
-        space = make_space(asked.trials // len(machines), sampler="random", epochs=asked.epochs)
-        clips = {machine: make_clips(machine) for machine in machines}
-        ledger = make_search(folder, space, machines=machines, clips=clips)
+        space = make_space(asked.trials // len(machines), sampler="random", steps=asked.epochs)
+        ledger = make_search(folder, space, [make_bank(folder, machine) for machine in machines])
         with console.status("making trials"):
             fill(ledger, epochs=asked.epochs, metrics=asked.metrics)
         first = track(ledger)

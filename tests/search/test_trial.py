@@ -87,17 +87,11 @@ def untimed(record: TrialRecord) -> dict[str, Any]:
 # --- how it fails
 
 
-class Failing:
-    """Stands in for a TrialRun whose next epoch goes wrong."""
+def go_wrong(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def step(self: ClassifierFit) -> dict[str, float]:
+        raise error
 
-    def __init__(self, ledger: Ledger, record: TrialRecord, error: Exception) -> None:
-        self.ledger, self.record, self.error = ledger, record, error
-        ledger.write(record)
-
-    def epoch(self) -> TrialRecord:
-        raise self.error
-
-    fail = TrialRun.fail
+    monkeypatch.setattr(ClassifierFit, "step", step)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ class Failing:
 def test_an_epoch_that_goes_wrong_ends_the_trial_with_its_reason(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: Failing(search.ledger, asked, error)))
+    go_wrong(monkeypatch, error)
     coat = DetectorTrial(tune_config(search, asked))
     assert coat.step() == {"done": True, "reason": reason}
     record = search.ledger.read(asked.id)
@@ -127,8 +121,7 @@ def test_an_error_of_ours_is_no_trials_end(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug is left to Tune, which tells the scheduler with the traceback."""
-    error = KeyError("typo")
-    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: Failing(search.ledger, asked, error)))
+    go_wrong(monkeypatch, KeyError("typo"))
     coat = DetectorTrial(tune_config(search, asked))
     with pytest.raises(KeyError):
         coat.step()
@@ -170,15 +163,15 @@ def test_a_full_disk_is_left_to_tune_which_begins_again(
 def test_a_failure_that_cannot_be_written_is_told_all_the_same(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = Failing(search.ledger, asked, HumtuneError("the loss became nan in epoch 3"))
-    monkeypatch.setattr(DetectorTrial, "start", staticmethod(lambda _: failing))
-    coat = DetectorTrial({})
+    coat = DetectorTrial(tune_config(search, asked))
+    assert coat.step()["epoch"] == 1
+    go_wrong(monkeypatch, HumtuneError("the loss became nan in epoch 2"))
 
     def full(self: Storage, name: str, data: bytes) -> None:
         raise OSError(28, "No space left on device", name)
 
     monkeypatch.setattr(Storage, "write", full)
-    assert coat.step() == {"done": True, "reason": "the loss became nan in epoch 3"}
+    assert coat.step() == {"done": True, "reason": "the loss became nan in epoch 2"}
     assert search.ledger.read(asked.id).state == TrialState.RUNNING
 
 
@@ -294,16 +287,10 @@ def test_an_actor_that_never_steps_writes_nothing(search: Any, asked: TrialRecor
 def test_a_trial_writes_itself_down_before_its_first_epoch(
     search: Any, asked: TrialRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Seen(Exception):
-        pass
-
-    def stop(self: ClassifierFit) -> dict[str, float]:
-        raise Seen
-
-    monkeypatch.setattr(ClassifierFit, "step", stop)
+    go_wrong(monkeypatch, KeyError("seen"))
     trial = start_trial(tune_config(search, asked))
     assert search.ledger.find(asked.id) is None
-    with pytest.raises(Seen):
+    with pytest.raises(KeyError):
         trial.epoch()
     record = search.ledger.read(asked.id)
     assert record.state == TrialState.RUNNING

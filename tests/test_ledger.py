@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from humtune.detectors.classifier.heads import VariationalHead
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
-from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
+from humtune.errors import DamagedScores, HumtuneError, Superseded, TooNew, UsageError
 from humtune.ledger import Ledger, searches
 from humtune.records import Epoch, Plan, TrialRecord, TrialState, machine_of, trial_id
 from humtune.sounds.table import ClipTable, Role
@@ -148,6 +148,35 @@ def test_a_torn_plan_is_one_sentence_with_its_file(ledger: Ledger, content: byte
     ledger.storage.write("hums/plan.json", content)
     with pytest.raises(HumtuneError, match=r"hums/plan\.json can't be read: [^\n]+$"):
         Ledger.open(ledger.storage, "hums").plan  # noqa: B018
+
+
+NEWER = b'{"format": 99, "id": "fan-00001", "unknown": {"to": "us"}}'
+TOLD = r"%s is of format 99, written by a newer humtune; update this one$"
+
+
+def test_a_plan_of_a_newer_humtune_is_told_apart_from_a_torn_one(ledger: Ledger) -> None:
+    ledger.storage.write("hums/plan.json", NEWER)
+    with pytest.raises(TooNew, match=TOLD % r"hums/plan\.json"):
+        Ledger.open(ledger.storage, "hums").plan  # noqa: B018
+
+
+def test_a_record_of_a_newer_humtune_is_no_failed_trial(ledger: Ledger) -> None:
+    """It may be the best one: whatever is told without it is wrong."""
+    ledger.write(make_record())
+    ledger.storage.write("hums/trials/fan-00001/record.json", NEWER)
+    for read in (lambda: list(ledger.records()), lambda: ledger.read("fan-00001")):
+        with pytest.raises(TooNew, match=TOLD % r"hums/trials/fan-00001/record\.json"):
+            read()
+
+
+def test_what_is_written_says_its_format_and_without_one_is_of_the_first(ledger: Ledger) -> None:
+    ledger.write(make_record())
+    for name in ("hums/plan.json", "hums/trials/fan-00000/record.json"):
+        written = json.loads(ledger.storage.read(name))
+        assert written.pop("format") >= 1
+        ledger.storage.write(name, json.dumps(written).encode())
+    assert ledger.plan == make_plan()
+    assert ledger.read("fan-00000") == make_record()
 
 
 def test_an_unknown_trial_is_told(ledger: Ledger) -> None:

@@ -24,6 +24,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class Stored(Frozen):
+    """A value that is kept as JSON, in a form that has a number: the first, where it says none."""
+
+    format: int = Field(1, ge=1, le=1)
+
+
 class Settings(Frozen):
     """What a user sets: its numbers are finite, and true is none."""
 

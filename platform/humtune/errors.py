@@ -29,6 +29,10 @@ class Superseded(HumtuneError):
     """What is written here belongs to a sitting that another one has taken over from."""
 
 
+class TooNew(HumtuneError):
+    """A stored file is in a form that only a newer humtune can read."""
+
+
 class DamagedScores(HumtuneError):
     """A trial's score file that can't be read: the trial is out, the others are not."""
 

@@ -9,14 +9,15 @@ import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from humtune.errors import DamagedScores, HumtuneError, Superseded, UsageError
+from humtune.config import Stored
+from humtune.errors import DamagedScores, HumtuneError, Superseded, TooNew, UsageError
 from humtune.layout import Layout
 from humtune.names import command, twin
 from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
@@ -27,6 +28,8 @@ from humtune.storage import Storage
 
 READERS = 16  # requests at a time to a distant storage
 READINGS = 5  # of a distant record that grows between the two requests for its size and for so many bytes
+
+Kept = TypeVar("Kept", bound=Stored)
 
 
 class Ledger:
@@ -83,11 +86,7 @@ class Ledger:
     @property
     def plan(self) -> Plan:
         """What was asked for."""
-        name = self.layout.plan
-        try:
-            return Plan.model_validate_json(self.storage.read(name))
-        except ValidationError as error:
-            raise HumtuneError(f"{self.storage.uri}/{name} can't be read: {_first(error)}") from error
+        return read_stored(self.storage, self.layout.plan, Plan)
 
     def clips(self, machine: str) -> ClipTable:
         """The machine's scored clips, that is all but those to train on; the order of every score vector."""
@@ -133,16 +132,21 @@ class Ledger:
         self.storage.write(self.layout.record(record.id), record.model_dump_json().encode())
 
     def find(self, trial: str) -> TrialRecord | None:
-        """One trial's record, where there is one; of a damaged one a failed trial with that reason."""
+        """One trial's record, where there is one; of a damaged one a failed trial with that reason.
+
+        TooNew where a newer humtune wrote it: without that trial, whatever is told of the search is wrong.
+        """
         name = self.layout.record(trial)
         reason = ""
         for _ in range(1 if self.storage.is_local else READINGS):
             try:
-                return TrialRecord.model_validate_json(self.storage.read(name))
+                return read_stored(self.storage, name, TrialRecord)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            except ValidationError as error:
-                reason = f"{self.storage.uri}/{name} can't be read: {_first(error)}"
+            except TooNew:
+                raise
+            except HumtuneError as error:
+                reason = str(error)
         return self._stand_in(trial, reason)
 
     def _stand_in(self, trial: str, reason: str) -> TrialRecord | None:
@@ -216,9 +220,20 @@ class Ledger:
         return found
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+def read_stored(storage: Storage, name: str, kind: type[Kept]) -> Kept:
+    """What a file keeps; a HumtuneError that names the file where it is torn, TooNew where that is why."""
+    content = storage.read(name)
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        place, complaints = f"{storage.uri}/{name}", {e["loc"]: e for e in error.errors()}
+        if (said := complaints.get(("format",))) and said["type"] == "less_than_equal":
+            raise TooNew(
+                f"{place} is of format {said['input']}, written by a newer humtune; update this one"
+            ) from error
+        loc, first = next(iter(complaints.items()))
+        what = f"{'.'.join(map(str, loc))} {first['msg']}".strip()
+        raise HumtuneError(f"{place} can't be read: {what}") from error
 
 
 def searches(storage: Storage) -> list[str]:

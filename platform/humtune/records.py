@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from humtune.config import Acceleration, Frozen, leaves
+from humtune.config import Acceleration, Frozen, Stored, leaves
 
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
@@ -38,7 +38,7 @@ class Epoch(Frozen):
     metrics: dict[str, float]  # loss, accuracy, learning_rate; omega and pseudo at rungs and at the end
 
 
-class TrialRecord(Frozen):
+class TrialRecord(Stored):
     """One trial, as far as it has come."""
 
     id: str  # "<machine>-<number>", the folder below trials/
@@ -100,7 +100,7 @@ class TrialRecord(Frozen):
         return self.judged[self.best_score]
 
 
-class Plan(Frozen):
+class Plan(Stored):
     """What a search was asked to do; written once, before anything starts."""
 
     name: str

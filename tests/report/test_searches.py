@@ -41,10 +41,12 @@ def test_a_torn_plan_hides_no_other_search_and_a_torn_record_no_other_trial(benc
     bench.trial(torn, "fan", 0)
     bench.storage.write("torn/trials/fan-00000/record.json", b"{")
     bench.storage.write("older/plan.json", b"{}")
+    bench.storage.write("newer/plan.json", b'{"format": 99}')
     found = {s.name: s for s in summarise(bench.storage)}
     assert found["good"].problem == ""
     assert (found["torn"].problem, found["torn"].failed) == ("", 1)
     assert "can't be read" in found["older"].problem
+    assert "written by a newer humtune" in found["newer"].problem
     assert found["older"].to_dict()["created"] is None
 
 

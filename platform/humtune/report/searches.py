@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, TooNew
 from humtune.evaluation.metrics import harmonic_mean
 from humtune.formatting.tables import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
@@ -76,7 +76,9 @@ def _best(summary: SearchSummary) -> str:
 def _summary(ledger: Ledger) -> SearchSummary:
     try:
         plan, records = ledger.plan, list(ledger.records())
-    except (HumtuneError, ValueError):  # pydantic's complaint about a plan is a ValueError
+    except TooNew as error:
+        return SearchSummary(ledger.name, problem=str(error))
+    except HumtuneError:
         return SearchSummary(ledger.name, problem="can't be read: torn, or of another version")
     states = Counter(r.state for r in records)
     machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}

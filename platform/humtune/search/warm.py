@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import Frozen, leaves
+from humtune.config import Stored, leaves
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
-from humtune.ledger import Ledger
+from humtune.ledger import Ledger, read_stored
 from humtune.records import ParamValue, Plan, TrialRecord, TrialState
 from humtune.search.dimensions import Presets
 from humtune.search.grid import Point
@@ -22,7 +22,7 @@ from humtune.search.space import Space, nested
 MOST_POINTS = 5  # to try first: more would be the earlier search again
 
 
-class Warmth(Frozen):
+class Warmth(Stored):
     """What a machine's study knows before its first trial."""
 
     observed: tuple[TrialRecord, ...] = ()  # with the params of this space
@@ -49,7 +49,7 @@ def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     name = ledger.layout.warm(machine)
     if not (ledger.plan.warm and ledger.storage.exists(name)):  # a search that was refused may have left it
         return Warmth()
-    return Warmth.model_validate_json(ledger.storage.read(name))
+    return read_stored(ledger.storage, name, Warmth)
 
 
 def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | None:

@@ -62,7 +62,9 @@ def test_a_torn_record_is_named(ledger, record, scores):
     write_ensemble(ledger, record, scores[0])
     whole = ledger.storage.read("fans/ensembles/fan.json")
     ledger.storage.write("fans/ensembles/fan.json", whole[:50])
-    with pytest.raises(HumtuneError, match=r"fans/ensembles/fan\.json can't be read .*humtune ensemble fans"):
+    with pytest.raises(
+        HumtuneError, match=r"fans/ensembles/fan\.json can't be read: .*humtune ensemble fans"
+    ):
         find_ensemble(ledger, "fan")
 
 

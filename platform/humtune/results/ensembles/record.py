@@ -10,15 +10,15 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from humtune.config import Frozen
-from humtune.errors import HumtuneError, UsageError
+from humtune.config import Frozen, Stored
+from humtune.errors import HumtuneError, TooNew, UsageError
 from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.evaluation.cells import Array
 from humtune.evaluation.ensemble import OTHERS
 from humtune.evaluation.greedy import MEMBERS
-from humtune.ledger import Ledger, npy_bytes
+from humtune.ledger import Ledger, npy_bytes, read_stored
 from humtune.names import command
 from humtune.records import Objective
 
@@ -53,7 +53,7 @@ class Settings(Frozen):
     candidates: int = Field(ge=1, description="trial × score type, and imported systems")
 
 
-class EnsembleRecord(Frozen):
+class EnsembleRecord(Stored):
     """One machine's ensemble: its score is Σ weight × calibrated score of the members.
 
     A clip of a section in `sections` has that section's weights. Any other clip has the machine's, and so
@@ -147,13 +147,13 @@ def find_ensemble(ledger: Ledger, machine: str) -> EnsembleRecord | None:
     """A machine's ensemble, where one was made; HumtuneError where its file is torn."""
     name = ledger.layout.ensemble(machine)
     try:
-        return EnsembleRecord.model_validate_json(ledger.storage.read(name))
+        return read_stored(ledger.storage, name, EnsembleRecord)
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise HumtuneError(
-            f"{ledger.storage.uri}/{name} can't be read ({error.errors()[0]['msg']}); {_again(ledger)}"
-        ) from error
+    except TooNew:
+        raise
+    except HumtuneError as error:
+        raise HumtuneError(f"{error}; {_again(ledger)}") from error
 
 
 def read_ensemble(ledger: Ledger, machine: str) -> EnsembleRecord:

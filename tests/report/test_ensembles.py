@@ -78,6 +78,7 @@ def test_a_figure_is_a_mean_its_deviation_and_a_paired_difference():
 
 def test_the_page_tells_members_front_and_what_can_not_be_believed():
     page = to_page("fans", [record("fan")])
+    assert "humtune's docs/glossary.md" in page
     assert "| fan-00001 nll | gamma | 1.00 | 0.25 |" in page
     assert "| fan-00002 nll | gamma | – | 0.75 |" in page
     assert "| fan | ensemble | 2 | 72.5 ± 7.5 | 2 |" in page

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from humtune.errors import HumtuneError
-from humtune.formatting.columns import LEGEND, fields
+from humtune.formatting.columns import LEGEND, WORDS, fields
 from humtune.formatting.tables import span
 from humtune.records import TrialState
 from humtune.report.table import Report, to_terminal
@@ -68,7 +68,7 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     assert first.startswith("| fan | 6 | cosine |")
     assert second.startswith("| valve |")
     assert last.startswith("| all | – |")
-    assert all(f"- {line}" in text for line in LEGEND)
+    assert all(f"- {line}" in text for line in (*LEGEND, WORDS))
     assert "![roc](fan-roc.png)" in text
     assert "Notes" not in text
 

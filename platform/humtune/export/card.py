@@ -10,6 +10,7 @@ from humtune.export.cost import SECONDS, Beside
 from humtune.export.failures import failures
 from humtune.export.licence import licence_of
 from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.formatting.columns import WORDS
 from humtune.formatting.tables import code, escaped, percent
 from humtune.names import command
 from humtune.records import Plan
@@ -58,6 +59,7 @@ Recordings: {data}, content hash `{data_hash}`.
 {figures}
 
 Ω is the harmonic mean of AUC source, AUC target and pAUC (p = 0.1) over the sections, as DCASE Task 2 ranks.
+{words}
 {selection}
 
 ## How it fails
@@ -134,6 +136,7 @@ def model_card(
         clips=_clips(measured.clips),
         licence=licence_of(ledger.data),
         failures=failures(measured.reading),
+        words=WORDS,
         figures=markdown(("", "%"), _figures(info.figures)),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),

@@ -31,6 +31,7 @@ LEGEND = (
     "trials: complete + pruned + failed. time: the work of all trials, added up.",
     "all: harmonic means over all values of all machines, as the challenge ranks; cross-fitted per split.",
 )
+WORDS = "What each word means is in humtune's docs/glossary.md."
 HIDDEN_LEGEND = (
     "Ω hidden: on the labelled dev clips that --holdout hid from search, early stopping and every choice.",
 )
@@ -47,7 +48,7 @@ OTHERS_LEGEND = (
 SHORT_LEGEND = (
     "In percent. Ω cross-fitted (official) is read on clips that did not choose, Ω select on those that did,",
     "Ω hidden on clips that nothing chose by. trials: complete + pruned + failed.",
-    "The whole legend is in table.md.",
+    "The whole legend is in table.md, every word in humtune's docs/glossary.md.",
 )
 
 
@@ -136,7 +137,7 @@ def legend(rows: Sequence[Row], others: Sequence[Row] = ()) -> tuple[str, ...]:
     found: tuple[str, ...] = LEGEND
     for lines, wanted in ((HIDDEN_LEGEND, _HIDDEN[0] in names), (CONFIRMED_LEGEND, _CONFIRMED[0] in names)):
         found += lines if wanted else ()
-    return found + (OTHERS_LEGEND if others else ())
+    return (*found, *(OTHERS_LEGEND if others else ()), WORDS)
 
 
 def lines(rows: Sequence[Row], others: Sequence[Row] = ()) -> list[tuple[str, list[str], bool]]:

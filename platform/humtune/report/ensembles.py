@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from humtune.evaluation.cells import Array
 from humtune.evaluation.members import TOP
+from humtune.formatting.columns import WORDS
 from humtune.formatting.tables import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.report.front import draw_front
@@ -71,7 +72,7 @@ def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
         text += ["## What each member brings", "", "![Ω against the number of members](front.png)", ""]
         columns = ["machine", "chosen", "members at most", "Ω", "networks"]
         text += [to_markdown(columns, _plain(points), left=2), ""]
-    text += [f"- {line}" for line in LEGEND]
+    text += [f"- {line}" for line in (*LEGEND, WORDS)]
     for record in records:
         columns, members = member_cells(record)
         text += ["", f"## {escaped(record.id)}", "", to_markdown(columns, _plain(members), left=1)]

@@ -1,0 +1,79 @@
+"""The documents: what they link to is there, and the words of tables and cards are explained."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from humtune.formatting.columns import CONFIRMED_LEGEND, HIDDEN_LEGEND, LEGEND, OTHERS_LEGEND
+
+HOUSE = Path(__file__).parents[1]
+DOCUMENTS = sorted([*HOUSE.glob("*.md"), *HOUSE.glob("docs/*.md"), *HOUSE.glob("mlflow/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+GLOSSARY = HOUSE / "docs" / "glossary.md"
+LEGEND_WORDS = (
+    "cross-fitted",
+    "selecting clips",
+    "within noise",
+    "candidate",
+    "pseudo-Ω",
+    "held-out",
+    "probes",
+    "official",
+    "paper",
+    "AUC",
+    "pAUC",
+    "domain",
+    "false alarm",
+    "threshold",
+    "pruned",
+    "seed",
+    "holdout",
+    "one for all",
+    "label-free",
+    "score type",
+    "fusion",
+)
+
+
+def prose(document: Path) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(document: Path) -> list[str]:
+    """The names of its headings in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), flags=re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in LINK.findall(prose(document)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (document.parent / place).resolve() if place else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def entries() -> dict[str, str]:
+    """Word -> sentence."""
+    parts = re.split(r"^### (.+)\n", GLOSSARY.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (" ".join(text.split()) for text in parts[2::2]), strict=True))
+
+
+def test_the_glossary_has_each_word_once_in_a_sentence() -> None:
+    words = re.findall(r"^### (.+)$", GLOSSARY.read_text(), flags=re.MULTILINE)
+    assert words == sorted(set(words), key=str.casefold)
+    for word, sentence in entries().items():
+        assert re.fullmatch(r"[A-Z][^.]*(?:et al\.[^.]*)?\.", sentence), word
+
+
+@pytest.mark.parametrize("word", LEGEND_WORDS)
+def test_the_words_of_legends_are_in_the_glossary(word: str) -> None:
+    legend = " ".join((*LEGEND, *HIDDEN_LEGEND, *CONFIRMED_LEGEND, *OTHERS_LEGEND))
+    assert word in legend
+    known = " ".join([*entries(), entries()["Omega"]])
+    assert word.replace("Ω", "Omega").replace("-out", " out") in known

@@ -26,8 +26,7 @@ from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.sounds.bank import keep_bank
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, assign_roles
 from humtune.storage import Storage
 
 MACHINE = "fan"

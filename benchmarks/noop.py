@@ -15,8 +15,7 @@ from humtune.records import Plan
 from humtune.search.actor import DetectorTrial, start_trial
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.probes import scored_table
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, assign_roles
 from humtune.storage import Storage
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from humtune.layout import Layout
 from humtune.names import command, twin
 from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ClipTable
+from humtune.sounds.table import ClipTable, assign_roles
 from humtune.storage import Storage
 
 READERS = 16  # requests at a time to a distant storage

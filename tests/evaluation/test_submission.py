@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from humtune.errors import UsageError
 from humtune.evaluation.submission import evaluate_folder, score_files
-from humtune.sounds.bank_writer import clip_table
+from humtune.sounds.bank import clip_table
 from humtune.sounds.clip import Clip
 
 REAL = (

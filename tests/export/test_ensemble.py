@@ -19,7 +19,7 @@ from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, e
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.audio import to_waveform
+from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 

@@ -15,7 +15,7 @@ from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.export.graph import Judge, Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.parity import member_scores
-from humtune.sounds.audio import to_waveform
+from humtune.sounds.sound_file import to_waveform
 
 pytestmark = pytest.mark.slow
 

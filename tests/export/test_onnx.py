@@ -20,7 +20,7 @@ from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.scores.encoded import Encoded
-from humtune.sounds.audio import read_audio, to_waveform
+from humtune.sounds.sound_file import read_audio, to_waveform
 
 pytestmark = pytest.mark.slow
 

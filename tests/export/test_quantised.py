@@ -21,7 +21,7 @@ from humtune.ledger import Ledger
 from humtune.results.measure import Measured
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.audio import to_waveform
+from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 

@@ -15,7 +15,7 @@ from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.audio import to_waveform
+from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
 

@@ -15,8 +15,7 @@ from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import scored_table
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, assign_roles
 from humtune.storage import Storage
 
 EPOCHS = 8

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from humtune.config import SAMPLE_RATE
-from humtune.sounds.editions import EDITIONS
+from humtune.sounds.download.zenodo import EDITIONS
 
 
 def write_wav(path: Path, seconds: float = 0.05, *, seed: int = 0, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -169,7 +169,7 @@ def zenodo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenodo]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         monkeypatch.setenv("HUMTUNE_ZENODO", made.site)
-        monkeypatch.setattr("humtune.sounds.transfer._PAUSE", 0.0)
+        monkeypatch.setattr("humtune.sounds.download.transfer._PAUSE", 0.0)
         yield made
         server.shutdown()
         thread.join()

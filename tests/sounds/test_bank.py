@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import humtune.sounds.bank_writer as bank_writer
+import humtune.sounds.bank as bank_writer
 from humtune.errors import HumtuneError, UsageError
-from humtune.sounds.audio import read_audio
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.dcase import find_dataset
+from humtune.sounds.sound_file import read_audio
 from humtune.sounds.table import ANOMALY, Role
 from humtune.storage import Storage
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from humtune.errors import UsageError
-from humtune.sounds.annotations import clip_key, read_attributes, read_truth
+from humtune.sounds.clip import clip_key, read_attributes, read_truth
 from humtune.sounds.dcase import find_dataset, find_datasets
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
 

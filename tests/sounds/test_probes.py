@@ -1,4 +1,4 @@
-"""Probes: of which clips they are made, what they claim, that the same recordings always give the same."""
+"""Probes and disturbances: of which clips they are made, what they claim, and that they come again alike."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,13 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humtune.config import SAMPLE_RATE
 from humtune.sounds.bank import ClipBank, load_banks
-from humtune.sounds.probes import PER_KIND, ProbeKind, Stranger, make_probes, strangers
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
+from humtune.sounds.probes import (
+    DISTURBANCES,
+    LEVEL,
+    PER_KIND,
+    ProbeKind,
+    Stranger,
+    knocks,
+    make_probes,
+    rubbing,
+    strangers,
+    whine,
+    wrong_colour,
+    wrong_speed,
+)
+from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role, assign_roles
 from humtune.storage import Storage
 
 LOUD = Stranger("valve/loud.wav", np.full(300, 20_000, np.int16))
+
+Disturb = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 @pytest.fixture
@@ -107,3 +122,60 @@ def test_strangers_are_training_clips_of_every_other_machine(
     found = strangers(dcase2022, "fan")
     assert [s.name.partition("/")[0] for s in found] == ["slider"] * 3 + ["valve"] * 3
     assert all("train_normal" in s.name and len(s.samples) for s in found)
+
+
+@pytest.fixture
+def wave() -> np.ndarray:
+    """A second of a hum of 100 Hz with its orders, in a little noise."""
+    seconds = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    hum = sum(np.sin(2 * np.pi * 100 * order * seconds) / order for order in range(1, 20))
+    return 0.05 * hum + 0.002 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("disturb", DISTURBANCES)
+def test_a_disturbed_clip_has_its_length_and_is_not_the_clip(disturb: Disturb, wave: np.ndarray) -> None:
+    before = wave.copy()
+    heard = disturb(wave, np.random.default_rng(1))
+    assert heard.shape == wave.shape
+    assert np.isfinite(heard).all()
+    assert np.abs(heard - wave).max() > 1e-4
+    assert np.array_equal(wave, before)
+
+
+@pytest.mark.parametrize("disturb", DISTURBANCES)
+def test_the_same_draw_gives_the_same_sound(disturb: Disturb, wave: np.ndarray) -> None:
+    first, again, other = (disturb(wave, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("disturb", [knocks, rubbing, whine])
+def test_what_is_mixed_in_keeps_to_the_level(disturb: Disturb, wave: np.ndarray) -> None:
+    levels = []
+    for seed in range(20):
+        added = disturb(wave, np.random.default_rng(seed)) - wave
+        levels.append(10 * np.log10(np.mean(added**2) / np.mean(wave**2)))
+    assert LEVEL[0] - 1e-6 <= min(levels) < -20
+    assert -10 < max(levels) <= LEVEL[1] + 1e-6
+
+
+def test_a_wrong_speed_moves_the_pitch_by_one_to_eight_percent(wave: np.ndarray) -> None:
+    ratios = []
+    for seed in range(20):
+        spectrum = np.abs(np.fft.rfft(wrong_speed(wave, np.random.default_rng(seed)) * np.hanning(len(wave))))
+        ratios.append(float(spectrum[80:120].argmax() + 80) / 100)
+    assert all(0.91 <= ratio <= 0.99 or 1.0 <= ratio <= 1.09 for ratio in ratios)
+    assert min(ratios) < 1 < max(ratios)
+
+
+def test_a_wrong_colour_changes_one_band_only(wave: np.ndarray) -> None:
+    heard = wrong_colour(wave, np.random.default_rng(5))
+    gain = np.abs(np.fft.rfft(heard)) / np.abs(np.fft.rfft(wave))
+    orders = 20 * np.log10(gain[100:2000:100])
+    assert 3 <= np.abs(20 * np.log10(gain[150:6000])).max() <= 12.01
+    assert np.abs(orders).min() < 1  # far from the band nothing happens
+
+
+def test_silence_stays_finite() -> None:
+    for disturb in DISTURBANCES:
+        assert np.isfinite(disturb(np.zeros(4000), np.random.default_rng(0))).all()

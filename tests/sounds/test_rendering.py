@@ -5,9 +5,8 @@ import pytest
 from scipy.signal import butter, hilbert, sosfiltfilt, welch
 
 from humtune.config import SAMPLE_RATE
-from humtune.sounds.faults import HEALTHY, STRENGTH, Fault
 from humtune.sounds.machines import RECIPES, Unit, unit
-from humtune.sounds.rendering import Recorder, Setting
+from humtune.sounds.rendering import HEALTHY, STRENGTH, Fault, Recorder, Setting
 
 SECONDS = 8.0
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from humtune.sounds.audio import read_recording
 from humtune.sounds.riff import longer_sizes
+from humtune.sounds.sound_file import read_recording
 
 SAMPLES = np.random.default_rng(0).integers(-9_000, 9_000, 16_000).astype(np.int16)
 LONGER = "its header promises less sound than there is, which was read to its end"

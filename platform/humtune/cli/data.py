@@ -54,7 +54,7 @@ def fetch(
     Example: humtune data fetch recordings --year 2022 --machines fan,valve
     """
     from humtune.names import command, split_names
-    from humtune.sounds.fetch import fetch as bring
+    from humtune.sounds.download.fetch import fetch as bring
 
     wanted = split_names(machines)
     result = bring(folder, year=year, machines=wanted, evaluation=evaluation, keep_zips=keep_zips)

@@ -23,8 +23,8 @@ from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramL
 from humtune.detectors.recipe import Check, Recipe
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import ClipTable, Role
 
 

@@ -16,8 +16,8 @@ from humtune.detectors.fit import Fit
 from humtune.detectors.frontends import FrontendLayer
 from humtune.detectors.recipe import Recipe
 from humtune.scores.encoded import Encoded
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.sound_file import to_waveform
 
 QUIETEST = 1e-10  # the least power that has a level: -100 dB
 

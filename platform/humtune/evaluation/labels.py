@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from humtune.errors import UsageError
-from humtune.sounds.annotations import TRUTH_FOLDERS, clip_key, read_truth, truth_files
-from humtune.sounds.clip import Clip
+from humtune.sounds.clip import TRUTH_FOLDERS, Clip, clip_key, read_truth, truth_files
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 

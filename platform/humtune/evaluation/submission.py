@@ -16,8 +16,7 @@ from humtune.evaluation.labels import Truth, find_unscored, label_clips
 from humtune.evaluation.metrics import Figures, SectionFigures, evaluate, pool
 from humtune.evaluation.scorefiles import file_name, find_files, read_folder, told_domain
 from humtune.names import join_names, twin, word
-from humtune.sounds.annotations import clip_key
-from humtune.sounds.clip import Part
+from humtune.sounds.clip import Part, clip_key
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 PARTS: dict[Part, Role] = {"dev": Role.SELECT, "eval": Role.REPORT}

@@ -9,8 +9,8 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.export.graph import Member
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.sound_file import to_waveform
 
 # Of the scores' spread. A trained detector's scores agree to 1e-5 or so, an untrained one's, which hardly
 # vary, to 3e-4: the float32 rounding of the network. A wrong graph is off by far more.

@@ -15,9 +15,8 @@ from humtune.evaluation.calibration import decide
 from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.windows import OVERLAP, Timeline, cut
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.parallel import cores, in_order, tracked
-from humtune.sounds.sound_file import OpenSound, open_sound
+from humtune.sounds.sound_file import OpenSound, open_sound, to_waveform
 
 _AT_ONCE = 16  # windows for each worker
 

@@ -34,7 +34,7 @@ from humtune.search.studies import Studies
 from humtune.search.warm import warm_up
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.probes import make_probes, scored_table, strangers
-from humtune.sounds.roles import assign_roles
+from humtune.sounds.table import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
 

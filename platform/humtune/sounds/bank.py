@@ -7,34 +7,40 @@
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
-from humtune.drafts import drafted
-from humtune.errors import HumtuneError
+from humtune.drafts import drafted, write_through
+from humtune.errors import HumtuneError, UsageError, naming
 from humtune.layout import BANKS
-from humtune.sounds.bank_writer import FILES, write_bank, write_clips
+from humtune.names import command
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet, find_dataset
-from humtune.sounds.survey import survey
-from humtune.sounds.table import ClipTable
+from humtune.sounds.parallel import map_in_order
+from humtune.sounds.sound_file import Recording, read_recording
+from humtune.sounds.survey import count, few, survey
+from humtune.sounds.table import ClipTable, assign_roles
 from humtune.storage import Storage
 
 READER = 2  # counts changes to how files become samples and columns: an older source print is not trusted
 
 logger = logging.getLogger(__name__)
+
+FILES = ("samples.npy", "offsets.npy", "clips.json")
 
 
 class Samples(Protocol):
@@ -182,3 +188,104 @@ def _look(path: Path) -> tuple[str, int, int]:
     except FileNotFoundError:
         return str(path), -1, -1
     return str(path.resolve()), status.st_size, status.st_mtime_ns
+
+
+def write_bank(
+    clips: Sequence[Clip], machine: str, draft: Path, *, data: Path, channel: int | None = None
+) -> str:
+    """Write samples.npy, offsets.npy and clips.json into a folder; the hash of all they hold.
+
+    Only a few clips are in memory at a time. Roles are those of `assign_roles` with its defaults, and are no
+    part of the hash. UsageError where a recording can't be read, or one to train with is silent from end to
+    end, which names the folder `data` that the clips are of. Of several channels `channel` is read, counted
+    from 1; None: all are mixed down.
+    """
+    table = clip_table(machine, clips)
+    changes: Counter[str] = Counter()
+    failures: list[str] = []
+    oddities: Counter[str] = Counter()
+    silent: list[str] = []  # test clips
+
+    def readable() -> Iterator[NDArray[np.int16]]:
+        results = map_in_order(partial(_read, channel=channel), clips, title=f"{machine}: reading")
+        for clip, result in zip(clips, results, strict=True):
+            if isinstance(result, UsageError):
+                failures.append(str(result))
+                continue
+            if result.silent and clip.split == "train":
+                failures.append(f"{clip.path}: {result.silent}")
+            if failures:
+                continue
+            changes.update(result.changes)
+            if result.silent:
+                silent.append(clip.path.name)
+            else:
+                oddities.update(result.oddities)
+            yield result.samples
+
+    content = write_clips(readable(), table, draft)
+    if failures:
+        raise _unusable(machine, failures, len(clips), data, channel)
+    for change, times in changes.items():
+        logger.warning("%s: %s %s", machine, count(times, "clip"), change)
+    for oddity, times in oddities.items():
+        logger.warning("%s: %s: %s", machine, count(times, "clip"), oddity)
+    if silent:
+        told = f"{count(len(silent), 'clip')} silent from end to end: {few(silent)}"
+        logger.warning("%s: %s", machine, told)
+    write_through(draft / FILES[2], assign_roles(table).to_json())
+    return content
+
+
+def write_clips(clips: Iterable[NDArray[np.int16]], table: ClipTable, draft: Path) -> str:
+    """Write a bank's files, a clip at a time, into a folder; the hash of all they hold."""
+    digest = hashlib.sha256(table.to_json())
+    lengths: list[int] = []
+    with naming(draft / FILES[0]), (draft / FILES[0]).open("wb") as stream:
+        _write_header(stream, 0)
+        for samples in clips:
+            data = samples.astype("<i2", copy=False).tobytes()
+            stream.write(data)
+            digest.update(data)
+            lengths.append(len(samples))
+        stream.seek(0)
+        _write_header(stream, sum(lengths))
+        stream.flush()
+        os.fsync(stream.fileno())
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    digest.update(offsets.tobytes())
+    packed = io.BytesIO()
+    np.save(packed, offsets, allow_pickle=False)
+    with naming(draft):
+        write_through(draft / FILES[1], packed.getvalue())
+        write_through(draft / FILES[2], table.to_json())
+    return digest.hexdigest()[:32]
+
+
+def clip_table(machine: str, clips: Sequence[Clip]) -> ClipTable:
+    """The columns of a list of clips, roles left empty."""
+    names = ("part", "split", "section", "domain", "label", "attributes")
+    columns = {name: [getattr(clip, name) for clip in clips] for name in names}
+    return ClipTable.from_columns(
+        machine=machine, name=[clip.path.name for clip in clips], role=[""] * len(clips), **columns
+    )
+
+
+def _read(clip: Clip, *, channel: int | None) -> Recording | UsageError:
+    try:
+        return read_recording(clip.path, channel=channel)
+    except UsageError as error:
+        return error
+
+
+def _write_header(stream: BinaryIO, length: int) -> None:
+    """A .npy header; its padding leaves room for any length, so that it can be written again at the end."""
+    header = {"descr": "<i2", "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
+    return UsageError(
+        f"{len(failures)} of {clips} clips of {machine} can't be used: {few(failures, between='; ')}; "
+        f"run {command('data check', data, channel=channel)}"
+    )

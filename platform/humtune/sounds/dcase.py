@@ -19,15 +19,19 @@ from pathlib import Path
 
 from humtune.errors import UsageError
 from humtune.names import twin
-from humtune.sounds.annotations import (
+from humtune.sounds.clip import (
     TRUTH_FOLDERS,
+    Clip,
+    Part,
+    Split,
     attribute_files,
     clip_key,
+    is_recording,
+    is_sound,
     read_attributes,
     read_truth,
     truth_files,
 )
-from humtune.sounds.clip import Clip, Part, Split, is_recording, is_sound
 from humtune.sounds.folders import listing, readable, subfolders, walk
 from humtune.sounds.table import UNKNOWN
 

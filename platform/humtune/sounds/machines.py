@@ -37,7 +37,7 @@ class Recipe:
     tilt: float  # amplitude of the n-th order falls as n ** -tilt
     turbulence: float  # rms of the noise that the machine itself makes
     resonances: tuple[float, float]  # Hz, where its body rings
-    faults: tuple[str, ...]  # names out of faults.STRENGTH
+    faults: tuple[str, ...]  # names out of rendering.STRENGTH
     strokes: Strokes | None = None
     background: float = 0.5  # rms of the hall around it; the machine's is 1
 

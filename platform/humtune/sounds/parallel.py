@@ -1,20 +1,28 @@
-"""Work on many files at once, in order, with progress on the screen."""
+"""Work on many files at once, in order, with progress on the screen: in items, or in bytes."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from humtune.names import console, shown
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -98,7 +106,7 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
 
 
 @cache
-def _console() -> "Console":
+def _console() -> Console:
     """One for all: bars on one screen stand below each other."""
     return console(stderr=True)
 
@@ -106,3 +114,48 @@ def _console() -> "Console":
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def byte_progress(title: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the bytes done: a bar on a terminal, now and then a line elsewhere."""
+    screen = console(stderr=True)
+    if screen.is_terminal:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=screen, transient=True) as progress:
+            yield _bar(progress, title, total)
+    else:
+        yield _lines(screen, title, total)
+
+
+def _bar(progress: Progress, title: str, total: int) -> Callable[[int], None]:
+    task = progress.add_task(title, total=total)
+    last = -1
+
+    def show(done: int) -> None:
+        nonlocal last
+        if last < 0 or done < last:  # what was there before, or was thrown away, is no speed
+            progress.reset(task, completed=done)
+        else:
+            progress.update(task, completed=done)
+        last = done
+
+    return show
+
+
+def _lines(screen: Console, title: str, total: int) -> Callable[[int], None]:
+    due = time.monotonic() + _QUIET
+
+    def show(done: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            screen.print(f"{title}: {decimal(done)} of {decimal(total)}", soft_wrap=True)
+            due = time.monotonic() + _PERIOD
+
+    return show

@@ -1,7 +1,8 @@
-"""From a synthetic machine to the recording of one clip of it.
+"""From a synthetic machine, in good order or with a fault, to the recording of one clip of it.
 
 The shaft turns; what sounds once a revolution is a waveform that is played at the shaft's pace. Turbulence
 rides on it, strokes gate it, the body resonates, the microphone colours it, and the hall adds its own noise.
+Each fault changes one part of this.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from humtune.config import SAMPLE_RATE
-from humtune.sounds import faults
 from humtune.sounds.machines import Unit
 from humtune.sounds.sound_file import FULL_SCALE
 
@@ -19,6 +19,34 @@ Float = NDArray[np.float64]
 
 _REVOLUTION = 8192  # points of the waveform of one revolution
 _LEVEL = 0.04  # rms of a machine of rms 1, of full scale
+
+STRENGTH = {
+    "clicks": 0.2,  # rms of the blows of a damaged bearing, beside a machine of rms 1
+    "imbalance": 0.4,  # depth of the beat with the shaft; its first orders grow sixfold as much
+    "leak": 0.22,  # rms of the hiss
+    "missing": 0.6,  # share of the teeth's orders that is gone
+    "stutter": 0.5,  # depth of the drops
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a machine while one clip is recorded, and how much."""
+
+    kind: str = "none"
+    strength: float = 0.0
+
+    def at(self, kind: str) -> float:
+        """The strength if the fault is of this kind, else 0."""
+        return self.strength if self.kind == kind else 0.0
+
+
+HEALTHY = Fault()
+
+
+def draw_fault(kind: str, severity: float, generator: np.random.Generator) -> Fault:
+    """A fault of a kind, around its usual strength times `severity`; no two clips have quite the same."""
+    return Fault(kind, STRENGTH[kind] * severity * float(np.exp(generator.uniform(-0.4, 0.4))))
 
 
 @dataclass(frozen=True)
@@ -59,7 +87,7 @@ class Recorder:
         self._rumble_filter = self._hertz / (self._hertz + 30)  # no microphone hears the weather
 
     def record(
-        self, setting: Setting, generator: np.random.Generator, fault: faults.Fault = faults.HEALTHY
+        self, setting: Setting, generator: np.random.Generator, fault: Fault = HEALTHY
     ) -> NDArray[np.int16]:
         """One clip, int16 [samples] at SAMPLE_RATE; the same state of the generator gives the same clip."""
         unit, size, hertz = self.unit, self._size, self._hertz
@@ -73,13 +101,13 @@ class Recorder:
         hum *= setting.load * (1 + 0.08 * _wander(size, generator))
         wash = 1 + 0.4 * np.cos(2 * np.pi * unit.teeth * phase)  # blades chop the air they push
         hum += unit.recipe.turbulence * wash * generator.standard_normal(size)
-        hum *= pace * faults.beat(phase, fault)
-        spectrum = rfft((hum + knocks) * faults.drops(size, fault, generator)) * self._body
+        hum *= pace * _beat(phase, fault)
+        spectrum = rfft((hum + knocks) * _drops(size, fault, generator)) * self._body
         if strength := fault.at("clicks"):
-            blows = faults.blows(phase, unit.defect, strength, generator)
-            spectrum += rfft(blows) * faults.ringing(hertz, unit.ring)
+            blows = _blows(phase, unit.defect, strength, generator)
+            spectrum += rfft(blows) * _ringing(hertz, unit.ring)
         if strength := fault.at("leak"):
-            spectrum += faults.hiss(hertz, unit.leak, strength) * _white(size, generator)
+            spectrum += _hiss(hertz, unit.leak, strength) * _white(size, generator)
         spectrum *= 1 / (1 + 1j * hertz / microphone.corner)
         spectrum += unit.recipe.background * _hall(hertz, size, microphone, generator)
         wave = irfft(spectrum * self._rumble_filter, size)[: self.samples]
@@ -87,12 +115,10 @@ class Recorder:
         return np.asarray(np.clip(np.rint(wave), -FULL_SCALE, FULL_SCALE - 1), dtype=np.int16)
 
 
-def _tones(
-    unit: Unit, setting: Setting, phase: Float, fault: faults.Fault, generator: np.random.Generator
-) -> Float:
+def _tones(unit: Unit, setting: Setting, phase: Float, fault: Fault, generator: np.random.Generator) -> Float:
     """What sounds once a revolution: orders of the shaft, brighter under load; phase in revolutions."""
     order = np.arange(len(unit.amplitudes))
-    amplitudes = faults.changed_orders(unit.amplitudes, unit.teeth, fault)
+    amplitudes = _changed_orders(unit.amplitudes, unit.teeth, fault)
     amplitudes *= np.exp(0.12 * generator.standard_normal(len(order)))
     amplitudes[1:] *= order[1:] ** (0.25 * (setting.load - 1))
     amplitudes[order * unit.speed * setting.speed > 0.48 * SAMPLE_RATE] = 0
@@ -151,3 +177,60 @@ def _hall(
     slope = microphone.slope + 0.04 * generator.standard_normal()
     shape = np.maximum(hertz, 50.0) ** -slope
     return np.asarray(microphone.hall * shape / np.sqrt(np.mean(shape**2)) * _white(samples, generator))
+
+
+def _changed_orders(amplitudes: Float, teeth: int, fault: Fault) -> Float:
+    """Amplitudes of the shaft's orders with imbalance (the first three grow) or missing teeth."""
+    amplitudes = amplitudes.copy()
+    amplitudes[1:4] *= 1 + 6 * fault.at("imbalance")
+    amplitudes[teeth::teeth] *= 1 - min(1.0, fault.at("missing"))
+    return amplitudes
+
+
+def _beat(phase: Float, fault: Fault) -> Float | float:
+    """Gain over time of a shaft out of balance: one swing a revolution; phase in revolutions."""
+    depth = min(0.9, fault.at("imbalance"))
+    return 1 + depth * np.cos(2 * np.pi * phase) if depth else 1.0
+
+
+def _drops(samples: int, fault: Fault, generator: np.random.Generator) -> Float | float:
+    """Gain over time of a stutter: drops of 60 to 200 ms, about two a second."""
+    depth = min(1.0, fault.at("stutter"))
+    if not depth:
+        return 1.0
+    seconds = np.arange(samples) / SAMPLE_RATE
+    gain = np.ones(samples)
+    for middle in generator.uniform(0, seconds[-1], max(1, generator.poisson(2 * seconds[-1]))):
+        width = generator.uniform(0.03, 0.1)
+        gain = np.minimum(gain, 1 - depth / (1 + ((seconds - middle) / width) ** 8))
+    return gain
+
+
+def _blows(phase: Float, defect: float, strength: float, generator: np.random.Generator) -> Float:
+    """Impulses, `defect` of them a revolution, with the slip of rolling balls and stronger under load.
+
+    Together they have the energy of a signal of rms `strength`; phase in revolutions.
+    """
+    impulses = np.zeros(len(phase))
+    count = max(1, int((phase[-1] - phase[0]) * defect))
+    where = (
+        phase[0] + (np.arange(count) + generator.random() + 0.04 * generator.standard_normal(count)) / defect
+    )
+    hits = np.searchsorted(phase, where)
+    hits = hits[hits < len(phase)]
+    impulses[hits] = 1 + 0.6 * np.cos(2 * np.pi * phase[hits]) + 0.2 * generator.standard_normal(len(hits))
+    energy = float(np.sqrt(np.mean(impulses**2)))
+    return impulses * (strength / energy) if energy else impulses
+
+
+def _ringing(hertz: Float, frequency: float, quality: float = 12.0) -> NDArray[np.complex128]:
+    """Frequency response of what a blow sets ringing: one resonance, of energy 1."""
+    ratio = hertz / frequency
+    response = ratio / (1 - ratio**2 + 1j * ratio / quality)
+    return np.asarray(response / np.sqrt(np.mean(np.abs(response) ** 2)))
+
+
+def _hiss(hertz: Float, middle: float, strength: float) -> Float:
+    """Shape of a leak's spectrum: an octave around `middle`, of rms `strength` on white noise of rms 1."""
+    shape = np.exp(-0.5 * (np.log2(np.maximum(hertz, 1) / middle) / 0.35) ** 2)
+    return np.asarray(strength * shape / np.sqrt(np.mean(shape**2)))

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from humtune.errors import UsageError
 from humtune.names import check_name, command
-from humtune.sounds.annotations import clip_key
-from humtune.sounds.clip import SUFFIXES, Clip, is_recording, is_sound
+from humtune.sounds.clip import SUFFIXES, Clip, clip_key, is_recording, is_sound
 from humtune.sounds.dcase import RENAMED, SUPPLEMENTAL, Annotator, DataSet, SplitFolder, split_of
 from humtune.sounds.folders import listing, readable, subfolders, walk
 

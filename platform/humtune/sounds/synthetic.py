@@ -22,12 +22,10 @@ import soundfile
 from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted, sweep
 from humtune.errors import UsageError, naming
-from humtune.sounds import faults
-from humtune.sounds.annotations import TRUTH_FOLDERS
-from humtune.sounds.clip import Part, Split
+from humtune.sounds.clip import TRUTH_FOLDERS, Part, Split
 from humtune.sounds.machines import recipe, unit
 from humtune.sounds.parallel import map_in_order
-from humtune.sounds.rendering import Recorder, Setting
+from humtune.sounds.rendering import HEALTHY, Recorder, Setting, draw_fault
 
 Domain = Literal["source", "target"]
 _NUMBERS = 10_000  # a place in _chance that no clip has
@@ -90,7 +88,7 @@ def synthesise(
 ) -> None:
     """Write a data set of synthetic machines into a new or empty folder, which appears when it is complete.
 
-    `severity` scales every fault (faults.STRENGTH). The same seed gives the same clips of a machine,
+    `severity` scales every fault (rendering.STRENGTH). The same seed gives the same clips of a machine,
     whichever other machines are asked for. Clips are mono, 16 bit, SAMPLE_RATE.
     """
     sweep(folder.parent)
@@ -160,7 +158,7 @@ def _record(
     def record(take: _Take) -> None:
         code = (take.split == "test", take.domain == "target", take.fault != "", take.index)
         generator = _chance(seed, machine, section, *map(int, code))
-        fault = faults.draw(take.fault, severity, generator) if take.fault else faults.HEALTHY
+        fault = draw_fault(take.fault, severity, generator) if take.fault else HEALTHY
         samples = recorder.record(take.setting, generator, fault)
         path = draft / f"{part}_data" / machine / take.split / take.name
         wav = io.BytesIO()  # libsndfile by itself says nothing of a full disk

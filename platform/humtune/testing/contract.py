@@ -24,8 +24,8 @@ from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.parity import ROUNDING, TOLERANCE
 from humtune.runtime.scorer import INPUT
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import SCORED, Role
 
 

@@ -13,8 +13,8 @@ from humtune.evaluation.cells import Array, Cells
 from humtune.ledger import Ledger
 from humtune.results.labelled import labelled_clips
 from humtune.runtime.info import ModelInfo, read_info
-from humtune.sounds.audio import to_waveform
 from humtune.sounds.parallel import map_in_order
+from humtune.sounds.sound_file import to_waveform
 from humtune.tracking.models import (
     DIGEST,
     LONGEST,

@@ -16,7 +16,7 @@ from humtune.results.archive import Archive
 from humtune.results.candidates import FUSION, Candidate
 from humtune.results.ensembles.record import Member
 from humtune.results.ensembles.systems import System
-from humtune.sounds.annotations import clip_key
+from humtune.sounds.clip import clip_key
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role
 

@@ -9,8 +9,8 @@ import pooch
 import requests
 
 from humtune.errors import HumtuneError, naming
-from humtune.sounds.byte_progress import byte_progress
-from humtune.sounds.zenodo import TIMEOUT, Archive, unreachable
+from humtune.sounds.download.zenodo import TIMEOUT, Archive, unreachable
+from humtune.sounds.parallel import byte_progress
 
 _PIECE = 1 << 16  # bytes; what a broken connection loses at most
 _PATIENCE = 5  # breaks in a row without a byte gained

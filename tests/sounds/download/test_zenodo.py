@@ -5,14 +5,14 @@ import pytest
 
 from humtune.errors import HumtuneError
 from humtune.sounds.dcase import find_dataset
-from humtune.sounds.editions import EDITIONS
-from humtune.sounds.fetch import fetch
+from humtune.sounds.download.fetch import fetch
+from humtune.sounds.download.zenodo import EDITIONS
 
 
 def test_no_server_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, never listening
-        monkeypatch.setattr("humtune.sounds.zenodo._RETRIES", 0)
+        monkeypatch.setattr("humtune.sounds.download.zenodo._RETRIES", 0)
         with pytest.raises(HumtuneError, match="no connection, or it broke off; is this computer online"):
             fetch(tmp_path / "data", site=f"http://127.0.0.1:{taken.getsockname()[1]}")
 

@@ -21,11 +21,10 @@ from rich.filesize import decimal
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.clip import is_recording
 from humtune.sounds.dcase import split_of
-from humtune.sounds.editions import Edition, edition
+from humtune.sounds.download.transfer import download, part_of
+from humtune.sounds.download.unpack import settle, unpack
+from humtune.sounds.download.zenodo import SITE, Archive, Edition, edition, open_session, read_record
 from humtune.sounds.folders import readable, subfolders
-from humtune.sounds.transfer import download, part_of
-from humtune.sounds.unpack import settle, unpack
-from humtune.sounds.zenodo import SITE, Archive, open_session, read_record
 
 _ROOM = 2  # bytes on disk for each byte of an archive: the zip, and what is in it
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.sounds import transfer
-from humtune.sounds.editions import EDITIONS
-from humtune.sounds.fetch import fetch
+from humtune.sounds.download import transfer
+from humtune.sounds.download.fetch import fetch
+from humtune.sounds.download.zenodo import EDITIONS
 
 
 def files(folder: Path) -> set[str]:

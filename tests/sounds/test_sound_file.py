@@ -7,8 +7,13 @@ import soundfile
 import soxr
 
 from humtune.errors import UsageError
-from humtune.sounds.audio import read_audio, read_recording, read_waveform, to_waveform
-from humtune.sounds.sound_file import open_sound, to_samples
+from humtune.sounds.sound_file import (
+    open_sound,
+    read_audio,
+    read_recording,
+    to_samples,
+    to_waveform,
+)
 
 
 def tone(rate: int, seconds: float = 0.5, hertz: float = 440.0) -> np.ndarray:
@@ -23,8 +28,8 @@ def test_sixteen_bit_mono_passes_bit_by_bit(tmp_path: Path, suffix: str):
     recording = read_recording(path)
     np.testing.assert_array_equal(recording.samples, samples)
     assert recording.changes == ()
-    np.testing.assert_array_equal(read_waveform(path), samples / 32768)
-    assert read_waveform(path).dtype == np.float32
+    np.testing.assert_array_equal(to_waveform(read_audio(path)), samples / 32768)
+    assert to_waveform(read_audio(path)).dtype == np.float32
 
 
 def test_stereo_is_mixed_down(tmp_path: Path):

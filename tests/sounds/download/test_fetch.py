@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from humtune.cli.data import app
 from humtune.errors import HumtuneError, UsageError
-from humtune.sounds import fetch as module
 from humtune.sounds.dcase import find_dataset
-from humtune.sounds.editions import EDITIONS
-from humtune.sounds.fetch import fetch
+from humtune.sounds.download import fetch as module
+from humtune.sounds.download.fetch import fetch
+from humtune.sounds.download.zenodo import EDITIONS
 
 
 def files(folder: Path) -> set[str]:
@@ -57,7 +57,7 @@ def test_too_little_room_is_told_before_anything_is_transferred(
         fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert zenodo.asked == []
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=2 * size))
-    monkeypatch.setattr("humtune.sounds.unpack.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("humtune.sounds.download.unpack.shutil.disk_usage", lambda path: usage)
     fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert files(tmp_path / "data") == DEV_FAN
 
@@ -142,7 +142,7 @@ def test_a_kill_after_unpacking_leaves_no_archive_that_nobody_asks_for(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("humtune.sounds.unpack.settle", killed)
+        patch.setattr("humtune.sounds.download.unpack.settle", killed)
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert "zips/dev_fan.zip" in files(tmp_path / "data")
@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, zenodo, monkeypatch: pytest
     def full(*words: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("humtune.sounds.unpack.shutil.copyfileobj", full)
+    monkeypatch.setattr("humtune.sounds.download.unpack.shutil.copyfileobj", full)
     with pytest.raises(HumtuneError, match="data: the disk is full; make room, the same command goes on"):
         fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert files(tmp_path / "data") == {"zips/dev_fan.zip"}

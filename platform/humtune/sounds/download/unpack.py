@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from rich.filesize import decimal
 
 from humtune.errors import HumtuneError, naming
-from humtune.sounds.byte_progress import byte_progress
 from humtune.sounds.dcase import SUPPLEMENTAL, split_of
+from humtune.sounds.parallel import byte_progress
 
 _PIECE = 1 << 20  # bytes
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)

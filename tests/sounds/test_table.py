@@ -6,8 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humtune.errors import UsageError
-from humtune.sounds.roles import assign_roles
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
+from humtune.sounds.table import (
+    ANOMALY,
+    NORMAL,
+    SOURCE,
+    TARGET,
+    UNKNOWN,
+    ClipTable,
+    Role,
+    assign_roles,
+)
 
 Row = tuple[str, str, int, int, int, str]  # part, split, section, domain, label, attributes
 

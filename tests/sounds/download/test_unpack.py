@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.sounds import unpack as module
-from humtune.sounds.unpack import settle, unpack
+from humtune.sounds.download import unpack as module
+from humtune.sounds.download.unpack import settle, unpack
 
 MEMBERS = {
     "fan/": b"",

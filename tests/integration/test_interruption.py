@@ -15,7 +15,7 @@ from waiting import PATIENCE, send, wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SMALL = ("--slots", "1")  # one process for trials
+SMALL = ("--slots", "1", "--no-compile")  # one process for trials, and no compiler to wait for
 NOISE = ("Traceback", "Tune", "tune_controller", "KeyboardInterrupt", "WARNING", "ERROR")
 
 

@@ -1,9 +1,11 @@
-"""Ray: joined at an address, or started on this computer."""
+"""Ray: joined at an address, or started on this computer; and left again."""
 
+import atexit
 import logging
 import os
 import shutil
 import socket
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ HERE = ("auto", "local")  # addresses that Ray looks up by itself
 SOCKET = "/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"  # below the temporary folder
 ROOM = 64 * 2**20  # bytes that Ray's logs and sockets have at least
 PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minutes
+FAREWELL = 10.0  # seconds in which Ray ends; without its GCS it would take one more minute, and the process too
 
 
 def check_device(device: str, address: str | None) -> None:
@@ -90,3 +93,19 @@ def connect(address: str | None) -> bool:
         place = f"Ray at {address} can't be reached" if address else "Ray did not start on this computer"
         raise HumtuneError(f"{place}: {' '.join(str(error).split())}") from error
     return True
+
+
+def disconnect() -> None:
+    """Leave Ray, and end what was started of it here, in seconds.
+
+    A signal to a whole group of processes, as a service manager sends it, ends Ray's own too: Ray would look
+    for them until it gives up, and take this process along. What is left of them is killed then.
+    """
+    ending = threading.Thread(target=ray.shutdown, daemon=True)
+    ending.start()
+    ending.join(FAREWELL)
+    if not ending.is_alive():
+        return
+    atexit.unregister(ray.shutdown)
+    if node := ray._private.worker._global_node:
+        node.kill_all_processes(check_alive=False, allow_graceful=False)

@@ -20,7 +20,7 @@ from humtune.names import check_name, is_text
 from humtune.records import Plan
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
-from humtune.search.connection import connect
+from humtune.search.connection import connect, disconnect
 from humtune.search.fit import check_fits, objective_of
 from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
@@ -187,10 +187,10 @@ def run(
                 tuner(studies, plan, slots=slots, folder=folder, interruption=interruption).fit()
             except LeaveTune:
                 mirror.patience = LAST_SYNC
-                dead = dead_ray_process()
+                dead = "" if interruption.asked else dead_ray_process()
     finally:
         if started_here:
-            ray.shutdown()
+            disconnect()
     ledger.check_sitting()
     if dead:
         mend = f"{ledger.resume} goes on" if any(True for _ in ledger.records()) else "start it again"

@@ -1,8 +1,9 @@
 # make demo   a first search on synthetic machines, from an empty checkout: install, search, table, models
-# make test   the whole test suite
+# make test   the test suite, whole but for what needs several computers
+# make test-cluster  searches on three computers made of namespaces; needs root, sshd, iproute2, rsync
 # make lint   style, types and the import contract
 # make test-quick    what needs no Ray, no server and no export
-# make test-repeat   the whole suite N times, each in another order and beside a process that never rests
+# make test-repeat   make test N times, each in another order and beside a process that never rests
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
@@ -12,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export RAY_USAGE_STATS_ENABLED := 0
 unexport PYTHONDONTWRITEBYTECODE # Python compiles what it imports, once, where pip would compile everything
 
-.PHONY: demo test test-quick test-repeat lint clean
+.PHONY: demo test test-cluster test-quick test-repeat lint clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -37,7 +38,10 @@ demo: .venv/installed
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 
 test: .venv/developed
-	$(PYTEST)
+	$(PYTEST) -m "not cluster"
+
+test-cluster: .venv/developed
+	$(BIN)/python -m pytest -m cluster
 
 test-quick: .venv/developed
 	$(PYTEST) -m "not integration and not cluster and not slow"
@@ -45,7 +49,7 @@ test-quick: .venv/developed
 test-repeat: .venv/developed
 	@mkdir -p .test-repeat; while :; do :; done & busy=$$!; trap "kill $$busy" EXIT; red=0; \
 	for seed in $$(seq $(N)); do log=.test-repeat/$$seed.log; \
-	  if $(PYTEST) --shuffle $$seed > $$log 2>&1; then echo "$$seed: $$(tail -1 $$log)"; \
+	  if $(PYTEST) -m "not cluster" --shuffle $$seed > $$log 2>&1; then echo "$$seed: $$(tail -1 $$log)"; \
 	  else red=1; echo "$$seed: $$(tail -1 $$log), see $$log"; grep -E "^(FAILED|ERROR)" $$log; fi; \
 	done; exit $$red
 

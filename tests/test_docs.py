@@ -1,6 +1,9 @@
 """The documents: what they link to is there, and the words of tables and cards are explained."""
 
+import ast
 import re
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,40 @@ def test_the_words_of_legends_are_in_the_glossary(word: str) -> None:
     assert word in legend
     known = " ".join([*entries(), entries()["Omega"]])
     assert word.replace("Ω", "Omega").replace("-out", " out") in known
+
+
+# --- architecture.md
+
+ARCHITECTURE = HOUSE / "docs" / "architecture.md"
+
+
+def defined() -> set[str]:
+    """The functions and classes of the package, and the methods as Class.method."""
+    found: set[str] = set()
+    for path in (HOUSE / "platform" / "humtune").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            if isinstance(node, ast.ClassDef):
+                found |= {
+                    f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)
+                }
+    return found
+
+
+def test_the_names_in_the_architecture_are_the_codes() -> None:
+    quoted = re.findall(r"`([^`\n]+)`", prose(ARCHITECTURE))
+    modules = [name for name in quoted if re.fullmatch(r"humtune(\.\w+)+", name)]
+    names = [name for name in quoted if re.fullmatch(r"[\w.]+\(\)|[A-Z]\w+", name)]
+    assert len(modules) > 15
+    assert len(names) > 60
+    for module in modules:
+        import_module(module)
+    assert {name.removesuffix("()") for name in names} <= defined()
+
+
+def test_the_drawing_is_the_import_contract() -> None:
+    contract = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [{part.strip() for part in layer.split("|")} for layer in contract["layers"]]
+    rows = re.findall(r"^ +[│▼] +(\w+(?: \| \w+)*)  ", ARCHITECTURE.read_text(), flags=re.MULTILINE)
+    assert [{f"humtune.{room}" for room in row.split(" | ")} for row in rows] == layers

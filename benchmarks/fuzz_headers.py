@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from humtune.errors import HumtuneError
-from humtune.runtime.windows import cut
+from humtune.runtime.timeline import cut
 from humtune.sounds.sound_file import open_sound
 
 RATE, SAMPLES = 16_000, 4_000

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from humtune.runtime.outcomes import Tally
+from humtune.runtime.outcomes import ResultFiles, Tally
 from humtune.runtime.recordings import Listener
-from humtune.runtime.results import ResultFiles
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.sources import find_recordings
 

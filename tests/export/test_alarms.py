@@ -1,7 +1,7 @@
 import numpy as np
 
 from humtune.export.alarms import gather_evidence
-from humtune.runtime.evidence import Alarms
+from humtune.runtime.info import Alarms
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 

@@ -12,11 +12,10 @@ import typer
 from typer.testing import CliRunner
 from waiting import PATIENCE
 
-from humtune.cli.score import score
-from humtune.cli.threshold import threshold
+from humtune.cli.score import score, threshold
 from humtune.errors import UsageError
 from humtune.evaluation.scorefiles import read_file
-from humtune.runtime.evidence import DomainScores, Evidence
+from humtune.runtime.info import DomainScores, Evidence
 from humtune.runtime.outcomes import STRANGEST
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")

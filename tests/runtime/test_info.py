@@ -1,9 +1,16 @@
+"""What model.json says and keeps."""
+
 import json
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from humtune.errors import UsageError
-from humtune.runtime.info import CARD, FORMAT, INFO, MODEL, read_info
+from humtune.evaluation.calibration import threshold_from
+from humtune.runtime.info import CARD, FORMAT, INFO, MODEL, Alarms, DomainScores, Evidence, read_info
+
+HELD_OUT = tuple(np.random.default_rng(0).gamma(3, size=200).tolist())
 
 
 def test_a_folder_without_a_model_names_the_missing_file(tmp_path):
@@ -53,3 +60,57 @@ def test_what_is_written_is_read_and_additions_of_later_versions_do_not_matter(m
     (model / INFO).write_text(json.dumps(content | {"loudness": 3}))
     (model / CARD).write_text("# fan")
     assert read_info(model) == tools["info"]()
+
+
+def evidence(**changes) -> Evidence:
+    tested = (
+        DomainScores(part="dev", domain="source", normal=(1, 2, 3, 4), anomaly=(3, 9)),
+        DomainScores(part="dev", domain="target", normal=(5, 6), anomaly=(1,)),
+    )
+    return Evidence(**({"held_out": HELD_OUT, "clip_samples": 160_000, "tested": tested} | changes))
+
+
+def test_a_test_without_clips_of_both_kinds_is_none():
+    with pytest.raises(ValidationError, match="anomaly"):
+        DomainScores(part="dev", domain="any", normal=(1.0,), anomaly=())
+
+
+def test_a_threshold_is_judged_in_each_domain():
+    assert evidence().alarms(3.0) == (
+        Alarms("dev", "source", 4, 0.25, 2, 0.5),
+        Alarms("dev", "target", 2, 1.0, 1, 0.0),
+    )
+    assert evidence().alarms(3.0)[1].to_figures() == {"false_alarms_dev_target": 1, "caught_dev_target": 0}
+    assert evidence(tested=()).alarms(3.0) == ()
+
+
+@pytest.mark.parametrize("fit", ["quantile", "gamma"])
+def test_another_threshold_comes_from_what_is_kept(model, tools, fit):
+    info = tools["info"](evidence=evidence())
+    tools["write"](model, info)
+    info = read_info(model)
+    other = info.with_threshold(0.05, fit)
+    assert other.threshold == threshold_from(HELD_OUT, false_alarms=0.05, fit=fit)
+    assert info.with_threshold(fit=fit).threshold.false_alarms == info.threshold.false_alarms
+    assert info.with_threshold(0.05).threshold == threshold_from(HELD_OUT, false_alarms=0.05)
+    assert info.with_threshold() is info
+
+
+def test_what_is_no_rate_and_no_fit_is_refused(tools):
+    info = tools["info"](evidence=evidence())
+    with pytest.raises(UsageError, match="a false-alarm rate lies between 0 and 1, got 5"):
+        info.with_threshold(5)
+    with pytest.raises(UsageError, match="no fit named 'beta'; there are quantile and gamma"):
+        info.with_threshold(fit="beta")
+
+
+def test_a_model_from_before_keeps_its_threshold_and_says_why(tools):
+    info = tools["info"]()
+    assert info.clip_samples == 10 * info.sample_rate
+    with pytest.raises(UsageError, match=r"the model of fan keeps no scores .* export it again"):
+        info.with_threshold(0.05)
+
+
+def test_a_window_is_as_long_as_the_clips_that_the_threshold_knows(tools):
+    assert tools["info"](evidence=evidence(clip_samples=96_000)).clip_samples == 96_000
+    assert tools["info"](evidence=evidence(clip_samples=100)).clip_samples == 4_000  # a chunk, at the least

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from humtune.cli.track import track
+from humtune.cli.report import track
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 
-COMMAND = "import typer; from humtune.cli.track import track; typer.run(track)"
+COMMAND = "import typer; from humtune.cli.report import track; typer.run(track)"
 
 
 def test_a_search_that_is_not_there_is_named(ledger: Ledger) -> None:

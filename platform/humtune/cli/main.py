@@ -7,7 +7,7 @@ import sys
 import typer
 
 from humtune import __version__
-from humtune.cli import data, ensemble, evaluate, export, report, score, search, submit, threshold, track
+from humtune.cli import data, dcase, ensemble, export, report, score, search
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
 from humtune.names import console, shown
@@ -26,13 +26,13 @@ app.command()(search.stop)
 app.command()(report.runs)
 app.command()(report.show)
 app.command()(report.report)
-app.command()(track.track)
+app.command()(report.track)
 app.command()(ensemble.ensemble)
 app.command()(export.export)
 app.command()(score.score)
-app.command()(threshold.threshold)
-app.command()(evaluate.evaluate)
-app.command()(submit.submit)
+app.command()(score.threshold)
+app.command()(dcase.evaluate)
+app.command()(dcase.submit)
 
 
 @app.command()

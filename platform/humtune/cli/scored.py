@@ -15,9 +15,8 @@ from humtune.names import console, shown
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.outcomes import Failed, Scored, Tally
 from humtune.runtime.recordings import Listener
-from humtune.runtime.sources import STDIN, counted, find_recordings
+from humtune.runtime.sources import STDIN, counted, find_recordings, watch
 from humtune.runtime.timeline import clock, stretches
-from humtune.runtime.watch import watch
 from humtune.sounds.parallel import tracked
 
 Outcome = Scored | Failed

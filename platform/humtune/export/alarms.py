@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.runtime.evidence import DomainScores, Evidence
+from humtune.runtime.info import DomainScores, Evidence
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 _DOMAINS = {SOURCE: "source", TARGET: "target"}

@@ -14,8 +14,7 @@ from humtune.formatting.columns import WORDS
 from humtune.formatting.tables import code, escaped, percent
 from humtune.names import command
 from humtune.records import Plan
-from humtune.runtime.evidence import Alarms
-from humtune.runtime.info import INT8, MODEL, ModelInfo
+from humtune.runtime.info import INT8, MODEL, Alarms, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\

@@ -21,8 +21,7 @@ from humtune.export.parity import CLIPS, INT8_TOLERANCE, TOLERANCE, check_parity
 from humtune.formatting.html import to_html
 from humtune.ledger import Ledger
 from humtune.results.rows import machine_row
-from humtune.runtime.evidence import Alarms
-from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, ModelInfo
+from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, Alarms, ModelInfo
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import Role
 

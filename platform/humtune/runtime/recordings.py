@@ -14,7 +14,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import decide
 from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
-from humtune.runtime.windows import OVERLAP, Timeline, cut
+from humtune.runtime.timeline import OVERLAP, Timeline, cut
 from humtune.sounds.parallel import cores, in_order, tracked
 from humtune.sounds.sound_file import OpenSound, open_sound, to_waveform
 

@@ -1,25 +1,66 @@
-"""A long recording's scores over time, as a table and as a picture."""
+"""A long recording's scores over time, as a table and as a picture.
+
+It is cut into windows of the length that a model's threshold was measured on.
+"""
 
 import csv
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import caption
-from humtune.runtime.windows import Timeline
+
+LONG = 2  # a recording of more than so many windows is scored in windows
+OVERLAP = 2  # windows that hear any moment, but for the ends
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
 _ROOM = 255 - len(".windows.csv")  # bytes of a file's name
 _LETTERS = 110  # of a picture's title, in a line
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#222222"  # Okabe and Ito's
 _TICKS, _STEPS = 12, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)  # seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """A long recording's scores over time."""
+
+    starts: NDArray[np.float64]  # [W] seconds
+    scores: NDArray[np.float64]  # [W]
+    window: float  # seconds
+    above: NDArray[np.bool_]  # [W] whether the window's score says anomaly
+
+
+def cut(blocks: Iterable[NDArray[np.int16]], size: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """Windows of `size` samples as (first sample, samples), half over each other; the last ends at the end.
+
+    What is not longer than `LONG` windows comes whole. Two windows or so are in memory at a time.
+    """
+    hop = size // OVERLAP
+    held: NDArray[np.int16] = np.empty(0, np.int16)
+    start, is_long = 0, False  # start: of what is held
+    for block in blocks:
+        held = np.concatenate([held, block])
+        is_long = is_long or len(held) > LONG * size
+        if is_long:
+            # A whole window stays back: what comes after it may be too little for one of its own.
+            while len(held) >= size + hop:
+                yield start, held[:size]
+                held, start = held[hop:], start + hop
+    if not is_long:
+        yield 0, held
+        return
+    yield start, held[:size]
+    if len(held) > size:
+        yield start + len(held) - size, held[-size:]
 
 
 def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float) -> list[Path]:

@@ -1,9 +1,11 @@
-"""evaluate: AUC, pAUC and Ω of score files, anyone's."""
+"""DCASE's score files: evaluate anyone's, and submit a search's own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,6 +62,38 @@ def evaluate(
         screen.print(line, style="dim", soft_wrap=True)
     for line in told["notes"]:
         screen.print(shown(line), soft_wrap=True)
+
+
+def submit(
+    name: SearchName,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files.")] = Path("submission"),
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Each machine's ensemble in the place of its best trial.")
+    ] = False,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Write a search's DCASE submission: scores and decisions of each machine's best trial, dev and eval.
+
+    Example: humtune submit first --out submission
+    """
+    from humtune.ledger import Ledger
+    from humtune.names import command, console, shown
+    from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    from humtune.report.submission import write_submission
+
+    written = write_submission(ledger, out, ensembles=ensemble)
+    screen, errors = console(), console(stderr=True)
+    files = f"{len(written.files)} files in {shown(out)}"
+    screen.print(f"{', '.join(written.trials)}: {written.clips} clips, {files}", soft_wrap=True)
+    for line in written.notes:
+        screen.print(shown(line), soft_wrap=True)
+    for line in (*written.skipped, *written.failed):
+        errors.print(shown(line), soft_wrap=True)
+    next_one = command("evaluate", out, truth=ledger.plan.data)
+    screen.print(f"{next_one}   holds it against the labels", soft_wrap=True)
+    raise typer.Exit(1 if written.failed else 0)
 
 
 def _tables(told: dict[str, Any]) -> list["Table"]:

@@ -19,7 +19,8 @@ from rich.table import Table
 from humtune import __version__
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.results.archive import read_archive
 from humtune.sounds.table import NORMAL, SOURCE, ClipTable, Role
 from humtune.storage import Storage
@@ -38,14 +39,10 @@ def write_search(storage: Storage, *, trials: int, clips: int) -> Ledger:
     )
     plan = Plan(
         name="many",
-        space={},
-        data="recordings",
-        machines=("fan",),
-        trials=trials,
-        banks={"fan": "bank"},
-        data_hash={"fan": "0"},
         created=time(),
         version=__version__,
+        asked=Asked(space={}, data="recordings", trials=trials),
+        machines={"fan": Machine(bank="bank", data_hash="0")},
     )
     ledger = Ledger(storage, plan.name)
     ledger.create(plan, {"fan": table})

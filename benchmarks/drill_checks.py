@@ -90,7 +90,7 @@ def check_files(ledger: Ledger, records: list[TrialRecord], found: Findings) -> 
 
 def check_rungs(ledger: Ledger, records: list[TrialRecord], found: Findings) -> None:
     """Studies made anew out of the ledger know each trial's end and what it reached at its rungs."""
-    studies = Studies(ledger, check_space(ledger.plan.space, where=ledger.name))
+    studies = Studies(ledger, check_space(ledger.plan.asked.space, where=ledger.name))
     for machine, this in studies.machines.items():
         mine = [r for r in records if r.machine == machine]
         trials: list[FrozenTrial] = this.study.get_trials(deepcopy=False)

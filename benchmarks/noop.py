@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from humtune.ledger import Ledger
-from humtune.records import Plan
+from humtune.plan import Asked, Machine, Plan
 from humtune.search.actor import DetectorTrial, start_trial
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.probes import scored_table
@@ -86,14 +86,10 @@ def make_search(folder: str, space: "Space", banks: Sequence[ClipBank]) -> Ledge
     machines = {bank.table.machine: bank for bank in banks}
     plan = Plan(
         name=ledger.name,
-        space=space.model_dump(mode="json"),
-        data="",
-        machines=tuple(machines),
-        trials=max(map(space.quota, machines)),
-        banks={machine: bank.folder for machine, bank in machines.items()},
-        data_hash={machine: bank.hash for machine, bank in machines.items()},
         created=time(),
         version="benchmark",
+        asked=Asked(space=space.model_dump(mode="json"), data="", trials=max(map(space.quota, machines))),
+        machines={m: Machine(bank=bank.folder, data_hash=bank.hash) for m, bank in machines.items()},
     )
     ledger.create(plan, {machine: scored_table(bank, None) for machine, bank in machines.items()})
     return ledger

@@ -75,7 +75,7 @@ def resident() -> int:
 
 def through_tune(search: Studies, slots: int, mlflow: bool = False) -> None:
     """Humtune's own way, drawing its table for nobody."""
-    plan = search.ledger.plan
+    resources = search.ledger.plan.asked.resources
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         nowhere = stack.enter_context(Path("/dev/null").open("w"))
@@ -84,7 +84,7 @@ def through_tune(search: Studies, slots: int, mlflow: bool = False) -> None:
         stack.enter_context(
             LiveTable(search, slots=slots, console=Console(file=nowhere, force_terminal=True))
         )
-        tuner(search, plan, slots=slots, folder=folder, trial=together(slots)).fit()
+        tuner(search, resources, slots=slots, folder=folder, trial=together(slots)).fit()
 
 
 def through_actors(search: Studies, slots: int) -> None:

@@ -34,6 +34,7 @@ from humtune.detectors.classifier.fit import ClassifierFit, Training, learning_r
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram, random_starts
 from humtune.detectors.process import settle
+from humtune.plan import Resources
 from humtune.sounds.bank import ClipBank
 
 CORES = os.cpu_count() or 1
@@ -102,7 +103,7 @@ def bank_file(bank: ClipBank) -> str:
 
 def humtune_worker(recipe: Classifier, samples: str, bank: ClipBank, end: Connection) -> None:
     """Trials as an actor of a search has them, on a bank that is memory-mapped."""
-    settle("cpu", cpus=1, gpus=0)
+    settle(Resources())
     bank = replace(bank, samples=np.load(samples, mmap_mode="r"))
     serve(end, lambda: train(recipe.start(bank)))
 

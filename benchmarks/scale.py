@@ -88,7 +88,9 @@ def simulate(search: WatchedStudies, *, slots: int) -> Lag:
         console = Console(file=nowhere, force_terminal=True)
         with Mirror(ledger, patience=PATIENCE):
             with LiveTable(search, slots=slots, console=console):
-                tuner(search, ledger.plan, slots=slots, folder=folder, trial=together(slots)).fit()
+                tuner(
+                    search, ledger.plan.asked.resources, slots=slots, folder=folder, trial=together(slots)
+                ).fit()
             behind, began = len(search.moments) - mirrored(ledger), time()
         return Lag(behind, time() - began)
 
@@ -177,7 +179,7 @@ def show_afterwards(folder: str, console: Console) -> None:
     console.print(f"the ledger: {len(files):,} files, {sum(files) / 2**20:.1f} MiB")
     storage = CountedStorage(folder)
     ledger, began = Ledger(storage, "noop"), perf_counter()
-    Studies(ledger, check_space(ledger.plan.space, where="benchmark"))
+    Studies(ledger, check_space(ledger.plan.asked.space, where="benchmark"))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in storage.requests.items())
     console.print(f"to resume: studies rebuilt in {perf_counter() - began:.1f} s; requests: {counts}")
     table = Table("command", "seconds")

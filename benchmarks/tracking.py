@@ -43,7 +43,7 @@ def fill(ledger: Ledger, *, epochs: int, metrics: int) -> None:
     names = [f"metric_{i}" for i in range(metrics)]
     for machine in plan.machines:
         clips = ledger.clips(machine)
-        for number in range(plan.trials):
+        for number in range(plan.asked.trials):
             began = time()
             values = rng.normal(size=(epochs, metrics)).tolist()
             rows = tuple(

@@ -29,6 +29,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.encoder import random_chunks
 from humtune.detectors.frontends import Spectrogram
 from humtune.detectors.process import settle
+from humtune.plan import Resources
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps of each, in turns of 5")
     words = parser.parse_args()
-    settle("cpu", cpus=words.threads, gpus=0)
+    settle(Resources(cpus=words.threads))
     recipe = Classifier(
         spectrogram=Spectrogram(n_fft=words.n_fft, chunk_frames=words.size, n_mels=words.size),
         backbone=MobileFaceNet(width=words.width),

@@ -29,7 +29,8 @@ from rich.table import Table
 
 from humtune.formatting.tables import to_markdown
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.search.space import Space
 from humtune.search.space_files import read_space
 from humtune.search.studies import Studies
@@ -131,15 +132,11 @@ def search(
     ledger = Ledger(Storage(folder), way.name.replace(" ", "-"))
     plan = Plan(
         name=ledger.name,
-        space=space.model_dump(mode="json"),
-        data="",
-        machines=machines,
-        trials=max(map(space.quota, machines)),
-        holds=holds,
-        banks={},
-        data_hash={},
         created=0.0,
         version="benchmark",
+        asked=Asked(space=space.model_dump(mode="json"), data="", trials=max(map(space.quota, machines))),
+        machines=dict.fromkeys(machines, Machine()),
+        holds=holds,
     )
     if way.warm:
         others = [m for m in table.machines if m not in machines]
@@ -147,7 +144,7 @@ def search(
         earlier, where = search(table, cold, others, trials=trials, slots=slots, seed=seed + 1)
         for record in earlier.records:
             where.write(record)
-        plan = plan.model_copy(update={"warm": where.name})
+        plan = plan.asking(warm=where.name)
         warm_up(ledger, plan, space, where)
     ledger.create(plan, {})
     replay = Replay(table, space, ledger, seed=seed)

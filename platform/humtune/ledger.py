@@ -20,7 +20,8 @@ from humtune.config import Stored
 from humtune.errors import DamagedScores, HumtuneError, Superseded, TooNew, UsageError
 from humtune.layout import Layout
 from humtune.names import command, twin
-from humtune.records import Plan, TrialRecord, TrialState, machine_of, why_none
+from humtune.plan import Plan
+from humtune.records import TrialRecord, TrialState, machine_of, why_none
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, assign_roles
 from humtune.storage import Storage
@@ -94,12 +95,12 @@ class Ledger:
     def bank(self, machine: str) -> ClipBank:
         """The machine's recordings, with the role of each clip; memory-mapped."""
         plan = self.plan
-        bank = ClipBank.open(self.storage, plan.banks[machine])
-        return replace(bank, table=assign_roles(bank.table, holdout=plan.holdout))
+        bank = ClipBank.open(self.storage, plan.machines[machine].bank)
+        return replace(bank, table=assign_roles(bank.table, holdout=plan.asked.holdout))
 
     def probes(self, machine: str) -> ClipBank | None:
         """The machine's probes, memory-mapped; None where the search has none."""
-        folder = self.plan.probes.get(machine)
+        folder = self.plan.machines[machine].probes
         return ClipBank.open(self.storage, folder) if folder else None
 
     def begin_sitting(self) -> None:

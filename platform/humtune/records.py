@@ -1,4 +1,4 @@
-"""What is written down of a search: its plan, and a record of each trial."""
+"""What is written down of each trial of a search."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -98,51 +98,6 @@ class TrialRecord(Stored):
     def objective(self) -> float:
         """The figure that the trial is judged by: its best score type's."""
         return self.judged[self.best_score]
-
-
-class Plan(Stored):
-    """What a search was asked to do; written once, before anything starts."""
-
-    name: str
-    space: dict[str, Any]  # the space as it was read, validated by search.space.Space
-    data: str  # the folder of recordings
-    machines: tuple[str, ...]
-    trials: int = Field(ge=1, description="per machine, where the space holds as many")
-    holds: dict[str, int] = Field(
-        {}, description="machine -> trials that the space holds, where it says which"
-    )
-    banks: dict[str, str]  # machine -> folder of its ClipBank, relative to the storage
-    data_hash: dict[str, str]  # machine -> content hash of its bank
-    probes: dict[str, str] = Field(default={}, description="machine -> folder of the bank of its probes")
-    judged_by: dict[str, Objective] = Field(default={}, description="machine -> objective; omega if untold")
-    warm: str | None = Field(None, description="the earlier search that this one started from")
-    holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
-    confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
-    confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
-    channel: int | None = Field(
-        None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
-    )
-    device: str = "cpu"
-    cpus: float = 1.0  # per trial
-    gpus: float = 0.0  # per trial
-    hours_per_trial: float = Field(24.0, gt=0, description="of work, over all sittings; then it has failed")
-    checkpoint_seconds: float = Field(5.0, ge=0, description="the work that a kill may cost a trial, at most")
-    bf16: bool = Field(False, description="whether networks are computed in bfloat16")
-    compiled: bool | None = Field(None, description="whether they are compiled; null: where it pays")
-    accelerations: dict[str, Acceleration] | None = Field(
-        None, description="size of trial -> how it is computed; null until that has been timed"
-    )
-    created: float
-    version: str
-
-    def quota(self, machine: str) -> int:
-        """The trials that a machine gets."""
-        return min(self.trials, self.holds.get(machine, self.trials))
-
-    def acceleration(self, size: str) -> Acceleration:
-        """How a trial of a size is computed."""
-        untimed = Acceleration(compiled=bool(self.compiled), bf16=self.bf16)
-        return (self.accelerations or {}).get(size, untimed)
 
 
 def trial_id(machine: str, number: int) -> str:

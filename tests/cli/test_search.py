@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +15,8 @@ from humtune import __version__
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
-from humtune.records import Plan, TrialRecord, TrialState, trial_id
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import TrialRecord, TrialState, trial_id
 from humtune.search.interruption import Interruption
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
@@ -39,15 +39,15 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_search(folder: Path, name: str, *, ended: int = 0, trials: int = 3) -> Ledger:
     """A search of one machine some of whose trials are complete."""
     ledger = Ledger(Storage(folder), name)
-    values: dict[str, Any] = {
-        "space": {"search": {"head.mu": {"values": [5, 10]}}},
-        "data": "recordings",
-        "banks": {"fan": "banks/a"},
-        "data_hash": {"fan": "a"},
-    }
-    ledger.create(
-        Plan(name=name, machines=("fan",), trials=trials, created=1e9, version=__version__, **values), {}
+    space = {"search": {"head.mu": {"values": [5, 10]}}}
+    plan = Plan(
+        name=name,
+        created=1e9,
+        version=__version__,
+        asked=Asked(space=space, data="recordings", trials=trials),
+        machines={"fan": Machine(bank="banks/a", data_hash="a")},
     )
+    ledger.create(plan, {})
     for number in range(ended):
         ledger.write(
             TrialRecord(
@@ -162,7 +162,7 @@ def test_a_search_that_is_done_starts_nothing(
         "humtune export hums --out models   one model per machine",
     ]
     assert humtune("resume", "hums", "--trials", "2")[1] == out  # fewer are done as well
-    assert ledger.plan.trials == 2
+    assert ledger.plan.asked.trials == 2
     assert list(ledger.records()) == before
     assert started == []
 
@@ -174,7 +174,7 @@ def test_a_search_that_is_asked_to_end_before_its_first_trial_can_be_resumed(
 
     def interrupted(ledger: Ledger, *, interruption: Interruption, **_: object) -> Studies:
         interruption.signal = signal.SIGINT
-        return Studies(ledger, check_space(ledger.plan.space, where="here"))
+        return Studies(ledger, check_space(ledger.plan.asked.space, where="here"))
 
     def failed(ledger: Ledger, **_: object) -> Studies:
         raise HumtuneError("no room")
@@ -254,7 +254,7 @@ def test_a_grid_that_is_done_wants_no_more_than_it_holds(
     ]
     for record in records:
         ledger.write(record)
-    ledger.write_plan(ledger.plan.model_copy(update={"space": grid, "holds": {"fan": 2}}))
+    ledger.write_plan(ledger.plan.asking(space=grid).model_copy(update={"holds": {"fan": 2}}))
     code, out, err = humtune("resume", "hums", "--trials", "50")
     assert (code, err) == (0, "")
     assert "are left" not in out

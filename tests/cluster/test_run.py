@@ -107,7 +107,7 @@ def test_trials_run_on_every_host(ledger: Ledger, cluster: Cluster) -> None:
 
 def test_each_host_fetches_a_bank_once(ledger: Ledger, cluster: Cluster, bed: Bed) -> None:
     log = bed.log_of("s3").read_text()
-    folders = {*ledger.plan.banks.values(), *ledger.plan.probes.values()}
+    folders = {found for m in ledger.plan.machines.values() for found in (m.bank, m.probes) if found}
     assert len(folders) == 2
     for folder in folders:
         opened = re.findall(rf"(\S+) - - .*HEAD \S+/{folder}/samples.npy", log)

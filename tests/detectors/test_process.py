@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from humtune.detectors.process import keep_freed_memory, settle
+from humtune.plan import Resources
 
 PAGES = 64 * 2**20 // resource.getpagesize()
 
@@ -34,7 +35,7 @@ def test_freed_memory_comes_back_without_the_kernel() -> None:
 
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (1.0, 1), (2.9, 2)])
 def test_a_trial_gets_whole_threads(cpus: float, threads: int) -> None:
-    settle("cpu", cpus=cpus, gpus=0.0)
+    settle(Resources(cpus=cpus))
     assert torch.get_num_threads() == threads
 
 
@@ -52,5 +53,5 @@ def test_trials_that_share_a_gpu_share_its_memory(
 ) -> None:
     capped: list[tuple[float, str]] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *what: capped.append(what))
-    settle(device, cpus=1.0, gpus=gpus)
+    settle(Resources(device=device, gpus=gpus))
     assert capped == shares

@@ -27,7 +27,8 @@ from humtune.detectors.encoder import scoring_chunks
 from humtune.detectors.frontends import Spectrogram
 from humtune.export import onnx as exporter
 from humtune.ledger import Ledger
-from humtune.records import Plan, TrialRecord, TrialState, trial_id
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import TrialRecord, TrialState, trial_id
 from humtune.search.evaluator import scored_table
 from humtune.search.trial import TrialRun
 from humtune.sounds.bank import ClipBank, load_banks
@@ -83,14 +84,10 @@ def finished(tmp_path_factory) -> Path:
     ledger = Ledger(storage, "small")
     plan = Plan(
         name="small",
-        space={},
-        data=str(folder / "data"),
-        machines=tuple(banks),
-        trials=2,
-        banks={machine: bank.folder for machine, bank in banks.items()},
-        data_hash={machine: bank.hash for machine, bank in banks.items()},
         created=time.time(),
         version="0",
+        asked=Asked(space={}, data=str(folder / "data"), trials=2),
+        machines={m: Machine(bank=bank.folder, data_hash=bank.hash) for m, bank in banks.items()},
     )
     storage.write("small/plan.json", plan.model_dump_json().encode())
     tables = {machine: ledger.bank(machine) for machine in banks}

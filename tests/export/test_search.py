@@ -172,7 +172,7 @@ def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_
     folder = exported[1].models[0].folder
     assert read_info(folder).channel is None
     assert "(mono, 16000 Hz" in (folder / CARD).read_text()
-    ledger.write_plan(ledger.plan.model_copy(update={"channel": 2}))
+    ledger.write_plan(ledger.plan.asking(channel=2))
     folder = export_search(ledger, tmp_path / "models", machines=["fan"]).models[0].folder
     assert read_info(folder).channel == 2
     assert "(channel 2 alone, 16000 Hz" in (folder / CARD).read_text()
@@ -201,8 +201,8 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     assert "at most 25.0% of" in card
     assert "of 2 complete ones (2 in all)" in card
     assert "| head.sigma2 | 0.02 |" in card
-    assert ledger.plan.data in card
-    assert ledger.plan.data_hash["fan"] in card
+    assert ledger.plan.asked.data in card
+    assert ledger.plan.machines["fan"].data_hash in card
 
 
 def test_the_cards_program_runs(exported, monkeypatch, capsys):
@@ -210,7 +210,7 @@ def test_the_cards_program_runs(exported, monkeypatch, capsys):
     folder = exports.models[0].folder
     card = (folder / CARD).read_text()
     program = card.split("```python\n")[1].split("```")[0]
-    recording = next((Path(ledger.plan.data) / "dev_data" / "fan" / "test").glob("*.wav"))
+    recording = next((Path(ledger.plan.asked.data) / "dev_data" / "fan" / "test").glob("*.wav"))
     monkeypatch.chdir(folder.parent)
     Path("recording.wav").write_bytes(recording.read_bytes())
     exec(program, {})

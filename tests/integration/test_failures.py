@@ -73,7 +73,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Ledger
     ledger.begin_sitting()
     with tempfile.TemporaryDirectory() as place:
         studies = Studies(ledger, space)
-        tuner(studies, ledger.plan, slots=2, folder=place, trial=Failing).fit()
+        tuner(studies, ledger.plan.asked.resources, slots=2, folder=place, trial=Failing).fit()
     return ledger
 
 

@@ -76,19 +76,19 @@ def searches(tmp_path_factory: pytest.TempPathFactory, mlflow_ready: Callable[[P
 
 def test_every_experiment_of_the_paper_has_a_search(searches: Searches) -> None:
     assert searches.keys() == EXPERIMENTS.keys()
-    made = {name: ledger.plan.space["reproduces"] for name, ledger in searches.items()}
+    made = {name: ledger.plan.asked.space["reproduces"] for name, ledger in searches.items()}
     assert sorted(made.values()) == ["accuracy", "figure2", "figure3", "table2", "table3", "table4"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_point_ran_once_with_each_seed(searches: Searches, name: str) -> None:
     ledger = searches[name]
-    space = check_space(ledger.plan.space, where=name)
+    space = check_space(ledger.plan.asked.space, where=name)
     for machine in ("fan", "valve"):
         records = list(ledger.records(machine))
         assert {r.state for r in records} == {TrialState.COMPLETE}, [r.reason for r in records]
         had = [(tuple(sorted(r.params.items())), r.seed) for r in records]
-        runs = space.runs(machine)[: ledger.plan.trials]
+        runs = space.runs(machine)[: ledger.plan.asked.trials]
         assert Counter(had) == Counter((tuple(sorted(r.params.items())), r.seed) for r in runs)
         assert len({point for point, _ in had}) == EXPERIMENTS[name]
         assert [r.number for r in records] == list(range(len(runs)))

@@ -90,7 +90,7 @@ def test_stop_ends_cleanly(
     assert "humtune resume s" in out
     assert 1 <= len(ended(tmp_path, "s")) < 100
     plan = json.loads((tmp_path / "s" / "plan.json").read_text())
-    assert plan["trials"] == 50
+    assert plan["asked"]["trials"] == 50
     assert np.isfinite([r.objective for r in ended(tmp_path, "s")]).all()
 
 

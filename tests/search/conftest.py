@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState, ended
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import Epoch, TrialRecord, TrialState, ended
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
@@ -49,7 +50,7 @@ class Bench:
 
     def quota(self, trials: int) -> None:
         """Want so many trials a machine."""
-        self.ledger.write_plan(self.ledger.plan.model_copy(update={"trials": trials}))
+        self.ledger.write_plan(self.ledger.plan.asking(trials=trials))
 
     def epoch(
         self, studies: Studies, record: TrialRecord, omega: float | None = None
@@ -106,15 +107,15 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
         holds = {m: len(space.runs(m)) for m in machines} if space.enumerated else {}
         plan = Plan(
             name=name,
-            space=space.model_dump(mode="json"),
-            data="recordings",
-            machines=machines,
-            trials=max(map(space.quota, machines)),
-            holds=holds,
-            banks={m: f"banks/{m}" for m in machines},
-            data_hash=dict.fromkeys(machines, "ab12"),
             created=1e9,
             version="0.1.0",
+            asked=Asked(
+                space=space.model_dump(mode="json"),
+                data="recordings",
+                trials=max(map(space.quota, machines)),
+            ),
+            machines={m: Machine(bank=f"banks/{m}", data_hash="ab12") for m in machines},
+            holds=holds,
         )
         ledger.create(plan, {})
         return Bench(ledger, space)

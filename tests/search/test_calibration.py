@@ -11,6 +11,7 @@ from humtune.config import Acceleration
 from humtune.detectors.classifier import recipe as classifier
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Estimate
+from humtune.plan import Resources
 from humtune.search import calibration
 from humtune.search.calibration import calibrate, calibrated
 
@@ -109,7 +110,7 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
     search: Any, no_cluster: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = search.ledger
-    ledger.write_plan(ledger.plan.model_copy(update={"cpus": 2.0, "gpus": 0.5}))
+    ledger.write_plan(ledger.plan.asking(resources=Resources(cpus=2.0, gpus=0.5)))
     chosen = {LOW: Acceleration(compiled=True)}
     monkeypatch.setattr(calibration, "calibrate", lambda uri, name: chosen)
     assert calibrated(ledger) == ledger.plan
@@ -125,6 +126,6 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
 @pytest.mark.parametrize("said", [True, False])
 def test_nothing_is_timed_where_the_person_has_said(search: Any, no_cluster: Any, said: bool) -> None:
     ledger = search.ledger
-    ledger.write_plan(ledger.plan.model_copy(update={"compiled": said, "bf16": True}))
+    ledger.write_plan(ledger.plan.asking(resources=Resources(compiled=said, precision="bf16")))
     assert calibrated(ledger).acceleration(Classifier().size) == Acceleration(compiled=said, bf16=True)
     assert no_cluster == []

@@ -16,7 +16,7 @@ OMEGAS = (0.6, 0.9, 0.7, 0.8)
 
 
 def wish(search: Any, confirm: int, seeds: int) -> None:
-    plan = search.ledger.plan.model_copy(update={"confirm": confirm, "confirm_seeds": seeds})
+    plan = search.ledger.plan.asking(confirm=confirm, confirm_seeds=seeds)
     search.ledger.write_plan(plan)
 
 

@@ -10,6 +10,7 @@ import torch
 from humtune.config import TEST_CHUNKS, Acceleration
 from humtune.detectors.classifier import timing
 from humtune.detectors.classifier.fit import ClassifierFit
+from humtune.plan import Resources
 from humtune.search.cost import costs
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
@@ -42,7 +43,7 @@ def test_every_size_that_can_be_chosen_has_a_cost(space: Make, bank: ClipBank) -
             "training.learning_rate": [1e-4, 1e-3],
         },
     )
-    found = list(costs(sizes, bank, device="cpu", cpus=1))
+    found = list(costs(sizes, bank, Resources()))
     assert [c.chosen for c in found] == [
         {"spectrogram": s, "backbone.activation": a} for s in ("small", "large") for a in ("relu", "prelu")
     ]
@@ -60,9 +61,9 @@ def test_a_trials_cost_counts_its_training_and_every_scoring(
     trained = train * 2 * 4  # chunks a clip, epochs
     scored = (len(bank.table) + 300) * TEST_CHUNKS / 3  # with probes, without the backward pass
     fixed = {**FIXED, "spectrogram": SMALL}
-    [once] = costs(space(fixed=fixed), bank, device="cpu", cpus=1, compiled=False)
+    [once] = costs(space(fixed=fixed), bank, Resources(compiled=False))
     assert once.estimate.trial_seconds == pytest.approx(3 * (trained + scored))
-    [rungs] = costs(space(fixed=fixed, pruner="median"), bank, device="cpu", cpus=1, compiled=False)
+    [rungs] = costs(space(fixed=fixed, pruner="median"), bank, Resources(compiled=False))
     looked_at = (train + len(bank.table.having(Role.SELECT))) * TEST_CHUNKS / 3  # by a rung
     assert rungs.estimate.trial_seconds == pytest.approx(
         3 * (trained + 2 * looked_at + scored)
@@ -77,7 +78,7 @@ def test_a_compiled_trial_costs_so_much_less(
     fast = Acceleration(compiled=True)
     monkeypatch.setattr(timing, "choose", lambda *_, **keys: asked.append(keys) or (fast, 2.0))
     fixed = {**FIXED, "spectrogram": SMALL}
-    [told] = costs(space(fixed=fixed), bank, device="cpu", cpus=1, compiled=None)
+    [told] = costs(space(fixed=fixed), bank, Resources())
     assert told.estimate.acceleration == fast
     epoch = 2 * len(bank.table.having(Role.TRAIN))  # chunks
     assert told.estimate.step_seconds == 3.0 * epoch / 2
@@ -101,7 +102,7 @@ def test_the_cost_of_an_epoch_is_that_of_its_batches(
     monkeypatch.setattr(ClassifierFit, "batch", timed)
     monkeypatch.setattr("humtune.detectors.classifier.timing.perf_counter", lambda: now)
     one = space(fixed={**FIXED, "spectrogram": SMALL})
-    [told] = costs(one, bank, device="cpu", cpus=1, compiled=False)
+    [told] = costs(one, bank, Resources(compiled=False))
     run, before = one.recipe({}).start(bank), trained
     run.step()
     chunks = trained - before

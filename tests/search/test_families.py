@@ -15,6 +15,7 @@ from humtune.detectors.detector import Detector
 from humtune.detectors.noop import Noop
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
+from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.search.cost import sizes
 from humtune.search.evaluator import Evaluator
@@ -252,7 +253,7 @@ def test_trials_of_both_families_run_to_their_own_end(search: Any, bank: ClipBan
 
 def test_a_trial_without_classes_goes_on_from_its_checkpoint(search: Any) -> None:
     ledger, studies = search.ledger, search.studies()
-    ledger.write_plan(ledger.plan.model_copy(update={"checkpoint_seconds": 0.0}))
+    ledger.write_plan(ledger.plan.asking(resources=Resources(checkpoint_seconds=0.0)))
     asked = [studies.ask() for _ in range(2)][1]
     assert asked.config["family"] == "noop"
     trial = started(search, asked)

@@ -66,7 +66,7 @@ def test_the_table_counts_every_state_and_names_the_best(bench: Make) -> None:
 
 def test_what_confirms_is_counted_apart(bench: Make) -> None:
     search = bench(machines=("fan",), trials=2)
-    search.ledger.write_plan(search.ledger.plan.model_copy(update={"confirm": 1, "confirm_seeds": 2}))
+    search.ledger.write_plan(search.ledger.plan.asking(confirm=1, confirm_seeds=2))
     studies = search.studies()
     console = log()
     with LiveTable(studies, slots=1, console=console):

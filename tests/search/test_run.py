@@ -1,7 +1,6 @@
 """How many trials run at a time, by what the cluster has now."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 import soundfile
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.records import Plan, TrialState
+from humtune.plan import Plan, Resources
+from humtune.records import TrialState
 from humtune.search.run import free_unless_begun, prepare, slots_of
 from humtune.search.space_checks import check_space
 from humtune.sounds.synthetic import Sizes, synthesise
@@ -18,8 +18,8 @@ from humtune.storage import Storage
 SPACE = {"trials": 1, "fixed": {"spectrogram": {"chunk_frames": 64}}, "search": {"head.mu": [5, 10]}}
 
 
-def plan(cpus: float, gpus: float = 0.0) -> Any:
-    return SimpleNamespace(cpus=cpus, gpus=gpus)
+def share(cpus: float, gpus: float = 0.0) -> Resources:
+    return Resources(cpus=cpus, gpus=gpus)
 
 
 @pytest.mark.parametrize(
@@ -27,25 +27,25 @@ def plan(cpus: float, gpus: float = 0.0) -> Any:
     [
         (
             {"CPU": 2.0},
-            plan(4),
+            share(4),
             r"a trial wants 4 CPU, the cluster has 2; where it starts computers .* --slots",
         ),
         (
             {},
-            plan(1, gpus=0.5),
+            share(1, gpus=0.5),
             r"a trial wants 1 CPU, the cluster has 0; .* say with --slots how many trials",
         ),
-        ({"CPU": 4.0}, plan(1, gpus=0.5), r"a trial wants 0.5 GPU, the cluster has 0;"),
+        ({"CPU": 4.0}, share(1, gpus=0.5), r"a trial wants 0.5 GPU, the cluster has 0;"),
     ],
 )
-def test_a_trial_that_fits_nowhere_is_told(cluster: dict[str, float], wanted: Any, said: str) -> None:
+def test_a_trial_that_fits_nowhere_is_told(cluster: dict[str, float], wanted: Resources, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         slots_of(cluster, wanted)
 
 
 def test_as_many_as_fit() -> None:
-    assert slots_of({"CPU": 7.0}, plan(2)) == 3
-    assert slots_of({"CPU": 16.0, "GPU": 2.0}, plan(1, gpus=0.5)) == 4
+    assert slots_of({"CPU": 7.0}, share(2)) == 3
+    assert slots_of({"CPU": 16.0, "GPU": 2.0}, share(1, gpus=0.5)) == 4
 
 
 def test_the_channel_of_a_search_is_that_of_its_clips_its_probes_and_its_plan(tmp_path: Path) -> None:
@@ -62,24 +62,24 @@ def test_the_channel_of_a_search_is_that_of_its_clips_its_probes_and_its_plan(tm
         samples, rate = soundfile.read(path, dtype="int16")
         soundfile.write(path, np.stack([-samples // 2, samples], axis=1), rate)
     second, mixed = prepared("second", 2), prepared("mixed")
-    assert (mono.channel, second.channel, mixed.channel) == (None, 2, None)
-    assert (second.banks, second.probes) == (mono.banks, mono.probes)
-    assert mixed.banks != mono.banks
-    assert mixed.probes != mono.probes
+    assert [made.asked.channel for made in (mono, second, mixed)] == [None, 2, None]
+    assert second.machines == mono.machines
+    assert mixed.machines["fan"].bank != mono.machines["fan"].bank
+    assert mixed.machines["fan"].probes != mono.machines["fan"].probes
 
 
 def test_a_plan_without_a_channel_is_of_the_mix(tmp_path: Path) -> None:
     values = {"name": "old", "space": {}, "data": "d", "machines": ["fan"], "trials": 1, "created": 1e9}
-    assert Plan.model_validate(values | {"banks": {}, "data_hash": {}, "version": "0"}).channel is None
+    assert Plan.model_validate(values | {"banks": {}, "data_hash": {}, "version": "0"}).asked.channel is None
 
 
 def test_this_computer_has_no_others_whatever_is_wanted() -> None:
-    assert slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3) == 3  # a cluster may start computers
+    assert slots_of({"CPU": 2.0}, share(1, gpus=1), wanted=3) == 3  # a cluster may start computers
     with pytest.raises(
         UsageError, match=r"a trial wants 1 GPU, this computer has 0; ask for less with --gpus"
     ):
-        slots_of({"CPU": 2.0}, plan(1, gpus=1), wanted=3, here=True)
-    assert slots_of({"CPU": 2.0}, plan(1), wanted=3, here=True) == 3
+        slots_of({"CPU": 2.0}, share(1, gpus=1), wanted=3, here=True)
+    assert slots_of({"CPU": 2.0}, share(1), wanted=3, here=True) == 3
 
 
 @pytest.mark.parametrize("error", [UsageError, HumtuneError, OSError, KeyboardInterrupt])

@@ -121,7 +121,7 @@ def test_a_trial_that_begins_again_goes_before_new_ones_until_it_runs(stage: Mak
 
 def test_a_trial_that_confirms_is_asked_for_again_too(stage: Make) -> None:
     here = stage(trials=1)
-    here.ledger.write_plan(here.ledger.plan.model_copy(update={"confirm": 1, "confirm_seeds": 1}))
+    here.ledger.write_plan(here.ledger.plan.asking(confirm=1, confirm_seeds=1))
     here = Stage(here.search)
     first, _ = here.suggest()
     here.finish(first, 0.6)

@@ -19,6 +19,7 @@ from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.scores.encoded import Encoded
 from humtune.search.actor import DetectorTrial
@@ -68,7 +69,7 @@ def tune_config(search: Any, record: TrialRecord, rungs: tuple[int, ...] = ()) -
 
 def always_checkpoint(search: Any) -> None:
     plan = search.ledger.plan
-    search.ledger.write_plan(plan.model_copy(update={"checkpoint_seconds": 0.0}))
+    search.ledger.write_plan(plan.asking(resources=Resources(checkpoint_seconds=0.0)))
 
 
 def finish(run: TrialRun) -> TrialRecord:
@@ -179,7 +180,7 @@ def test_a_trial_has_a_limit_of_hours_over_all_its_sittings(search: Any, asked: 
     always_checkpoint(search)
     config = tune_config(search, asked)
     start_trial(config).epoch()
-    search.ledger.write_plan(search.ledger.plan.model_copy(update={"hours_per_trial": 1e-9}))
+    search.ledger.write_plan(search.ledger.plan.asking(resources=Resources(hours_per_trial=1e-9)))
     result = DetectorTrial(config).step()
     assert result == {"done": True, "reason": "epoch 2 was not done when the trial's 1e-09 h were over"}
     assert search.ledger.read(asked.id).state == TrialState.FAILED
@@ -525,7 +526,7 @@ def test_checkpoints_are_taken_after_a_while(search: Any, asked: TrialRecord) ->
     run = start_trial(tune_config(search, asked))
     run.epoch()
     assert not search.ledger.storage.exists(run.checkpoint)
-    run.checkpointed -= search.ledger.plan.checkpoint_seconds
+    run.checkpointed -= search.ledger.plan.asked.resources.checkpoint_seconds
     run.epoch()
     assert search.ledger.storage.exists(run.checkpoint)
 

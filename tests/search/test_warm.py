@@ -7,7 +7,8 @@ import pytest
 
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
-from humtune.records import Plan, TrialState
+from humtune.plan import Plan
+from humtune.records import TrialState
 from humtune.search.grid import Point
 from humtune.search.space import Space
 from humtune.search.warm import MOST_POINTS, Warmth, point_of, told, warm_up, warmth_of
@@ -29,7 +30,7 @@ def play_all(search: Any, omegas: list[float]) -> list[Any]:
 
 def warmed(search: Any, earlier: Any) -> Plan:
     """The search's plan, as `prepare` leaves it after a warm start."""
-    plan = search.ledger.plan.model_copy(update={"warm": earlier.ledger.name})
+    plan = search.ledger.plan.asking(warm=earlier.ledger.name)
     warm_up(search.ledger, plan, search.space, earlier.ledger)
     search.ledger.write_plan(plan)
     return plan
@@ -105,13 +106,10 @@ def test_where_figures_can_not_be_compared_only_the_best_points_are_tried(bench:
     records = play_all(earlier, [0.5 + 0.01 * i for i in range(8)])
     fixed = {"training": {"epochs": 4}} if change == "budget" else {"training": {"epochs": 8}}
     search = bench(name="later", machines=("fan",), trials=8, fixed=fixed)
-    update: dict[str, Any] = {
-        "budget": {},
-        "clips": {"data_hash": {"fan": "cd34"}},
-        "holdout": {"holdout": 0.5},
-        "judge": {"judged_by": {"fan": "pseudo"}},
-    }[change]
-    search.ledger.write_plan(search.ledger.plan.model_copy(update=update))
+    found: dict[str, Any] = {"clips": {"data_hash": "cd34"}, "judge": {"judged_by": "pseudo"}}
+    plan = search.ledger.plan.asking(holdout=0.5 if change == "holdout" else 0.0)
+    fan = plan.machines["fan"].model_copy(update=found.get(change, {}))
+    search.ledger.write_plan(plan.model_copy(update={"machines": {"fan": fan}}))
     warmed(search, earlier)
     warmth = warmth_of(search.ledger, "fan")
     assert warmth.observed == ()

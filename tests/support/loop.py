@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from humtune.records import Plan
+from humtune.plan import Resources
 from humtune.search import run
 from humtune.search.actor import DetectorTrial
 from humtune.search.interruption import Interruption
@@ -18,8 +18,8 @@ from humtune.search.studies import Studies
 class Loop:
     """In the place of a Tuner."""
 
-    def __init__(self, studies: Studies, plan: Plan, **_: Any) -> None:
-        self.searcher, self.scheduler = MachineSearcher(studies, cpus=plan.cpus), StudyScheduler(studies)
+    def __init__(self, studies: Studies, resources: Resources, **_: Any) -> None:
+        self.searcher, self.scheduler = MachineSearcher(studies, cpus=resources.cpus), StudyScheduler(studies)
         self.stop = Stop(studies.ledger, Interruption())
 
     def fit(self) -> None:

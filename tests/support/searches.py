@@ -8,7 +8,8 @@ from humtune.detectors.frontends import Spectrogram
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 from humtune.storage import Storage
 
@@ -55,14 +56,10 @@ class Bench:
         ledger = Ledger(self.storage, name)
         plan = Plan(
             name=name,
-            space=space or {},
-            data="recordings",
-            machines=tuple(tables),
-            trials=trials,
-            banks=dict.fromkeys(tables, "bank"),
-            data_hash=dict.fromkeys(tables, "0"),
             created=1.7e9,
             version="0",
+            asked=Asked(space=space or {}, data="recordings", trials=trials),
+            machines=dict.fromkeys(tables, Machine(bank="bank", data_hash="0")),
         )
         ledger.create(plan, tables)
         return ledger

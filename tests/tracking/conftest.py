@@ -14,7 +14,8 @@ from humtune.detectors.classifier.heads import VariationalHead
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.ledger import Ledger
-from humtune.records import Epoch, Plan, TrialRecord, TrialState, trial_id
+from humtune.plan import Asked, Machine, Plan
+from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ClipTable, Role
 from humtune.storage import Storage
 from humtune.tracking.place import connect
@@ -92,14 +93,10 @@ def make_ledger(folder: Path, *, name: str = "hums", machines: tuple[str, ...] =
     ledger = Ledger(Storage(folder), name)
     plan = Plan(
         name=name,
-        space={},
-        data="recordings",
-        machines=machines,
-        trials=4,
-        banks={m: f"banks/{m}" for m in machines},
-        data_hash=dict.fromkeys(machines, "ab12"),
         created=CREATED,
         version="0.1.0",
+        asked=Asked(space={}, data="recordings", trials=4),
+        machines={m: Machine(bank=f"banks/{m}", data_hash="ab12") for m in machines},
     )
     ledger.create(plan, {m: make_clips(m) for m in machines})
     return ledger
@@ -282,7 +279,7 @@ def assert_same_machine(runs: dict[str, Any], plan: Plan, records: list[TrialRec
     parent = runs[machine]
     over = [r for r in records if r.state != TrialState.RUNNING]
     assert parent["info"]["start_time"] == round(plan.created * 1000)
-    assert parent["info"]["status"] == ("FINISHED" if len(over) >= plan.trials else "RUNNING")
+    assert parent["info"]["status"] == ("FINISHED" if len(over) >= plan.asked.trials else "RUNNING")
     crowned = [r.id for r in records if runs[r.id]["tags"].get("humtune.best") == "true"]
     complete = [r for r in records if r.state == TrialState.COMPLETE]
     if not complete:

@@ -27,6 +27,7 @@ from waiting import PATIENCE, free_port, wait_for
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import Threshold
 from humtune.ledger import Ledger
+from humtune.plan import Machine
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
@@ -136,7 +137,7 @@ def test_what_the_environment_says_of_other_runs_is_not_for_us(
 ):
     before, environment, found = held(elsewhere), dict(os.environ), tracking_uri(Storage("/x"))
     enter("fan-00000", 1.0)
-    small.write_plan(small.plan.model_copy(update={"data_hash": {"fan": "cd34"}}))
+    small.write_plan(small.plan.model_copy(update={"machines": {"fan": Machine(data_hash="cd34")}}))
     bank = ClipBank(small.clips("fan"), np.ones(40_000, np.int16), np.arange(41) * 1_000, "cd34")
     monkeypatch.setattr(Ledger, "bank", lambda *_: bank)
     assert enter("fan-00001", 9.0).version == "2"  # after the champion has heard the clips
@@ -266,7 +267,7 @@ def test_hidden_clips_decide_where_there_are_some(small, uri, make_model, monkey
 def test_a_champion_of_other_recordings_hears_these(small, uri, make_model, monkeypatch):
     clips = small.clips("fan")
     register(small, make_model("fan-00000"), scores(clips, 9.0), uri=uri)
-    small.write_plan(small.plan.model_copy(update={"data_hash": {"fan": "cd34"}}))
+    small.write_plan(small.plan.model_copy(update={"machines": {"fan": Machine(data_hash="cd34")}}))
     loud = np.repeat(np.arange(1, 41) / 50 * 32_768, 1_000).astype(
         np.int16
     )  # what that model hears is loudness

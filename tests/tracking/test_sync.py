@@ -135,7 +135,7 @@ def test_more_trials_open_a_finished_machine_again(
         write(small, record("fan", number))
     sync(small, uri=uri)
     assert named(uri)["fan"]["info"]["status"] == "FINISHED"
-    small.write_plan(small.plan.model_copy(update={"trials": 5}))
+    small.write_plan(small.plan.asking(trials=5))
     if seen_between:
         sync(small, uri=uri)
         assert named(uri)["fan"]["info"]["status"] == "RUNNING"

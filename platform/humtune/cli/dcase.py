@@ -91,7 +91,7 @@ def submit(
         screen.print(shown(line), soft_wrap=True)
     for line in (*written.skipped, *written.failed):
         errors.print(shown(line), soft_wrap=True)
-    next_one = command("evaluate", out, truth=ledger.plan.data)
+    next_one = command("evaluate", out, truth=ledger.plan.asked.data)
     screen.print(f"{next_one}   holds it against the labels", soft_wrap=True)
     raise typer.Exit(1 if written.failed else 0)
 

@@ -13,7 +13,7 @@ from humtune.names import command, console, split_names
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
-    from humtune.search.run import Resources
+    from humtune.plan import Resources
     from humtune.search.space import Space
     from humtune.storage import Storage
 
@@ -81,6 +81,7 @@ def search(
     said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, settings=said)
     from humtune.ledger import Ledger
+    from humtune.plan import Resources
     from humtune.search import run
     from humtune.search.connection import check_address, check_device, check_temporary
     from humtune.search.fit import remarks
@@ -91,18 +92,17 @@ def search(
     check_device(device, address)
     check_address(address)
     check_temporary(address)
-    resources = run.Resources(
-        device,
-        cpus,
-        _gpus(device, gpus),
-        slots,
+    resources = Resources(
+        device=device,
+        cpus=cpus,
+        gpus=_gpus(device, gpus),
         hours_per_trial=hours_per_trial,
         checkpoint_seconds=checkpoint_seconds,
         precision=precision,
         compiled=compiled,
     )
     if dry_run:
-        _print_cost(chosen, data, place, wanted, resources, holdout, read)
+        _print_cost(chosen, data, place, wanted, resources, slots, holdout, read)
         return
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
@@ -141,10 +141,9 @@ def resume(
 
     ledger = Ledger.open(Storage(storage), name)
     if trials is not None:
-        ledger.write_plan(ledger.plan.model_copy(update={"trials": trials}))
+        ledger.write_plan(ledger.plan.asking(trials=trials))
     if confirm is not None:
-        wish = {"confirm": confirm, "confirm_seeds": seeds}
-        ledger.write_plan(ledger.plan.model_copy(update=wish))
+        ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
     _run(ledger, address, slots)
 
 
@@ -209,6 +208,7 @@ def _print_cost(
     storage: "Storage",
     machines: list[str] | None,
     resources: "Resources",
+    slots: int,
     holdout: float,
     channel: int | None,
 ) -> None:
@@ -226,15 +226,7 @@ def _print_cost(
     screen, total = console(), 0.0
     for bank in banks.values():
         machine = bank.table.machine
-        told = costs(
-            space,
-            bank,
-            device=resources.device,
-            cpus=resources.cpus,
-            gpus=resources.gpus,
-            bf16=resources.bf16,
-            compiled=resources.compiled,
-        )
+        told = costs(space, bank, resources)
         corners = len(list(sizes(space, machine)))
         found = list(tracked(told, total=corners, title=machine))
         mean = sum(c.estimate.trial_seconds for c in found) / len(found)
@@ -246,5 +238,5 @@ def _print_cost(
             table.add_row(cost.machine, size, str(cost.estimate.acceleration), step, trial)
         table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
     screen.print(table)
-    slots = resources.slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
+    slots = slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
     screen.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

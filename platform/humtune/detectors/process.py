@@ -2,23 +2,25 @@
 
 import ctypes
 
+from humtune.plan import Resources
+
 # glibc's own numbers, from malloc.h
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 NEVER = -1
 GROWTH = 256 * 2**20  # bytes that the heap grows by
 
 
-def settle(device: str, *, cpus: float, gpus: float) -> None:
+def settle(resources: Resources) -> None:
     """Compute on so many threads and, of a GPU that is shared, within that share of its memory.
 
     Memory that was freed is kept for the next step, too.
     """
     import torch  # here: a search knows this module, and starts without waiting for torch
 
-    torch.set_num_threads(max(1, int(cpus)))
+    torch.set_num_threads(max(1, int(resources.cpus)))
     keep_freed_memory()
-    if device.startswith("cuda") and 0 < gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus, device)
+    if resources.device.startswith("cuda") and 0 < resources.gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(resources.gpus, resources.device)
 
 
 def keep_freed_memory() -> bool:

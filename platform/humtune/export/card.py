@@ -13,7 +13,7 @@ from humtune.export.story import ensemble_story, markdown, trial_story
 from humtune.formatting.columns import WORDS
 from humtune.formatting.tables import code, escaped, percent
 from humtune.names import command
-from humtune.records import Plan
+from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, Alarms, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
@@ -130,10 +130,10 @@ def model_card(
         **info.versions,
         least=info.least_samples,
         seconds=info.least_samples / info.sample_rate,
-        data=code(ledger.data),
-        data_hash=ledger.data_hash[info.machine],
+        data=code(ledger.asked.data),
+        data_hash=ledger.machines[info.machine].data_hash,
         clips=_clips(measured.clips),
-        licence=licence_of(ledger.data),
+        licence=licence_of(ledger.asked.data),
         failures=failures(measured.reading),
         words=WORDS,
         figures=markdown(("", "%"), _figures(info.figures)),

@@ -56,7 +56,7 @@ def build_model(
         precision=plan.precision,
         threshold=threshold,
         sample_rate=SAMPLE_RATE,
-        channel=ledger.plan.channel,
+        channel=ledger.plan.asked.channel,
         least_samples=least_samples(plan.members),
         search=ledger.name,
         trial=plan.name,

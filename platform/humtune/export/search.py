@@ -117,7 +117,7 @@ def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Bluepri
 
 
 def _chosen(ledger: Ledger, machines: Sequence[str] | None) -> tuple[str, ...]:
-    known = ledger.plan.machines
+    known = tuple(ledger.plan.machines)
     machines = [twin(machine, known) for machine in machines or ()]
     for machine in machines:
         if machine not in known:

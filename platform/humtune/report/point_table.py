@@ -28,7 +28,7 @@ _VIEWS: dict[str, Callable[[Point, str], Average | None]] = {
 
 def wants_points(ledger: Ledger) -> bool:
     """Whether a search tries points on purpose: a grid, a list, or one point with several seeds."""
-    if ledger.plan.space.get("sampler") in ("grid", "listed"):
+    if ledger.plan.asked.space.get("sampler") in ("grid", "listed"):
         return True
     seen: set[Any] = set()
     for record in searched_trials(ledger.records()):

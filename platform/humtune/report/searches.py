@@ -86,7 +86,7 @@ def _summary(ledger: Ledger) -> SearchSummary:
     return SearchSummary(
         name=ledger.name,
         created=plan.created,
-        machines=plan.machines,
+        machines=tuple(plan.machines),
         planned=sum(map(plan.quota, plan.machines)) + sum(r.origin == CONFIRM for r in records),
         complete=states[TrialState.COMPLETE],
         pruned=states[TrialState.PRUNED],

@@ -11,7 +11,7 @@ from humtune import names
 from humtune.config import Acceleration
 from humtune.detectors.process import settle
 from humtune.ledger import Ledger
-from humtune.records import Plan
+from humtune.plan import Plan
 from humtune.search.cost import sizes
 from humtune.search.space_checks import check_space
 from humtune.storage import Storage
@@ -24,8 +24,9 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     """
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
-    space = check_space(plan.space, where=f"plan of {search}")
-    settle(plan.device, cpus=plan.cpus, gpus=plan.gpus)
+    space = check_space(plan.asked.space, where=f"plan of {search}")
+    resources = plan.asked.resources
+    settle(resources)
     chosen: dict[str, Acceleration] = {}
     for machine in plan.machines:
         bank = ledger.bank(machine)
@@ -33,8 +34,8 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
             if recipe.size not in chosen:
                 found = recipe.estimate(
                     bank,
-                    device=plan.device,
-                    bf16=plan.bf16,
+                    device=resources.device,
+                    bf16=resources.bf16,
                     compiled=None,
                     measured=len(space.measured),
                 )
@@ -48,10 +49,11 @@ def calibrated(ledger: Ledger) -> Plan:
     A calibration that fails is told, and leaves the trials uncompiled.
     """
     plan = ledger.plan
-    if plan.accelerations is not None or plan.compiled is not None:
+    resources = plan.asked.resources
+    if plan.accelerations is not None or resources.compiled is not None:
         return plan
     console = names.console(stderr=True)
-    task = ray.remote(num_cpus=plan.cpus, num_gpus=plan.gpus, max_retries=0)(calibrate)
+    task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(calibrate)
     try:
         with console.status("timing a few training steps of every size"):
             chosen = ray.get(task.remote(ledger.storage.uri, ledger.name))

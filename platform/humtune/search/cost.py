@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from humtune.detectors.process import settle
 from humtune.detectors.recipe import Estimate, Recipe
+from humtune.plan import Resources
 from humtune.records import ParamValue
 from humtune.search.space import Space
 from humtune.sounds.bank import ClipBank
@@ -23,18 +24,17 @@ class Cost:
 def costs(
     space: Space,
     bank: ClipBank,
-    *,
-    device: str,
-    cpus: float,
-    gpus: float = 0.0,
-    bf16: bool = False,
-    compiled: bool | None = None,
+    resources: Resources,
 ) -> Iterator[Cost]:
     """The cost of a trial at every size that the space can choose, computed as a search would."""
-    settle(device, cpus=cpus, gpus=gpus)
+    settle(resources)
     for params, recipe in sizes(space, bank.table.machine):
         found = recipe.estimate(
-            bank, device=device, bf16=bf16, compiled=compiled, measured=len(space.measured)
+            bank,
+            device=resources.device,
+            bf16=resources.bf16,
+            compiled=resources.compiled,
+            measured=len(space.measured),
         )
         yield Cost(bank.table.machine, params, recipe.size, found)
 

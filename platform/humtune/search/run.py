@@ -1,10 +1,9 @@
 """Start a search, or go on with one: the plan, the checks before anything starts, and the Tune run."""
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import time
@@ -17,7 +16,7 @@ from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.layout import TAKEN
 from humtune.ledger import Ledger, searches
 from humtune.names import check_name, is_text
-from humtune.records import Plan
+from humtune.plan import Asked, Machine, Plan, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
 from humtune.search.connection import connect, disconnect
@@ -39,34 +38,6 @@ from humtune.storage import Storage
 from humtune.tracking import Mirror
 
 LAST_SYNC = 3.0  # seconds that MLflow may take for it when a person wants the search to end
-PRECISIONS = ("auto", "fp32", "bf16")
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a trial computes on and may take, and how many run at a time (0: as many as fit)."""
-
-    device: str = "cpu"
-    cpus: float = 1.0
-    gpus: float = 0.0
-    slots: int = 0
-    hours_per_trial: float = 24.0
-    checkpoint_seconds: float = 5.0
-    precision: str = "auto"  # of the network: fp32, bf16, or bf16 on a GPU alone
-    compiled: bool | None = None  # None: where that pays
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"device {self.device!r}: it should be cpu or cuda")
-        if not 0 < self.hours_per_trial < float("inf"):
-            raise UsageError(f"{self.hours_per_trial:g} hours per trial: a trial needs more than none")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"precision {self.precision!r}: it should be one of {', '.join(PRECISIONS)}")
-
-    @property
-    def bf16(self) -> bool:
-        """Whether networks are computed in bfloat16."""
-        return self.precision == "bf16" or (self.precision == "auto" and self.device.startswith("cuda"))
 
 
 DEFAULT = Resources()
@@ -103,30 +74,29 @@ def prepare(
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
-    holds = {machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {}
     plan = Plan(
         name=name,
-        space=space.model_dump(mode="json"),
-        data=str(data.resolve()),
-        machines=tuple(banks),
-        trials=max(map(space.quota, banks)),
-        holds=holds,
-        banks={m: bank.folder for m, bank in banks.items()},
-        data_hash={m: bank.hash for m, bank in banks.items()},
-        probes={m: bank.folder for m, bank in probes.items() if bank},
-        judged_by={m: objective_of(space.objective, table) for m, table in clips.items()},
-        holdout=holdout,
-        channel=channel,
-        warm=earlier.name if earlier else None,
-        device=resources.device,
-        cpus=resources.cpus,
-        gpus=resources.gpus,
-        hours_per_trial=resources.hours_per_trial,
-        checkpoint_seconds=resources.checkpoint_seconds,
-        bf16=resources.bf16,
-        compiled=resources.compiled,
         created=time(),
         version=__version__,
+        asked=Asked(
+            space=space.model_dump(mode="json"),
+            data=str(data.resolve()),
+            trials=max(map(space.quota, banks)),
+            warm=earlier.name if earlier else None,
+            holdout=holdout,
+            channel=channel,
+            resources=resources,
+        ),
+        machines={
+            m: Machine(
+                bank=bank.folder,
+                data_hash=bank.hash,
+                probes=made.folder if (made := probes[m]) else None,
+                judged_by=objective_of(space.objective, clips[m]),
+            )
+            for m, bank in banks.items()
+        },
+        holds={machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {},
     )
     ledger = Ledger(storage, name)
     if earlier:
@@ -164,9 +134,10 @@ def run(
     search still runs elsewhere, this sitting takes over and the other one ends.
     """
     plan = ledger.plan
+    resources = plan.asked.resources
     interruption = interruption or Interruption()
     ledger.begin_sitting()
-    studies = Studies(ledger, check_space(plan.space, where=f"plan of {ledger.name}"))
+    studies = Studies(ledger, check_space(plan.asked.space, where=f"plan of {ledger.name}"))
     if studies.over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies
@@ -176,7 +147,9 @@ def run(
     try:
         interruption.take_signals()  # Ray has taken SIGTERM
         check_shared(ledger)
-        slots = slots_of(ray.cluster_resources(), plan, wanted=slots, here=started_here and address is None)
+        slots = slots_of(
+            ray.cluster_resources(), resources, wanted=slots, here=started_here and address is None
+        )
         calibrated(ledger)
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
@@ -184,7 +157,7 @@ def run(
             LiveTable(studies, slots=slots),
         ):
             try:
-                tuner(studies, plan, slots=slots, folder=folder, interruption=interruption).fit()
+                tuner(studies, resources, slots=slots, folder=folder, interruption=interruption).fit()
             except LeaveTune:
                 mirror.patience = LAST_SYNC
                 dead = "" if interruption.asked else dead_ray_process()
@@ -200,7 +173,7 @@ def run(
 
 def tuner(
     studies: Studies,
-    plan: Plan,
+    resources: Resources,
     *,
     slots: int,
     folder: str,
@@ -208,11 +181,11 @@ def tuner(
     interruption: Interruption | None = None,
 ) -> tune.Tuner:
     """The Tune run: our searcher and scheduler, reused actors, and nothing kept by Tune itself."""
-    resources: dict[str, float] = {"cpu": plan.cpus, "gpu": plan.gpus}
+    shares = {"cpu": resources.cpus, "gpu": resources.gpus}
     return tune.Tuner(
-        tune.with_resources(trial, {k: v for k, v in resources.items() if v}),
+        tune.with_resources(trial, {kind: share for kind, share in shares.items() if share}),
         tune_config=tune.TuneConfig(
-            search_alg=MachineSearcher(studies, cpus=plan.cpus),
+            search_alg=MachineSearcher(studies, cpus=resources.cpus),
             scheduler=StudyScheduler(studies),
             num_samples=-1,
             max_concurrent_trials=slots,
@@ -246,7 +219,9 @@ def free_unless_begun(ledger: Ledger) -> Iterator[None]:
         raise
 
 
-def slots_of(cluster: Mapping[str, float], plan: Plan, *, wanted: int = 0, here: bool = False) -> int:
+def slots_of(
+    cluster: Mapping[str, float], resources: Resources, *, wanted: int = 0, here: bool = False
+) -> int:
     """How many trials run at a time; a UsageError where not one can, which Ray would await for ever.
 
     A cluster may start computers for as many as are `wanted`; `here`, on this one, there are no others.
@@ -261,7 +236,7 @@ def slots_of(cluster: Mapping[str, float], plan: Plan, *, wanted: int = 0, here:
             "where it starts computers as trials wait, say with --slots how many trials shall run at a time",
         )
     )
-    for kind, share in (("CPU", plan.cpus), ("GPU", plan.gpus)):
+    for kind, share in (("CPU", resources.cpus), ("GPU", resources.gpus)):
         if share > cluster.get(kind, 0):
             raise UsageError(
                 f"a trial wants {share:g} {kind}, {where} has {cluster.get(kind, 0):g}; "
@@ -269,8 +244,8 @@ def slots_of(cluster: Mapping[str, float], plan: Plan, *, wanted: int = 0, here:
             )
     if wanted:
         return wanted
-    per_kind = [cluster["CPU"] / plan.cpus] + ([cluster["GPU"] / plan.gpus] if plan.gpus else [])
-    return int(min(per_kind))
+    per_gpu = [cluster["GPU"] / resources.gpus] if resources.gpus else []
+    return int(min([cluster["CPU"] / resources.cpus, *per_gpu]))
 
 
 def free_name(storage: Storage, wanted: str) -> str:

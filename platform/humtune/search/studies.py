@@ -37,7 +37,7 @@ class Studies:
         self.ledger = ledger
         self.superseded = False  # whether another sitting has taken over
         self.space = space
-        self.judged_by = plan.judged_by
+        self.judged_by = {m: found.judged_by for m, found in plan.machines.items()}
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
         self.seconds_run = 0.0
         self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.machines)}
@@ -55,8 +55,8 @@ class Studies:
             machine=machine,
             study=study,
             quota=quota,
-            confirm=plan.confirm,
-            seeds=plan.confirm_seeds,
+            confirm=plan.asked.confirm,
+            seeds=plan.asked.confirm_seeds,
             first_seed=self.space.seed,
         )
         warmth = warmth_of(self.ledger, machine)

@@ -31,14 +31,15 @@ class TrialRun:
         self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, measured: tuple[int, ...]
     ) -> None:
         plan = ledger.plan
+        resources = plan.asked.resources
         self.ledger = ledger
         self.measured = measured
-        self.checkpoint_seconds = plan.checkpoint_seconds
-        self.hours = plan.hours_per_trial
+        self.checkpoint_seconds = resources.checkpoint_seconds
+        self.hours = resources.hours_per_trial
         self.checkpoint = ledger.layout.checkpoint(record.id)
         self.recipe = recipe_of(record.config)
         how = record.acceleration or plan.acceleration(self.recipe.size)
-        self.fit = self._restored(record, bank, device=plan.device, how=how)
+        self.fit = self._restored(record, bank, device=resources.device, how=how)
         probes = ledger.probes(record.machine)
         self.evaluator = Evaluator(bank, probes)
         self.quick_evaluator = Evaluator.quick(bank, probes, judged_by=record.judged_by)
@@ -48,7 +49,7 @@ class TrialRun:
                 "data_hash": bank.hash,
                 "version": __version__,
                 "host": platform.node(),
-                "device": device_name(plan.device),
+                "device": device_name(resources.device),
                 "continued": (*record.continued, done) if done else record.continued,
                 "acceleration": how,
             }
@@ -167,8 +168,7 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
     ledger = Ledger(Storage(config["storage"]), config["search"], sitting=config.get("sitting", ""))
-    plan = ledger.plan
-    settle(plan.device, cpus=plan.cpus, gpus=plan.gpus)
+    settle(ledger.plan.asked.resources)
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
     if not record.readable:
         raise HumtuneError(record.reason)

@@ -14,7 +14,8 @@ from humtune.config import Stored, leaves
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, read_stored
-from humtune.records import ParamValue, Plan, TrialRecord, TrialState
+from humtune.plan import Plan
+from humtune.records import ParamValue, TrialRecord, TrialState
 from humtune.search.dimensions import Presets
 from humtune.search.grid import Point
 from humtune.search.space import Space, nested
@@ -47,7 +48,9 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
 def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     """What a machine's study knew before its first trial; nothing, where the search started cold."""
     name = ledger.layout.warm(machine)
-    if not (ledger.plan.warm and ledger.storage.exists(name)):  # a search that was refused may have left it
+    if not (
+        ledger.plan.asked.warm and ledger.storage.exists(name)
+    ):  # a search that was refused may have left it
         return Warmth()
     return read_stored(ledger.storage, name, Warmth)
 
@@ -104,9 +107,9 @@ def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
 
 def _same_clips(machine: str, plan: Plan, earlier: Plan) -> bool:
     """Whether both searches measure a machine's trials by the same figure of the same clips."""
-    by_machine = ((plan.data_hash, earlier.data_hash), (plan.judged_by, earlier.judged_by))
-    same = all(ours.get(machine) == theirs.get(machine) for ours, theirs in by_machine)
-    return same and plan.holdout == earlier.holdout
+    ours, theirs = plan.machines[machine], earlier.machines.get(machine)
+    same = theirs and (ours.data_hash, ours.judged_by) == (theirs.data_hash, theirs.judged_by)
+    return bool(same) and plan.asked.holdout == earlier.asked.holdout
 
 
 def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterator[TrialRecord]:
@@ -131,10 +134,11 @@ def _best_points(space: Space, records: list[TrialRecord], machine: str) -> list
 def told(ledger: Ledger) -> Iterator[str]:
     """A line a machine: what it starts with; none for a search that starts cold."""
     plan = ledger.plan
-    for machine in plan.machines if plan.warm else ():
+    warm = plan.asked.warm
+    for machine in plan.machines if warm else ():
         warmth = warmth_of(ledger, machine)
         parts = [
-            f"{len(warmth.observed)} trials of {plan.warm} are known" if warmth.observed else "",
-            f"{len(warmth.points)} points of {plan.warm} are tried first" if warmth.points else "",
+            f"{len(warmth.observed)} trials of {warm} are known" if warmth.observed else "",
+            f"{len(warmth.points)} points of {warm} are tried first" if warmth.points else "",
         ]
-        yield f"{machine}: {', '.join(filter(None, parts)) or f'nothing of {plan.warm} fits'}"
+        yield f"{machine}: {', '.join(filter(None, parts)) or f'nothing of {warm} fits'}"

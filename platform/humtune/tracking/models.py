@@ -44,7 +44,7 @@ def log_model(
     digest, clips = model_digest(folder), ledger.clips(info.machine)
     tags = {runs.SEARCH: ledger.name, runs.MACHINE: info.machine, "trial": info.trial, DIGEST: digest}
     heard = {
-        "data_hash": ledger.plan.data_hash[info.machine],
+        "data_hash": ledger.plan.machines[info.machine].data_hash,
         "scores": dict(zip(clip_keys(clips), scores.tolist(), strict=True)),
     }
     experiment = find_experiment(client, uri, ledger)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from humtune.errors import DamagedScores
 from humtune.evaluation.cells import labelled
 from humtune.ledger import Ledger
-from humtune.records import CONFIRM, Objective, Plan, TrialRecord, TrialState
+from humtune.plan import Plan
+from humtune.records import CONFIRM, Objective, TrialRecord, TrialState
 from humtune.results.candidates import Candidate
 from humtune.sounds.table import ClipTable
 from humtune.tracking import pages, runs
@@ -71,7 +72,10 @@ class Parent:
 
 def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: str) -> Parent:
     """Make the run that a machine's trials hang below."""
-    tags = runs.lookup_tags(plan, machine) | {"data_hash": plan.data_hash[machine], "version": plan.version}
+    tags = runs.lookup_tags(plan, machine) | {
+        "data_hash": plan.machines[machine].data_hash,
+        "version": plan.version,
+    }
     started = runs.milliseconds(plan.created)
     return Parent.of(client.create_run(experiment, start_time=started, tags=tags, run_name=machine))
 

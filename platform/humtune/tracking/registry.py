@@ -166,7 +166,7 @@ def _scores_of(
     keys, found = clip_keys(clips), np.full(len(clips), np.nan)
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
         heard = read_scores(client, champion, place)
-    if heard.get("data_hash") == ledger.plan.data_hash[machine] and all(
+    if heard.get("data_hash") == ledger.plan.machines[machine].data_hash and all(
         keys[i] in heard["scores"] for i in wanted
     ):
         found[wanted] = [heard["scores"][keys[i]] for i in wanted]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from humtune.config import leaves, short_names
-from humtune.records import Plan, TrialRecord, TrialState
+from humtune.plan import Plan
+from humtune.records import TrialRecord, TrialState
 
 STATUS = {  # in MLflow's words
     TrialState.RUNNING: "RUNNING",

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger
-from humtune.records import Plan, TrialRecord, TrialState, machine_of
+from humtune.plan import Plan
+from humtune.records import TrialRecord, TrialState, machine_of
 from humtune.results.candidates import choose
 from humtune.sounds.parallel import in_order
 from humtune.tracking import pages, runs

@@ -25,7 +25,10 @@ def ledger(bench, make_clips):
 @pytest.fixture
 def judged_by_pseudo(bench, make_clips):
     ledger = bench.search("blind", clips={"fan": make_clips("fan")})
-    ledger.write_plan(ledger.plan.model_copy(update={"judged_by": {"fan": "pseudo"}}))
+    fan = ledger.plan.machines["fan"]
+    ledger.write_plan(
+        ledger.plan.model_copy(update={"machines": {"fan": fan.model_copy(update={"judged_by": "pseudo"})}})
+    )
     for number, told in enumerate((0.5, 0.8, 0.7, 0.6)):
         pseudo = {"cosine": told, "nll": told + 0.01}
         bench.trial(ledger, "fan", number, skill=number, judged_by="pseudo", pseudo=pseudo)

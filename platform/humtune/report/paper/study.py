@@ -55,7 +55,7 @@ class Study:
 def read_study(ledger: Ledger, *, spectrogram_searched: bool = False) -> Study:
     """Measure a search's points and hold its recordings and settings against the paper's."""
     points, notes = measure_points(ledger, cross_fitted=False)
-    machines = ledger.plan.machines
+    machines = tuple(ledger.plan.machines)
     found = tuple(p for p in points if p.score_types)
     departures = _other_data([ledger.clips(machine) for machine in machines])
     departures += _other_settings(found, spectrogram_searched=spectrogram_searched)

@@ -40,7 +40,7 @@ def write_paper(ledger: Ledger) -> Written:
 
     UsageError that lists the spaces where the search stands for none.
     """
-    stands_for = ledger.plan.space.get("reproduces")
+    stands_for = ledger.plan.asked.space.get("reproduces")
     if stands_for not in RESULTS:
         spaces = ", ".join(f"paper/{space} ({name})" for name, (_, space) in RESULTS.items())
         raise UsageError(

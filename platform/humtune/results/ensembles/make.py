@@ -92,7 +92,7 @@ def make_ensembles(
     complete trials keeps no other from its ensemble; HumtuneError where none can be made.
     """
     plan = ledger.plan
-    wanted = _wanted(ledger.name, plan.machines, machines)
+    wanted = _wanted(ledger.name, tuple(plan.machines), machines)
     systems, stamps = read_systems(imports), trial_stamps(ledger)
     made, skipped = [], []
     for machine in wanted:
@@ -110,12 +110,12 @@ def make_ensembles(
         settings = Settings(
             members=members,
             calibration=RANKS if systems else calibration,
-            judged_by=plan.judged_by.get(machine, "omega"),
+            judged_by=plan.machines[machine].judged_by,
             imports=tuple(str(system.folder) for system in systems),
             exportable=exportable,
             candidates=len(candidates.members),
         )
-        record, scores = build(candidates, settings, data_hash=plan.data_hash.get(machine, ""))
+        record, scores = build(candidates, settings, data_hash=plan.machines[machine].data_hash)
         made.append(write_ensemble(ledger, record, scores))
     if not made:
         ledger.check_complete()

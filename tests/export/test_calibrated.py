@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from humtune.evaluation.calibration import GammaTail, Standard
-from humtune.export.calibrated import calibrated
+from humtune.export.graph import calibrated
 
 RNG = np.random.default_rng(3)
 HELD_OUT = {

@@ -11,10 +11,9 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.evaluation.calibration import Standard, threshold_from
-from humtune.export.blueprint import Blueprint, single
-from humtune.export.choice import measure_exportable
+from humtune.export.blueprint import Blueprint, measure_exportable, single
+from humtune.export.check import member_scores
 from humtune.export.graph import Member
-from humtune.export.parity import member_scores
 from humtune.export.quantised import in_int8, quantise
 from humtune.export.search import export_search
 from humtune.ledger import Ledger

@@ -8,7 +8,7 @@ from humtune.config import SAMPLE_RATE
 from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import threshold_from
-from humtune.export.alarms import gather_evidence
+from humtune.export.model import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.results.candidates import choose

@@ -81,7 +81,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich import box
     from rich.table import Table
 
-    from humtune.export.cost import SECONDS
+    from humtune.export.check import SECONDS
     from humtune.formatting.tables import percent
 
     screen, errors = console(), console(stderr=True)

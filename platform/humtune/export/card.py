@@ -6,10 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.blueprint import Blueprint
-from humtune.export.cost import SECONDS, Beside
-from humtune.export.failures import failures
-from humtune.export.licence import licence_of
-from humtune.export.story import ensemble_story, markdown, trial_story
+from humtune.export.check import SECONDS, Beside
+from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
 from humtune.formatting.columns import WORDS
 from humtune.formatting.tables import code, escaped, percent
 from humtune.names import command

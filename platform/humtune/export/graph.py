@@ -1,16 +1,25 @@
-"""Detectors as a function of a whole recording, in parts: front ends, networks, and the judge of features."""
+"""Detectors as a function of a whole recording, in parts: front ends, networks, and the judge of features.
+
+The calibrations of an ensemble's members are parts too: float64 scores to float64 scores.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import Graph
 from humtune.errors import HumtuneError
-from humtune.export.calibrated import Calibration, calibrated
+from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.scores.encoded import Encoded
+
+Calibration = Standard | GammaTail
+
+TAIL = 1024  # straight pieces that stand for the tail of a gamma distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +108,54 @@ def _score(detector: Detector, score_type: str) -> nn.Module:
     if score_type not in detector.joints:
         raise HumtuneError(f"the detector of {detector.machine} does not know how to join its score types")
     return detector.joints[score_type].graph(detector.clip_scores(sections=False))
+
+
+class Straight(nn.Module):
+    """Scores [n] in standard deviations above a mean."""
+
+    def __init__(self, scale: Standard) -> None:
+        super().__init__()
+        self.mean, self.spread = scale.mean, scale.spread
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Calibrated scores."""
+        return (scores - self.mean) / self.spread
+
+
+class Pieces(nn.Module):
+    """Scores [n] through straight pieces between knots [K], the outer pieces going on for ever."""
+
+    knots: Tensor
+    values: Tensor
+    slopes: Tensor
+
+    def __init__(self, knots: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.from_numpy(knots))
+        self.register_buffer("values", torch.from_numpy(values))
+        self.register_buffer("slopes", torch.from_numpy(np.diff(values) / np.diff(knots)))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Calibrated scores."""
+        piece = (scores[:, None] >= self.knots[1:-1]).sum(dim=1)
+        return self.values[piece] + self.slopes[piece] * (scores - self.knots[piece])
+
+
+def calibrated(calibration: Calibration | None) -> nn.Module:
+    """A calibration as a module; the identity for None."""
+    if calibration is None:
+        return nn.Identity()
+    if isinstance(calibration, Standard):
+        return Straight(calibration)
+    knots = _knots(calibration)
+    return Pieces(knots, calibration(knots))
+
+
+def _knots(calibration: GammaTail) -> NDArray[np.float64]:
+    """Where the pieces of a gamma-tailed calibration meet.
+
+    Its body and both its ends are straight between knots already; the tail between is smooth.
+    """
+    spread, body = calibration.scale.spread, np.array(calibration.knots)
+    tail = body[-1] + (calibration.end - body[-1]) * np.linspace(0, 1, TAIL + 1) ** 2
+    return np.concatenate([body[:1] - spread, body, tail[1:], tail[-1:] + spread])

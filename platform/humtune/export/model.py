@@ -1,4 +1,7 @@
-"""One ready-to-run model per machine: a folder of graph, settings and card."""
+"""One ready-to-run model per machine: a folder of graph, settings and card.
+
+It is written whole or not at all, and never over what is no model.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,24 +9,39 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
+from humtune.drafts import drafted, replace_folder, write_through
+from humtune.errors import UsageError
 from humtune.evaluation.calibration import Fit, threshold_from
 from humtune.evaluation.cells import Array
-from humtune.export.alarms import gather_evidence
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
-from humtune.export.cost import Beside, Cost, measure_cost
+from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
-from humtune.export.parity import CLIPS, INT8_TOLERANCE, TOLERANCE, check_parity
 from humtune.formatting.html import to_html
 from humtune.ledger import Ledger
 from humtune.results.rows import machine_row
-from humtune.runtime.info import CARD, FULL, INFO, MODEL, PAGE, Alarms, ModelInfo
+from humtune.runtime.info import (
+    CARD,
+    FULL,
+    INFO,
+    INT8,
+    MODEL,
+    PAGE,
+    Alarms,
+    DomainScores,
+    Evidence,
+    ModelInfo,
+)
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.table import Role
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
+
+_DOMAINS = {SOURCE: "source", TARGET: "target"}
+_PARTS = {Role.SELECT: "dev", Role.HIDDEN: "hidden", Role.REPORT: "eval"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +131,51 @@ def _metadata(info: ModelInfo) -> Mapping[str, str]:
         "score_type": info.score_type,
         "humtune": __version__,
     }
+
+
+def gather_evidence(clips: ClipTable, scores: NDArray[np.float64], *, clip_samples: int) -> Evidence:
+    """Scores [N] of the table: of held-out clips, and of each part and domain with test clips of both kinds.
+
+    `clip_samples` is the usual length of the held-out clips.
+    """
+    tested = []
+    for role, part in _PARTS.items():
+        for domain in np.unique(clips.domain):
+            here = (clips.role == str(role)) & (clips.domain == domain)
+            normal, anomaly = here & (clips.label == NORMAL), here & (clips.label == ANOMALY)
+            if normal.any() and anomaly.any():
+                tested.append(
+                    DomainScores(
+                        part=part,
+                        domain=_DOMAINS.get(int(domain), "any"),
+                        normal=scores[normal].tolist(),
+                        anomaly=scores[anomaly].tolist(),
+                    )
+                )
+    held_out = scores[clips.having(Role.HELD_OUT)].tolist()
+    return Evidence(held_out=held_out, clip_samples=clip_samples, tested=tuple(tested))
+
+
+def check_replaceable(folder: Path) -> None:
+    """UsageError where something else than a model lies in the place of one."""
+    if folder.is_dir():
+        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD, PAGE, INT8})
+        if others:
+            raise UsageError(
+                f"{folder}: holds {others[0]}, which is no part of a model; choose another --out"
+            )
+    elif folder.exists():
+        raise UsageError(f"{folder}: a file lies where the model's folder goes; choose another --out")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files by way of a draft beside it, in the place of what was there."""
+    check_replaceable(folder)
+    try:
+        with drafted(folder) as draft:
+            for name, content in files.items():
+                (draft / name).parent.mkdir(exist_ok=True)
+                write_through(draft / name, content)
+            replace_folder(draft, folder)
+    except OSError as error:
+        raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error

@@ -17,8 +17,7 @@ from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
 from humtune.errors import HumtuneError
 from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
-from humtune.export.joining import GraphNetwork, chunk_name
-from humtune.export.onnx import export_network, quiet
+from humtune.export.onnx import GraphNetwork, chunk_name, export_network, quiet
 from humtune.results.labelled import labelled_clips
 from humtune.runtime.info import INT8
 from humtune.scores.encoded import Encoded

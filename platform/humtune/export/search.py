@@ -7,12 +7,9 @@ from pathlib import Path
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.calibration import FALSE_ALARMS, Fit
-from humtune.export.blueprint import Blueprint, single
-from humtune.export.choice import measure_exportable
-from humtune.export.cost import Beside
-from humtune.export.ensemble import joined
-from humtune.export.folders import check_replaceable, write_folder
-from humtune.export.model import Exported, build_model, model_files
+from humtune.export.blueprint import Blueprint, joined, measure_exportable, single
+from humtune.export.check import Beside
+from humtune.export.model import Exported, build_model, check_replaceable, model_files, write_folder
 from humtune.export.quantised import in_int8
 from humtune.formatting.tables import escaped
 from humtune.ledger import Ledger

@@ -1,22 +1,32 @@
-"""What a model card tells of where a model comes from: one trial, or an ensemble of several."""
+"""What a model card tells of one model: where it comes from, under what terms, and where it hears worst."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from humtune.config import TEST_CHUNKS, leaves
+from humtune.evaluation.metrics import SectionFigures, harmonic_mean
 from humtune.evaluation.selection import SPLITS
 from humtune.formatting.tables import MISSING, code, escaped, percent
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
+from humtune.results.labelled import Reading
 from humtune.results.measure import Measured
 from humtune.runtime.info import ModelInfo
+from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 
 _LIMITS = """\
 - A new recording doesn't say its section, so all are scored with one weighting. An ensemble's gain is what it
   knows of the sections that chose it; on another section the best single model may be as good.
 """
+
+GUESS = 0.55  # an AUC below it is hardly more than tossing a coin
+_DOMAINS = {SOURCE: "in the source domain", TARGET: "in the target domain", UNKNOWN: ""}
+
+_NAMES = ("licen", "copying", "terms")  # how the names of such files begin
+_DEPTH = 2  # folders below the data's own: dev_data/fan
 
 
 @dataclass(frozen=True)
@@ -136,3 +146,52 @@ def _mean(splits: Sequence[float]) -> str:
     if not splits:
         return MISSING
     return f"{percent(float(np.mean(splits)))} ± {percent(float(np.std(splits)))}"
+
+
+def failures(reading: Reading) -> str:
+    """The worst cell in a sentence, and a table of all, as Markdown; official figures in percent."""
+    parts = {"dev": reading.select, "hidden": reading.hidden, "eval": reading.report}
+    sections = [(part, s) for part, figures in parts.items() if figures for s in figures.sections]
+    if not sections:
+        return "Nobody told which clips are anomalous, so nobody knows."
+    sections.sort(key=lambda found: float(harmonic_mean(np.stack(found[1].values("official")))))
+    header = ("section", "AUC source %", "AUC target %", "AUC without domain %", "pAUC %")
+    columns = [i for i in range(5) if i in (0, 4) or any(_row(*found)[i] != MISSING for found in sections)]
+    rows = [[_row(*found)[i] for i in columns] for found in sections]
+    return f"{_worst(sections)}\n\n{markdown([header[i] for i in columns], rows)}"
+
+
+def _worst(sections: list[tuple[str, SectionFigures]]) -> str:
+    value, part, section, domain = min(
+        (float(auc), part, s.section, domain) for part, s in sections for domain, auc in s.auc.items()
+    )
+    where = f"section {section:02d} of the {part} clips {_DOMAINS[domain]}".rstrip()
+    guess = ", hardly more than a guess" if value < GUESS else ""
+    return f"It hears worst in {where}: AUC {percent(value)} %{guess}. The sections, worst first:"
+
+
+def _row(part: str, section: SectionFigures) -> tuple[str, ...]:
+    told = {domain: percent(float(auc)) for domain, auc in section.auc.items()}
+    aucs = (told.get(domain, MISSING) for domain in (SOURCE, TARGET, UNKNOWN))
+    return f"{part} {section.section:02d}", *aucs, percent(float(section.pauc))
+
+
+def licence_of(data: str) -> str:
+    """A sentence or two about the licence of the recordings in a folder, for a model card."""
+    folder = Path(data)
+    found = sorted(
+        path.relative_to(folder).as_posix()
+        for depth in range(_DEPTH + 1)
+        for path in folder.glob("/".join(["*"] * (depth + 1)))
+        if path.name.lower().startswith(_NAMES) and path.is_file()
+    )
+    known = (
+        f"Beside the recordings lies {', '.join(map(code, found))}: their licence is there."
+        if found
+        else "No licence lies beside the recordings, so humtune doesn't know it."
+    )
+    return (
+        f"{known} Recordings of DCASE Task 2 have their terms on their Zenodo page; some forbid commercial\n"
+        "use. The model holds what it learnt of its recordings, an embedding of each chunk included: read\n"
+        "the terms before you pass it on."
+    )

@@ -5,7 +5,7 @@ import pytest
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Scoring
 from humtune.errors import HumtuneError
-from humtune.export.choice import left_out_note, measure_exportable
+from humtune.export.blueprint import left_out_note, measure_exportable
 from humtune.results.candidates import exportable_types
 
 WHY = "scores a clip against its own section, which an exported model can't know"

@@ -1,6 +1,12 @@
-"""Does the exported graph say what the detectors say? Asked on real recordings before anything is written."""
+"""A finished graph is checked: that it says what the detectors say, and what a clip costs.
+
+The first is asked of real recordings, before anything is written; the second of noise.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +25,9 @@ INT8_TOLERANCE = 3e-2  # what lies between two of the 256 steps falls to either 
 ROUNDING = 1e-6  # of the scores themselves: float32 knows no more, however little the scores vary
 LEDGER_TOLERANCE = 0.05  # of the spread: a GPU that trained in tf32 stays below it, other weights don't
 CLIPS = 8
+
+SECONDS = 10.0  # of sound: a clip of DCASE Task 2
+RUNS = 5
 
 
 def check_parity(
@@ -63,3 +72,32 @@ def member_scores(members: Sequence[Member], bank: ClipBank, clips: NDArray[np.i
         score = member.detector.score(embedded[member.detector])[member.score_type]
         total += member.weight * (member.calibration(score) if member.calibration else score)
     return total
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A model's size and speed, the latter of the computer that it was made on."""
+
+    size: int  # bytes
+    seconds: float  # of one core, for a clip of SECONDS
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A model as one line among others."""
+
+    name: str
+    cost: Cost
+    omega: float | None  # 0…1, on the labelled dev clips
+
+
+def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
+    """Score a clip of noise several times, after one to warm up; the median counts."""
+    samples = round(SECONDS * scorer.info.sample_rate)
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    took = []
+    for _ in range(RUNS + 1):
+        began = perf_counter()
+        scorer.score(noise)
+        took.append(perf_counter() - began)
+    return Cost(len(graph), median(took[1:]))

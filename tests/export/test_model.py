@@ -1,18 +1,22 @@
+"""Evidence behind a threshold, and model folders that are written whole or not at all."""
+
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.export.folders import check_replaceable, write_folder
-from humtune.runtime.info import CARD, INFO, MODEL
+from humtune.export.model import check_replaceable, gather_evidence, write_folder
+from humtune.runtime.info import CARD, INFO, MODEL, Alarms
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from humtune.export.folders import write_folder
+from humtune.export.model import write_folder
 
 step, left = getattr(Path, sys.argv[2]), int(sys.argv[3])
 def die(*words):
@@ -26,6 +30,55 @@ write_folder(Path(sys.argv[1]), {"model.onnx": b"new", "model.json": b"[]"})
 """
 
 FILES = {MODEL: b"graph", INFO: b"{}", CARD: b"# fan"}
+
+
+def table(*rows) -> ClipTable:
+    role, domain, label = zip(*rows, strict=True)
+    n = len(rows)
+    return ClipTable.from_columns(
+        machine="fan",
+        name=[f"{i}.wav" for i in range(n)],
+        part=["dev"] * n,
+        split=["test"] * n,
+        section=[0] * n,
+        domain=domain,
+        label=label,
+        attributes=[""] * n,
+        role=[str(r) for r in role],
+    )
+
+
+def test_each_part_and_domain_has_its_own_shares():
+    clips = table(
+        (Role.HELD_OUT, SOURCE, NORMAL),
+        *[(Role.SELECT, SOURCE, NORMAL)] * 4,
+        *[(Role.SELECT, SOURCE, ANOMALY)] * 2,
+        *[(Role.SELECT, TARGET, NORMAL)] * 2,
+        (Role.SELECT, TARGET, ANOMALY),
+        (Role.REPORT, SOURCE, NORMAL),
+        (Role.REPORT, SOURCE, ANOMALY),
+        (Role.REPORT, UNKNOWN, UNKNOWN),
+    )
+    scores = np.array([9.0, 0, 1, 2, 3, 1, 3, 3, 3, 0, 0, 5, 9])
+    evidence = gather_evidence(clips, scores, clip_samples=160_000)
+    assert (evidence.held_out, evidence.clip_samples) == ((9.0,), 160_000)
+    assert list(evidence.alarms(1.0)) == [
+        Alarms("dev", "source", 4, 0.5, 2, 0.5),
+        Alarms("dev", "target", 2, 1.0, 1, 0.0),
+        Alarms("eval", "source", 1, 0.0, 1, 1.0),
+    ]
+
+
+def test_a_data_set_without_domains_has_one_line():
+    clips = table((Role.SELECT, UNKNOWN, NORMAL), (Role.SELECT, UNKNOWN, ANOMALY))
+    (alarms,) = gather_evidence(clips, np.array([0.0, 1.0]), clip_samples=1).alarms(0.5)
+    assert alarms == Alarms("dev", "any", 1, 0.0, 1, 1.0)
+    assert alarms.to_figures() == {"false_alarms_dev_any": 0.0, "caught_dev_any": 1.0}
+
+
+def test_without_labels_there_is_nothing_to_count():
+    clips = table((Role.REPORT, UNKNOWN, UNKNOWN), (Role.SELECT, SOURCE, NORMAL))
+    assert gather_evidence(clips, np.zeros(2), clip_samples=1).tested == ()
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,7 @@
-"""The check is asked about graphs that are wrong; that right ones pass is seen in test_search."""
+"""A finished graph is checked and timed.
+
+The check is asked about graphs that are wrong; that right ones pass is seen in test_search.
+"""
 
 import numpy as np
 import pytest
@@ -7,8 +10,9 @@ from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
+from humtune.export import check as module
+from humtune.export.check import LEDGER_TOLERANCE, RUNS, TOLERANCE, check_parity, measure_cost
 from humtune.export.graph import Member
-from humtune.export.parity import LEDGER_TOLERANCE, TOLERANCE, check_parity
 
 CLIPS = np.arange(12, 16)
 
@@ -66,3 +70,27 @@ def test_scores_that_hardly_vary_are_compared_as_far_as_float32_goes(detector, n
     assert check(detector, noises, wanted, wanted, 0.0) == 0
     with pytest.raises(HumtuneError, match="the ONNX model's"):
         check(detector, noises, wanted + 100 * rounding, wanted, 1e-9)
+
+
+class Slow:
+    """A scorer and its clock: the first clip takes long, as first ones do, and another one by chance."""
+
+    TOOK = (9.0, 2.0, 3.0, 70.0, 1.0, 4.0)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.info = type("Info", (), {"sample_rate": 16_000})()
+        self.lengths: list[int] = []
+
+    def score(self, waveform: np.ndarray) -> float:
+        self.lengths.append(len(waveform))
+        self.now += self.TOOK[len(self.lengths) - 1]
+        return 0.0
+
+
+def test_a_ten_second_clip_is_timed_without_the_first(monkeypatch):
+    slow = Slow()
+    monkeypatch.setattr(module, "perf_counter", lambda: slow.now)
+    cost = measure_cost(slow, b"12345")
+    assert (cost.size, cost.seconds) == (5, 3.0)
+    assert slow.lengths == [160_000] * (RUNS + 1)

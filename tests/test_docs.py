@@ -117,3 +117,17 @@ def test_the_drawing_is_the_import_contract() -> None:
     layers = [{part.strip() for part in layer.split("|")} for layer in contract["layers"]]
     rows = re.findall(r"^ +[│▼] +(\w+(?: \| \w+)*)  ", ARCHITECTURE.read_text(), flags=re.MULTILINE)
     assert [{f"humtune.{room}" for room in row.split(" | ")} for row in rows] == layers
+
+
+# --- CONTRIBUTING.md
+
+
+def test_what_contributors_are_sent_to_is_there() -> None:
+    text = (HOUSE / "CONTRIBUTING.md").read_text()
+    places = re.findall(r"`((?:platform|tests|benchmarks|docs|search_spaces|mlflow)/[\w./]*)`", text)
+    scripts = re.findall(r"^\.venv/bin/\S+ (?:-m pytest )?(\S+/\S+)", text, flags=re.MULTILINE)
+    targets = set(re.findall(r"^make ([\w-]+)", text, flags=re.MULTILINE))
+    assert len(places) > 15
+    assert len(scripts) > 4
+    assert [place for place in places + scripts if not (HOUSE / place).exists()] == []
+    assert targets <= set(re.findall(r"^([\w-]+):", (HOUSE / "Makefile").read_text(), flags=re.MULTILINE))

@@ -31,6 +31,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gaussian_mixture": {"n_fft": 256, "n_mels": 32, "pooling": "gwrp"},
     "noop": {"steps": 3, "blur": 0.5},
 }
+PARTS = {"spectrogram": plugins.FRONTEND, "backbone": plugins.BACKBONE, "head": plugins.HEAD}
+OTHER_PARTS = [(part, kind) for part, what in PARTS.items() for kind in list(plugins.BUILT_IN[what])[1:]]
 WITHOUT_CLASSES = ("autoencoder", "gaussian_mixture", "noop")
 
 
@@ -53,9 +55,9 @@ def test_every_family_keeps_the_contract_with_every_score_type(family: str, bank
     contract.check_recipe(recipe_of(every_score(FAMILIES[family] | {"family": family})), bank)
 
 
-@pytest.mark.parametrize("head", [h for h in plugins.BUILT_IN[plugins.HEAD] if h != "variational"])
-def test_every_other_head_keeps_the_contract(head: str, bank: ClipBank) -> None:
-    contract.check_recipe(recipe_of(CLASSIFIER | {"head": {"kind": head}, "scores": ["cosine"]}), bank)
+@pytest.mark.parametrize(("part", "kind"), OTHER_PARTS)
+def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: str, bank: ClipBank) -> None:
+    contract.check_recipe(recipe_of(CLASSIFIER | {part: {"kind": kind}, "scores": ["cosine"]}), bank)
 
 
 @pytest.mark.parametrize("family", WITHOUT_CLASSES)

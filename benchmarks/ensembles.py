@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from conditions import condition_halves
 from joining import PLAIN, SIZES, Machine, join, subtracting, ways
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -21,7 +22,6 @@ from rich.table import Table
 
 from humtune.evaluation import members
 from humtune.evaluation.cells import Array
-from humtune.evaluation.conditions import condition_halves
 from humtune.evaluation.greedy import select
 from humtune.evaluation.labels import label_clips
 from humtune.evaluation.metrics import Figures, evaluate, harmonic_mean, pool

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import ndtri
 
-from humtune.evaluation import members, transductive
+from humtune.evaluation import members
+from humtune.evaluation.calibration import ranks
 from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.greedy import Objective, Weights, bagged, select
+from humtune.evaluation.greedy import Objective, Weights, select
 from humtune.evaluation.selection import Chooser
 from humtune.sounds.table import ClipTable, Role
 
@@ -18,12 +20,41 @@ PRICE = 0.005  # of Ω, that a further member has to bring
 STRENGTH = 0.1  # of the ridge, where weights are learned
 
 
+def gaussian(scores: Array, section: Array) -> Array:
+    """Ranks as quantiles of the normal distribution: both tails stretched."""
+    return np.asarray(ndtri(ranks(scores, section)))
+
+
+def logit(scores: Array, section: Array) -> Array:
+    """Log-odds of the ranks: tails stretched further."""
+    r = ranks(scores, section)
+    return np.asarray(np.log(r) - np.log1p(-r))
+
+
+def tail(scores: Array, section: Array) -> Array:
+    """−ln(1 − rank): only the anomalous tail stretched, where pAUC is decided (Fisher's sum of surprises)."""
+    return np.asarray(-np.log1p(-ranks(scores, section)))
+
+
+def standard(scores: Array, section: Array) -> Array:
+    """z-scores within the section; zero where all its scores are equal."""
+    found = np.zeros_like(scores)
+    for number in np.unique(section):
+        here = scores[:, section == number]
+        centred, spread = here - here.mean(axis=1, keepdims=True), here.std(axis=1, keepdims=True)
+        found[:, section == number] = centred / np.where(spread > 0, spread, 1)
+    return found
+
+
+CALIBRATIONS = {way.__name__: way for way in (ranks, gaussian, logit, tail, standard)}
+
+
 class Machine:
     """One machine's systems, calibrated in every transductive way."""
 
     def __init__(self, table: ClipTable, scores: Array) -> None:
         self.table, self.cells, self.raw = table, Cells.of(table, Role.SELECT), scores
-        self.scores = {name: f(scores, table.section) for name, f in transductive.CALIBRATIONS.items()}
+        self.scores = {name: f(scores, table.section) for name, f in CALIBRATIONS.items()}
         self.single = members.best_single(self.scores["ranks"], self.cells)
 
 
@@ -57,6 +88,19 @@ def join(
     for size in SIZES:
         yield f"greedy, {size} members", members.greedy(size)(ranks, cells)
         yield f"per section, {size} members", members.sectional(section, members=size)(ranks, cells)
+
+
+def bagged(
+    scores: Array, cells: Cells, *, bags: int, members: int, share: float = 0.5, **bounds: int
+) -> Weights:
+    """The mean of selections out of random shares of the systems (Caruana 2004); the heaviest stay."""
+    rng = np.random.default_rng(0)
+    shares = np.zeros(len(scores))
+    for _ in range(bags):
+        bag = np.sort(rng.permutation(len(scores))[: max(1, round(share * len(scores)))])
+        shares[bag] += select(scores[bag], cells, members=members, **bounds).values
+    shares[np.argsort(-shares, kind="stable")[members:]] = 0
+    return Weights(shares / shares.sum(), ())
 
 
 def ways(section: Array) -> dict[str, Chooser]:

@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import FITS, GammaTail, Standard, decide, false_alarm_rate, threshold_from
+from humtune.evaluation.calibration import (
+    FITS,
+    GammaTail,
+    Standard,
+    decide,
+    false_alarm_rate,
+    ranks,
+    threshold_from,
+)
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 10])
@@ -135,3 +143,13 @@ def test_two_detectors_with_other_units_have_the_same_calibrated_scores():
     np.testing.assert_allclose(
         GammaTail.of(70 * held_out - 900)(70 * scores - 900), GammaTail.of(held_out)(scores), rtol=1e-6
     )
+
+
+SECTION = np.array([3, 3, 3, 3, 7, 7, 7])
+
+
+def test_ranks_are_within_the_section_and_ties_share():
+    scores = [[5.0, -1.0, 5.0, 100.0, 1000.0, 2000.0, 1500.0]]
+    expected = [[0.5, 0.2, 0.5, 0.8, 0.25, 0.75, 0.5]]
+    np.testing.assert_allclose(ranks(scores, SECTION), expected)
+    np.testing.assert_allclose(ranks(np.exp(np.array(scores) / 1000), SECTION), expected, err_msg="no unit")

@@ -4,7 +4,7 @@ from scipy.stats import hmean
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Cell, Cells
-from humtune.evaluation.greedy import Objective, bagged, select
+from humtune.evaluation.greedy import Objective, select
 from humtune.evaluation.metrics import evaluate, omega
 from humtune.sounds.table import SOURCE, TARGET
 
@@ -42,13 +42,6 @@ def test_no_candidates_and_broken_scores_are_refused():
         select(scores, cells)
     with pytest.raises(HumtuneError, match="fan: 9 scores for 48 clips"):
         select(np.zeros((2, 9)), cells)
-
-
-@pytest.mark.parametrize(("bags", "share"), [(0, 0.5), (3, 0), (3, 1.5)])
-def test_bagging_without_bags_or_candidates_is_refused(bags, share):
-    cells = make_cells()
-    with pytest.raises(UsageError, match=f"got {bags} and {share}"):
-        bagged(make_candidates(cells), cells, bags=bags, share=share)
 
 
 def naive(scores, cells, *, members, start, steps):
@@ -139,19 +132,3 @@ def test_the_objective_weights_sections():
     np.testing.assert_allclose(Objective(cells, {1: 0.0})(scores), hmean(np.stack(first)))
     weighted = hmean(np.stack(first + second), weights=np.repeat([[1.0], [0.2]], 3, axis=0).repeat(3, 1))
     np.testing.assert_allclose(Objective(cells, {1: 0.2})(scores), weighted)
-
-
-def test_bags_are_equal_for_equal_seeds_and_bounded():
-    cells = make_cells()
-    scores = make_candidates(cells, count=20, decimals=8)
-    one, again, other = (bagged(scores, cells, bags=4, members=5, seed=s) for s in (1, 1, 2))
-    np.testing.assert_array_equal(one.values, again.values)
-    assert not np.array_equal(one.values, other.values)
-    assert len(one.members) <= 5
-    assert one.values.sum() == pytest.approx(1)
-
-
-def test_a_bag_of_all_candidates_is_the_plain_selection():
-    cells = make_cells()
-    scores = make_candidates(cells)
-    np.testing.assert_allclose(bagged(scores, cells, bags=2, share=1.0).values, select(scores, cells).values)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation import transductive
+from humtune.evaluation.calibration import ranks
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.labels import label_clips
 from humtune.evaluation.members import compare, top_mean
@@ -84,8 +84,8 @@ def test_what_24_systems_know_together(real_data):
     for machine, first in systems[0].items():
         table = label_clips(machine, first)
         scores = [[system[machine][name] for name in first] for system in systems]
-        ranks = transductive.ranks(scores, table.section)
-        machines.append(compare(ranks, Cells.of(table, Role.SELECT), table.section, splits=2))
+        ranked = ranks(scores, table.section)
+        machines.append(compare(ranked, Cells.of(table, Role.SELECT), table.section, splits=2))
     omegas = {name: 100 * cross_fit_machines([m[name] for m in machines]).mean for name in machines[0]}
     assert omegas == {
         "best single": pytest.approx(73.2, abs=1),

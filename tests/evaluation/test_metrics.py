@@ -1,13 +1,25 @@
+"""AUC, pAUC and Ω against scikit-learn; precision, recall and F1 of decisions."""
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hmean
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import auc, evaluate, harmonic_mean, omega, pauc, pool
+from humtune.evaluation.labels import label_clips
+from humtune.evaluation.metrics import (
+    DecisionFigures,
+    auc,
+    evaluate,
+    evaluate_decisions,
+    harmonic_mean,
+    omega,
+    pauc,
+    pool,
+)
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 CELLS = [(s, d, y) for s in (0, 1) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY)]
@@ -173,3 +185,29 @@ def test_the_first_clip_without_a_finite_score_is_named(value):
 def test_a_vector_of_the_wrong_length_is_refused():
     with pytest.raises(HumtuneError, match="fan: 55 scores for 56 clips"):
         evaluate(np.zeros(55), Cells.of(table()))
+
+
+def test_without_an_alarm_everything_is_zero_and_a_mean_stays_finite():
+    none = DecisionFigures.count([0, 0], [0, 0, 0])
+    assert (none.precision, none.recall, none.f1) == (0, 0, 0)
+    mean = DecisionFigures.mean([none, DecisionFigures.count([0], [1])])
+    assert 0 < mean.f1 < 1e-15
+
+
+def test_figures_are_those_of_each_sections_and_domains_own_clips(team):
+    names, label, target, scores = team.score()
+    decisions = scores > 0.5
+    found = evaluate_decisions(decisions, Cells.of(label_clips("fan", names)))
+    assert [(d.section, d.domain) for d in found] == [(0, 0), (0, 1)]
+    for cell, domain in zip(found, (~target, target), strict=True):
+        expected = precision_recall_fscore_support(label[domain], decisions[domain], average="binary")[:3]
+        got = (cell.figures.precision, cell.figures.recall, cell.figures.f1)
+        assert got == pytest.approx(expected)
+        assert 0 < got[2] < 1
+
+
+def test_sections_without_decisions_are_left_out(team):
+    names = team.score()[0] + team.score(section=1)[0]
+    decisions = np.where(np.char.startswith(names, "section_00"), 1.0, np.nan)
+    found = evaluate_decisions(decisions, Cells.of(label_clips("fan", names)))
+    assert {d.section for d in found} == {0}

@@ -7,8 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.pseudo import PseudoCells
+from humtune.evaluation.metrics import PseudoCells, omega
 from humtune.report.agreement import agreement, agreement_block
 from humtune.report.write import write_report
 from humtune.results.measure import measure

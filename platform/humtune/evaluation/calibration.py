@@ -1,6 +1,6 @@
 """What held-out normal clips say of a score: a threshold, and a scale on which detectors compare.
 
-Everything here works one clip at a time; `transductive` has what is left to scores without held-out clips.
+Everything but `ranks`, which is left to scores without held-out clips, works one clip at a time.
 """
 
 import math
@@ -165,6 +165,22 @@ class GammaTail:
         from scipy.stats import gamma
 
         return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
+
+
+def ranks(scores: ArrayLike, section: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Ranks within the section over its number of clips plus one, 0…1; ties share their mean rank.
+
+    Scores [..., N] and the section [N] of each clip. Transductive: a clip's rank depends on which clips are
+    scored with it. For other people's score files, which come without held-out clips.
+    """
+    from scipy.stats import rankdata  # here: who only scores needs no scipy
+
+    scores = np.asarray(scores, np.float64)
+    found = np.empty_like(scores)
+    for number in np.unique(section):
+        here = section == number
+        found[..., here] = rankdata(scores[..., here], axis=-1) / (np.count_nonzero(here) + 1)
+    return found
 
 
 def _skewness(held_out: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Ensembles by greedy selection with replacement (Caruana et al., ICML 2004; bagged and pruned: ICDM 2006).
+"""Ensembles by greedy selection with replacement (Caruana et al., ICML 2004).
 
 Candidates are calibrated scores [K, N] of one machine's clips: comparable, higher meaning more anomalous.
 Ω is the official one; nothing here is worth believing on the clips that chose it.
@@ -7,7 +7,6 @@ Candidates are calibrated scores [K, N] of one machine's clips: comparable, high
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -133,32 +132,6 @@ def select(
             best = len(path) - 1
     shares = np.bincount(ranking[walked[: best + 1]], minlength=len(scores))
     return Weights(shares / shares.sum(), tuple(path))
-
-
-def bagged(
-    candidates: ArrayLike,
-    cells: Cells,
-    *,
-    bags: int = 20,
-    share: float = 0.5,
-    seed: int = 0,
-    members: int = MEMBERS,
-    **bounds: Any,
-) -> Weights:
-    """The mean of selections out of random shares of the candidates (Caruana 2004, bagged selection).
-
-    Of all that were selected, the `members` heaviest stay. Other bounds are those of `select`.
-    """
-    if bags < 1 or not 0 < share <= 1:
-        raise UsageError(f"bagging takes 1 bag or more and a share between 0 and 1, got {bags} and {share}")
-    scores = _checked(candidates, cells)
-    rng = np.random.default_rng(seed)
-    shares = np.zeros(len(scores))
-    for _ in range(bags):
-        bag = np.sort(rng.permutation(len(scores))[: max(1, round(share * len(scores)))])
-        shares[bag] += select(scores[bag], cells, members=members, **bounds).values
-    shares[np.argsort(-shares, kind="stable")[members:]] = 0
-    return Weights(shares / shares.sum(), ())
 
 
 def _auc(positive: Array, negative: Array) -> Array:

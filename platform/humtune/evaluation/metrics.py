@@ -1,20 +1,22 @@
-"""AUC, pAUC and Ω: how well anomaly scores tell anomalies from normal clips.
+"""AUC, pAUC and Ω: how well anomaly scores tell anomalies from normal clips, or probes from them (pseudo-Ω).
 
 Every function works on the last axis and keeps the axes before it, so that thousands of candidates are
-measured at once. Figures are fractions, 0…1.
+measured at once. Figures are fractions, 0…1. Decisions have precision, recall and F1, as the challenge's
+evaluator counts them.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.evaluation.cells import Array, Cell
 from humtune.evaluation.cells import Cells as Cells
-from humtune.sounds.table import TARGET
+from humtune.sounds.probes import ProbeKind
+from humtune.sounds.table import ANOMALY, NORMAL, TARGET, UNKNOWN, ClipTable, Role
 
 Kind = Literal["official", "paper"]
 
@@ -142,3 +144,81 @@ def _section(scores: Array, machine: str, section: int, cells: list[Cell]) -> Se
         pauc=pauc(anomalies, pick([c.normal for c in cells])),
         domain_pauc={domain: pauc(anomalies, normal) for domain, normal in normals.items()},
     )
+
+
+class PseudoCells:
+    """What pseudo-Ω averages over: held-out clips and probes of one machine, by kind and section.
+
+    Domains are not told apart: of a target domain's ten clips a single one is held out.
+    """
+
+    def __init__(self, table: ClipTable) -> None:
+        """Cells of the probes there are; indices count the whole table's clips."""
+        self.kinds = {kind: cells for kind in ProbeKind if (cells := _cells(table, kind)).cells}
+
+    def omega(self, scores: ArrayLike) -> Array:
+        """Pseudo-Ω of scores [..., N]: the harmonic mean of AUC and pAUC over kinds and sections."""
+        return pool(evaluate(scores, cells) for cells in self.kinds.values()).omega_official
+
+
+def _cells(table: ClipTable, kind: ProbeKind) -> Cells:
+    probes = (table.role == str(Role.PROBE)) & (table.part == str(kind))
+    sections = kind == ProbeKind.SECTION  # its normals are told their section as its anomalies are
+    normal = probes & (table.label == NORMAL) if sections else table.role == str(Role.HELD_OUT)
+    cells = _per_section(table, normal, probes & (table.label == ANOMALY))
+    return Cells(table.machine, table.name, tuple(cells))
+
+
+def _per_section(table: ClipTable, normal: Array, anomaly: Array) -> Iterator[Cell]:
+    for section in np.unique(table.section[anomaly]):
+        here = table.section == section
+        if (here & normal).any():
+            yield Cell(int(section), UNKNOWN, np.flatnonzero(here & normal), np.flatnonzero(here & anomaly))
+
+
+@dataclass(frozen=True)
+class DecisionFigures:
+    """How well decisions find anomalies, fractions 0…1."""
+
+    precision: float  # of the clips called anomalous, the share that is
+    recall: float  # of the anomalies, the share called so
+    f1: float
+
+    @classmethod
+    def count(cls, normal: ArrayLike, anomaly: ArrayLike) -> Self:
+        """Figures of decisions (1: anomalous) on normal clips [N] and on anomalies [P]; 0 where 0 / 0."""
+        false, true, clips = np.sum(normal), np.sum(anomaly), np.size(anomaly)
+        precision = float(true / max(true + false, EPSILON))
+        recall = float(true / max(clips, EPSILON))
+        return cls(precision, recall, 2 * precision * recall / max(precision + recall, EPSILON))
+
+    @classmethod
+    def mean(cls, figures: Iterable[Self]) -> Self:
+        """Harmonic means of each, zeros floored, as Ω averages."""
+        columns = zip(*((f.precision, f.recall, f.f1) for f in figures), strict=True)
+        return cls(*(float(harmonic_mean(column)) for column in columns))
+
+
+@dataclass(frozen=True)
+class CellDecisions:
+    """The figures of one section and domain: a domain's normals against its own anomalies, unlike an AUC."""
+
+    machine: str
+    section: int
+    domain: int
+    figures: DecisionFigures
+
+
+def evaluate_decisions(decisions: ArrayLike, cells: Cells) -> tuple[CellDecisions, ...]:
+    """Figures of each cell with decisions [N], 0 or 1; cells of sections without any (NaN) are left out.
+
+    DCASE 2022 Task 2: precision, recall and F1 are counted per section and domain.
+    """
+    decisions = np.asarray(decisions, np.float64)
+    found = []
+    for cell in cells.cells:
+        normal, anomaly = decisions[cell.normal], decisions[cell.anomaly]
+        if not np.isnan([*normal, *anomaly]).any():
+            figures = DecisionFigures.count(normal, anomaly)
+            found.append(CellDecisions(cells.machine, cell.section, cell.domain, figures))
+    return tuple(found)

@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.decisions import CellDecisions, DecisionFigures, evaluate_decisions
 from humtune.evaluation.labels import Truth, find_unscored, label_clips
-from humtune.evaluation.metrics import Figures, SectionFigures, evaluate, pool
+from humtune.evaluation.metrics import (
+    CellDecisions,
+    DecisionFigures,
+    Figures,
+    SectionFigures,
+    evaluate,
+    evaluate_decisions,
+    pool,
+)
 from humtune.evaluation.scorefiles import file_name, find_files, read_folder, told_domain
 from humtune.names import join_names, twin, word
 from humtune.sounds.clip import Part, clip_key

@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.evaluation.cells import Array, Cell, Cells
-from humtune.evaluation.metrics import MAX_FPR, auc, pauc
-from humtune.evaluation.pseudo import PseudoCells
+from humtune.evaluation.metrics import MAX_FPR, PseudoCells, auc, pauc
 from humtune.names import caption
 from humtune.records import Objective, TrialRecord, TrialState
 from humtune.sounds.table import SOURCE, TARGET, ClipTable, Role

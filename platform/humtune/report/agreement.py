@@ -7,8 +7,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.pseudo import PseudoCells
+from humtune.evaluation.metrics import PseudoCells, omega
 from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
 from humtune.results.candidates import candidates
 from humtune.results.measure import Measured

@@ -8,8 +8,7 @@ import torch
 
 from humtune.detectors.detector import Detector
 from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.pseudo import PseudoCells
+from humtune.evaluation.metrics import PseudoCells, omega
 from humtune.records import Objective
 from humtune.scores.encoded import Encoded, over_chunks
 from humtune.sounds.bank import ClipBank

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation import transductive
-from humtune.evaluation.calibration import GammaTail, Standard
+from humtune.evaluation.calibration import GammaTail, Standard, ranks
 from humtune.evaluation.cells import Array
 from humtune.evaluation.fusion import Fusion
 from humtune.results.archive import Archive
@@ -130,5 +129,5 @@ def align(system: System, clips: ClipTable) -> Array:
 def _rank(scores: Array, clips: ClipTable) -> Array:
     test = clips.having(*_TEST)
     found = np.full_like(scores, np.nan)
-    found[:, test] = transductive.ranks(scores[:, test], clips.section[test])
+    found[:, test] = ranks(scores[:, test], clips.section[test])
     return found

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -7,6 +8,7 @@ from humtune.cli.main import app
 from humtune.formatting.columns import FIELDS, fields, headline, honest, lines
 from humtune.records import CONFIRM
 from humtune.report.write import write_report
+from humtune.results.metrics import Choice, Estimate, Metrics
 from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row
 
 MACHINES = ("fan", "valve")
@@ -30,7 +32,7 @@ def table(ledger, name="table.md"):
 
 
 def test_columns_that_nobody_needs_are_left_out():
-    plain, hidden, confirmed = Row("a"), Row("b", omega_hidden_official=0.5), Row("c", seeds=2)
+    plain, hidden, confirmed = Row("a"), Row("b", hidden=Metrics(Estimate(0.5))), Row("c", seeds=2)
     gone = {"Ω hidden, official", "Ω hidden, 90 %", "Ω hidden, paper", "Ω confirmed", "new seeds"}
     assert FIELDS.keys() - fields([plain]).keys() == gone
     assert FIELDS.keys() == fields([plain, hidden, confirmed]).keys()
@@ -47,7 +49,7 @@ def test_settings_are_written_as_a_person_would():
         "training.milestones": [0.5, 0.8],
         "labels": "both",
     }
-    row, other = Row("fan", settings=settings, varied=tuple(settings)), Row("valve")
+    row, other = Row("fan", choice=Choice(settings=settings, varied=tuple(settings))), Row("valve")
     shown = fields([row, other])
     assert list(shown)[:6] == ["mu", "sigma2", "n_mels", "db", "milestones", "labels"]
     assert [shown[name](row) for name in list(shown)[:6]] == ["10", "0.02", "none", "no", "0.5, 0.8", "both"]
@@ -55,15 +57,15 @@ def test_settings_are_written_as_a_person_would():
 
 
 def test_the_honest_figure_is_the_hidden_one_else_one_that_did_not_choose():
-    figures = {"omega_cross_fitted": 0.6, "omega_cross_fitted_spread": 0.01, "omega_select_official": 0.7}
-    assert honest(Row("a", **figures)) == "60.0±1.0"
-    assert honest(Row("a", LABEL_FREE, **figures)) == "70.0"
-    assert honest(Row("a", LABEL_FREE, omega_hidden_official=0.65, **figures)) == "65.0"
+    row = Row("a", cross_fitted=Estimate(0.6, spread=0.01), select=Metrics(Estimate(0.7)))
+    assert honest(row) == "60.0±1.0"
+    assert honest(replace(row, way=LABEL_FREE)) == "70.0"
+    assert honest(replace(row, way=LABEL_FREE, hidden=Metrics(Estimate(0.65)))) == "65.0"
 
 
 def test_rows_as_columns_end_with_the_other_ways_to_choose():
     rows = [Row("fan"), Row("valve")]
-    found = lines(rows, [Row("valve", ONE_FOR_ALL, omega_cross_fitted=0.6, omega_cross_fitted_spread=0)])
+    found = lines(rows, [Row("valve", ONE_FOR_ALL, cross_fitted=Estimate(0.6, spread=0))])
     assert found[-1] == ("one for all, Ω", ["–", "60.0±0.0"], False)
     assert [name for name, *_ in lines(rows)] == list(fields(rows))
 
@@ -71,47 +73,46 @@ def test_rows_as_columns_end_with_the_other_ways_to_choose():
 def test_with_a_holdout_the_hidden_clips_make_the_headline_with_their_interval(ledger):
     report = write_report(ledger)
     fan = report.rows[0]
-    assert fan.omega_hidden_low < fan.omega_hidden_official < fan.omega_hidden_high
-    assert report.rows[-1].omega_hidden_low < report.rows[-1].omega_hidden_official
+    assert fan.hidden.official.low < fan.hidden.official.value < fan.hidden.official.high
+    assert report.rows[-1].hidden.official.low < report.rows[-1].hidden.official.value
     text = table(ledger)
-    low, high = 100 * fan.omega_hidden_low, 100 * fan.omega_hidden_high
-    assert f"| **{100 * fan.omega_hidden_official:.1f}** | **{low:.1f}–{high:.1f}** |" in text
+    low, high = 100 * fan.hidden.official.low, 100 * fan.hidden.official.high
+    assert f"| **{100 * fan.hidden.official.value:.1f}** | **{low:.1f}–{high:.1f}** |" in text
     assert "- Ω hidden: on the labelled dev clips that --holdout hid" in text
-    assert rf"\textbf{{{100 * fan.omega_hidden_official:.1f}}}" in table(ledger, "table.tex")
+    assert rf"\textbf{{{100 * fan.hidden.official.value:.1f}}}" in table(ledger, "table.tex")
 
 
 def test_every_confirmed_configuration_is_listed_and_the_best_by_its_mean(ledger):
     report = write_report(ledger)
     again = [r for r in ledger.records("fan") if r.origin == CONFIRM]
     fan, valve = report.rows[:2]
-    assert (fan.seeds, valve.seeds, valve.omega_confirmed) == (2, None, None)
+    assert (fan.seeds, valve.seeds, valve.confirmed.value) == (2, None, None)
     means = {
         (mu, s): sum(r.omega[s] for r in again if r.params["head.mu"] == mu) / 2
         for mu in (5, 6)
         for s in ("cosine", "nll")
     }
-    assert fan.omega_confirmed == pytest.approx(max(means.values()))
-    assert fan.settings["head.mu"] == max(means, key=means.get)[0]
+    assert fan.confirmed.value == pytest.approx(max(means.values()))
+    assert fan.choice.settings["head.mu"] == max(means, key=means.get)[0]
     block = table(ledger).partition("## Confirmed with new seeds")[2].partition("## ")[0]
     listed = [line for line in block.splitlines() if line.startswith("| fan")]
     assert len(listed) == 2
-    assert listed[0].startswith(
-        f"| fan | mu={fan.settings['head.mu']:g} | {fan.score} | 2 | Ω {100 * fan.omega_confirmed:.1f}±"
-    )
+    mu, omega = fan.choice.settings["head.mu"], 100 * fan.confirmed.value
+    assert listed[0].startswith(f"| fan | mu={mu:g} | {fan.choice.score} | 2 | Ω {omega:.1f}±")
     assert "| valve" not in block
 
 
 def test_the_best_stands_beside_one_for_all_and_the_label_free_choice(ledger):
     report = write_report(ledger)
-    ways = [(row.choice, row.machine) for row in report.others]
+    ways = [(row.way, row.machine) for row in report.others]
     assert ways == [(c, m) for c in (ONE_FOR_ALL, LABEL_FREE) for m in (*MACHINES, "all")]
-    free = [row for row in report.others if row.choice == LABEL_FREE]
-    assert [(row.trial, row.score) for row in free[:2]] == [
+    free = [row for row in report.others if row.way == LABEL_FREE]
+    assert [(row.choice.trial, row.choice.score) for row in free[:2]] == [
         ("fan-00001", "cosine"),
         ("valve-00001", "cosine"),
     ]
-    assert free[0].omega_select_official == pytest.approx(ledger.read("fan-00001").omega["cosine"])
-    assert free[0].omega_cross_fitted is None
+    assert free[0].select.official.value == pytest.approx(ledger.read("fan-00001").omega["cosine"])
+    assert free[0].cross_fitted.value is None
     text = table(ledger).partition("## Other ways to choose")[2]
     assert text.count("\n| label-free |") == 3
     assert text.count("\n| best |") == 3

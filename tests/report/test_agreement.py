@@ -94,8 +94,13 @@ def test_a_search_without_labels_is_reported_by_its_pseudo_omega(bench, make_cli
         blind.write(record.model_copy(update={"omega": {}, "pseudo": pseudo, "judged_by": "pseudo"}))
     report = write_report(blind)
     (row,) = report.rows
-    assert (row.trial, row.score, row.judged_by, row.pseudo) == ("fan-00000", "cosine", "pseudo", 0.9)
-    assert (row.omega_select_official, row.omega_cross_fitted) == (None, None)
+    assert (row.choice.trial, row.choice.score, row.choice.judged_by, row.choice.pseudo) == (
+        "fan-00000",
+        "cosine",
+        "pseudo",
+        0.9,
+    )
+    assert (row.select.official.value, row.cross_fitted.value) == (None, None)
     assert row.note == "fan: chosen without labels, by pseudo-Ω"
     assert row.false_alarms is None
     assert "blind/report/fan-probes.png" in report.files
@@ -107,8 +112,8 @@ def test_labels_that_did_not_choose_are_still_read(bench, make_clips) -> None:
     record = bench.trial(ledger, "fan", 0, skill=1.0)
     ledger.write(record.model_copy(update={"pseudo": {"cosine": 0.4, "nll": 0.6}, "judged_by": "pseudo"}))
     (row,) = write_report(ledger).rows
-    assert (row.score, row.omega_select_official) == ("nll", pytest.approx(record.omega["nll"]))
-    assert row.omega_cross_fitted is None  # no label chose: there is nothing to correct
+    assert (row.choice.score, row.select.official.value) == ("nll", pytest.approx(record.omega["nll"]))
+    assert row.cross_fitted.value is None  # no label chose: there is nothing to correct
     normal = ledger.clips("fan").label == NORMAL
     assert normal.any()
     assert row.false_alarms is not None

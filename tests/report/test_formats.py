@@ -6,6 +6,7 @@ from humtune.formatting.tables import to_markdown
 from humtune.report.published import MACHINES, SYSTEMS, pointer, published_block
 from humtune.report.tex import escape, to_tex
 from humtune.report.write import write_report
+from humtune.results.metrics import Choice, Estimate
 from humtune.results.rows import Row
 
 
@@ -29,10 +30,8 @@ def test_the_page_of_a_report_needs_no_other_file(bench):
 
 def test_latex_signs_are_escaped():
     assert escape(r"a_b & 5% ±1 – Ω \x {}") == (r"a\_b \& 5\% $\pm$1 -- $\Omega$ \textbackslash{}x \{\}")
-    searched = {"settings": {"head.beta_class": 1.0}, "varied": ("head.beta_class",)}
-    text = to_tex(
-        "my_fans", [Row("fan_1", **searched, omega_cross_fitted=0.5, omega_cross_fitted_spread=0.01)]
-    )
+    choice = Choice(settings={"head.beta_class": 1.0}, varied=("head.beta_class",))
+    text = to_tex("my_fans", [Row("fan_1", choice=choice, cross_fitted=Estimate(0.5, spread=0.01))])
     assert r" & fan\_1 \\" in text
     assert r"beta\_class & 1 \\" in text
     assert r"\textbf{$\Omega$ cross-fitted} & \textbf{50.0$\pm$1.0} \\" in text

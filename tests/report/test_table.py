@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from humtune.formatting.tables import span
 from humtune.records import TrialState
 from humtune.report.table import Report, to_terminal
 from humtune.report.write import write_report
+from humtune.results.metrics import Choice, Estimate, Work
 from humtune.results.rows import Row
 
 SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
@@ -43,8 +45,8 @@ def test_what_is_written_is_what_is_returned(bench):
     told = [(row["machine"], row["choice"]) for row in rows]
     assert told == [(m, c) for c in ("best", "one for all") for m in ("fan", "valve", "all")]
     fan = report.rows[0]
-    assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.omega_cross_fitted, abs=1e-4)
-    assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.omega_eval_paper, abs=1e-4)
+    assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.cross_fitted.value, abs=1e-4)
+    assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.report.paper.value, abs=1e-4)
     assert (rows[0]["mu"], rows[2]["mu"], rows[0]["trial"]) == ("6.0", "", "fan-00001")
     assert "n_mels" not in rows[0]  # nobody searched it
     for name in report.files:
@@ -57,9 +59,9 @@ def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
     head, _, first, second, last, *_ = [line for line in text.splitlines() if line.startswith("|")]
     assert head.count("|") == first.count("|") == len(fields(report.rows)) + 2
     row = report.rows[0]
-    interval = f"{100 * row.omega_select_low:.1f}–{100 * row.omega_select_high:.1f}"
-    assert f"| **{100 * row.omega_cross_fitted:.1f}±{100 * row.omega_cross_fitted_spread:.1f}** |" in first
-    official, paper = 100 * row.omega_select_official, 100 * row.omega_select_paper
+    interval = f"{100 * row.select.official.low:.1f}–{100 * row.select.official.high:.1f}"
+    assert f"| **{100 * row.cross_fitted.value:.1f}±{100 * row.cross_fitted.spread:.1f}** |" in first
+    official, paper = 100 * row.select.official.value, 100 * row.select.paper.value
     assert f"| {official:.1f} | {interval} | {paper:.1f} |" in first
     assert f"| {row.within_noise} of 4 |" in first
     assert "Ω hidden" not in head
@@ -102,11 +104,9 @@ def test_one_machine_needs_no_row_over_all(bench):
 
 @pytest.mark.parametrize(("width", "tables"), [(100, 1), (80, 2), (40, 4), (20, 8)])
 def test_seven_machines_fit_a_screen(width, tables):
-    searched = {"settings": {"head.beta_class": 10.0}, "varied": ("head.beta_class",)}
-    figures = searched | {"omega_cross_fitted": 0.689, "omega_cross_fitted_spread": 0.0123, "score": "cosine"}
-    report = Report(
-        "fans", tuple(Row(machine=m, complete=60, pruned=35, **figures) for m in (*SEVEN, "all")), ()
-    )
+    choice = Choice(score="cosine", settings={"head.beta_class": 10.0}, varied=("head.beta_class",))
+    row = Row("all", choice=choice, cross_fitted=Estimate(0.689, spread=0.0123), work=Work(60, 35))
+    report = Report("fans", tuple(replace(row, machine=m) for m in (*SEVEN, "all")), ())
     text = printed(report, width)
     assert text.count("beta_class") == tables
     if width >= 40:

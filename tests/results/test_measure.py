@@ -126,7 +126,7 @@ def test_a_trial_whose_scores_cannot_be_read_is_left_out_by_name(bench, damage, 
     assert f"trials/fan-00001/scores/nll.npy {reason}" in measured.notes[0]
     assert [r.id for r in measured.lost] == ["fan-00001"]
     row = machine_row(measured)
-    assert (row.complete, row.failed) == (2, 1)
+    assert (row.work.complete, row.work.failed) == (2, 1)
 
 
 def test_only_what_can_be_exported_is_chosen_and_measured(bench, monkeypatch):

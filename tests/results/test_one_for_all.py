@@ -41,9 +41,9 @@ def test_it_is_what_serves_all_machines_best_together(ledger):
         figures.append(evaluate(ledger.scores(pick.candidate.trial.id, "cosine"), cells))
     rows = pick_rows(ONE_FOR_ALL, picks)
     assert [row.machine for row in rows] == ["fan", "valve", "all"]
-    assert rows[-1].omega_select_official == pytest.approx(float(pool(figures).omega_official))
+    assert rows[-1].select.official.value == pytest.approx(float(pool(figures).omega_official))
     splits = np.stack([p.cross_fitted.splits for p in picks])
-    assert rows[-1].omega_cross_fitted == pytest.approx(hmean(splits, axis=0).mean())
+    assert rows[-1].cross_fitted.value == pytest.approx(hmean(splits, axis=0).mean())
 
 
 def test_of_a_single_machine_it_is_cross_fitted_as_that_machine_is(ledger):

@@ -5,6 +5,7 @@ from scipy.stats import hmean
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import TrialState
 from humtune.results.measure import measure
+from humtune.results.metrics import Choice
 from humtune.results.rows import Row, machine_row, overall_row, searched_settings
 
 
@@ -23,32 +24,44 @@ def test_a_row_holds_the_best_configuration_and_its_figures(bench):
     bench.trial(ledger, "fan", 4, state=TrialState.RUNNING)
     measured = measure(ledger, "fan")
     row = machine_row(measured)
-    assert (row.trial, row.score) == ("fan-00001", "cosine")
-    assert row.settings == measured.best.trial.settings
-    assert [row.settings[f"spectrogram.{name}"] for name in ("n_fft", "chunk_frames", "n_mels", "db")] == [
+    assert (row.choice.trial, row.choice.score) == ("fan-00001", "cosine")
+    assert row.choice.settings == measured.best.trial.settings
+    assert [
+        row.choice.settings[f"spectrogram.{name}"] for name in ("n_fft", "chunk_frames", "n_mels", "db")
+    ] == [
         512,
         128,
         None,
         False,
     ]
-    assert [row.settings[f"head.{name}"] for name in ("mu", "sigma2", "beta_class")] == [6, 0.5, 10]
-    assert row.varied == ("head.mu",)
-    assert (row.complete, row.pruned, row.failed, row.seconds) == (2, 1, 1, 250)
-    assert row.omega_select_official == pytest.approx(measured.best.value)
-    assert row.omega_cross_fitted == measured.cross_fitted.mean
-    assert row.omega_cross_fitted_spread == measured.cross_fitted.spread
+    assert [row.choice.settings[f"head.{name}"] for name in ("mu", "sigma2", "beta_class")] == [6, 0.5, 10]
+    assert row.choice.varied == ("head.mu",)
+    assert (row.work.complete, row.work.pruned, row.work.failed, row.work.seconds) == (2, 1, 1, 250)
+    assert row.select.official.value == pytest.approx(measured.best.value)
+    assert row.cross_fitted.value == measured.cross_fitted.mean
+    assert row.cross_fitted.spread == measured.cross_fitted.spread
     sections = measured.select.sections
-    assert row.auc_target == pytest.approx(hmean([s.auc[1] for s in sections]))
-    assert row.pauc == pytest.approx(hmean([s.pauc for s in sections]))
+    assert row.select.auc_target == pytest.approx(hmean([s.auc[1] for s in sections]))
+    assert row.select.pauc == pytest.approx(hmean([s.pauc for s in sections]))
 
 
 def test_percent_is_what_users_see(bench):
     row = machine_row(measure(filled(bench), "fan"))
     shown = row.to_percent({"sigma2": "head.sigma2", "n_mels": "spectrogram.n_mels", "margin": "head.margin"})
-    assert shown["omega_select_official"] == pytest.approx(100 * row.omega_select_official, abs=1e-4)
+    assert shown["omega_select_official"] == pytest.approx(100 * row.select.official.value, abs=1e-4)
     assert shown["false_alarms"] == pytest.approx(100 * row.false_alarms, abs=1e-4)
     assert (shown["sigma2"], shown["n_mels"], shown["margin"], shown["seconds"]) == (0.5, None, None, 100)
     assert not {"settings", "varied"} & shown.keys()
+
+
+def test_the_columns_that_other_programs_read_keep_their_names():
+    assert " ".join(Row("fan").to_percent({"mu": "head.mu"})) == (
+        "machine choice trial mu score judged_by pseudo omega_cross_fitted omega_cross_fitted_spread "
+        "omega_hidden_official omega_hidden_low omega_hidden_high omega_hidden_paper omega_select_official "
+        "omega_select_low omega_select_high omega_select_paper omega_confirmed omega_confirmed_spread seeds "
+        "candidates within_noise omega_eval_official omega_eval_paper auc_source auc_target pauc "
+        "false_alarms complete pruned failed seconds note"
+    )
 
 
 def test_the_last_row_averages_all_values_of_all_machines(bench):
@@ -56,11 +69,11 @@ def test_the_last_row_averages_all_values_of_all_machines(bench):
     machines = [measure(ledger, m) for m in ("fan", "valve")]
     row = overall_row(machines)
     values = [v for m in machines for s in m.select.sections for v in s.values("official")]
-    assert row.omega_select_official == pytest.approx(hmean(values))
+    assert row.select.official.value == pytest.approx(hmean(values))
     splits = np.stack([m.cross_fitted.splits for m in machines])
-    assert row.omega_cross_fitted == pytest.approx(hmean(splits, axis=0).mean())
-    assert row.omega_cross_fitted_spread == pytest.approx(hmean(splits, axis=0).std())
-    assert (row.complete, row.seconds, row.note) == (4, 200, "")
+    assert row.cross_fitted.value == pytest.approx(hmean(splits, axis=0).mean())
+    assert row.cross_fitted.spread == pytest.approx(hmean(splits, axis=0).std())
+    assert (row.work.complete, row.work.seconds, row.note) == (4, 200, "")
 
 
 def test_a_machine_without_figures_is_left_out_by_name(bench, make_clips):
@@ -69,26 +82,26 @@ def test_a_machine_without_figures_is_left_out_by_name(bench, make_clips):
     bench.trial(ledger, "valve", 0, state=TrialState.FAILED)
     machines = [measure(ledger, m) for m in ("fan", "valve")]
     row = machine_row(machines[1])
-    assert (row.trial, row.omega_select_official, row.failed) == (None, None, 1)
+    assert (row.choice.trial, row.select.official.value, row.work.failed) == (None, None, 1)
     assert row.note == "valve: no trial completed: 1 failed"
     whole = overall_row(machines)
-    assert whole.omega_select_official == pytest.approx(machine_row(machines[0]).omega_select_official)
+    assert whole.select.official.value == pytest.approx(machine_row(machines[0]).select.official.value)
     assert "Ω over all is without valve" in whole.note
 
 
 def test_without_any_figure_the_last_row_is_empty(bench):
     ledger = bench.search()
     row = overall_row([measure(ledger, m) for m in ("fan", "valve")])
-    assert row.omega_cross_fitted is row.omega_select_official is row.omega_eval_official is None
+    assert row.cross_fitted.value is row.select.official.value is row.report.official.value is None
 
 
 def test_without_domains_there_is_no_target(bench, make_clips):
     ledger = bench.search(clips={"fan": make_clips("fan", domains=False)})
     bench.trial(ledger, "fan", 0, skill=1)
     row = machine_row(measure(ledger, "fan"))
-    assert row.auc_target is None
-    assert row.omega_select_official == row.omega_select_paper
-    assert row.auc_source > 0.5
+    assert row.select.auc_target is None
+    assert row.select.official.value == row.select.paper.value
+    assert row.select.auc_source > 0.5
 
 
 def with_heads(ledger, machine, heads):
@@ -102,10 +115,10 @@ def test_settings_that_differ_among_the_trials_are_those_that_were_searched(benc
     ledger = filled(bench)
     with_heads(ledger, "fan", [{"kind": "arcface", "margin": 0.3}, {"kind": "arcface", "margin": 0.5}])
     row = machine_row(measure(ledger, "fan"))
-    assert (row.settings["head.kind"], row.settings["head.margin"]) == ("arcface", 0.5)
-    assert "head.mu" not in row.settings
-    assert row.varied == ("head.margin",)
-    assert machine_row(measure(ledger, "valve")).varied == ("head.mu",)
+    assert (row.choice.settings["head.kind"], row.choice.settings["head.margin"]) == ("arcface", 0.5)
+    assert "head.mu" not in row.choice.settings
+    assert row.choice.varied == ("head.margin",)
+    assert machine_row(measure(ledger, "valve")).choice.varied == ("head.mu",)
 
 
 def test_seed_and_score_types_are_no_searched_settings(bench):
@@ -113,13 +126,13 @@ def test_seed_and_score_types_are_no_searched_settings(bench):
     for number in range(2):
         config = Classifier(seed=number, scores=("cosine", "nll", "knn")[: 2 + number])
         bench.trial(ledger, "fan", number, config=config, params={"labels": "section"})
-    assert machine_row(measure(ledger, "fan")).varied == ("labels",)
+    assert machine_row(measure(ledger, "fan")).choice.varied == ("labels",)
 
 
 def test_columns_of_settings_are_named_by_their_last_part_where_that_is_enough():
     rows = [
-        Row("fan", varied=("head.mu", "head.kind", "scoring.pool")),
-        Row("valve", varied=("backbone.kind", "head.mu", "trial.seconds")),
+        Row("fan", choice=Choice(varied=("head.mu", "head.kind", "scoring.pool"))),
+        Row("valve", choice=Choice(varied=("backbone.kind", "head.mu", "trial.seconds"))),
     ]
     assert searched_settings(rows) == {
         "mu": "head.mu",

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.blueprint import Blueprint
@@ -166,29 +167,60 @@ def _clips(clips: ClipTable) -> str:
     return "\n".join(lines) + (f" ({truthless} of them without truth)" if truthless else "")
 
 
+class _Line(NamedTuple):
+    """A line of the card's table: what it is called, and the figures that it shows where they are known."""
+
+    name: str
+    value: str
+    spread: str = ""
+    low: str = ""
+    high: str = ""
+
+
+_LINES = (
+    _Line(
+        "**Ω hidden** (on labelled clips that nothing chose by)",
+        "omega_hidden_official",
+        low="omega_hidden_low",
+        high="omega_hidden_high",
+    ),
+    _Line("Ω with a pAUC per domain, same clips", "omega_hidden_paper"),
+    _Line(
+        "**Ω cross-fitted** (on clips that did not choose)",
+        "omega_cross_fitted",
+        spread="omega_cross_fitted_spread",
+    ),
+    _Line(
+        "Ω confirmed (mean over new seeds, on the labelled dev clips)",
+        "omega_confirmed",
+        spread="omega_confirmed_spread",
+    ),
+    _Line("pseudo-Ω (held-out clips against probes)", "pseudo"),
+    _Line(
+        "Ω on the labelled dev clips",
+        "omega_select_official",
+        low="omega_select_low",
+        high="omega_select_high",
+    ),
+    _Line("Ω with a pAUC per domain (the paper's), same clips", "omega_select_paper"),
+    _Line("Ω on eval clips", "omega_eval_official"),
+    _Line("Ω with a pAUC per domain, eval clips", "omega_eval_paper"),
+    _Line("AUC source, dev clips", "auc_source"),
+    _Line("AUC target, dev clips", "auc_target"),
+    _Line("pAUC, dev clips", "pauc"),
+)
+
+
 def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
-    names = {
-        "omega_hidden_official": "**Ω hidden** (on labelled clips that nothing chose by)",
-        "omega_hidden_paper": "Ω with a pAUC per domain, same clips",
-        "omega_cross_fitted": "**Ω cross-fitted** (on clips that did not choose)",
-        "omega_confirmed": "Ω confirmed (mean over new seeds, on the labelled dev clips)",
-        "pseudo": "pseudo-Ω (held-out clips against probes)",
-        "omega_select_official": "Ω on the labelled dev clips",
-        "omega_select_paper": "Ω with a pAUC per domain (the paper's), same clips",
-        "omega_eval_official": "Ω on eval clips",
-        "omega_eval_paper": "Ω with a pAUC per domain, eval clips",
-        "auc_source": "AUC source, dev clips",
-        "auc_target": "AUC target, dev clips",
-        "pauc": "pAUC, dev clips",
-    }
-    for key, name in names.items():
-        if key in figures:
-            spread = figures.get(f"{key}_spread")
-            told = percent(figures[key]) + (f" ± {percent(spread)}" if spread is not None else "")
-            interval = [figures.get(key.replace("official", side)) for side in ("low", "high")]
-            if key.endswith("_official") and None not in interval:
-                told += f" ({' – '.join(map(percent, interval))} with {100 * LEVEL:.0f} %)"
-            yield name, told
+    for line in _LINES:
+        if line.value in figures:
+            told = percent(figures[line.value])
+            if line.spread in figures:
+                told += f" ± {percent(figures[line.spread])}"
+            if line.low in figures and line.high in figures:
+                ends = f"{percent(figures[line.low])} – {percent(figures[line.high])}"
+                told += f" ({ends} with {100 * LEVEL:.0f} %)"
+            yield line.name, told
 
 
 def _threshold(info: ModelInfo) -> str:

@@ -110,9 +110,10 @@ def model_files(
 
 
 def _figures(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
-    row = vars(machine_row(plan.measured))
-    kinds = ("omega_", "auc_", "pauc", *(["pseudo"] if plan.precision == FULL else []))
-    figures = {k: float(v) for k, v in row.items() if k.startswith(kinds) and v is not None}
+    figures = machine_row(plan.measured).to_fractions()
+    figures.pop("false_alarms", None)  # the alarms have them by domain
+    if plan.precision != FULL:
+        figures.pop("pseudo", None)  # of the trial's own network
     for part in alarms:
         figures |= part.to_figures()
     return figures

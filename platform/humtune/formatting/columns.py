@@ -8,6 +8,7 @@ from humtune.evaluation.calibration import FALSE_ALARMS
 from humtune.evaluation.selection import SPLITS
 from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
 from humtune.records import SYMBOLS
+from humtune.results.metrics import Estimate
 from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row, searched_settings
 
 LEGEND = (
@@ -54,9 +55,9 @@ SHORT_LEGEND = (
 
 def _setting(path: str, row: Row) -> str:
     """A trial's setting; a dash where its family has none of that name."""
-    if path not in row.settings:
+    if path not in row.choice.settings:
         return MISSING
-    match row.settings[path]:
+    match row.choice.settings[path]:
         case bool(value):
             return "yes" if value else "no"
         case None:
@@ -69,47 +70,40 @@ def _setting(path: str, row: Row) -> str:
             return str(value)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return MISSING if low is None else f"{percent(low)}–{percent(high)}"
+def _interval(found: Estimate) -> str:
+    return MISSING if found.low is None else f"{percent(found.low)}–{percent(found.high)}"
 
 
-def _confirmed(row: Row) -> str:
-    spread = "" if row.omega_confirmed_spread is None else f"±{percent(row.omega_confirmed_spread)}"
-    return percent(row.omega_confirmed) + spread
+def _spread(found: Estimate) -> str:
+    return percent(found.value) + ("" if found.spread is None else f"±{percent(found.spread)}")
 
 
 def _within(row: Row) -> str:
     return MISSING if row.within_noise is None else f"{row.within_noise} of {row.candidates}"
 
 
-def _cross_fitted(row: Row) -> str:
-    if row.omega_cross_fitted is None:
-        return MISSING
-    return f"{percent(row.omega_cross_fitted)}±{percent(row.omega_cross_fitted_spread)}"
-
-
 FIELDS: dict[str, Callable[[Row], str]] = {
-    "score": lambda r: r.score or MISSING,
-    "chosen by": lambda r: SYMBOLS.get(r.judged_by or "", MISSING),
-    "pseudo-Ω": lambda r: percent(r.pseudo),
-    "Ω cross-fitted": _cross_fitted,
-    "Ω hidden, official": lambda r: percent(r.omega_hidden_official),
-    "Ω hidden, 90 %": lambda r: _interval(r.omega_hidden_low, r.omega_hidden_high),
-    "Ω hidden, paper": lambda r: percent(r.omega_hidden_paper),
-    "Ω confirmed": _confirmed,
+    "score": lambda r: r.choice.score or MISSING,
+    "chosen by": lambda r: SYMBOLS.get(r.choice.judged_by or "", MISSING),
+    "pseudo-Ω": lambda r: percent(r.choice.pseudo),
+    "Ω cross-fitted": lambda r: _spread(r.cross_fitted),
+    "Ω hidden, official": lambda r: percent(r.hidden.official.value),
+    "Ω hidden, 90 %": lambda r: _interval(r.hidden.official),
+    "Ω hidden, paper": lambda r: percent(r.hidden.paper.value),
+    "Ω confirmed": lambda r: _spread(r.confirmed),
     "new seeds": lambda r: MISSING if r.seeds is None else f"{r.seeds}",
-    "Ω select, official": lambda r: percent(r.omega_select_official),
-    "Ω select, 90 %": lambda r: _interval(r.omega_select_low, r.omega_select_high),
-    "Ω select, paper": lambda r: percent(r.omega_select_paper),
-    "Ω eval, official": lambda r: percent(r.omega_eval_official),
-    "Ω eval, paper": lambda r: percent(r.omega_eval_paper),
+    "Ω select, official": lambda r: percent(r.select.official.value),
+    "Ω select, 90 %": lambda r: _interval(r.select.official),
+    "Ω select, paper": lambda r: percent(r.select.paper.value),
+    "Ω eval, official": lambda r: percent(r.report.official.value),
+    "Ω eval, paper": lambda r: percent(r.report.paper.value),
     "within noise": _within,
-    "AUC source": lambda r: percent(r.auc_source),
-    "AUC target": lambda r: percent(r.auc_target),
-    "pAUC": lambda r: percent(r.pauc),
+    "AUC source": lambda r: percent(r.select.auc_source),
+    "AUC target": lambda r: percent(r.select.auc_target),
+    "pAUC": lambda r: percent(r.select.pauc),
     "false alarms": lambda r: percent(r.false_alarms),
-    "trials": lambda r: f"{r.complete}+{r.pruned}+{r.failed}",
-    "time": lambda r: span(r.seconds),
+    "trials": lambda r: f"{r.work.complete}+{r.work.pruned}+{r.work.failed}",
+    "time": lambda r: span(r.work.seconds),
 }
 _HIDDEN = ("Ω hidden, official", "Ω hidden, 90 %", "Ω hidden, paper")
 _CONFIRMED = ("Ω confirmed", "new seeds")
@@ -118,7 +112,7 @@ _CONFIRMED = ("Ω confirmed", "new seeds")
 def fields(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
     """The columns that some rows need: the settings that were searched, then the figures that there are."""
     unused: tuple[str, ...] = ()
-    if all(row.omega_hidden_official is None for row in rows):
+    if all(row.hidden.official.value is None for row in rows):
         unused += _HIDDEN
     if all(row.seeds is None for row in rows):
         unused += _CONFIRMED
@@ -147,23 +141,23 @@ def lines(rows: Sequence[Row], others: Sequence[Row] = ()) -> list[tuple[str, li
     """
     best = headline(rows)
     found = [(name, [show(row) for row in rows], name in best) for name, show in fields(rows).items()]
-    for choice in (ONE_FOR_ALL, LABEL_FREE):
-        known = {row.machine: honest(row) for row in others if row.choice == choice}
+    for way in (ONE_FOR_ALL, LABEL_FREE):
+        known = {row.machine: honest(row) for row in others if row.way == way}
         if known:
-            found.append((f"{choice}, Ω", [known.get(row.machine, MISSING) for row in rows], False))
+            found.append((f"{way}, Ω", [known.get(row.machine, MISSING) for row in rows], False))
     return found
 
 
 def honest(row: Row) -> str:
     """A row's Ω on clips that had no part in its choice."""
-    if row.omega_hidden_official is not None:
-        return percent(row.omega_hidden_official)
-    return percent(row.omega_select_official) if row.choice == LABEL_FREE else _cross_fitted(row)
+    if row.hidden.official.value is not None:
+        return percent(row.hidden.official.value)
+    return percent(row.select.official.value) if row.way == LABEL_FREE else _spread(row.cross_fitted)
 
 
 OTHER_FIELDS: dict[str, Callable[[Row], str]] = {
     "machine": lambda r: escaped(r.machine),
-    "trial": lambda r: escaped(r.trial or MISSING),
+    "trial": lambda r: escaped(r.choice.trial or MISSING),
     **{
         name: FIELDS[name]
         for name in (
@@ -186,7 +180,7 @@ def others_block(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     shown = fields(rows)
     names = [name for name in OTHER_FIELDS if name not in _HIDDEN or name in shown]
     cells = []
-    for choice in (BEST, ONE_FOR_ALL, LABEL_FREE):
-        chosen = [row for row in (*rows, *others) if row.choice == choice]
-        cells += [[choice, *(OTHER_FIELDS[name](row) for name in names)] for row in chosen]
+    for way in (BEST, ONE_FOR_ALL, LABEL_FREE):
+        chosen = [row for row in (*rows, *others) if row.way == way]
+        cells += [[way, *(OTHER_FIELDS[name](row) for name in names)] for row in chosen]
     return ["", "## Other ways to choose", "", to_markdown(["choice", *names], cells, left=3)]

@@ -1,106 +1,123 @@
 """Row: a line of the report's table, one per machine and one over all of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from humtune.config import short_names
 from humtune.evaluation.selection import CrossFitted, cross_fit_machines
-from humtune.records import TrialRecord, TrialState
 from humtune.results.average import Average
-from humtune.results.candidates import Candidate
 from humtune.results.labelled import Reading
 from humtune.results.measure import Measured
+from humtune.results.metrics import Choice, Estimate, Metrics, Work
 from humtune.results.one_for_all import Pick
 
 ALL = "all"
 BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose
 
-_FRACTIONS = ("omega_", "auc_", "pauc", "pseudo", "false_alarms")
-
 
 @dataclass(frozen=True)
 class Row:
-    """One machine's choice and its figures, fractions 0…1; None where there is none."""
+    """One machine's choice, what it is worth, and what it took."""
 
     machine: str
-    choice: str = BEST  # how it was chosen: each machine's best, one for all machines, without labels
-    trial: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of the trial, by their dotted names
-    varied: tuple[str, ...] = ()  # those of them that differ among the machine's trials
-    score: str | None = None
-    judged_by: str | None = None  # what chose trial and score: omega or pseudo
-    pseudo: float | None = None  # pseudo-Ω: held-out clips against probes
-    omega_cross_fitted: float | None = None  # official, selecting clips that did not choose
-    omega_cross_fitted_spread: float | None = None
-    omega_hidden_official: float | None = None  # labelled dev clips that --holdout hid
-    omega_hidden_low: float | None = None  # 90 % interval of the official one, as below
-    omega_hidden_high: float | None = None
-    omega_hidden_paper: float | None = None
-    omega_select_official: float | None = None  # the labelled dev clips; those that chose, if Ω did
-    omega_select_low: float | None = None
-    omega_select_high: float | None = None
-    omega_select_paper: float | None = None
-    omega_confirmed: float | None = None  # official, selecting clips: mean over the new seeds
-    omega_confirmed_spread: float | None = None
+    way: str = BEST  # how it was chosen: each machine's best, one for all machines, without labels
+    choice: Choice = field(default_factory=Choice)
+    cross_fitted: Estimate = field(default_factory=Estimate)  # Ω on selecting clips that did not choose
+    hidden: Metrics = field(default_factory=Metrics)  # on labelled dev clips that --holdout hid
+    select: Metrics = field(default_factory=Metrics)  # on the labelled dev clips; those that chose, if Ω did
+    report: Metrics = field(default_factory=Metrics)  # on test clips that are only reported
+    confirmed: Estimate = field(default_factory=Estimate)  # Ω on selecting clips, over the new seeds
     seeds: int | None = None  # new ones of this configuration
     candidates: int | None = None  # trial × score type
     within_noise: int | None = None  # those that may truly be the best
-    omega_eval_official: float | None = None  # test clips that are only reported
-    omega_eval_paper: float | None = None
-    auc_source: float | None = None  # selecting clips, as the next two
-    auc_target: float | None = None
-    pauc: float | None = None
     false_alarms: float | None = None  # of selecting normals, with the threshold from held-out clips
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    seconds: float = 0.0  # of work, all trials
+    work: Work = field(default_factory=Work)
     note: str = ""
 
     def to_percent(self, settings: Mapping[str, str]) -> dict[str, Any]:
         """The row by plain column names, fractions in percent; `settings` are a column's name -> path."""
-        found: dict[str, Any] = {}
-        for column in fields(self):
-            name, value = column.name, getattr(self, column.name)
-            if name == "settings":
-                found |= {label: value.get(path) for label, path in settings.items()}
-            elif name != "varied":
-                is_fraction = value is not None and name.startswith(_FRACTIONS)
-                found[name] = round(100 * value, 4) if is_fraction else value
+        found: dict[str, Any] = {"machine": self.machine, "choice": self.way, "trial": self.choice.trial}
+        found |= {label: self.choice.settings.get(path) for label, path in settings.items()}
+        for name, column in COLUMNS.items():
+            value = column.of(self)
+            found[name] = round(100 * value, 4) if column.is_fraction and value is not None else value
         return found
+
+    def to_fractions(self) -> dict[str, float]:
+        """What is known of the metrics, 0…1, by the names of their columns."""
+        found = {name: column.of(self) for name, column in COLUMNS.items() if column.is_fraction}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of table.csv and of the report's JSON."""
+
+    of: Callable[[Row], Any]
+    is_fraction: bool = True
+
+
+COLUMNS: dict[str, Column] = {  # their names are read by other programs
+    "score": Column(lambda r: r.choice.score, is_fraction=False),
+    "judged_by": Column(lambda r: r.choice.judged_by, is_fraction=False),
+    "pseudo": Column(lambda r: r.choice.pseudo),
+    "omega_cross_fitted": Column(lambda r: r.cross_fitted.value),
+    "omega_cross_fitted_spread": Column(lambda r: r.cross_fitted.spread),
+    "omega_hidden_official": Column(lambda r: r.hidden.official.value),
+    "omega_hidden_low": Column(lambda r: r.hidden.official.low),
+    "omega_hidden_high": Column(lambda r: r.hidden.official.high),
+    "omega_hidden_paper": Column(lambda r: r.hidden.paper.value),
+    "omega_select_official": Column(lambda r: r.select.official.value),
+    "omega_select_low": Column(lambda r: r.select.official.low),
+    "omega_select_high": Column(lambda r: r.select.official.high),
+    "omega_select_paper": Column(lambda r: r.select.paper.value),
+    "omega_confirmed": Column(lambda r: r.confirmed.value),
+    "omega_confirmed_spread": Column(lambda r: r.confirmed.spread),
+    "seeds": Column(lambda r: r.seeds, is_fraction=False),
+    "candidates": Column(lambda r: r.candidates, is_fraction=False),
+    "within_noise": Column(lambda r: r.within_noise, is_fraction=False),
+    "omega_eval_official": Column(lambda r: r.report.official.value),
+    "omega_eval_paper": Column(lambda r: r.report.paper.value),
+    "auc_source": Column(lambda r: r.select.auc_source),
+    "auc_target": Column(lambda r: r.select.auc_target),
+    "pauc": Column(lambda r: r.select.pauc),
+    "false_alarms": Column(lambda r: r.false_alarms),
+    "complete": Column(lambda r: r.work.complete, is_fraction=False),
+    "pruned": Column(lambda r: r.work.pruned, is_fraction=False),
+    "failed": Column(lambda r: r.work.failed, is_fraction=False),
+    "seconds": Column(lambda r: r.work.seconds, is_fraction=False),
+    "note": Column(lambda r: r.note, is_fraction=False),
+}
 
 
 def searched_settings(rows: Sequence[Row]) -> dict[str, str]:
     """The settings that differ among some machine's trials: a column's name -> the dotted name."""
-    own = {column.name for column in fields(Row)}
-    names = short_names(name for row in rows for name in row.varied)
+    own = {"machine", "choice", "trial", *COLUMNS}
+    names = short_names(name for row in rows for name in row.choice.varied)
     return {f"recipe.{label}" if label in own else label: path for label, path in names.items()}
 
 
 def machine_row(measured: Measured) -> Row:
     """The row of one machine; without a complete trial it holds the counts and a note."""
-    found: dict[str, Any] = {}
-    if best := measured.best:
-        found = _configuration(best) | {
-            "varied": _varied(best, measured.records),
-            "false_alarms": measured.false_alarms,
-            "candidates": measured.candidates or None,
-            "within_noise": measured.within_noise,
-        }
-    if again := measured.confirmed:
-        found["seeds"] = len(again.trials)
-        if again.trials[0].judged_by == "omega":
-            average = Average.of(trial.omega[again.best_score] for trial in again.trials)
-            assert average  # of one seed or more
-            found |= {"omega_confirmed": average.mean, "omega_confirmed_spread": average.spread}
-    return Row(
-        machine=measured.machine,
-        **found,
-        **_figures(measured.cross_fitted, measured.reading),
-        **_work([measured]),
+    row = replace(
+        _row(measured.machine, measured.reading, measured.cross_fitted),
+        work=Work.of([measured]),
         note="; ".join(measured.notes),
     )
+    if best := measured.best:
+        row = replace(
+            row,
+            choice=Choice.of(best, measured.records),
+            false_alarms=measured.false_alarms,
+            candidates=measured.candidates or None,
+            within_noise=measured.within_noise,
+        )
+    if again := measured.confirmed:
+        trials, score = again.trials, again.best_score
+        omegas = [t.omega[score] for t in trials] if trials[0].judged_by == "omega" else []
+        row = replace(row, seeds=len(trials), confirmed=Estimate.spread_over(Average.of(omegas)))
+    return row
 
 
 def overall_row(machines: Sequence[Measured]) -> Row:
@@ -110,81 +127,33 @@ def overall_row(machines: Sequence[Measured]) -> Row:
     splits follow from that. Machines without a figure are left out of it, and the note names them.
     """
     fitted = [m.cross_fitted for m in machines if m.cross_fitted]
-    return Row(
-        machine=ALL,
-        **_figures(
-            cross_fit_machines(fitted) if fitted else None, Reading.pooled([m.reading for m in machines])
-        ),
-        **_work(machines),
-        note="; ".join(_left_out(machines)),
-    )
+    whole = cross_fit_machines(fitted) if fitted else None
+    row = _row(ALL, Reading.pooled([m.reading for m in machines]), whole)
+    return replace(row, work=Work.of(machines), note="; ".join(_left_out(machines)))
 
 
-def pick_rows(choice: str, picks: Sequence[Pick]) -> list[Row]:
+def pick_rows(way: str, picks: Sequence[Pick]) -> list[Row]:
     """The rows of another way to choose: a machine each, and with two or more a last one over all of them."""
     rows = [
-        Row(
-            machine=pick.machine,
-            choice=choice,
-            **_configuration(pick.candidate),
-            **_figures(pick.cross_fitted, pick.reading),
-        )
-        for pick in picks
+        replace(_row(p.machine, p.reading, p.cross_fitted), way=way, choice=Choice.of(p.candidate))
+        for p in picks
     ]
     if len(picks) > 1:
         fitted = [pick.cross_fitted for pick in picks if pick.cross_fitted]
         whole = cross_fit_machines(fitted) if len(fitted) == len(picks) else None
-        reading = Reading.pooled([pick.reading for pick in picks])
-        rows.append(Row(machine=ALL, choice=choice, **_figures(whole, reading)))
+        rows.append(replace(_row(ALL, Reading.pooled([pick.reading for pick in picks]), whole), way=way))
     return rows
 
 
-def _configuration(best: Candidate) -> dict[str, Any]:
-    trial = best.trial
-    return {
-        "trial": trial.id,
-        "settings": trial.settings,
-        "score": best.score_type,
-        "judged_by": trial.judged_by,
-        "pseudo": trial.pseudo.get(best.score_type),
-    }
-
-
-def _varied(best: Candidate, records: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """The settings that were searched, or that differ as their presets do; not seed and score types."""
-    known = best.trial.settings
-    points = {tuple(sorted(record.params.items(), key=str)): record for record in records}
-    found = {n for r in points.values() for n, value in r.settings.items() if value != known.get(n, value)}
-    found |= {name for name in known if name in best.trial.params}
-    return tuple(name for name in known if name in found and name not in ("seed", "scores"))
-
-
-def _figures(cross_fitted: CrossFitted | None, reading: Reading) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if cross_fitted:
-        found |= {"omega_cross_fitted": cross_fitted.mean, "omega_cross_fitted_spread": cross_fitted.spread}
-    for kind, name in (("select", "select"), ("hidden", "hidden"), ("eval", "report")):
-        if figures := getattr(reading, name):
-            found[f"omega_{kind}_official"] = figures.omega_official
-            found[f"omega_{kind}_paper"] = figures.omega_paper
-        if draws := getattr(reading, f"{name}_draws", None):
-            interval = draws.interval()
-            found |= {f"omega_{kind}_low": interval.low, f"omega_{kind}_high": interval.high}
-    if select := reading.select:
-        found |= {"auc_source": select.auc_source, "auc_target": select.auc_target, "pauc": select.pauc}
-    return {name: float(value) for name, value in found.items() if value == value}  # NaN: no such domain
-
-
-def _work(machines: Sequence[Measured]) -> dict[str, Any]:
-    records = [r for m in machines for r in (*m.records, *m.lost)]
-    lost = sum(len(m.lost) for m in machines)  # complete, and of no use
-    states = [r.state for r in records]
-    return {
-        "complete": states.count(TrialState.COMPLETE) - lost,
-        "pruned": states.count(TrialState.PRUNED),
-        "failed": states.count(TrialState.FAILED) + lost,
-        "seconds": sum(r.seconds for r in records),
-    }
+def _row(machine: str, reading: Reading, cross_fitted: CrossFitted | None) -> Row:
+    """What a score vector is worth on clips of each kind."""
+    return Row(
+        machine=machine,
+        cross_fitted=Estimate.spread_over(cross_fitted),
+        hidden=Metrics.of(reading.hidden, reading.hidden_draws),
+        select=Metrics.of(reading.select, reading.select_draws),
+        report=Metrics.of(reading.report),
+    )
 
 
 def _left_out(machines: Sequence[Measured]) -> list[str]:

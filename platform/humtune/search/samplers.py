@@ -1,6 +1,8 @@
 """Optuna's samplers and pruners, by the names that a space calls them."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 from optuna.pruners import (
@@ -24,10 +26,10 @@ def sampler(space: Space, *, seed: int) -> BaseSampler:
     startup = min(10, max(2, (space.trials or TRIALS) // 3))
     match space.sampler:
         case "tpe":
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            return TPESampler(
-                multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed
-            )
+            with _experiments():
+                return TPESampler(
+                    multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed
+                )
         case "gp":
             return GPSampler(n_startup_trials=startup, seed=seed)
         case _:  # of a grid or list, it is never asked
@@ -45,7 +47,15 @@ def pruner(space: Space) -> BasePruner:
         case "median":
             return MedianPruner(n_startup_trials=4, n_warmup_steps=first - 1)
         case "wilcoxon":
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            return WilcoxonPruner(p_threshold=UNLIKELY, n_startup_steps=2)
+            with _experiments():
+                return WilcoxonPruner(p_threshold=UNLIKELY, n_startup_steps=2)
         case _:
             return NopPruner()
+
+
+@contextmanager
+def _experiments() -> Iterator[None]:
+    """Take what Optuna calls experimental without its warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

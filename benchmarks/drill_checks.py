@@ -138,7 +138,7 @@ def check_mlflow(ledger: Ledger, records: list[TrialRecord], found: Findings) ->
 
 def check_report(ledger: Ledger, records: list[TrialRecord], found: Findings) -> None:
     """The report's table shows, for each machine, the best of the ledger."""
-    shown = {row.machine: row.trial for row in write_report(ledger).rows}
+    shown = {row.machine: row.choice.trial for row in write_report(ledger).rows}
     for machine in ledger.plan.machines:
         complete = [r for r in records if r.machine == machine and r.state == TrialState.COMPLETE]
         best = max(complete, key=lambda r: (max(r.judged.values()), -r.number), default=None)

@@ -1,6 +1,6 @@
 """Where a storage keeps what: the names of a search's files, and of what lies beside the searches.
 
-<storage>/<search>/plan.json                     what was asked for
+<storage>/<search>/plan.json                     what was asked for, and what was found of its machines
 <storage>/<search>/clips/<machine>.json          the clips and probes that are scored, and their labels
 <storage>/<search>/warm/<machine>.json           what an earlier search found
 <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
@@ -11,6 +11,7 @@
 <storage>/<search>/ensembles/<machine>.json      members, calibration, weights, figures
 <storage>/<search>/ensembles/<machine>.npy       float64, one score a clip, in the order of clips/
 <storage>/<search>/archive/<machine>.parquet     a copy of all records and scores, to be read at once
+<storage>/<search>/report/                       tables and plots, made again by each report
 <storage>/<search>/sitting                       who may write trials: the last that began or resumed
 <storage>/<search>/stop                          that somebody wishes it to end
 <storage>/banks, mlflow.db, mlflow-artifacts     what the searches share
@@ -30,7 +31,7 @@ class Layout:
 
     @property
     def plan(self) -> str:
-        """What was asked for; a folder without it is no search."""
+        """The plan; a folder without it is no search."""
         return f"{self.search}/plan.json"
 
     @property
@@ -54,6 +55,11 @@ class Layout:
     def archive(self, machine: str) -> str:
         """The copy of a machine's records and scores."""
         return f"{self.search}/archive/{machine}.parquet"
+
+    @property
+    def report(self) -> str:
+        """The folder of the report's tables and plots."""
+        return f"{self.search}/report"
 
     @property
     def ensembles(self) -> str:

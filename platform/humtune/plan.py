@@ -101,6 +101,9 @@ class Plan(Stored):
         return (self.accelerations or {}).get(size, untimed)
 
 
+_FIRST = {"bank": "banks", "data_hash": "data_hash", "probes": "probes", "judged_by": "judged_by"}
+
+
 def _from_first(flat: dict[str, Any]) -> dict[str, Any]:
     """A plan of the first format, in which everything stood side by side, in today's."""
     rest = {name: value for name, value in flat.items() if name != "format"}
@@ -113,6 +116,3 @@ def _from_first(flat: dict[str, Any]) -> dict[str, Any]:
     resources["precision"] = "bf16" if rest.pop("bf16", False) else "fp32"
     asked = {name: rest.pop(name) for name in Asked.model_fields if name in rest}
     return rest | {"machines": machines, "asked": asked | {"resources": resources}}
-
-
-_FIRST = {"bank": "banks", "data_hash": "data_hash", "probes": "probes", "judged_by": "judged_by"}

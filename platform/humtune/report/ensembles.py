@@ -49,7 +49,7 @@ def write_ensembles(ledger: Ledger) -> tuple[str, ...]:
 
     They tell of every machine that has an ensemble, whenever it was made.
     """
-    place = f"{ledger.name}/report"
+    place = ledger.layout.report
     data = render(ledger.name, all_ensembles(ledger))
     for name, content in data.items():
         ledger.storage.write(f"{place}/{name}", content)

@@ -46,7 +46,7 @@ def write_points(ledger: Ledger) -> tuple[list[Point], tuple[str, ...]]:
     """
     points, notes = measure_points(ledger)
     points += shared_points(points)
-    folder = f"{ledger.name}/report"
+    folder = ledger.layout.report
     ledger.storage.write(f"{folder}/points.md", points_markdown(ledger.name, points, notes).encode())
     ledger.storage.write(f"{folder}/points.csv", to_csv(csv_rows(points)))
     return points, ("points.md", "points.csv")

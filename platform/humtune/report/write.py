@@ -37,7 +37,7 @@ def write_report(ledger: Ledger) -> Report:
 
     A search that tries points (a grid, a list, several seeds) has them measured too: points.md, points.csv.
     """
-    folder = f"{ledger.name}/report"
+    folder = ledger.layout.report
     measured, files, pngs, measured_rungs = [], {}, {}, []
     machines, stamps = ledger.plan.machines, trial_stamps(ledger)
     for machine in tracked(machines, total=len(machines), title="measuring"):

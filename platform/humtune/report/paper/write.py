@@ -57,7 +57,7 @@ def write_paper(ledger: Ledger) -> Written:
         f"{page.name}.html": to_html(text, pictures).encode(),
         **pictures,
     }
-    folder = f"{ledger.name}/report/paper"
+    folder = f"{ledger.layout.report}/paper"
     for name, data in written.items():
         ledger.storage.write(f"{folder}/{name}", data)
     return Written(page, study, tuple(f"{folder}/{name}" for name in written))

@@ -22,7 +22,7 @@ from humtune.names import (
     split_names,
     twin,
 )
-from humtune.report.tex import escape
+from humtune.report.table import escape
 
 REFUSED = {" edge ", "-x", "--help"}
 UNSEEN = ("a\nb", "a\x1b[31mb", "a\tb'c\\", os.fsdecode(b"caf\xe9 1.wav"), "a\u202eb")

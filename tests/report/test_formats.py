@@ -4,7 +4,7 @@ import re
 from humtune.formatting.html import to_html
 from humtune.formatting.tables import to_markdown
 from humtune.report.published import MACHINES, SYSTEMS, pointer, published_block
-from humtune.report.tex import escape, to_tex
+from humtune.report.table import escape, to_tex
 from humtune.report.write import write_report
 from humtune.results.metrics import Choice, Estimate
 from humtune.results.rows import Row

@@ -54,7 +54,7 @@ def ensemble(
     kind = check_words(name, calibration, imports or [], truth=truth, out=out, exportable=exportable)
     if name is None:
         joined = join_systems(imports or [], truth=truth, machines=wanted, members=members)
-        from humtune.report.joined import write_joined
+        from humtune.report.submission import write_joined
 
         paths = [str(path) for path in write_joined(joined, out)] if out else []
         _print([record for record, *_ in joined.values()], paths, as_json=as_json)
@@ -85,8 +85,7 @@ def _print(
     as_json: bool,
 ) -> None:
     from humtune.names import console, shown
-    from humtune.report.ensemble_screen import SHORT_LEGEND, to_terminal
-    from humtune.report.ensembles import csv_rows
+    from humtune.report.ensembles import SHORT_LEGEND, csv_rows, to_terminal
 
     if as_json:
         told = {

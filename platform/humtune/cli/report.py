@@ -115,7 +115,7 @@ def show(
     """
     from humtune.ledger import Ledger
     from humtune.report import trials
-    from humtune.report.ensemble_screen import ensemble_lines
+    from humtune.report.ensembles import ensemble_lines
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
@@ -140,7 +140,7 @@ def show(
 
 
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
-    from humtune.report.ensemble_screen import ensemble_dict, show_ensemble
+    from humtune.report.ensembles import ensemble_dict, show_ensemble
     from humtune.results.ensembles.record import SUFFIX, read_ensemble
 
     record = read_ensemble(ledger, name.removesuffix(SUFFIX))

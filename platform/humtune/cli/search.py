@@ -164,7 +164,7 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False) -> None:
     from humtune.records import why_none
-    from humtune.report.rungs import rungs, rungs_line
+    from humtune.report.agreement import rungs, rungs_line
     from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
     from humtune.search.run import free_unless_begun, run

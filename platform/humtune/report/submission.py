@@ -1,5 +1,6 @@
-"""The DCASE submission folder of a search: scores and decisions of each machine's best, or its ensemble."""
+"""Score files: the DCASE submission of a search, its best trials or ensembles, and the scores of imported systems."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_fol
 from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
 from humtune.records import why_none
+from humtune.report.ensembles import render
 from humtune.results.archive import Archive, read_archive
 from humtune.results.candidates import Candidate, choose
 from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores, read_ensemble
 from humtune.sounds.table import ClipTable, Role
+from humtune.storage import Storage
+
+Joined = Mapping[str, tuple[EnsembleRecord, ClipTable, Array]]
 
 
 @dataclass(frozen=True)
@@ -148,3 +153,39 @@ def _write(entry: _Entry, out: Path) -> list[Path]:
                 )
             )
     return files
+
+
+def write_joined(joined: Joined, out: Path) -> tuple[Path, ...]:
+    """Write each machine's scores as DCASE files, ensembles.md, .csv and front.png, and <machine>.json.
+
+    UsageError where `out` holds score files that this would not replace.
+    """
+    tables = [(machine, clips, scores) for machine, (_, clips, scores) in joined.items()]
+    parts = [
+        (machine, section, domain, here, clips, scores)
+        for machine, clips, scores in tables
+        for section, domain, here in score_files(clips)
+        if np.isfinite(scores[here]).all()
+    ]
+    names = {file_name("anomaly_score", machine, section, domain) for machine, section, domain, *_ in parts}
+    if foreign := sorted({path.name for path in find_files(out, "anomaly_score")} - names):
+        raise UsageError(f"{out}: holds {foreign[0]}, which is not of these machines; choose another --out")
+    make_folder(out)
+    records = [record for record, *_ in joined.values()]
+    pages = render(out.resolve().name, records)
+    pages |= {f"{record.machine}.json": record.model_dump_json(indent=1).encode() for record in records}
+    for name, data in pages.items():
+        Storage(out).write(name, data)
+    files = [
+        write_file(
+            out,
+            "anomaly_score",
+            machine=machine,
+            section=section,
+            domain=domain,
+            names=clips.name[here].tolist(),
+            values=scores[here].tolist(),
+        )
+        for machine, section, domain, here, clips, scores in parts
+    ]
+    return (*(out / name for name in pages), *files)

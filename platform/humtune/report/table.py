@@ -1,4 +1,4 @@
-"""The generated table of a search: for the terminal and as Markdown."""
+"""The generated table of a search: for the terminal, as Markdown and as LaTeX (booktabs)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,27 @@ from rich.table import Table
 
 from humtune.formatting import tables
 from humtune.formatting.columns import fields, headline, legend, lines, others_block
+from humtune.formatting.columns import lines as table_lines
 from humtune.formatting.tables import escaped
 from humtune.report.published import published_block
 from humtune.results.points import Point
 from humtune.results.rows import Row
 
 _COLUMN = 9  # characters that a machine's figures take on a screen
+
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "`": r"\textasciigrave{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "^": r"\textasciicircum{}",
+    "Ω": r"$\Omega$",
+    "±": r"$\pm$",
+    "–": "--",
+}
 
 
 @dataclass(frozen=True)
@@ -91,3 +106,30 @@ def _block(report: Report, rows: Sequence[Row]) -> Table:
     for name, cells, bold in lines(report.rows, report.others):
         table.add_row(name, *(cells[i] for i in here), style="bold" if bold else None)
     return table
+
+
+def to_tex(search: str, rows: Sequence[Row], others: Sequence[Row] = ()) -> str:
+    r"""The rows as a tabular to be included; figures in percent. Needs \usepackage{booktabs}."""
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"% search {search}; figures in percent",
+        rf"\begin{{tabular}}{{l{'r' * len(rows)}}}",
+        r"\toprule",
+        _line(["", *(row.machine for row in rows)]),
+        r"\midrule",
+    ]
+    for name, values, bold in table_lines(rows, others):
+        cells = [escape(cell) for cell in (name, *values)]
+        if bold:
+            cells = [rf"\textbf{{{cell}}}" for cell in cells]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it."""
+    return "".join(_SIGNS.get(sign, sign) for sign in text)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape, cells)) + r" \\"

@@ -7,13 +7,11 @@ from humtune.formatting.plots import probe_histogram, roc_curves, score_histogra
 from humtune.formatting.tables import escaped, to_csv
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, TrialRecord
-from humtune.report.agreement import agreement, agreement_block
-from humtune.report.confirmed import confirmed_block
+from humtune.report.agreement import agreement, agreement_block, rungs, rungs_block
 from humtune.report.ensembles import ensembles_block
 from humtune.report.point_table import wants_points, write_points
-from humtune.report.rungs import rungs, rungs_block
-from humtune.report.table import Report, to_markdown
-from humtune.report.tex import to_tex
+from humtune.report.table import Report, to_markdown, to_tex
+from humtune.report.trials import confirmed_block
 from humtune.results.archive import trial_stamps
 from humtune.results.candidates import label_free
 from humtune.results.labelled import labelled_clips

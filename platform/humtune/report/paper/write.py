@@ -8,13 +8,10 @@ from humtune.formatting.html import to_html
 from humtune.formatting.tables import to_csv
 from humtune.ledger import Ledger
 from humtune.report.paper.accuracy import accuracy
-from humtune.report.paper.figure2 import figure2
-from humtune.report.paper.figure3 import figure3
+from humtune.report.paper.figures import figure2, figure3
 from humtune.report.paper.page import Page, csv_lines, to_page_markdown
 from humtune.report.paper.study import Study, read_study
-from humtune.report.paper.table2 import table2
-from humtune.report.paper.table3 import table3
-from humtune.report.paper.table4 import table4
+from humtune.report.paper.tables import table2, table3, table4
 
 RESULTS: dict[str, tuple[Callable[[Study], Page], str]] = {  # what a space reproduces -> page, its space
     "table2": (table2, "spectrogram"),

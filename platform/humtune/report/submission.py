@@ -1,4 +1,4 @@
-"""Score files: the DCASE submission of a search, its best trials or ensembles, and the scores of imported systems."""
+"""Score files of a search: its DCASE submission; and of systems that were imported and joined."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from humtune.formatting import tables
 from humtune.formatting.columns import fields, headline, legend, lines, others_block
-from humtune.formatting.columns import lines as table_lines
 from humtune.formatting.tables import escaped
 from humtune.report.published import published_block
 from humtune.results.points import Point
@@ -110,7 +109,7 @@ def _block(report: Report, rows: Sequence[Row]) -> Table:
 
 def to_tex(search: str, rows: Sequence[Row], others: Sequence[Row] = ()) -> str:
     r"""The rows as a tabular to be included; figures in percent. Needs \usepackage{booktabs}."""
-    lines = [
+    tex = [
         "% needs \\usepackage{booktabs}",
         f"% search {search}; figures in percent",
         rf"\begin{{tabular}}{{l{'r' * len(rows)}}}",
@@ -118,12 +117,12 @@ def to_tex(search: str, rows: Sequence[Row], others: Sequence[Row] = ()) -> str:
         _line(["", *(row.machine for row in rows)]),
         r"\midrule",
     ]
-    for name, values, bold in table_lines(rows, others):
+    for name, values, bold in lines(rows, others):
         cells = [escape(cell) for cell in (name, *values)]
         if bold:
             cells = [rf"\textbf{{{cell}}}" for cell in cells]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+        tex.append(" & ".join(cells) + r" \\")
+    return "\n".join([*tex, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def escape(text: str) -> str:

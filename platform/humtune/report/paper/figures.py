@@ -1,4 +1,4 @@
-"""The paper's figures: Ω over beta_class (2); the variational classifier beside vanilla ones and others' best (3)."""
+"""The paper's figures: Ω over beta_class (2), and the variational classifier beside other systems (3)."""
 
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega_line

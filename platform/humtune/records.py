@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field, field_validator
 from humtune.config import Acceleration, Frozen, Stored, leaves
 
 ParamValue = str | int | float | bool | None
-Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it: see evaluation.pseudo
+Objective = Literal[
+    "omega", "pseudo"
+]  # Ω of labelled clips, or what stands in for it: see evaluation.metrics
 
 Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 

@@ -20,7 +20,7 @@ from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.scores.encoded import Encoded
-from humtune.sounds.sound_file import read_audio, to_waveform
+from humtune.sounds.sound_file import read_recording, to_waveform
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +142,7 @@ def test_real_recordings_score_as_the_detector_does(make_detector, make_bank):
     files = real_recordings()[::5]
     if not files:
         pytest.skip("no real recordings of DCASE 2023; HUMTUNE_REAL_DATA names a folder of them")
-    bank = make_bank([read_audio(file) for file in files])
+    bank = make_bank([read_recording(file).samples for file in files])
     detector = make_detector(VARIANTS["mel"], bank)
     tested = np.arange(12, len(files))
     wanted = detector.score(detector.encode(bank, tested))["cosine"]
@@ -200,7 +200,9 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, make_bank,
     """Noise, and real recordings where there are some."""
     recipe = VARIANTS["mel"]
     detector = make_detector(recipe)
-    clips = [noises.clip(int(i)) for i in TESTED] + [read_audio(file) for file in real_recordings()[:8]]
+    clips = [noises.clip(int(i)) for i in TESTED] + [
+        read_recording(file).samples for file in real_recordings()[:8]
+    ]
     wanted = detector.score(detector.encode(make_bank(clips), np.arange(len(clips))))["nll"]
     info = ModelInfo(
         machine="fan",

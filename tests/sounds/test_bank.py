@@ -11,7 +11,7 @@ import humtune.sounds.bank as bank_writer
 from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.dcase import find_dataset
-from humtune.sounds.sound_file import read_audio
+from humtune.sounds.sound_file import read_recording
 from humtune.sounds.table import ANOMALY, Role
 from humtune.storage import Storage
 
@@ -54,7 +54,7 @@ def test_a_bank_holds_every_clip(dcase2022: Path, storage: Storage):
     assert ANOMALY in bank.table.label[bank.table.part == "eval"]
     assert isinstance(bank.samples, np.memmap)
     for i, clip in enumerate(clips):
-        np.testing.assert_array_equal(bank.clip(i), read_audio(clip.path))
+        np.testing.assert_array_equal(bank.clip(i), read_recording(clip.path).samples)
         assert bank.lengths[i] == len(bank.clip(i))
         assert np.shares_memory(bank.clip(i), bank.samples)
     assert len(bank.table.having(Role.SELECT)) == len(bank.table.having(Role.REPORT)) == 4

@@ -9,7 +9,6 @@ import soxr
 from humtune.errors import UsageError
 from humtune.sounds.sound_file import (
     open_sound,
-    read_audio,
     read_recording,
     to_samples,
     to_waveform,
@@ -28,8 +27,8 @@ def test_sixteen_bit_mono_passes_bit_by_bit(tmp_path: Path, suffix: str):
     recording = read_recording(path)
     np.testing.assert_array_equal(recording.samples, samples)
     assert recording.changes == ()
-    np.testing.assert_array_equal(to_waveform(read_audio(path)), samples / 32768)
-    assert to_waveform(read_audio(path)).dtype == np.float32
+    np.testing.assert_array_equal(to_waveform(read_recording(path).samples), samples / 32768)
+    assert to_waveform(read_recording(path).samples).dtype == np.float32
 
 
 def test_stereo_is_mixed_down(tmp_path: Path):
@@ -64,13 +63,13 @@ def test_other_rates_are_resampled(tmp_path: Path, rate: int):
 )
 def test_other_sample_formats_are_scaled(tmp_path: Path, subtype: str, step: int):
     soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000, subtype=subtype)
-    error = read_audio(tmp_path / "a.wav") - tone(16_000) * 32768
+    error = read_recording(tmp_path / "a.wav").samples - tone(16_000) * 32768
     assert np.abs(error).max() <= step
 
 
 def test_loud_floats_are_clipped(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", np.array([2.0, -2.0, 1.0, 0.0]), 16_000, subtype="FLOAT")
-    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), [32767, -32768, 32767, 0])
+    np.testing.assert_array_equal(read_recording(tmp_path / "a.wav").samples, [32767, -32768, 32767, 0])
 
 
 NOISE = np.random.default_rng(0).normal(size=8_000)
@@ -92,7 +91,7 @@ def test_floats_in_the_units_of_whole_samples_are_told_with_their_peak(tmp_path,
     wave[7_000, 0] = -0.9
     soundfile.write(tmp_path / "a.wav", scale * wave, rate, subtype=subtype)
     with pytest.raises(UsageError) as caught:
-        read_audio(tmp_path / "a.wav")
+        read_recording(tmp_path / "a.wav")
     said = f"{tmp_path}/a.wav: holds samples up to {0.9 * scale:.6g}, where 1 is full scale; {mend}"
     assert str(caught.value) == said
 
@@ -104,7 +103,7 @@ def test_a_quiet_recording_in_such_units_is_known_by_its_whole_numbers(tmp_path:
     with pytest.raises(
         UsageError, match=f"samples up to {peak:g}, where 1 is full scale; write it as 16 bit"
     ):
-        read_audio(tmp_path / "a.wav")
+        read_recording(tmp_path / "a.wav")
 
 
 def test_floats_a_little_beyond_full_scale_are_clipped_and_told(tmp_path: Path):
@@ -164,7 +163,7 @@ def test_one_channel_is_that_channel_to_the_bit(tmp_path: Path, suffix: str, rat
     for channel in (1, 2):
         soundfile.write(tmp_path / "one.wav", both[:, channel - 1], rate)
         found = read_recording(tmp_path / f"both{suffix}", channel=channel)
-        np.testing.assert_array_equal(found.samples, read_audio(tmp_path / "one.wav"))
+        np.testing.assert_array_equal(found.samples, read_recording(tmp_path / "one.wav").samples)
         assert found.changes[0] == f"reduced to channel {channel} of 2"
     assert (
         read_recording(tmp_path / "one.wav", channel=1).changes
@@ -233,7 +232,7 @@ def test_a_mix_that_cancels_to_nothing_says_which_option_helps(tmp_path: Path):
 def test_nothing_is_said_while_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn):
     soundfile.write(tmp_path / "a.wav", np.stack([tone(44_100)] * 2, axis=1), 44_100)
     with caplog.at_level(logging.DEBUG):
-        read_audio(tmp_path / "a.wav")
+        read_recording(tmp_path / "a.wav")
     assert not caplog.records
     assert not recwarn.list
 
@@ -276,7 +275,7 @@ def broken(tmp_path: Path, kind: str) -> Path:
 def test_what_is_no_sound_is_told_in_one_sentence(tmp_path: Path, kind: str, reason: str):
     path = broken(tmp_path, kind)
     with pytest.raises(UsageError, match=reason) as caught:
-        read_audio(path)
+        read_recording(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -290,7 +289,7 @@ def test_a_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int):
     data[24:28] = rate.to_bytes(4, "little")
     path.write_bytes(data)
     with pytest.raises(UsageError, match=rf"a.wav: says {rate} Hz; 1000 to 768000 Hz can be read"):
-        read_audio(path)
+        read_recording(path)
 
 
 @pytest.mark.parametrize("place", [22, 24])
@@ -303,7 +302,7 @@ def test_a_header_of_no_channel_or_no_rate_is_told(tmp_path: Path, place: int):
     with pytest.raises(
         UsageError, match=r"can't be read as sound \((Channel count is zero|its header lacks a rate)"
     ):
-        read_audio(path)
+        read_recording(path)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 3), (44_100, 2), (8_000, 1), (96_000, 1)])
@@ -330,9 +329,9 @@ def test_a_flac_that_knows_its_length_only_roughly(tmp_path: Path, samples: int)
     path.write_bytes(data)
     if samples:
         with pytest.raises(UsageError, match=f"truncated, 8000 of {samples} samples are there"):
-            read_audio(path)
+            read_recording(path)
     else:
-        assert len(read_audio(path)) == 8_000
+        assert len(read_recording(path).samples) == 8_000
 
 
 def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
@@ -341,7 +340,7 @@ def test_a_streamed_file_of_unknown_length_is_whole(tmp_path: Path):
     data = bytearray(path.read_bytes())
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
-    assert len(read_audio(path)) == 8_000
+    assert len(read_recording(path).samples) == 8_000
 
 
 def test_what_is_not_finite_is_told_at_any_rate(tmp_path: Path):
@@ -349,4 +348,4 @@ def test_what_is_not_finite_is_told_at_any_rate(tmp_path: Path):
     wave[5_000] = np.inf
     soundfile.write(tmp_path / "a.wav", wave, 44_100, subtype="FLOAT")
     with pytest.raises(UsageError, match="not finite"):
-        read_audio(tmp_path / "a.wav")
+        read_recording(tmp_path / "a.wav")

@@ -206,11 +206,6 @@ def read_recording(path: Path, rate: int = SAMPLE_RATE, *, channel: int | None =
     return Recording(samples, sound.rate, sound.channels, sound.changes, oddities, sound.silent)
 
 
-def read_audio(path: Path, rate: int = SAMPLE_RATE) -> NDArray[np.int16]:
-    """A file's samples, int16 [samples], mono at `rate` in Hz; see `read_recording`."""
-    return read_recording(path, rate).samples
-
-
 def to_waveform(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """16 bit samples as float32 in [-1, 1], exactly."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)

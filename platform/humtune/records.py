@@ -11,9 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 from humtune.config import Acceleration, Frozen, Stored, leaves
 
 ParamValue = str | int | float | bool | None
-Objective = Literal[
-    "omega", "pseudo"
-]  # Ω of labelled clips, or what stands in for it: see evaluation.metrics
+Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it (evaluation.metrics)
 
 Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 

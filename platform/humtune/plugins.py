@@ -38,8 +38,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "gaussian_mixture": "humtune.detectors.gaussian_mixture:GaussianMixture",
         "noop": "humtune.detectors.noop:Noop",
     },
-    FRONTEND: {"spectrogram": "humtune.detectors.frontends:Spectrogram"},
-    BACKBONE: {"mobilefacenet": f"{_CLASSIFIER}.backbones:MobileFaceNet"},
+    FRONTEND: {
+        "spectrogram": "humtune.detectors.frontends:Spectrogram",
+        "waveform": "humtune.detectors.waveform:Waveform",
+        "spectrogram_and_waveform": "humtune.detectors.waveform:SpectrogramAndWaveform",
+    },
+    BACKBONE: {
+        "mobilefacenet": f"{_CLASSIFIER}.backbones:MobileFaceNet",
+        "stgram": f"{_CLASSIFIER}.stgram:STgram",
+        "xvector": f"{_CLASSIFIER}.tdnn:XVector",
+        "wavenet": f"{_CLASSIFIER}.tdnn:WaveNet",
+    },
     HEAD: {
         "variational": f"{_CLASSIFIER}.heads:VariationalHead",
         "cross_entropy": f"{_CLASSIFIER}.heads:CrossEntropyHead",

@@ -32,7 +32,22 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "noop": {"steps": 3, "blur": 0.5},
 }
 PARTS = {"spectrogram": plugins.FRONTEND, "backbone": plugins.BACKBONE, "head": plugins.HEAD}
-OTHER_PARTS = [(part, kind) for part, what in PARTS.items() for kind in list(plugins.BUILT_IN[what])[1:]]
+WAVEFORM = {"kind": "waveform", "chunk_frames": 16, "frame_samples": 128}
+TOGETHER: dict[str, dict[str, Any]] = {  # what goes only with another part, and what keeps it small
+    "xvector": {"backbone": {"channels": 8, "embedding": 16}},
+    "wavenet": {
+        "spectrogram": WAVEFORM,
+        "backbone": {"channels": 4, "skip": 8, "layers": 4, "stacks": 1, "embedding": 16},
+    },
+    "stgram": {"spectrogram": SPECTROGRAM | {"kind": "spectrogram_and_waveform"}},
+}
+TRIED_WITH = {"waveform": "wavenet", "spectrogram_and_waveform": "stgram"}  # front ends and their backbones
+OTHER_PARTS = [
+    (part, kind)
+    for part, what in PARTS.items()
+    for kind in list(plugins.BUILT_IN[what])[1:]
+    if kind not in TRIED_WITH
+]
 WITHOUT_CLASSES = ("autoencoder", "gaussian_mixture", "noop")
 
 
@@ -57,7 +72,14 @@ def test_every_family_keeps_the_contract_with_every_score_type(family: str, bank
 
 @pytest.mark.parametrize(("part", "kind"), OTHER_PARTS)
 def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: str, bank: ClipBank) -> None:
-    contract.check_recipe(recipe_of(CLASSIFIER | {part: {"kind": kind}, "scores": ["cosine"]}), bank)
+    tree = CLASSIFIER | TOGETHER.get(kind, {}) | {"scores": ["cosine"]}
+    settings = tree.get(part, {}) if part == "backbone" else {}
+    contract.check_recipe(recipe_of(tree | {part: settings | {"kind": kind}}), bank)
+
+
+def test_every_front_end_is_tried() -> None:
+    assert {"spectrogram", *TRIED_WITH} == set(plugins.BUILT_IN[plugins.FRONTEND])
+    assert {TOGETHER[backbone]["spectrogram"]["kind"] for backbone in TRIED_WITH.values()} == set(TRIED_WITH)
 
 
 @pytest.mark.parametrize("family", WITHOUT_CLASSES)

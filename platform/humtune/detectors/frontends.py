@@ -5,9 +5,11 @@ are transformed. The frames are those of the whole clip's centred spectrogram, w
 ends.
 """
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,12 +24,13 @@ from humtune.errors import UsageError
 from humtune.sounds.table import ClipTable
 
 POWER_FLOOR = 1e-10  # -100 dB: below the quantisation noise of 16 bits, above float32's own
-
 GROUP = 8  # chunks transformed at a time: their Fourier transforms stay in a processor's cache
 
 
 class Frontend(Part, ABC):
     """Settings of a front end. Its frames are those of a clip's centred spectrogram, `hop` samples apart."""
+
+    gives: ClassVar[tuple[str, ...]] = ("spectrogram",)  # its tensors, in words
 
     chunk_frames: int = Field(512, ge=16, description="frames in one chunk: the paper's L")
 
@@ -113,6 +116,7 @@ class Spectrogram(Frontend):
     n_fft: int = Field(256, ge=16, le=16_384, description="samples in one Fourier transform")
     n_mels: int | None = Field(256, ge=8, description="mel filters; null keeps the linear bins")
     db: bool = Field(True, description="10 log10 of the power; false keeps the power itself")
+    highpass: float = Field(0.0, ge=0, lt=SAMPLE_RATE / 2, description="Hz; lower bins are silenced")
 
     @model_validator(mode="after")
     def _even_window(self) -> "Spectrogram":
@@ -147,9 +151,8 @@ class Spectrogram(Frontend):
     def remarks(self) -> tuple[str, ...]:
         """That there are mel filters which hold nothing."""
         empty = empty_mels(self)
-        if not empty:
-            return ()
-        return (f"{empty} of {self.n_mels} mel filters hold no bin at n_fft = {self.n_fft} and stay silent",)
+        said = f"{empty} of {self.n_mels} mel filters hold no bin at n_fft = {self.n_fft} and stay silent"
+        return (said,) if empty else ()
 
 
 def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64]) -> None:
@@ -176,6 +179,11 @@ def equispaced_starts(frames: int, chunk_frames: int, chunks: int) -> list[int]:
     return [(frames - chunk_frames) * i // max(chunks - 1, 1) for i in range(chunks)]
 
 
+def graph_starts(frames: int, chunk_frames: int) -> Tensor:
+    """First frames [5] of a clip's equispaced chunks, in a graph."""
+    return torch.arange(TEST_CHUNKS) * (frames - chunk_frames) // (TEST_CHUNKS - 1)
+
+
 def empty_mels(spectrogram: Spectrogram) -> int:
     """Mel filters too narrow to hold a Fourier bin: rows of the spectrogram that are always silent.
 
@@ -187,8 +195,7 @@ def empty_mels(spectrogram: Spectrogram) -> int:
     bins = np.linspace(0.0, highest, spectrogram.n_fft // 2 + 1)
     mels = np.linspace(0.0, 2595 * np.log10(1 + highest / 700), spectrogram.n_mels + 2)
     peaks = 700 * (10 ** (mels / 2595) - 1)
-    first = bins[np.searchsorted(bins, peaks[:-2], side="right")]
-    return int((first >= peaks[2:]).sum())
+    return int((bins[np.searchsorted(bins, peaks[:-2], side="right")] >= peaks[2:]).sum())
 
 
 def mel_filters(spectrogram: Spectrogram, sample_rate: int) -> Tensor:
@@ -246,6 +253,9 @@ class SpectrogramLayer(FrontendLayer):
             return_complex=True,
         )
         power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).float()
+        if settings.highpass:
+            below = math.ceil(settings.highpass * settings.n_fft / SAMPLE_RATE)
+            power = nn.functional.pad(power[:, below:], (0, 0, below, 0))
         if settings.n_mels:
             power = self.mel.T @ power
         return power.clamp_(min=POWER_FLOOR).log10_().mul_(10) if settings.db else power
@@ -258,10 +268,8 @@ class SpectrogramLayer(FrontendLayer):
     def chunks(self, whole: Tensor) -> tuple[Tensor]:
         """Five equispaced, standardised chunks [5, 1, bins, chunk_frames] of a clip's spectrogram."""
         spectrogram, length = self.standardise(whole), self.settings.chunk_frames
-        room = spectrogram.shape[1] - length
-        starts = torch.arange(TEST_CHUNKS) * room // (TEST_CHUNKS - 1)
-        chunks = spectrogram[:, starts[:, None] + torch.arange(length)]
-        return (chunks.transpose(0, 1).unsqueeze(1),)
+        starts = graph_starts(spectrogram.shape[1], length)[:, None]
+        return (spectrogram[:, starts + torch.arange(length)].transpose(0, 1).unsqueeze(1),)
 
     def standardise(self, spectrogram: Tensor) -> Tensor:
         """Each row brought to the mean 0 and deviation 1 that it has over the training clips."""

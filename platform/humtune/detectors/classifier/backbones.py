@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,7 +14,9 @@ BOTTLENECKS = ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2))
 
 
 class Backbone(Part, ABC):
-    """Settings of a backbone."""
+    """Settings of a backbone. `takes` are the tensors that a front end must give; None: any."""
+
+    takes: ClassVar[tuple[str, ...] | None] = None
 
     embedding: int = Field(128, ge=2, description="length of an embedding: the paper's k")
 
@@ -34,6 +36,8 @@ class Backbone(Part, ABC):
 class MobileFaceNet(Backbone):
     """MobileFaceNet as the paper shapes it (Table 1): a small convolutional network."""
 
+    takes: ClassVar[tuple[str, ...] | None] = ("spectrogram",)
+
     kind: str = "mobilefacenet"
     width: float = Field(1.0, gt=0, le=4, description="scales the channels; 1 is the paper's network")
     activation: Literal["relu", "prelu", "leaky_relu"] = "relu"
@@ -43,10 +47,10 @@ class MobileFaceNet(Backbone):
         """Width and activation."""
         return f"width {self.width:g}, {self.activation}"
 
-    def build(self, shapes: Sequence[tuple[int, int, int]]) -> "MobileFaceNetLayers":
-        """The network for one spectrogram of a single channel."""
-        [(_, bins, frames)] = shapes
-        return MobileFaceNetLayers(self, bins, frames)
+    def build(self, shapes: Sequence[tuple[int, int, int]]) -> nn.Module:
+        """The network for one spectrogram."""
+        [(inputs, bins, frames)] = shapes
+        return MobileFaceNetLayers(self, bins, frames, inputs)
 
 
 def activation(kind: str, channels: int) -> nn.Module:
@@ -100,18 +104,18 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNetLayers(nn.Sequential):
-    """Spectrograms [B, 1, bins, frames] to features [B, k].
+    """Spectrograms [B, inputs, bins, frames] to features [B, k].
 
     Table 1 with MobileFaceNet's second, depthwise layer. The global depthwise convolution's kernel is the map
     that four strides of two leave, so a network fits one size of spectrogram. Width scales every channel
     count but k.
     """
 
-    def __init__(self, config: MobileFaceNet, bins: int, frames: int) -> None:
+    def __init__(self, config: MobileFaceNet, bins: int, frames: int, inputs: int = 1) -> None:
         act = config.activation
         stem, trunk = channels(64, config.width), channels(512, config.width)
         layers = [
-            convolution(1, stem, 3, stride=2, padding=1, act=act),
+            convolution(inputs, stem, 3, stride=2, padding=1, act=act),
             convolution(stem, stem, 3, padding=1, groups=stem, act=act),
         ]
         inputs = stem

@@ -68,6 +68,15 @@ class Classifier(Recipe):
         """Chunks must be no longer than the shortest clip."""
         check_chunks(self.spectrogram, table, lengths)
 
+    def _check_takes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        """The front end must give what the backbone takes."""
+        takes, gives = self.backbone.takes, self.spectrogram.gives
+        if takes is not None and takes != gives:
+            raise UsageError(
+                f"backbone.kind = {self.backbone.kind} takes a {' and a '.join(takes)}, spectrogram.kind = "
+                f"{self.spectrogram.kind} gives a {' and a '.join(gives)}; set it to {'_and_'.join(takes)}"
+            )
+
     def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Two classes or more, and no more than the head can tell apart."""
         names, _ = class_labels(table, self.labels)
@@ -80,6 +89,7 @@ class Classifier(Recipe):
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(("spectrogram",), _check_chunks),
+        Check(("spectrogram", "backbone"), _check_takes),
         Check(("backbone", "labels", "head.kind"), _check_classes),
     )
 

@@ -53,6 +53,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "variational": f"{_CLASSIFIER}.heads:VariationalHead",
         "cross_entropy": f"{_CLASSIFIER}.heads:CrossEntropyHead",
         "arcface": f"{_CLASSIFIER}.heads:ArcFaceHead",
+        "asymmetric": f"{_CLASSIFIER}.multilabel:AsymmetricHead",
+        "attributes": f"{_CLASSIFIER}.multilabel:AttributeHead",
     },
     SCORE: {
         "cosine": "humtune.scores.distances:Cosine",
@@ -62,6 +64,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mahalanobis": "humtune.scores.mahalanobis:Mahalanobis",
         "mahalanobis_class": "humtune.scores.mahalanobis:ClassMahalanobis",
         "neg_logit": "humtune.scores.logits:NegativeLogit",
+        "neg_log_prob": "humtune.scores.logits:NegativeLogProbability",
         "own": "humtune.scores.own:Own",
         "fusion": "humtune.scores.fusion:FusionScore",
     },

@@ -19,7 +19,7 @@ def make(
 ) -> Variational:
     torch.manual_seed(1)
     settings = VariationalHead(mu=mu, sigma2=sigma2, beta_class=beta_class)
-    return settings.build(K, classes, torch.Generator().manual_seed(seed))
+    return settings.build(K, [f"class_{i}" for i in range(classes)], torch.Generator().manual_seed(seed))
 
 
 def batch(size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,22 +19,28 @@ from humtune.detectors.classifier.heads import (
     Variational,
     VariationalHead,
 )
+from humtune.detectors.classifier.multilabel import Asymmetric, AsymmetricHead, AttributeHead, Attributes
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
+from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 
 K, C = 16, 4
+NAMES = ("load=1,speed=3", "load=2,speed=3", "load=2,speed=4", "none")
 HEADS = {
     "variational": VariationalHead(),
     "cross_entropy": CrossEntropyHead(),
     "arcface": ArcFaceHead(),
+    "focal": CrossEntropyHead(gamma=2),
+    "asymmetric": AsymmetricHead(),
+    "attributes": AttributeHead(),
 }
 
 
-def make(settings: Head) -> Variational | CrossEntropy | ArcFace:
+def make(settings: Head) -> Variational | CrossEntropy | ArcFace | Asymmetric | Attributes:
     torch.manual_seed(1)
-    return settings.build(K, C, torch.Generator().manual_seed(0))
+    return settings.build(K, NAMES, torch.Generator().manual_seed(0))
 
 
 def noise() -> torch.Generator:
@@ -108,6 +114,73 @@ def test_cross_entropy_weighs_the_classes_of_mixed_clips() -> None:
     torch.testing.assert_close(logits, head.classify(features))
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.5])
+def test_the_focal_loss_is_a_loop_over_clips_and_classes(gamma: float) -> None:
+    head, (features, target) = make(CrossEntropyHead(gamma=gamma)), batch()
+    loss, logits = head.loss(features, target, noise())
+    total = 0.0
+    for row, weights in zip(logits.tolist(), target.tolist(), strict=True):
+        p = [math.exp(x) / sum(map(math.exp, row)) for x in row]
+        total -= sum(w * (1 - q) ** gamma * math.log(q) for w, q in zip(weights, p, strict=True))
+    assert loss.item() == pytest.approx(total / len(target), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "shift"), [(0, 4, 0.05), (1, 2, 0.0), (0, 0, 0.0), (2, 1, 0.4)]
+)
+def test_the_asymmetric_loss_is_a_loop_over_clips_and_classes(
+    positive: float, negative: float, shift: float
+) -> None:
+    settings = AsymmetricHead(gamma_positive=positive, gamma_negative=negative, shift=shift)
+    head, (features, target) = make(settings), batch()
+    loss, logits = head.loss(features, target, noise())
+    total = 0.0
+    for row, weights in zip(logits.tolist(), target.tolist(), strict=True):
+        for x, y in zip(row, weights, strict=True):
+            p = 1 / (1 + math.exp(-x))
+            moved = max(p - shift, 0)
+            total -= y * (1 - p) ** positive * math.log(p)
+            total -= (1 - y) * moved**negative * math.log(1 - moved)
+    assert loss.item() == pytest.approx(total / len(target), rel=1e-5)
+    if positive == negative == shift == 0:
+        binary = F.binary_cross_entropy_with_logits(logits, target)
+        assert loss.item() == pytest.approx(C * binary.item(), rel=1e-5)
+
+
+def test_an_asymmetric_loss_stays_finite_where_a_head_is_sure_and_wrong() -> None:
+    head, (features, target) = make(AsymmetricHead(shift=0)), batch()
+    features = (1000 * features).requires_grad_()
+    loss, _ = head.loss(features, target, noise())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(features.grad).all()
+
+
+def test_the_attributes_loss_is_focal_loss_and_binary_cross_entropy_of_each_value() -> None:
+    head, (features, target) = make(AttributeHead(beta_attribute=0.7, gamma=2)), batch()
+    assert isinstance(head, Attributes)
+    loss, logits = head.loss(features, target, noise())
+    has = {"load=1": [1, 0, 0, 0], "load=2": [0, 1, 1, 0], "speed=3": [1, 1, 0, 0], "speed=4": [0, 0, 1, 0]}
+    total = 0.0
+    for x, weights in zip(head.to_value(features).tolist(), target.tolist(), strict=True):
+        for logit, classes in zip(x, has.values(), strict=True):
+            y = sum(w * h for w, h in zip(weights, classes, strict=True))
+            total += math.log1p(math.exp(logit)) - y * logit
+    p = logits.softmax(dim=1)
+    focal = -(target * (1 - p).square() * p.log()).sum(dim=1).mean().item()
+    assert loss.item() == pytest.approx(focal + 0.7 * total / (len(target) * len(has)), rel=1e-5)
+
+
+def test_a_head_of_attributes_is_refused_where_classes_are_sections(bank: ClipBank) -> None:
+    recipe = Classifier(head=AttributeHead(), spectrogram={"chunk_frames": 16})
+    with pytest.raises(UsageError) as caught:
+        recipe.check(bank.table, bank.lengths)
+    assert str(caught.value) == (
+        "head.kind = attributes learns attributes, but labels = section names none; "
+        "set labels to attributes or both"
+    )
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_contract_embeddings_logits_and_loss(name: str) -> None:
     head, (features, target) = make(HEADS[name]), batch()
@@ -137,7 +210,7 @@ def test_contract_a_head_learns_to_tell_classes(name: str) -> None:
 
 def test_vanilla_heads_embed_with_the_backbone_alone() -> None:
     features, _ = batch()
-    for name in ("cross_entropy", "arcface"):
+    for name in HEADS.keys() - {"variational"}:
         assert make(HEADS[name]).embed(features)[0] is features
 
 

@@ -24,7 +24,8 @@ K, C = 8, 4
 LOGITS = torch.nn.Linear(K, C)
 ALL = {name: Scoring().of(name) for name in BUILT_IN[SCORE]}
 SCORES = [name for name, score in ALL.items() if isinstance(score, Score)]
-COMPARING = [name for name in SCORES if name not in ("neg_logit", "own")]  # with the references' embeddings
+BY_CLASS = ("neg_logit", "neg_log_prob")
+COMPARING = [name for name in SCORES if name not in (*BY_CLASS, "own")]  # with the references' embeddings
 
 
 def rows(
@@ -110,6 +111,11 @@ def naive_score(name: str, row: Encoded, reference: Encoded, k: int) -> float:
                 (LOGITS.weight[c] @ z.float() + LOGITS.bias[c]).item() for c in set(reference.label.tolist())
             ]
             return -max(logits)
+        case "neg_log_prob":
+            assert reference.label is not None
+            p = LOGITS(z.float()).double().softmax(dim=0).tolist()
+            own = [p[c] for c in set(reference.label.tolist())]
+            return -math.log(max(own) if len(own) == C else sum(own) / len(own))
         case "own":
             return float(row.score[0])
         case _:
@@ -133,7 +139,7 @@ def _no_gradients() -> Iterable[None]:
 
 def test_every_score_type_that_is_not_joint_is_tested_here() -> None:
     assert {name for name, score in ALL.items() if isinstance(score, JointScore)} == {"fusion"}
-    assert {*COMPARING, "neg_logit", "own"} == {*SCORES}
+    assert {*COMPARING, *BY_CLASS, "own"} == {*SCORES}
     assert {"cosine", "nll", "knn", "knn_normalised"} == {*NEAREST}
 
 
@@ -143,7 +149,7 @@ def test_every_score_type_that_is_not_joint_is_tested_here() -> None:
 def test_scores_equal_a_loop_over_all_references(name: str, own: bool, k: int) -> None:
     reference, test = rows(40, seed=0), rows(15, seed=1)
     found = make(name, reference, Scoring(neighbours=k))(test, mask_own=own)
-    tolerance = 1e-6 if name == "neg_logit" else 1e-9  # the head's own arithmetic is float32
+    tolerance = 1e-6 if name in BY_CLASS else 1e-9  # the head's own arithmetic is float32
     torch.testing.assert_close(found, naive(name, test, reference, own=own, k=k), rtol=1e-9, atol=tolerance)
 
 
@@ -215,10 +221,10 @@ NEEDED = {
 
 def test_what_score_types_need() -> None:
     variance = {"nll": {Output.EMBEDDING, Output.VARIANCE}}
-    others = {"neg_logit": {Output.LOGITS}, "own": {Output.SCORE}, "fusion": {Output.SCORES}}
+    others = {"own": {Output.SCORE}, "fusion": {Output.SCORES}} | {name: {Output.LOGITS} for name in BY_CLASS}
     for name, score in ALL.items():
         assert score.needs == (variance | others).get(name, {Output.EMBEDDING}), name
-    assert [name for name, score in ALL.items() if score.by_section] == ["neg_logit"]
+    assert [name for name, score in ALL.items() if score.by_section] == [*BY_CLASS]
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -350,7 +356,7 @@ def test_contract_a_clips_score_is_that_of_its_pool(
     rows_of = test.averaged() if aggregation == "embedding" else test
     found = clip_score(name, reference, settings)(rows_of, mask_own=own)
     assert found.shape == (9,)
-    by_section = pool == "section" or name == "neg_logit"
+    by_section = pool == "section" or name in BY_CLASS
     for i in range(9):
         counted = reference.take(reference.section == test.section[5 * i]) if by_section else reference
         if own:
@@ -395,6 +401,15 @@ def test_neg_logit_is_that_of_the_own_class_and_else_the_largest() -> None:
     torch.testing.assert_close(score(test), wanted, rtol=0, atol=1e-6)
     seen = -logits[:, :, [0, 1, 3]].amax(dim=2).mean(dim=1).double()  # no clip was of class 2
     torch.testing.assert_close(score(replace(test, section=None)), seen, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("own", [[0], [1, 3], [0, 1, 2, 3]])
+def test_neg_log_prob_is_of_the_mean_of_some_classes_and_of_the_largest_of_all(own: list[int]) -> None:
+    test = rows(9, seed=1)
+    reference = replace(rows(8, seed=0), label=torch.tensor(own * 8)[:8])
+    p = LOGITS(test.mean).double().softmax(dim=1)
+    wanted = p.amax(dim=1) if len(own) == C else p[:, own].mean(dim=1)
+    torch.testing.assert_close(make("neg_log_prob", reference)(test), -wanted.log(), rtol=0, atol=1e-6)
 
 
 def test_a_section_of_one_clip_has_scores() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from humtune.errors import UsageError
-from humtune.sounds.classes import class_labels
+from humtune.sounds.classes import class_attributes, class_labels
 from humtune.sounds.table import ClipTable
 
 
@@ -63,3 +63,24 @@ def test_one_class_is_not_enough():
 def test_no_training_clips_is_told():
     with pytest.raises(UsageError, match=r"fan: .*no class"):
         class_labels(table([0], [""], ["select"]), "section")
+
+
+def test_attributes_are_found_in_the_names_of_classes():
+    names, has = class_attributes(
+        ["section_00,car=A1,spd=28V", "section_01,car=B1,spd=28V", "section_02,none"]
+    )
+    assert names == ("car=A1", "car=B1", "spd=28V")
+    assert has.tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0]]
+
+
+def test_attributes_of_two_machines_are_two_and_a_slash_in_a_value_is_no_machine():
+    names, has = class_attributes(["fan/load=1", "valve/load=1,v=2"])
+    assert names == ("fan/load=1", "valve/load=1", "valve/v=2")
+    assert has.tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert class_attributes(["rate=1/2,car=A"])[0] == ("car=A", "rate=1/2")
+
+
+def test_sections_have_no_attributes():
+    names, has = class_attributes(["section_00", "fan/section_01"])
+    assert names == ()
+    assert has.shape == (2, 0)

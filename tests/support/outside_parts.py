@@ -27,8 +27,8 @@ class Prototypes(Head):
     sharpness: float = Field(0.1, gt=0)
     smoothing: float = Field(0.0, ge=0, lt=1)
 
-    def build(self, embedding: int, classes: int, generator: torch.Generator) -> "PrototypeLayer":
-        return PrototypeLayer(self, torch.randn(classes, embedding, generator=generator))
+    def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> "PrototypeLayer":
+        return PrototypeLayer(self, torch.randn(len(classes), embedding, generator=generator))
 
 
 class PrototypeLayer(nn.Module):

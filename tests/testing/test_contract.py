@@ -39,6 +39,7 @@ TOGETHER: dict[str, dict[str, Any]] = {  # what goes only with another part, and
         "spectrogram": WAVEFORM,
         "backbone": {"channels": 4, "skip": 8, "layers": 4, "stacks": 1, "embedding": 16},
     },
+    "attributes": {"labels": "both"},
     "stgram": {"spectrogram": SPECTROGRAM | {"kind": "spectrogram_and_waveform"}},
 }
 TRIED_WITH = {"waveform": "wavenet", "spectrogram_and_waveform": "stgram"}  # front ends and their backbones

@@ -1,5 +1,6 @@
 """What a classifier itself says of a clip."""
 
+import math
 from typing import ClassVar
 
 import torch
@@ -45,3 +46,27 @@ class LargestLogit(FittedScore):
     def forward(self, encoded: Encoded, *, mask_own: bool = False) -> Tensor:
         """Negative logits [n], whatever the clip."""
         return self.score(encoded)
+
+
+class NegativeLogProbability(NegativeLogit):
+    """−log of the mean probability of the classes of the clip's own section.
+
+    Where classes are sections, that is −log softmax of the own section (Liu et al. 2022); where they are
+    attributes, the score of Xiao et al. 2022. Where all classes are the section's own, or the section is not
+    known, their mean says nothing: the largest probability counts (Hendrycks and Gimpel, arXiv:1610.02136).
+    """
+
+    def fit(self, reference: Encoded) -> "MeanProbability":
+        """With the classes of these references."""
+        return MeanProbability(self, reference)
+
+
+class MeanProbability(LargestLogit):
+    """The negative logarithm of the mean probability of the references' classes."""
+
+    def score(self, encoded: Encoded) -> Tensor:
+        """Nats."""
+        log_p = encoded.logits.double().log_softmax(dim=1)
+        if 0 < len(self.own) < log_p.shape[1]:
+            return math.log(len(self.own)) - log_p[:, self.own].logsumexp(dim=1)
+        return -log_p.amax(dim=1)

@@ -1,5 +1,6 @@
 """What the classifier tells apart."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -57,3 +58,23 @@ def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDA
     names = class_names(table, labels).tolist()
     found = [known.get(name, known.get(f"{table.machine}/{name}", NO_CLASS)) for name in names]
     return np.asarray(found, dtype=np.int64)
+
+
+def class_attributes(classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names of the values that the classes' attributes have, sorted, and which class has which [C, A].
+
+    A value of one machine is not the same as another's: fan/load=1 and valve/load=1 are two.
+    """
+    of_class = [_attribute_values(name) for name in classes]
+    values = sorted(set().union(*of_class))
+    has = [[value in own for value in values] for own in of_class]
+    return tuple(values), np.asarray(has, dtype=np.float32).reshape(len(classes), len(values))
+
+
+def _attribute_values(name: str) -> set[str]:
+    """What a class's name says, but its section: load=1 of section_00,load=1."""
+    machine, slash, attributes = name.partition("/")
+    if not slash or "=" in machine:
+        machine, slash, attributes = "", "", name
+    parts = attributes.split(",")
+    return {machine + slash + part for part in parts if not re.fullmatch(r"section_\d+|none", part)}

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 import torch
@@ -21,10 +22,11 @@ class Head(Part, ABC):
     """Settings of a head; `gives` is what an encoder with it gives."""
 
     gives: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING, Output.LOGITS})
+    by_attributes: ClassVar[bool] = False  # whether classes must be named by their attributes
 
     @abstractmethod
-    def build(self, embedding: int, classes: int, generator: torch.Generator) -> nn.Module:
-        """A `HeadLayer` for features of that length and so many classes."""
+    def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> nn.Module:
+        """A `HeadLayer` for features of that length and classes of these names."""
 
     def most_classes(self, embedding: int) -> int | None:
         """The classes that it can tell apart at most; None: any number."""
@@ -41,9 +43,9 @@ class VariationalHead(Head):
     sigma2: float = Field(0.02, gt=0, description="variance of a class: σ²")
     beta_class: float = Field(1.0, ge=0, description="weight of the cross-entropy: β_class")
 
-    def build(self, embedding: int, classes: int, generator: torch.Generator) -> "Variational":
+    def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> "Variational":
         """The head; a UsageError where there are more classes than orthogonal means."""
-        return Variational(self, embedding, classes, generator)
+        return Variational(self, embedding, len(classes), generator)
 
     def most_classes(self, embedding: int) -> int:
         """As many as there are orthogonal means."""
@@ -51,13 +53,17 @@ class VariationalHead(Head):
 
 
 class CrossEntropyHead(Head):
-    """The backbone's features as embeddings, told apart by a linear map (the paper's vanilla baseline)."""
+    """The backbone's features as embeddings, told apart by a linear map (the paper's vanilla baseline).
+
+    With a gamma it is the focal loss (Lin et al., arXiv:1708.02002): what is told apart well counts less.
+    """
 
     kind: str = "cross_entropy"
+    gamma: float = Field(0.0, ge=0, description="of the focal loss; 0 is cross-entropy")
 
-    def build(self, embedding: int, classes: int, generator: torch.Generator) -> "CrossEntropy":
+    def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> "CrossEntropy":
         """The head."""
-        return CrossEntropy(embedding, classes)
+        return CrossEntropy(self, embedding, len(classes))
 
 
 class ArcFaceHead(Head):
@@ -67,9 +73,9 @@ class ArcFaceHead(Head):
     margin: float = Field(0.5, ge=0, lt=math.pi / 2, description="added to the angle to the own class, rad")
     scale: float = Field(30.0, gt=0, description="what cosines are multiplied by to make logits")
 
-    def build(self, embedding: int, classes: int, generator: torch.Generator) -> "ArcFace":
+    def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> "ArcFace":
         """The head."""
-        return ArcFace(self, embedding, classes)
+        return ArcFace(self, embedding, len(classes))
 
 
 class HeadLayer(Protocol):
@@ -133,8 +139,9 @@ class Variational(nn.Module):
 class CrossEntropy(nn.Module):
     """A linear classifier trained with cross-entropy: the paper's first vanilla baseline."""
 
-    def __init__(self, embedding: int, classes: int) -> None:
+    def __init__(self, head: CrossEntropyHead, embedding: int, classes: int) -> None:
         super().__init__()
+        self.gamma = head.gamma
         self.to_class = nn.Linear(embedding, classes)
 
     def embed(self, features: Tensor) -> tuple[Tensor, None]:
@@ -147,9 +154,9 @@ class CrossEntropy(nn.Module):
         return logits
 
     def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Cross-entropy against the class weights; `noise` is not drawn from."""
+        """Cross-entropy or focal loss against the class weights; `noise` is not drawn from."""
         logits = self.classify(features)
-        return F.cross_entropy(logits, target), logits
+        return focal(logits, target, self.gamma), logits
 
 
 class ArcFace(nn.Module):
@@ -192,6 +199,14 @@ class ArcFace(nn.Module):
         against = torch.where(classes, own[:, None], logits[:, None])  # [B, own class, C]
         losses = -against.log_softmax(dim=2).diagonal(dim1=1, dim2=2)
         return (target * losses).sum(dim=1).mean(), logits
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """The mean focal loss of logits [B, C]: −(1 − p)^γ log p of each class, by the class weights [B, C]."""
+    if gamma == 0:
+        return F.cross_entropy(logits, target)
+    log_p = logits.log_softmax(dim=1)
+    return -(target * (1 - log_p.exp()) ** gamma * log_p).sum(dim=1).mean()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor, class_mean: Tensor, sigma2: float) -> Tensor:

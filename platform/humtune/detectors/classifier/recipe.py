@@ -78,7 +78,12 @@ class Classifier(Recipe):
             )
 
     def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
-        """Two classes or more, and no more than the head can tell apart."""
+        """Two classes or more, named by attributes or not, and no more than the head can tell apart."""
+        if self.head.by_attributes and self.labels == "section":
+            raise UsageError(
+                f"head.kind = {self.head.kind} learns attributes, but labels = section names none; "
+                "set labels to attributes or both"
+            )
         names, _ = class_labels(table, self.labels)
         most = self.head.most_classes(self.backbone.embedding)
         if most is not None and len(names) > most:

@@ -1,0 +1,56 @@
+"""The published systems: each is carried at full size and as a small one, and makes trials."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humtune.config import SAMPLE_RATE
+from humtune.search.fit import check_fits
+from humtune.search.space import Space
+from humtune.search.space_files import read_space
+from humtune.testing.recordings import small_bank
+
+FOLDER = Path(__file__).parents[2] / "search_spaces" / "systems"
+NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))
+
+
+def system(name: str) -> Space:
+    return read_space(f"systems/{name}")[1]
+
+
+def test_each_system_has_a_tiny_one_and_no_tiny_one_stands_alone() -> None:
+    assert NAMES
+    assert [path.stem for path in sorted((FOLDER / "tiny").glob("*.yaml"))] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_system_says_where_it_comes_from_and_what_was_published(name: str) -> None:
+    said = system(name).description
+    assert "et al. 20" in said
+    assert "Published" in said
+    assert "urs" in said  # what is ours, where the publication is silent
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("size", "seconds"), [("", 10), ("tiny/", 4)])
+def test_a_system_fits_the_recordings_that_it_is_made_for(name: str, size: str, seconds: int) -> None:
+    table = small_bank(sections=3).table
+    check_fits(system(size + name), table, np.full(len(table), seconds * SAMPLE_RATE))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_point_of_a_tiny_system_trains_and_scores_and_one_score_can_be_exported(name: str) -> None:
+    space, bank = system(f"tiny/{name}"), small_bank(seconds=1.1)
+    for run in space.runs("small"):
+        recipe = space.recipe(run.params, machine="small", seed=run.seed)
+        fit = recipe.start(bank)
+        assert all(np.isfinite(value) for value in fit.step().values())
+        detector = fit.finish()
+        clips = bank.table.having("select")
+        found = detector.score(detector.encode(bank, clips))
+        assert set(found) == set(recipe.score_types)
+        assert all(np.isfinite(scores).all() and scores.std() > 0 for scores in found.values())
+        assert any(recipe.can_be_exported(name) for name in found)

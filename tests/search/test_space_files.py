@@ -150,7 +150,8 @@ MACHINES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "what does not go with what is searched": (
         {"machines": {"fan": {"head.kind": "arcface"}}},
-        "here: machines.fan: search.head.mu can be 5: head.mu = 5: no such setting",
+        "here: machines.fan: search.head.mu can be 5: head.mu = 5: no such setting of the kind that is "
+        "chosen",
     ),
 }
 

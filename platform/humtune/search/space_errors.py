@@ -48,6 +48,8 @@ def message_of(first: Any) -> str:
         path = _key(first["loc"])
         names = [*_settings(), *Space.model_fields, *Range.model_fields, "presets", "extends"]
         close = get_close_matches(path, names, 1) or get_close_matches(last, names, 1)
+        if close and close[0] == path:
+            return "no such setting of the kind that is chosen"
         return (
             f"no such setting; did you mean {close[0]}?" if close and close[0] != last else "no such setting"
         )

@@ -375,18 +375,20 @@ def test_a_wrong_setting_of_a_score_type_is_told_with_its_whole_name(
 
 # --- several families at once
 
+OF_ANOTHER = "no such setting of the kind that is chosen"
+
 
 def test_what_lies_beside_the_families_is_tried_with_each_of_them() -> None:
     space = make_space(search={"family": FAMILIES, "scoring.pool": ["machine", "section"]})
     for family in ("classifier", "noop"):
         assert space.recipe({"family": family, "scoring.pool": "section"}).scoring.pool == "section"
     said = refused(search={"family": FAMILIES, "head.sigma2": [0.1, 0.2]})
-    assert said == "here: search.head.sigma2 can be 0.1: head = {'sigma2': 0.1}: no such setting"
+    assert said == f"here: search.head.sigma2 can be 0.1: head = {{'sigma2': 0.1}}: {OF_ANOTHER}"
 
 
 def test_what_is_fixed_for_one_family_is_refused_where_another_can_be_chosen() -> None:
     said = refused(search={"family": FAMILIES}, fixed={"head.sigma2": 0.3})
-    assert said == "here: search.family can be 'noop': head = {'sigma2': 0.3}: no such setting"
+    assert said == f"here: search.family can be 'noop': head = {{'sigma2': 0.3}}: {OF_ANOTHER}"
 
 
 def test_a_machine_may_have_a_family_of_its_own() -> None:

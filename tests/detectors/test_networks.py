@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from humtune.detectors.autoencoder import Autoencoder
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.classifier.stgram import STgram
 from humtune.detectors.classifier.tdnn import Statistics, WaveNet, XVector
@@ -214,3 +215,13 @@ def test_a_backbone_that_does_not_go_with_the_front_end_is_refused(
     with pytest.raises(UsageError) as caught:
         recipe.check(bank.table, bank.lengths)
     assert str(caught.value) == said
+
+
+def test_an_autoencoder_rebuilds_spectrograms_alone(bank: ClipBank) -> None:
+    recipe = Autoencoder(spectrogram={"kind": "spectrogram_and_waveform", "chunk_frames": 16})
+    with pytest.raises(UsageError) as caught:
+        recipe.check(bank.table, bank.lengths)
+    assert str(caught.value) == (
+        "the family autoencoder rebuilds a spectrogram, spectrogram.kind = spectrogram_and_waveform gives a "
+        "spectrogram and a waveform; set it to spectrogram"
+    )

@@ -20,7 +20,7 @@ from humtune.detectors.encoder import ChunkEncoder, random_chunks
 from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
 from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Recipe, open_union
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable
 
@@ -61,6 +61,12 @@ class Autoencoder(Recipe):
         return f"autoencoder {self.spectrogram.size}, {layers}, batch {self.batch_size}"
 
     def _check_chunks(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        gives = self.spectrogram.gives
+        if gives != ("spectrogram",):
+            raise UsageError(
+                f"the family {self.family} rebuilds a spectrogram, spectrogram.kind = "
+                f"{self.spectrogram.kind} gives a {' and a '.join(gives)}; set it to spectrogram"
+            )
         check_chunks(self.spectrogram, table, lengths)
 
     checks: ClassVar[tuple[Check, ...]] = (Check(("spectrogram",), _check_chunks),)

@@ -390,7 +390,7 @@ def furnish(folder: Path, needs: str) -> None:
         record = TrialRecord(
             **named, params={"head.mu": 10.0}, config=recipe.model_dump(mode="json"), started=time.time()
         )
-        trial = TrialRun(ledger, record, ledger.bank("fan"), measured=())
+        trial = TrialRun(ledger, record, [ledger.bank("fan")], measured=())
         while trial.epoch().state == TrialState.RUNNING:
             pass
 

@@ -86,7 +86,7 @@ def one_trial(config: dict[str, Any], copied: bool, wire: Connection) -> None:
         bank = open_bank(run.ledger.storage, run.ledger.name, MACHINE)
         bank = replace(bank, samples=np.array(bank.samples))
         open_bank.cache_clear()
-        run = TrialRun(run.ledger, run.record, bank, measured=run.measured)
+        run = TrialRun(run.ledger, run.record, [bank], measured=run.measured)
     run.epoch()
     wire.send(int(run.fit.bank.samples.max()))
     wire.recv()

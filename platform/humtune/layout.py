@@ -5,6 +5,7 @@
 <storage>/<search>/warm/<machine>.json           what an earlier search found
 <storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
 <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
+<storage>/<search>/trials/<id>/machines/<machine>/     of a shared trial: scores and reference of each machine
 <storage>/<search>/trials/<id>/holder            which process may write it: the last that began it
 <storage>/<search>/trials/<id>/checkpoint.pt     how far it is, while it runs
 <storage>/<search>/trials/<id>/detector.pt       what it made, and reference.pt of the best
@@ -80,7 +81,7 @@ class Layout:
         return f"{self.search}/trials"
 
     def trial(self, trial: str) -> str:
-        """A trial's folder."""
+        """A trial's folder; of a shared one also `<id>/machines/<machine>`, here and below."""
         return f"{self.trials}/{trial}"
 
     def record(self, trial: str) -> str:

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from humtune.config import Stored
+from humtune.config import SHARED, Stored
 from humtune.errors import DamagedScores, HumtuneError, Superseded, TooNew, UsageError
 from humtune.layout import Layout
 from humtune.names import command, twin
 from humtune.plan import Plan
-from humtune.records import TrialRecord, TrialState, machine_of, why_none
+from humtune.records import TrialRecord, TrialState, machine_of, of_machine, why_none
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, assign_roles
 from humtune.storage import Storage
@@ -72,8 +72,8 @@ class Ledger:
 
         Only what a search writes goes: its folder may have been there before it, with other things.
         """
-        layout, machines = self.layout, self.plan.machines
-        written = [name(machine) for name in (layout.clips, layout.warm) for machine in machines]
+        layout, studies = self.layout, self.plan.studies
+        written = [name(study) for name in (layout.clips, layout.warm) for study in studies]
         for name in (layout.plan, layout.sitting, layout.stop, *written):
             self.storage.delete(name)
         for folder in (*{name.rpartition("/")[0] for name in written}, layout.trials, self.name):
@@ -175,13 +175,17 @@ class Ledger:
             raise UsageError(f"search '{self.name}' has no trial '{trial}'")
         return record
 
-    def records(self, machine: str | None = None) -> Iterator[TrialRecord]:
-        """Every trial's record in the order of machine and number, or those of one machine."""
+    def records(self, *studies: str) -> Iterator[TrialRecord]:
+        """Every trial's record in the order of machine and number, or those that some studies asked for."""
         trials = sorted(self.storage.list(self.layout.trials), key=lambda t: t.rpartition("-"))
-        wanted = [trial for trial in trials if machine is None or machine_of(trial) == machine]
+        wanted = [trial for trial in trials if not studies or machine_of(trial) in studies]
         for record in self._found(wanted):
             if record is not None:  # a folder without a record: killed before its first write
                 yield record
+
+    def trials_of(self, machine: str) -> list[TrialRecord]:
+        """Every trial that may be a machine's best: its own, and shared ones as they are there."""
+        return of_machine(self.records(machine, SHARED), machine)
 
     def _found(self, trials: list[str]) -> Iterator[TrialRecord | None]:
         """The records of some trials in their order; many at a time from afar, where each takes a while."""
@@ -197,12 +201,12 @@ class Ledger:
             raise HumtuneError(f"search '{self.name}': {why}")
 
     def write_scores(self, trial: str, scores: Mapping[str, NDArray[np.float64]]) -> None:
-        """Write a trial's score vectors, a file per score type."""
+        """Write a trial's score vectors into its folder, a file per score type."""
         for name, vector in scores.items():
             self.storage.write(self.layout.score(trial, name), npy_bytes(vector))
 
     def scores(self, trial: str, score_type: str, *, clips: int | None = None) -> NDArray[np.float64]:
-        """Scores of the scored clips, float64 [N], higher is more anomalous.
+        """Scores of the scored clips, float64 [N], higher is more anomalous; `trial` is a trial's folder.
 
         DamagedScores where the file is missing or torn, or holds other than so many `clips`.
         """

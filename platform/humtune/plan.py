@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from humtune.config import Acceleration, Frozen, Stored
+from humtune.config import SHARED, Acceleration, Frozen, Stored
 from humtune.errors import UsageError
 from humtune.records import Objective
 
@@ -44,7 +44,8 @@ class Asked(Frozen):
 
     space: dict[str, Any]  # as it was read, validated by search.space.Space
     data: str  # the folder of recordings
-    trials: int = Field(ge=1, description="per machine, where the space holds as many")
+    trials: int = Field(ge=0, description="per machine, where the space holds as many")
+    shared_trials: int = Field(0, ge=0, description="of all machines together, where the space holds as many")
     warm: str | None = Field(None, description="the earlier search that this one started from")
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
@@ -90,9 +91,25 @@ class Plan(Stored):
         """The plan with some of what is asked for changed."""
         return self.model_copy(update={"asked": self.asked.model_copy(update=changes)})
 
-    def quota(self, machine: str) -> int:
-        """The trials that a machine gets."""
-        return min(self.asked.trials, self.holds.get(machine, self.asked.trials))
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Whose trials the search makes: each machine's and, where there are such, shared ones."""
+        return (*self.machines, *([SHARED] if self.asked.shared_trials else []))
+
+    def quota(self, study: str) -> int:
+        """The trials that a machine gets, or all of them together."""
+        trials = self.asked.shared_trials if self.is_shared(study) else self.asked.trials
+        return min(trials, self.holds.get(study, trials))
+
+    def objective(self, study: str) -> Objective:
+        """What trials are judged by; shared ones by Ω where every machine's are."""
+        if self.is_shared(study):
+            return "omega" if {m.judged_by for m in self.machines.values()} == {"omega"} else "pseudo"
+        return self.machines[study].judged_by
+
+    def is_shared(self, study: str) -> bool:
+        """Whether it stands for all machines: without shared trials, there may be a machine of that name."""
+        return study == SHARED and SHARED not in self.machines
 
     def acceleration(self, size: str) -> Acceleration:
         """How a trial of a size is computed."""

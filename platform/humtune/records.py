@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from humtune.config import Acceleration, Frozen, Stored, leaves
+from humtune.config import SHARED, Acceleration, Frozen, Stored, leaves
 
 ParamValue = str | int | float | bool | None
 Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it (evaluation.metrics)
@@ -38,11 +38,19 @@ class Epoch(Frozen):
     metrics: dict[str, float]  # loss, accuracy, learning_rate; omega and pseudo at rungs and at the end
 
 
+class OnMachine(Frozen):
+    """What a shared trial is worth on one of its machines."""
+
+    judged_by: Objective = "omega"
+    omega: dict[str, float] = Field(default={}, description="as a trial's own")
+    pseudo: dict[str, float] = Field(default={}, description="as a trial's own")
+
+
 class TrialRecord(Stored):
-    """One trial, as far as it has come."""
+    """One trial, as far as it has come. A shared one is of all machines, and by `of` also a trial of each."""
 
     id: str  # "<machine>-<number>", the folder below trials/
-    machine: str
+    machine: str  # or SHARED
     number: int  # counts within the machine, from 0
     origin: Origin
     params: dict[str, ParamValue]  # what the sampler chose, by the names of the space
@@ -57,6 +65,9 @@ class TrialRecord(Stored):
     judged_by: Objective = "omega"
     omega: dict[str, float] = Field(default={}, description="score type -> Ω of the selecting clips, 0…1")
     pseudo: dict[str, float] = Field(default={}, description="score type -> pseudo-Ω of the probes, 0…1")
+    machines: dict[str, OnMachine] = Field(
+        default={}, description="of a shared trial: machine -> what it gave there; its own Ω is over them all"
+    )
     data_hash: str = ""
     version: str = ""
     host: str = ""
@@ -99,6 +110,44 @@ class TrialRecord(Stored):
         """The figure that the trial is judged by: its best score type's."""
         return self.judged[self.best_score]
 
+    @property
+    def configuration(self) -> tuple[object, ...]:
+        """What it has in common with trials that differ by their seed alone."""
+        return (self.is_shared, *sorted(self.params.items()))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is of all machines, also where it stands as a trial of one of them."""
+        return bool(self.machines) or self.machine != machine_of(self.id)
+
+    @property
+    def folder(self) -> str:
+        """Where its scores and reference lie, below trials/: of a shared trial, by machine."""
+        return self.id if self.machine == machine_of(self.id) else f"{self.id}/machines/{self.machine}"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All its folders below trials/."""
+        return (self.id, *(seen.folder for m in self.machines if (seen := self.of(m))))
+
+    def of(self, machine: str) -> "TrialRecord | None":
+        """The trial as one of a machine, of which it may be the best; None where it knows nothing of it.
+
+        A shared trial has there what it gave on that machine. Its epochs' figures are over all machines, and
+        stay away. One that can't be read has failed on every machine.
+        """
+        if self.machine == machine:
+            return self
+        if machine not in self.machines and (self.readable or self.machine != SHARED):
+            return None
+        here = self.machines.get(machine, OnMachine())
+        epochs = [
+            e.model_copy(update={"metrics": {k: v for k, v in e.metrics.items() if k not in SYMBOLS}})
+            for e in self.epochs
+        ]
+        found = {name: getattr(here, name) for name in OnMachine.model_fields}
+        return self.model_copy(update=found | {"machine": machine, "machines": {}, "epochs": tuple(epochs)})
+
 
 def trial_id(machine: str, number: int) -> str:
     """The trial's name and folder."""
@@ -108,6 +157,12 @@ def trial_id(machine: str, number: int) -> str:
 def machine_of(trial: str) -> str:
     """The machine that a trial's name begins with."""
     return trial.rpartition("-")[0]
+
+
+def of_machine(records: Iterable[TrialRecord], machine: str) -> list[TrialRecord]:
+    """The trials of a machine: its own, then shared ones as they are there."""
+    found = [seen for record in records if (seen := record.of(machine))]
+    return sorted(found, key=lambda record: record.is_shared)
 
 
 def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:

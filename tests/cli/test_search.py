@@ -125,7 +125,7 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
     [
         (["search"], "Missing argument 'SPACE'"),
         (["search", "quick"], "Missing option '--data'"),
-        (["search", "quick", "--data", ".", "--trials", "0"], "Invalid value for '--trials'"),
+        (["search", "quick", "--data", ".", "--trials", "-1"], "Invalid value for '--trials'"),
         (["search", "quick", "--data", ".", "--trails", "3"], "No such option: --trails"),
         (["serach"], "No such command 'serach'"),
         (["resume"], "Missing argument 'NAME'"),

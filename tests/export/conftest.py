@@ -102,7 +102,7 @@ def finished(tmp_path_factory) -> Path:
 def train_fan(ledger: Ledger, number: int, **changes: object) -> TrialRecord:
     """Train another trial of fan, of the tiny recipe with some changes, to its end."""
     record = begun("fan", number, TINY.model_copy(update=changes))
-    trial = TrialRun(ledger, record, ledger.bank("fan"), measured=())
+    trial = TrialRun(ledger, record, [ledger.bank("fan")], measured=())
     while (record := trial.epoch()).state == TrialState.RUNNING:
         pass
     return record

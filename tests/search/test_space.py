@@ -62,7 +62,7 @@ BROKEN = {
     "search: [head.mu]\n": ": search = ['head.mu']: should be a mapping",
     "serach: {head.mu: [5]}\n": ": serach = {'head.mu': [5]}: no such setting; did you mean search?",
     f"{MU}zzz: 1\n": ": zzz = 1: no such setting",
-    f"{MU}trials: 0\n": ": trials = 0: should be greater than or equal to 1",
+    f"{MU}trials: 0\n": ": trials = 0 and shared_trials = 0: there is nothing to try",
     f"{MU}trials: many\n": ": trials = 'many': should be a valid integer",
     f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe', 'gp', 'random', 'grid' or 'listed'",
     f"{MU}pruner: asha\n": (

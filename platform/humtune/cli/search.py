@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to run on; `auto` on one of its nodes.")]
 Slots = Annotated[int, typer.Option(min=0, help="Trials at a time; 0: as many as fit.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="Trials per machine; of a grid or list, the first.")]
+Trials = Annotated[int | None, typer.Option(min=0, help="Trials per machine; of a grid or list, the first.")]
+SharedTrials = Annotated[
+    int | None, typer.Option(min=0, help="Trials that train one network on all machines together.")
+]
 Holdout = Annotated[
     float, typer.Option(help="Share of the labelled clips that nothing is chosen by, to be reported on.")
 ]
@@ -39,6 +42,7 @@ def search(
     name: Annotated[str | None, typer.Option(help="What to call the search; the space's name.")] = None,
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     trials: Trials = None,
+    shared_trials: SharedTrials = None,
     channel: Channel = None,
     labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
     settings: Settings = None,
@@ -79,7 +83,7 @@ def search(
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
     read = read_channel(channel)
     said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
-    chosen = override(chosen, trials=trials, settings=said)
+    chosen = override(chosen, trials=trials, shared_trials=shared_trials, settings=said)
     from humtune.ledger import Ledger
     from humtune.plan import Resources
     from humtune.search import run
@@ -116,7 +120,7 @@ def search(
         channel=read,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
-    for line in (*told(ledger), *remarks(chosen, ledger.plan.machines)):
+    for line in (*told(ledger), *remarks(chosen, ledger.plan.studies)):
         console().print(line, soft_wrap=True)
     _run(ledger, address, slots, is_new=True)
 
@@ -124,6 +128,7 @@ def search(
 def resume(
     name: SearchName,
     trials: Trials = None,
+    shared_trials: SharedTrials = None,
     confirm: Annotated[
         int | None, typer.Option(min=1, help="Train so many of each machine's best again, with new seeds.")
     ] = None,
@@ -137,11 +142,11 @@ def resume(
     Example: humtune resume quick --confirm 3 --seeds 5
     """
     from humtune.ledger import Ledger
+    from humtune.search.run import want
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
-    if trials is not None:
-        ledger.write_plan(ledger.plan.asking(trials=trials))
+    want(ledger, trials=trials, shared_trials=shared_trials)
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
     _run(ledger, address, slots)
@@ -185,7 +190,8 @@ def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = Fa
     nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
     if len(nothing) < len(studies.machines):
         for machine, why in nothing.items():
-            screen.print(f"{machine}: {why}", soft_wrap=True)
+            if studies.machines[machine].quota:
+                screen.print(f"{machine}: {why}", soft_wrap=True)
         report = command("report", ledger.name, storage=place)
         screen.print(f"{report}   the table and figures", soft_wrap=True)
         export = command("export", ledger.name, storage=place, out="models")
@@ -217,6 +223,7 @@ def _print_cost(
     from humtune.search.cost import costs, sizes
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
+    from humtune.sounds.joined import join_banks
     from humtune.sounds.parallel import tracked
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
@@ -224,8 +231,11 @@ def _print_cost(
     for name in ("machine", "size", "computed in", "a step", "a trial", "trials", "in all"):
         table.add_column(name, overflow="fold")
     screen, total = console(), 0.0
-    for bank in banks.values():
+    both = [*banks.values(), *([join_banks(banks.values())] if space.shared_trials else [])]
+    for bank in both:
         machine = bank.table.machine
+        if not space.quota(machine):
+            continue
         told = costs(space, bank, resources)
         corners = len(list(sizes(space, machine)))
         found = list(tracked(told, total=corners, title=machine))

@@ -158,7 +158,11 @@ class PseudoCells:
 
     def omega(self, scores: ArrayLike) -> Array:
         """Pseudo-Ω of scores [..., N]: the harmonic mean of AUC and pAUC over kinds and sections."""
-        return pool(evaluate(scores, cells) for cells in self.kinds.values()).omega_official
+        return self.evaluate(scores).omega_official
+
+    def evaluate(self, scores: ArrayLike) -> Figures:
+        """The figures of scores [..., N] on each kind of probe, in one."""
+        return pool(evaluate(scores, cells) for cells in self.kinds.values())
 
 
 def _cells(table: ClipTable, kind: ProbeKind) -> Cells:

@@ -74,11 +74,14 @@ def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detect
         place = f"{ledger.storage.uri}/{name}"
         raise HumtuneError(f"{place} is missing: the trial's weights are gone") from None
     try:
-        content = ledger.storage.read(ledger.layout.reference(record.id))
+        content = ledger.storage.read(ledger.layout.reference(record.folder))
     except FileNotFoundError:
         detector.reference = detector.encode(bank, bank.table.having(Role.TRAIN))
     else:
         detector.load_reference(content)
+    if record.is_shared:  # its file holds what all machines share
+        detector.machine = record.machine
+        detector.join(bank, bank.table.having(Role.HELD_OUT))
     return detector
 
 
@@ -148,7 +151,8 @@ def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialReco
         elif member.calibration is None:
             reason = "is ranked within a whole test set, which a single recording doesn't have"
         else:
-            trial = trials[member.trial] = ledger.read(member.trial)
+            trial = ledger.read(member.trial)
+            trials[member.trial] = trial.of(record.machine) or trial
             if not exportable_types(trial.config, [member.score_type]):
                 reason = WHY
         if reason:
@@ -187,7 +191,7 @@ def _measure(ledger: Ledger, record: EnsembleRecord, scores: Array) -> Measured:
     splits = record.compared.get(WEIGHTING)
     return Measured(
         machine=record.machine,
-        records=tuple(ledger.records(record.machine)),
+        records=tuple(ledger.trials_of(record.machine)),
         best=None,
         clips=clips,
         scores=scores,

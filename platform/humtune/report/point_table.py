@@ -31,7 +31,7 @@ def wants_points(ledger: Ledger) -> bool:
     if ledger.plan.asked.space.get("sampler") in ("grid", "listed"):
         return True
     seen: set[Any] = set()
-    for record in searched_trials(ledger.records()):
+    for record in searched_trials(r for r in ledger.records() if not r.is_shared):
         point = (record.machine, *sorted(record.params.items()))
         if point in seen:
             return True

@@ -13,7 +13,7 @@ from humtune.errors import HumtuneError, TooNew
 from humtune.evaluation.metrics import harmonic_mean
 from humtune.formatting.tables import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
-from humtune.records import CONFIRM, SYMBOLS, TrialState
+from humtune.records import CONFIRM, SYMBOLS, TrialState, of_machine
 from humtune.results.candidates import choose
 from humtune.sounds.parallel import tracked
 from humtune.storage import Storage
@@ -81,13 +81,12 @@ def _summary(ledger: Ledger) -> SearchSummary:
     except HumtuneError:
         return SearchSummary(ledger.name, problem="can't be read: torn, or of another version")
     states = Counter(r.state for r in records)
-    machines = {machine: [r for r in records if r.machine == machine] for machine in plan.machines}
-    best = [found for mine in machines.values() if (found := choose(mine))]
+    best = [found for machine in plan.machines if (found := choose(of_machine(records, machine)))]
     return SearchSummary(
         name=ledger.name,
         created=plan.created,
         machines=tuple(plan.machines),
-        planned=sum(map(plan.quota, plan.machines)) + sum(r.origin == CONFIRM for r in records),
+        planned=sum(map(plan.quota, plan.studies)) + sum(r.origin == CONFIRM for r in records),
         complete=states[TrialState.COMPLETE],
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],

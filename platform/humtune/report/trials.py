@@ -1,7 +1,7 @@
 """A search's trials in a list, one trial in full, and what new seeds say of the best configurations."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -15,7 +15,7 @@ from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
 from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
 from humtune.ledger import Ledger
-from humtune.records import SYMBOLS, TrialRecord
+from humtune.records import SYMBOLS, TrialRecord, of_machine
 from humtune.results.average import Average
 from humtune.results.candidates import (
     Candidate,
@@ -75,6 +75,12 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
         parts.append(Text(f"searched: {searched(record)}"))
     if record.judged:
         parts += ["", _figures(ledger, record)]
+        parts += [
+            part
+            for m in record.machines
+            if (seen := record.of(m))
+            for part in ("", m, _figures(ledger, seen))
+        ]
     if record.readable:
         parts += ["", Text(yaml.safe_dump(record.config, sort_keys=False).rstrip())]
     if record.epochs:
@@ -88,11 +94,13 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
 
 def trial_files(ledger: Ledger, record: TrialRecord) -> list[str]:
     """Where the files of a trial are, folder first."""
-    folder, scores = ledger.layout.trial(record.id), ledger.layout.scores(record.id)
-    below = scores.removeprefix(f"{folder}/")
-    names = [n for n in ledger.storage.list(folder) if n != below]
-    names += [f"{below}/{n}" for n in ledger.storage.list(scores)]
-    return [f"{ledger.storage.uri}/{folder}", *(f"  {name}" for name in names)]
+    layout, whole = ledger.layout, ledger.layout.trial(record.id)
+    files: list[str] = []
+    for folder in record.folders:
+        place, scores = layout.trial(folder), layout.scores(folder)
+        files += [f"{place}/{n}" for n in ledger.storage.list(place) if "." in n or n == "holder"]
+        files += [f"{scores}/{n}" for n in ledger.storage.list(scores)]
+    return [f"{ledger.storage.uri}/{whole}", *(f"  {name.removeprefix(f'{whole}/')}" for name in files)]
 
 
 def trial_dict(ledger: Ledger, record: TrialRecord) -> dict[str, Any]:
@@ -119,21 +127,27 @@ def _symbols(records: Sequence[TrialRecord]) -> str:
 
 
 def _best(records: Sequence[TrialRecord]) -> list[Candidate]:
-    machines = dict.fromkeys(r.machine for r in complete_trials(records))
-    found = [choose(r for r in records if r.machine == machine) for machine in machines]
+    machines = dict.fromkeys(m for r in complete_trials(records) for m in r.machines or (r.machine,))
+    found = [choose(of_machine(records, machine)) for machine in machines]
     return [candidate for candidate in found if candidate]
 
 
 def _figures(ledger: Ledger, record: TrialRecord) -> Table:
-    """Figures per score type on the selecting clips and, where there is truth, on the others."""
+    """Figures per score type on the selecting clips and, where there is truth, on the others.
+
+    Of a shared trial those over all machines, which are known of the selecting clips alone.
+    """
     columns = ("pseudo-Ω", "Ω official", "Ω paper", "AUC source", "AUC target", "pAUC")
     table = _table("score", "clips", right=columns)
-    clips = ledger.clips(record.machine)
+    clips = None if record.machines else ledger.clips(record.machine)
     for name in record.judged:
         pseudo = percent(record.pseudo.get(name))
+        if clips is None:
+            table.add_row(name, "select", pseudo, percent(record.omega.get(name)))
+            continue
         for label, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("eval", Role.REPORT)):
             try:
-                figures = evaluate(ledger.scores(record.id, name), Cells.of(clips, role))
+                figures = evaluate(ledger.scores(record.folder, name), Cells.of(clips, role))
             except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth
                 if role == Role.SELECT:
                     table.add_row(name, label, pseudo, percent(record.omega.get(name)))
@@ -184,7 +198,7 @@ def confirmed_block(machines: Iterable[Measured]) -> list[str]:
     rows = []
     for measured in machines:
         clips, symbol = labelled_clips(measured.clips), "Ω"
-        before = {_key(c.trials[0].params): c for c in configurations(searched_trials(measured.records))}
+        before = {c.trials[0].configuration: c for c in configurations(searched_trials(measured.records))}
         for found in confirmed(measured.records):
             score, first = found.best_score, found.trials[0]
             symbol = first.symbol
@@ -193,7 +207,7 @@ def confirmed_block(machines: Iterable[Measured]) -> list[str]:
                 scores = measured.archive.rows([(t.id, score) for t in found.trials])
                 readings = [clips.read(vector) for vector in scores]
                 hidden = Average.of(float(r.hidden.omega_official) for r in readings if r.hidden)
-            old = before.get(_key(first.params))
+            old = before.get(first.configuration)
             rows.append(
                 [
                     escaped(measured.machine),
@@ -221,7 +235,3 @@ def confirmed_block(machines: Iterable[Measured]) -> list[str]:
 
 def _average(found: Configuration) -> str:
     return str(Average.of(trial.judged[found.best_score] for trial in found.trials))
-
-
-def _key(params: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(params.items()))

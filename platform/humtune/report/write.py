@@ -41,7 +41,7 @@ def write_report(ledger: Ledger) -> Report:
     for machine in tracked(machines, total=len(machines), title="measuring"):
         measured.append(measure(ledger, machine, noise=True, stamps=stamps))
         usable = {record.id for record in measured[-1].records}
-        whole = [record for record in ledger.records(machine) if record.id in usable]  # with all epochs
+        whole = [record for record in ledger.trials_of(machine) if record.id in usable]  # with all epochs
         measured_rungs += rungs(machine, whole)
         for name, png in draw(measured[-1], whole).items():
             files[machine, name] = f"{machine}-{name}.png"

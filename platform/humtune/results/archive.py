@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from humtune.config import SHARED
 from humtune.errors import DamagedScores, HumtuneError
 from humtune.evaluation.cells import Array
 from humtune.ledger import Ledger
@@ -84,8 +85,10 @@ def trial_stamps(ledger: Ledger) -> Stamps:
     layout, files = ledger.layout, defaultdict[str, dict[str, str]](dict)
     for name, (modified, size) in ledger.storage.stamps(layout.trials).items():
         trial, _, file = name.partition("/")
+        machine = PurePath(file).parts[1:2] if file.startswith("machines/") else ()
+        folder = "/".join((trial, "machines", *machine)) if machine else trial
         path = f"{layout.trials}/{name}"
-        if path in (layout.record(trial), layout.score(trial, PurePath(file).stem)):
+        if path in (layout.record(trial), layout.score(folder, PurePath(file).stem)):
             files[trial][path] = f"{file} {modified} {size}"
     return {
         trial: hashlib.md5("\n".join(sorted(found.values())).encode(), usedforsecurity=False).hexdigest()
@@ -101,14 +104,18 @@ def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) 
     is missing, torn or not of the machine's clips is lost, and keeps no other from being read.
     """
     stamps = trial_stamps(ledger) if stamps is None else stamps
-    wanted = sorted((t for t in stamps if machine_of(t) == machine), key=lambda t: t.rpartition("-"))
+    studies = (machine,) if SHARED in ledger.plan.machines else (machine, SHARED)
+    wanted = sorted(
+        (t for t in stamps if machine_of(t) in studies),
+        key=lambda t: (machine_of(t) != machine, t.rpartition("-")),
+    )
     known, scores = _load(ledger, machine)
     stale = [t for t in wanted if t not in known or known[t].stamp != stamps[t]]
     if stale or len(known) != len(wanted):
         clips = len(ledger.clips(machine))
 
         def read(trial: str) -> _Trial:
-            return _read_trial(ledger, trial, stamps[trial], clips)
+            return _read_trial(ledger, trial, machine, stamps[trial], clips)
 
         fresh = map_in_order(read, stale, title=f"reading {machine}")
         known |= dict(zip(stale, fresh, strict=True))
@@ -121,17 +128,20 @@ def read_archive(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) 
         records = tuple(TrialRecord.model_validate_json(t.record) for t in known.values())
     except ValidationError:  # of another version: the ledger itself says what is wrong
         ledger.storage.delete(ledger.layout.archive(machine))
-        records = tuple(record for record in ledger.records(machine))
+        records = tuple(ledger.trials_of(machine))
     keys = tuple((trial, name) for trial, found in known.items() for name in found.scores)
     return Archive(records, keys, scores, {name: found.lost for name, found in known.items() if found.lost})
 
 
-def _read_trial(ledger: Ledger, trial: str, stamp: str, clips: int) -> _Trial:
-    record = ledger.read(trial)
+def _read_trial(ledger: Ledger, trial: str, machine: str, stamp: str, clips: int) -> _Trial:
+    whole = ledger.read(trial)
+    record = whole.of(machine)
+    if record is None:
+        raise HumtuneError(f"{trial} is a trial of {', '.join(whole.machines)}, not of {machine}")
     kept = record.model_copy(update={"epochs": record.epochs[-1:]}).model_dump_json()
     names = record.judged if record.state == TrialState.COMPLETE else ()
     try:
-        return _Trial(stamp, kept, {name: ledger.scores(trial, name, clips=clips) for name in names})
+        return _Trial(stamp, kept, {name: ledger.scores(record.folder, name, clips=clips) for name in names})
     except DamagedScores as error:
         return _Trial(stamp, kept, {}, str(error))
 

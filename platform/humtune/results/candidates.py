@@ -102,7 +102,7 @@ def configurations(records: Iterable[TrialRecord], *, exportable: bool = False) 
     """Complete trials by their parameters, the configuration with the highest mean first."""
     groups: dict[tuple[object, ...], list[TrialRecord]] = {}
     for record in complete_trials(records):
-        groups.setdefault(tuple(sorted(record.params.items())), []).append(record)
+        groups.setdefault(record.configuration, []).append(record)
     found = [_configuration(group, exportable=exportable) for group in groups.values()]
     return sorted((c for c in found if c.means), key=lambda c: (-c.figure, c.trials[0].number))
 

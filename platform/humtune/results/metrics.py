@@ -97,15 +97,18 @@ class Work:
 
     @classmethod
     def of(cls, machines: Sequence[Measured]) -> Self:
-        """That of some machines' trials; one whose scores are lost has failed."""
-        records = [r for m in machines for r in (*m.records, *m.lost)]
-        lost = sum(len(m.lost) for m in machines)  # complete, and of no use
+        """That of some machines' trials; one whose scores are lost has failed.
+
+        Shared trials count once; the time that they took is no single machine's.
+        """
+        records = {r.id: r for m in machines for r in (*m.records, *m.lost)}.values()
+        lost = len({r.id for m in machines for r in m.lost})  # complete, and of no use
         states = [r.state for r in records]
         return cls(
             complete=states.count(TrialState.COMPLETE) - lost,
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAILED) + lost,
-            seconds=sum(r.seconds for r in records),
+            seconds=sum(r.seconds for r in records if len(machines) > 1 or not r.is_shared),
         )
 
 

@@ -65,10 +65,10 @@ def one_for_all(machines: Sequence[Measured]) -> list[Pick] | str:
 
 
 def _by_point(records: Sequence[TrialRecord]) -> dict[tuple[object, ...], TrialRecord]:
-    """A machine's trials by their parameters, and which seed of these it was."""
+    """A machine's trials by their parameters, and which seed of these it was; shared ones by themselves."""
     found: dict[tuple[object, ...], TrialRecord] = {}
     for record in searched_trials(records):
-        point, nth = tuple(sorted(record.params.items())), 0
+        point, nth = (record.id,) if record.is_shared else tuple(sorted(record.params.items())), 0
         while (point, nth) in found:
             nth += 1
         found[point, nth] = record

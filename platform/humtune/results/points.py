@@ -103,7 +103,8 @@ class Point:
 def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[Point], list[str]]:
     """Every machine's points in the order of their first trial, and notes on what can't be measured.
 
-    Score types are cross-fitted within each trial, which takes longest, or not at all.
+    A shared trial is no machine's point, and left out. Score types are cross-fitted within each trial, which
+    takes longest, or not at all.
     """
     points: list[Point] = []
     notes: list[str] = []
@@ -111,7 +112,7 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     stamps = trial_stamps(ledger)
     for machine in ledger.plan.machines:
         archive, cells = read_archive(ledger, machine, stamps=stamps), _cells(ledger, machine, notes)
-        trials = searched_trials(archive.usable(archive.records))
+        trials = searched_trials(r for r in archive.usable(archive.records) if not r.is_shared)
         notes += archive.notes
         known[machine] = [
             (record, _measure(archive, record, *cells, cross_fitted=cross_fitted))

@@ -14,6 +14,7 @@ from humtune.ledger import Ledger
 from humtune.plan import Plan
 from humtune.search.cost import sizes
 from humtune.search.space_checks import check_space
+from humtune.sounds.joined import join_banks
 from humtune.storage import Storage
 
 
@@ -28,8 +29,12 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     resources = plan.asked.resources
     settle(resources)
     chosen: dict[str, Acceleration] = {}
-    for machine in plan.machines:
-        bank = ledger.bank(machine)
+    for machine in plan.studies:
+        if not plan.quota(machine):
+            continue
+        bank = (
+            join_banks(map(ledger.bank, plan.machines)) if plan.is_shared(machine) else ledger.bank(machine)
+        )
         for _, recipe in sizes(space, machine):
             if recipe.size not in chosen:
                 found = recipe.estimate(

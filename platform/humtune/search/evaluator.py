@@ -1,14 +1,15 @@
 """What a trial's detector is measured by: scores of every clip and probe, Ω, pseudo-Ω, and its classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 
 from humtune.detectors.detector import Detector
 from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import PseudoCells, omega
+from humtune.evaluation.metrics import Figures, PseudoCells, evaluate, pool
 from humtune.records import Objective
 from humtune.scores.encoded import Encoded, over_chunks
 from humtune.sounds.bank import ClipBank
@@ -22,9 +23,47 @@ class Measurement:
     """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it can't be told."""
 
     scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
-    omega: dict[str, float]
-    pseudo: dict[str, float]
+    figures: dict[Objective, dict[str, Figures]]  # what it can be judged by -> score type -> figures
     accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips told their own class
+
+    @classmethod
+    def over(cls, machines: Iterable["Measurement"]) -> Self:
+        """Several machines' in one: of the score types that all have, the harmonic mean of all values.
+
+        The accuracy is the mean of the machines'.
+        """
+        first, *others = machines
+
+        def shared(one: Iterable[str], rest: Iterable[Iterable[str]]) -> list[str]:
+            return [name for name in one if all(name in other for other in rest)]
+
+        return cls(
+            {},
+            {
+                kind: {
+                    name: pool([m.figures[kind][name] for m in (first, *others)])
+                    for name in shared(found, [m.figures[kind] for m in others])
+                }
+                for kind, found in first.figures.items()
+            },
+            {
+                name: float(np.mean([m.accuracy[name] for m in (first, *others)]))
+                for name in shared(first.accuracy, [m.accuracy for m in others])
+            },
+        )
+
+    @property
+    def omega(self) -> dict[str, float]:
+        """Score type -> Ω."""
+        return self._judged("omega")
+
+    @property
+    def pseudo(self) -> dict[str, float]:
+        """Score type -> pseudo-Ω."""
+        return self._judged("pseudo")
+
+    def _judged(self, by: Objective) -> dict[str, float]:
+        return {name: float(found.omega_official) for name, found in self.figures[by].items()}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -61,9 +100,11 @@ class Evaluator:
         cells, pseudo = self.cells, self.pseudo
         return Measurement(
             scores,
-            omega={name: float(omega(vector, cells)) for name, vector in scores.items()} if cells else {},
-            pseudo={name: float(pseudo.omega(vector)) for name, vector in scores.items()} if pseudo else {},
-            accuracy=self._accuracy(encoded),
+            {
+                "omega": {name: evaluate(vector, cells) for name, vector in scores.items()} if cells else {},
+                "pseudo": {name: pseudo.evaluate(v) for name, v in scores.items()} if pseudo else {},
+            },
+            self._accuracy(encoded),
         )
 
     def _probe_scores(self, detector: Detector, probes: ClipBank) -> dict[str, Array]:

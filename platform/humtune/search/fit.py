@@ -1,17 +1,54 @@
 """Whether a space fits a machine's recordings: asked before anything starts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.config import SHARED
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.evaluation.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
 from humtune.search.space import Space
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.joined import join_banks
 from humtune.sounds.table import ClipTable, Role
+
+
+def check_all(space: Space, banks: Mapping[str, ClipBank]) -> None:
+    """Raise a UsageError where a machine's trials, or shared ones, can't work on these recordings."""
+    for bank in banks.values():
+        if space.trials == 0:
+            objective_of(space.objective, bank.table)
+        else:
+            check_fits(space, bank.table, bank.lengths)
+    if space.shared_trials:
+        check_shared_fits(space, banks)
+
+
+def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:
+    """Raise a UsageError where no shared trial can work on the machines' recordings together."""
+    mend = "search without shared trials (--shared-trials 0)"
+    if len(banks) < 2:
+        raise UsageError(
+            f"shared trials need two machines or more, there is {', '.join(banks)} alone; {mend}"
+        )
+    if SHARED in banks:
+        raise UsageError(
+            f"a machine is called '{SHARED}', as shared trials are; call its folder something else, or {mend}"
+        )
+    joined = join_banks(banks.values())
+    if space.enumerated and not space.runs(SHARED):
+        raise UsageError(
+            f"the space lists no point for shared trials; add one with machine: {SHARED}, or {mend}"
+        )
+    if len({objective_of(space.objective, bank.table) for bank in banks.values()}) > 1:
+        for bank in banks.values():
+            objective_of("pseudo", bank.table)
+    least = min(len(bank.table.having(Role.HELD_OUT)) for bank in banks.values())
+    _check_recipes(space, joined.table, joined.lengths, held_out=least)
 
 
 def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> None:
@@ -27,7 +64,11 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
             "or leave it out with --machines"
         )
     objective_of(space.objective, table)
-    held_out = len(table.having(Role.HELD_OUT))
+    _check_recipes(space, table, lengths, held_out=len(table.having(Role.HELD_OUT)))
+
+
+def _check_recipes(space: Space, table: ClipTable, lengths: NDArray[np.int64], *, held_out: int) -> None:
+    machine = table.machine
     for check in dict.fromkeys(check for recipe in space.recipes for check in recipe.checks):
         for params, recipe in space.corners(*check.settings, machine=machine):
             if check in recipe.checks:

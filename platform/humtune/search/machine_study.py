@@ -1,4 +1,4 @@
-"""One machine's study, and where its trials stand: asked for, running, ended, to be confirmed."""
+"""One machine's study, or that of all, and where its trials stand: asked for, running, ended, to confirm."""
 
 from bisect import insort
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Ended(dict[str, TrialRecord]):
 class MachineStudy:
     """One machine's study and where its trials stand."""
 
-    machine: str
+    machine: str  # or SHARED
     study: optuna.Study
     quota: int  # of the search; what confirms comes on top
     running: dict[str, Running] = field(default_factory=dict)

@@ -33,13 +33,20 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def override(space: Space, *, trials: int | None = None, settings: Mapping[str, Any] | None = None) -> Space:
+def override(
+    space: Space,
+    *,
+    trials: int | None = None,
+    shared_trials: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Space:
     """The space with so many trials, and settings that win over all it says: nothing else is tried of them.
 
     A setting goes to `fixed` and leaves `machines`, `search` and `first`. Where it lies in a branch that is
     searched by presets, each preset that knows the key gets it.
     """
-    raw = space.model_dump() | ({} if trials is None else {"trials": trials})
+    counts = {"trials": trials, "shared_trials": shared_trials}
+    raw = space.model_dump() | {name: count for name, count in counts.items() if count is not None}
     search = dict(space.search)
     fixed = nested(space.fixed)
     machines = {machine: nested(own) for machine, own in space.machines.items()}

@@ -12,6 +12,7 @@ import ray
 from ray import tune
 
 from humtune import __version__
+from humtune.config import SHARED
 from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.layout import TAKEN
 from humtune.ledger import Ledger, searches
@@ -20,7 +21,7 @@ from humtune.plan import Asked, Machine, Plan, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.calibration import calibrated
 from humtune.search.connection import connect, disconnect
-from humtune.search.fit import check_fits, objective_of
+from humtune.search.fit import check_all, check_shared_fits, objective_of
 from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
 from humtune.search.nodes import check_shared
@@ -74,6 +75,7 @@ def prepare(
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
+    studies = (*banks, *([SHARED] if space.shared_trials else []))
     plan = Plan(
         name=name,
         created=time(),
@@ -82,6 +84,7 @@ def prepare(
             space=space.model_dump(mode="json"),
             data=str(data.resolve()),
             trials=max(map(space.quota, banks)),
+            shared_trials=space.quota(SHARED) if space.shared_trials else 0,
             warm=earlier.name if earlier else None,
             holdout=holdout,
             channel=channel,
@@ -96,7 +99,7 @@ def prepare(
             )
             for m, bank in banks.items()
         },
-        holds={machine: len(space.runs(machine)) for machine in banks} if space.enumerated else {},
+        holds={study: len(space.runs(study)) for study in studies} if space.enumerated else {},
     )
     ledger = Ledger(storage, name)
     if earlier:
@@ -119,9 +122,27 @@ def fitting_banks(
         machine: replace(bank, table=assign_roles(bank.table, holdout=holdout))
         for machine, bank in load_banks(data, storage, machines, channel=channel).items()
     }
-    for bank in banks.values():
-        check_fits(space, bank.table, bank.lengths)
+    check_all(space, banks)
     return banks
+
+
+def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:
+    """Have a search make so many trials per machine, and of all machines together; None: as before.
+
+    UsageError where it had no shared trials before, and can't have any.
+    """
+    plan = ledger.plan
+    wish = {"trials": trials, "shared_trials": shared_trials}
+    wanted = plan.asking(**{name: count for name, count in wish.items() if count is not None})
+    if not wanted.asked.trials and not wanted.asked.shared_trials:
+        raise UsageError("trials = 0 and shared trials = 0: there is nothing to try; raise one")
+    if wanted.asked.shared_trials and not plan.asked.shared_trials:
+        space = check_space(plan.asked.space, where=f"plan of {ledger.name}")
+        check_shared_fits(space, {machine: ledger.bank(machine) for machine in plan.machines})
+        if space.enumerated:
+            wanted = wanted.model_copy(update={"holds": plan.holds | {SHARED: len(space.runs(SHARED))}})
+    if wanted != plan:
+        ledger.write_plan(wanted)
 
 
 def run(

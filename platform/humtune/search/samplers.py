@@ -21,9 +21,12 @@ REDUCTION = 2  # of the trials that reach a rung, one in so many goes on
 UNLIKELY = 0.1  # p of a curve that is no worse than the best one's, below which Wilcoxon's test stops it
 
 
-def sampler(space: Space, *, seed: int) -> BaseSampler:
-    """The space's sampler. The seed differs from sitting to sitting, so that no draw is repeated."""
-    startup = min(10, max(2, (space.trials or TRIALS) // 3))
+def sampler(space: Space, *, seed: int, trials: int | None = None) -> BaseSampler:
+    """The space's sampler, for so many trials of a study; None: as many as the space says for a machine.
+
+    The seed differs from sitting to sitting, so that no draw is repeated.
+    """
+    startup = min(10, max(2, (trials or space.trials or TRIALS) // 3))
     match space.sampler:
         case "tpe":
             with _experiments():

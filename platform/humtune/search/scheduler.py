@@ -110,7 +110,8 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         if len(ranking) > KEPT_REFERENCES:
             out = ranking[KEPT_REFERENCES] if record in ranking[:KEPT_REFERENCES] else record
             ledger = self.studies.ledger
-            ledger.storage.delete(ledger.layout.reference(out.id))
+            for folder in out.folders:
+                ledger.storage.delete(ledger.layout.reference(folder))
 
     def _warn(self, error: OSError) -> None:
         if not self.warned:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from pydantic import Field
 
-from humtune.config import Settings, set_path
+from humtune.config import SHARED, Settings, set_path
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.records import ParamValue
 from humtune.search.dimensions import FAMILY, Dimension, Presets, Scalar, places
@@ -37,7 +37,10 @@ class Space(Settings):
         "tpe", description="grid runs every point of the space, listed those of `first` alone"
     )
     trials: int | None = Field(
-        None, ge=1, description=f"per machine; without it {TRIALS}, or all that a grid or list holds"
+        None, ge=0, description=f"per machine; without it {TRIALS}, or all that a grid or list holds"
+    )
+    shared_trials: int = Field(
+        0, ge=0, description="that train one network on all machines together, beside each machine's"
     )
     seeds: int = Field(1, ge=1, description="times that each point of a grid or list is run")
     pruner: Pruner | None = Field(
@@ -122,10 +125,11 @@ class Space(Settings):
         points = grid(self.search) if self.sampler == "grid" else self.first_points(machine)
         return [Run(point, self.seed + i) for i in range(self.seeds) for point in points]
 
-    def quota(self, machine: str) -> int:
-        """The trials that a machine's search has."""
-        held = len(self.runs(machine)) if self.enumerated else self.trials or TRIALS
-        return min(held, self.trials or held)
+    def quota(self, study: str) -> int:
+        """The trials that a machine's search has, or that of all together."""
+        wanted = self.shared_trials if study == SHARED and self.shared_trials else self.trials
+        held = len(self.runs(study)) if self.enumerated else TRIALS if wanted is None else wanted
+        return held if wanted is None else min(held, wanted)
 
     @property
     def epochs(self) -> int:
@@ -137,7 +141,8 @@ class Space(Settings):
         """The pruner: the one that is named, or what the number of trials makes worthwhile."""
         if self.pruner is not None:
             return self.pruner
-        compares = not self.enumerated and (self.trials or TRIALS) >= PRUNED_FROM
+        trials = TRIALS if self.trials is None else self.trials or self.shared_trials
+        compares = not self.enumerated and trials >= PRUNED_FROM
         return "successive_halving" if compares else "none"
 
     @property

@@ -41,6 +41,8 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
     _check_sampler(space, where)
+    if space.trials == 0 and not space.shared_trials:
+        raise UsageError(f"{where}: trials = 0 and shared_trials = 0: there is nothing to try; raise one")
     return space
 
 

@@ -1,6 +1,7 @@
-"""Studies: one Optuna study per machine, in memory, rebuilt from the ledger whenever a search starts.
+"""Studies: one Optuna study per machine and one of shared trials, in memory, rebuilt from the ledger.
 
-Asks what to try next, says when a trial may be stopped, is told how trials end. Knows no Ray.
+Rebuilt whenever a search starts. Asks what to try next, says when a trial may be stopped, is told how trials
+end. Knows no Ray.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,16 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.ledger import Ledger
-from humtune.records import CONFIRM, Origin, ParamValue, TrialRecord, TrialState, machine_of, trial_id
+from humtune.records import (
+    CONFIRM,
+    OnMachine,
+    Origin,
+    ParamValue,
+    TrialRecord,
+    TrialState,
+    machine_of,
+    trial_id,
+)
 from humtune.search.grid import Point, Run
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, sampler
@@ -29,7 +39,7 @@ RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to b
 
 
 class Studies:
-    """All machines' studies of one search."""
+    """All studies of one search: each machine's and, where there are shared trials, SHARED."""
 
     def __init__(self, ledger: Ledger, space: Space) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -37,10 +47,10 @@ class Studies:
         self.ledger = ledger
         self.superseded = False  # whether another sitting has taken over
         self.space = space
-        self.judged_by = {m: found.judged_by for m, found in plan.machines.items()}
+        self.plan = plan
         self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
         self.seconds_run = 0.0
-        self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.machines)}
+        self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.studies)}
 
     def _study(self, machine: str, quota: int, number: int) -> MachineStudy:
         records = list(self.ledger.records(machine))
@@ -50,7 +60,7 @@ class Studies:
             sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
             pruner=pruner(self.space),
         )
-        plan = self.ledger.plan
+        plan = self.plan
         this = MachineStudy(
             machine=machine,
             study=study,
@@ -64,7 +74,11 @@ class Studies:
             tell(study, self._relive(study, record), record)
         for record in records:
             self._replay(this, record)
-        study.sampler = sampler(self.space, seed=self.space.seed + 1000 * number + len(records))
+        study.sampler = sampler(
+            self.space,
+            seed=self.space.seed + 1000 * number + len(records),
+            trials=quota if plan.is_shared(machine) else None,
+        )
         if self.space.enumerated:
             self._enqueue_runs(this, records)
         else:
@@ -169,7 +183,10 @@ class Studies:
         count, turn = divmod(this.started, TRANSFER_EVERY)
         if not self.space.transfers or turn != TRANSFER_EVERY - 1 or this.has_queue:
             return None
-        others = [other for other in self.machines.values() if other is not this]
+        if self.plan.is_shared(this.machine):
+            return None
+        machines = [other for other in self.machines.values() if not self.plan.is_shared(other.machine)]
+        others = [other for other in machines if other is not this]
         for other in others[count % max(1, len(others)) :] + others[: count % max(1, len(others))]:
             best = other.best
             if best and best.trial.params not in this.tried:
@@ -196,9 +213,15 @@ class Studies:
             origin=origin,
             params=run.params,
             config=self.space.recipe(run.params, machine=this.machine, seed=run.seed),
-            judged_by=self.judged_by.get(this.machine, "omega"),
+            judged_by=self.plan.objective(this.machine),
+            machines=self._machines_of(this),
             started=time(),
         )
+
+    def _machines_of(self, this: MachineStudy) -> dict[str, OnMachine]:
+        if not self.plan.is_shared(this.machine):
+            return {}
+        return {m: OnMachine(judged_by=self.plan.objective(m)) for m in sorted(self.plan.machines)}
 
     def is_running(self, trial: str) -> bool:
         """Whether a trial has been asked for and has not ended."""

@@ -1,6 +1,7 @@
 """One trial: a fit that writes itself into the ledger. Knows no Ray."""
 
 import platform
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from time import monotonic, time
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 
 from humtune import __version__
 from humtune.config import Acceleration
+from humtune.detectors.detector import Detector
 from humtune.detectors.fit import Fit
 from humtune.detectors.process import settle
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
-from humtune.records import Epoch, TrialRecord, TrialState, ended
+from humtune.records import Epoch, OnMachine, TrialRecord, TrialState, ended
 from humtune.search.evaluator import Evaluator, Measurement
 from humtune.search.watchdog import Watchdog
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.joined import join_banks
 from humtune.storage import Storage
 
 
@@ -28,8 +31,9 @@ class TrialRun:
     """Fits one trial's detector a step at a time, and keeps its record, checkpoint and results."""
 
     def __init__(
-        self, ledger: Ledger, record: TrialRecord, bank: ClipBank, *, measured: tuple[int, ...]
+        self, ledger: Ledger, record: TrialRecord, banks: Sequence[ClipBank], *, measured: tuple[int, ...]
     ) -> None:
+        """`banks` is the machine's or, of a shared trial, that of each."""
         plan = ledger.plan
         resources = plan.asked.resources
         self.ledger = ledger
@@ -39,10 +43,14 @@ class TrialRun:
         self.checkpoint = ledger.layout.checkpoint(record.id)
         self.recipe = recipe_of(record.config)
         how = record.acceleration or plan.acceleration(self.recipe.size)
+        bank = join_banks(banks) if record.machines else banks[0]
         self.fit = self._restored(record, bank, device=resources.device, how=how)
-        probes = ledger.probes(record.machine)
-        self.evaluator = Evaluator(bank, probes)
-        self.quick_evaluator = Evaluator.quick(bank, probes, judged_by=record.judged_by)
+        probes = [ledger.probes(bank.table.machine) for bank in banks]
+        self.evaluators = [Evaluator(*pair) for pair in zip(banks, probes, strict=True)]
+        self.quick_evaluators = [
+            Evaluator.quick(*pair, judged_by=record.judged_by) for pair in zip(banks, probes, strict=True)
+        ]
+        self.detectors: dict[str, Detector] = {}  # as last measured, by machine
         done = self.fit.done
         self.record = record.model_copy(
             update={
@@ -79,22 +87,22 @@ class TrialRun:
         if not self.begun:
             self.ledger.claim(self.record.id)
             self.ledger.write(self.record)
-            for folder in (self.ledger.layout.trial, self.ledger.layout.scores):
-                self.ledger.storage.sweep(folder(self.record.id))
+            layout = self.ledger.layout
+            for folder in self.record.folders:
+                for place in (layout.trial(folder), layout.scores(folder)):
+                    self.ledger.storage.sweep(place)
             self.begun = True
         with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
             metrics, found = self._step()
         done = self.fit.done
         last = done == self.recipe.budget
-        update: dict[str, Any] = {}
-        if found:
-            update |= {"omega": found.omega, "pseudo": found.pseudo}
+        update = self._judged(found)
         ended, seconds = time(), monotonic() - began  # a clock that is set meanwhile costs no trial its hours
         epoch = Epoch(epoch=done, ended=ended, seconds=seconds, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last and found:
             self.ledger.check_sitting()
-            self._keep(found.scores)
+            self._keep({machine: each.scores for machine, each in found.items()})
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
         self.ledger.write(self.record)  # before the checkpoint, which must never be ahead of the record
@@ -105,17 +113,37 @@ class TrialRun:
             self.checkpointed = monotonic()
         return self.record
 
-    def _step(self) -> tuple[dict[str, float], Measurement | None]:
-        """A step's metrics; where it is a rung or the last, with what the detector measures then."""
+    def _step(self) -> tuple[dict[str, float], dict[str, Measurement]]:
+        """A step's metrics; where it is a rung or the last, with what each machine's detector measures."""
         metrics = self.fit.step()
         if self.fit.done == self.recipe.budget:
-            self.detector = self.fit.finish()
-            found = self.evaluator.measure(self.detector)
+            found = self._measure(self.evaluators, self.fit.finish)
         elif self.fit.done in self.measured:
-            found = self.quick_evaluator.measure(self.fit.preview())
+            found = self._measure(self.quick_evaluators, self.fit.preview)
         else:
-            return metrics, None
-        return metrics | found.metrics, found
+            return metrics, {}
+        return metrics | Measurement.over(found.values()).metrics, found
+
+    def _measure(
+        self, evaluators: Sequence[Evaluator], make: Callable[[ClipBank], Detector]
+    ) -> dict[str, Measurement]:
+        found = {}
+        for evaluator in evaluators:
+            machine = evaluator.bank.table.machine
+            self.detectors[machine] = make(evaluator.bank)
+            found[machine] = evaluator.measure(self.detectors[machine])
+        return found
+
+    def _judged(self, found: dict[str, Measurement]) -> dict[str, Any]:
+        """What the record says of measurements, over all machines and by machine."""
+        if not found:
+            return {}
+        whole = Measurement.over(found.values())
+        machines = {
+            machine: on.model_copy(update={"omega": found[machine].omega, "pseudo": found[machine].pseudo})
+            for machine, on in self.record.machines.items()
+        }
+        return {"omega": whole.omega, "pseudo": whole.pseudo, "machines": machines}
 
     @property
     def _seconds_left(self) -> float:
@@ -135,11 +163,18 @@ class TrialRun:
         self.ledger.write(self.record)
         return self.record
 
-    def _keep(self, scores: dict[str, NDArray[np.float64]]) -> None:
-        ledger, detector, trial = self.ledger, self.detector, self.record.id
-        ledger.write_scores(trial, scores)
-        ledger.storage.write(ledger.layout.reference(trial), detector.reference_bytes())
-        ledger.storage.write(ledger.layout.detector(trial), detector.to_bytes())
+    def _keep(self, scores: dict[str, dict[str, NDArray[np.float64]]]) -> None:
+        """Keep each machine's scores and reference, and the weights once."""
+        ledger, record = self.ledger, self.record
+        for machine, detector in self.detectors.items():
+            seen = record.of(machine)
+            assert seen
+            ledger.write_scores(seen.folder, scores[machine])
+            ledger.storage.write(ledger.layout.reference(seen.folder), detector.reference_bytes())
+        whole = self.detectors.get(record.machine) or Detector(
+            self.recipe, self.fit.encoder, machine=record.machine
+        )
+        ledger.storage.write(ledger.layout.detector(record.id), whole.to_bytes())
 
 
 def device_name(device: str) -> str:
@@ -152,11 +187,12 @@ def _shortened(record: TrialRecord, epochs: int) -> TrialRecord:
     kept, dropped = record.epochs[:epochs], record.epochs[epochs:]
     update: dict[str, Any] = {"epochs": kept, "seconds": sum(e.seconds for e in kept)}
     if any({"omega", "pseudo"} & e.metrics.keys() for e in dropped):
-        update |= {"omega": {}, "pseudo": {}}
+        unmeasured = {m: OnMachine(judged_by=on.judged_by) for m, on in record.machines.items()}
+        update |= {"omega": {}, "pseudo": {}, "machines": unmeasured}
     return record.model_copy(update=update)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def open_bank(storage: Storage, search: str, machine: str) -> ClipBank:
     """A machine's bank, mapped once per process: the next trial of a reused actor finds it open."""
     return Ledger(storage, search).bank(machine)
@@ -174,5 +210,6 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
         raise HumtuneError(record.reason)
     if record.state != TrialState.RUNNING:
         raise HumtuneError(f"{record.id} is {record.state} already")
-    bank = open_bank(ledger.storage, ledger.name, record.machine)
-    return TrialRun(ledger, record, bank, measured=tuple(config["measured"]))
+    machines = record.machines or (record.machine,)
+    banks = [open_bank(ledger.storage, ledger.name, machine) for machine in machines]
+    return TrialRun(ledger, record, banks, measured=tuple(config["measured"]))

@@ -36,7 +36,7 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
         raise UsageError(
             f"--from {earlier.name}: a {space.sampler} asks no sampler, and learns nothing of it"
         )
-    found = {machine: _warmth(space, machine, plan, earlier) for machine in plan.machines}
+    found = {study: _warmth(space, study, plan, earlier) for study in plan.studies}
     if not any(warmth.observed or warmth.points for warmth in found.values()):
         raise UsageError(
             f"--from {earlier.name}: no trial of it has settings that this space searches, or none has ended"
@@ -106,10 +106,13 @@ def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
 
 
 def _same_clips(machine: str, plan: Plan, earlier: Plan) -> bool:
-    """Whether both searches measure a machine's trials by the same figure of the same clips."""
+    """Whether both searches measure a study's trials by the same figure of the same clips."""
+    if plan.is_shared(machine):
+        same = plan.machines.keys() == earlier.machines.keys()
+        return same and all(_same_clips(each, plan, earlier) for each in plan.machines)
     ours, theirs = plan.machines[machine], earlier.machines.get(machine)
-    same = theirs and (ours.data_hash, ours.judged_by) == (theirs.data_hash, theirs.judged_by)
-    return bool(same) and plan.asked.holdout == earlier.asked.holdout
+    known = theirs and (ours.data_hash, ours.judged_by) == (theirs.data_hash, theirs.judged_by)
+    return bool(known) and plan.asked.holdout == earlier.asked.holdout
 
 
 def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterator[TrialRecord]:
@@ -135,7 +138,7 @@ def told(ledger: Ledger) -> Iterator[str]:
     """A line a machine: what it starts with; none for a search that starts cold."""
     plan = ledger.plan
     warm = plan.asked.warm
-    for machine in plan.machines if warm else ():
+    for machine in plan.studies if warm else ():
         warmth = warmth_of(ledger, machine)
         parts = [
             f"{len(warmth.observed)} trials of {warm} are known" if warmth.observed else "",

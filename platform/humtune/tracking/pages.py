@@ -109,16 +109,24 @@ def _view_link(experiment: str, key: str) -> str:
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
-def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: bool) -> tuple[str, bool]:
+def machine_page(
+    ledger: Ledger, best: Best, *, pictures: Sequence[str], place: tuple[str, str], over: bool
+) -> tuple[str, bool]:
     """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
 
-    `pictures` are files in the best one's artifacts. Also whether the scores of all trials could be read.
+    `pictures` are files in the artifacts of a run, at this `place`: its id, and a folder or "". Of shared
+    trials there is what the best one is worth on each machine. Also whether all trials' scores could be read.
     """
     is_whole = True
+    run_id, folder = place
     record = best.candidate.trial
     figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
     text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
-    if over:
+    if record.machines:
+        worth = [(m, seen) for m in record.machines if (seen := record.of(m))]
+        rows = [[escaped(m), seen.best_score, percent(seen.objective)] for m, seen in worth if seen.judged]
+        text += [to_markdown(["machine", "score type", f"{record.symbol}, %"], rows, left=2), ""]
+    elif over:
         measured = measure(ledger, record.machine)
         row, is_whole = machine_row(measured), not measured.lost
         cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
@@ -130,7 +138,7 @@ def machine_page(ledger: Ledger, best: Best, *, pictures: Sequence[str], over: b
     else:
         before = code(command("report", ledger.name))
         text += [f"The table follows when its trials have ended; before: {before}.", ""]
-    text += [f"![{name}](get-artifact?path={name}&run_uuid={best.run_id})" for name in pictures]
+    text += [f"![{name}](get-artifact?path={folder}{name}&run_uuid={run_id})" for name in pictures]
     return _signed("\n".join(text)), is_whole
 
 

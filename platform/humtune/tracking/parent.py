@@ -49,6 +49,13 @@ class Result(NamedTuple):
             record=record.model_copy(update={"epochs": ()}),
         )
 
+    def seen_by(self, study: str) -> "Result | None":
+        """The result as one of a machine, as `TrialRecord.of`."""
+        seen = self.record.of(study)
+        if seen is None or seen is self.record:
+            return self if seen else None
+        return Result.of(seen)._replace(digest=self.digest)
+
 
 @dataclass(frozen=True)
 class Parent:
@@ -73,7 +80,7 @@ class Parent:
 def create_parent(client: "MlflowClient", experiment: str, plan: Plan, machine: str) -> Parent:
     """Make the run that a machine's trials hang below."""
     tags = runs.lookup_tags(plan, machine) | {
-        "data_hash": plan.machines[machine].data_hash,
+        "data_hash": plan.machines[machine].data_hash if machine in plan.machines else "",  # none of all
         "version": plan.version,
     }
     started = runs.milliseconds(plan.created)
@@ -92,7 +99,8 @@ def show(
 ) -> Parent:
     """Put the best trial's configuration, pictures and Ω on its own run and on its machine's.
 
-    The machine's run has them in `best/`; its tags come last, among them the `digest` of the best.
+    The machine's run has them in `best/`; its tags come last, among them the `digest` of the best. A shared
+    trial's own run has none: it may be the best of several machines.
 
     A trial without stored scores gives no pictures; it is then shown again by the next sync.
     """
@@ -104,10 +112,11 @@ def show(
         )
         for name, data in pictures.items():
             (Path(folder) / name).write_bytes(data)
-        client.log_artifacts(run_id, folder)
+        if not record.is_shared:
+            client.log_artifacts(run_id, folder)
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
-    shown = digest if pictures else ""
+    shown = digest if pictures or record.machines else ""
     tag(client, parent.run_id, {"best": record.id, "score_type": best.score_type, runs.DIGEST: shown})
     return replace(parent, shown=shown)
 
@@ -116,8 +125,10 @@ def _pictures(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
     """How a candidate's scores tell normal from anomalous, as PNG."""
     from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram
 
+    if best.trial.machines:  # of all machines together
+        return {}
     try:
-        scores = ledger.scores(best.trial.id, best.score_type)
+        scores = ledger.scores(best.trial.folder, best.score_type)
     except DamagedScores:
         return {}
     draw: dict[str, Callable[..., bytes]] = {
@@ -133,9 +144,9 @@ def _picture_names(clips: ClipTable) -> tuple[str, ...]:
     return ("scores.png", "roc.png") if labelled(clips) else ("probes.png",)
 
 
-def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result], trials: int) -> Parent:
+def settle(client: "MlflowClient", parent: Parent, *, results: Sequence[Result], over: bool) -> Parent:
     """Close a machine's run when all its trials ended; open it again when more of them are wanted."""
-    if sum(result.record.origin != CONFIRM for result in results) < trials:
+    if not over:
         if parent.status != "RUNNING":
             client.update_run(parent.run_id, status="RUNNING")
         return replace(parent, status="RUNNING")
@@ -158,8 +169,11 @@ def tell(
     if told == parent.told:
         return parent
     if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
-        pictures = _picture_names(ledger.clips(best.candidate.trial.machine)) if parent.shown else ()
-        text, is_whole = pages.machine_page(ledger, best, pictures=pictures, over=over)
+        trial = best.candidate.trial
+        shows = parent.shown and not trial.machines
+        pictures = _picture_names(ledger.clips(trial.machine)) if shows else ()
+        place = (parent.run_id, "best/") if trial.is_shared else (best.run_id, "")
+        text, is_whole = pages.machine_page(ledger, best, pictures=pictures, place=place, over=over)
         told = told if is_whole else ""
         tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
     return replace(parent, told=told)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from humtune.ledger import Ledger
 from humtune.plan import Plan
-from humtune.records import TrialRecord, TrialState, machine_of
-from humtune.results.candidates import choose
+from humtune.records import CONFIRM, TrialRecord, TrialState, of_machine
+from humtune.results.candidates import Candidate, choose
 from humtune.sounds.parallel import in_order
 from humtune.tracking import pages, runs
 from humtune.tracking.child import Said, level_child
@@ -97,7 +97,10 @@ class Tracker:
             if trial:
                 self._remember(trial)
                 done[trial.outcome] += 1
-        told = [self._level_parent(client, m, trials=plan.quota(m)) for m in plan.machines]
+        records = [result.record for result in self._ended.values()]
+        bests = {study: choose(of_machine(records, study)) for study in plan.studies}
+        crowned = self._crown(client, {best.trial.id for best in bests.values() if best})
+        told = [self._level_parent(client, plan, s, best, crowned=crowned) for s, best in bests.items()]
         self._describe(client, told)
         return Synced(**done)
 
@@ -119,7 +122,7 @@ class Tracker:
             machine = run.data.tags[runs.MACHINE]
             if self._parents.setdefault(machine, Parent.of(run)).run_id != run.info.run_id:
                 client.delete_run(run.info.run_id)
-        for machine in (machine for machine in plan.machines if machine not in self._parents):
+        for machine in (study for study in plan.studies if study not in self._parents):
             self._parents[machine] = create_parent(client, self._experiment, plan, machine)
         for run in (run for run in found if runs.TRIAL in run.data.tags):
             self._adopt(client, run)
@@ -170,24 +173,29 @@ class Tracker:
         if record.state != TrialState.RUNNING:
             self._ended[record.id] = Result.of(record)
 
-    def _level_parent(self, client: "MlflowClient", machine: str, *, trials: int) -> pages.MachineTold:
-        """Bring a machine's run up to date; what there is to tell of the machine."""
-        parent = self._parents[machine]
-        results = [result for result in self._ended.values() if result.machine == machine]
-        records = [result.record for result in results]
+    def _level_parent(
+        self, client: "MlflowClient", plan: Plan, study: str, best: Candidate | None, *, crowned: set[str]
+    ) -> pages.MachineTold:
+        """Bring the run of a machine, or of all, up to date; what there is to tell of it."""
+        parent = self._parents[study]
+        results = [seen for result in self._ended.values() if (seen := result.seen_by(study))]
         named = None
-        if best := choose(records):
+        if best:
             child = self._children[best.trial.id]
-            if not (child.digest == parent.shown and child.best):
-                self._crown(client, machine, best.trial.id)
+            if child.digest != parent.shown or best.trial.id in crowned:
                 place = {"run_id": child.run_id, "digest": child.digest}
                 parent = show(client, self._ledger, parent, best=best, **place, results=results)
             named = pages.Best(best, self._experiment, child.run_id)
-        parent = settle(client, parent, results=results, trials=trials)
+        parent = settle(client, parent, results=results, over=self._over(plan, study))
         if named:
             parent = tell(client, self._ledger, parent, best=named, results=results)
-        self._parents[machine] = parent
-        return pages.MachineTold(machine, named, records)
+        self._parents[study] = parent
+        return pages.MachineTold(study, named, [result.record for result in results])
+
+    def _over(self, plan: Plan, study: str) -> bool:
+        """Whether all trials have ended that may be a machine's best."""
+        ended = Counter(r.machine for r in self._ended.values() if r.record.origin != CONFIRM)
+        return all(ended[s] >= plan.quota(s) for s in plan.studies if s == study or plan.is_shared(s))
 
     def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineTold]) -> None:
         """Tell on the experiment's page what there is; what a person wrote there stays."""
@@ -205,15 +213,20 @@ class Tracker:
                 client.set_experiment_tag(self._experiment, key, value)
         self._page = text
 
-    def _crown(self, client: "MlflowClient", machine: str, best: str) -> None:
-        """Leave the tag of the best on one run of the machine alone."""
+    def _crown(self, client: "MlflowClient", bests: set[str]) -> set[str]:
+        """Have the best trials' runs alone say so; those that did not say so before."""
+        crowned = set()
         for trial, child in self._children.items():
-            if child.best and machine_of(trial) == machine and trial != best:
+            is_best = trial in bests
+            if child.best == is_best:
+                continue
+            if is_best:
+                client.set_tag(child.run_id, runs.BEST, "true", synchronous=True)
+                crowned.add(trial)
+            else:
                 client.delete_tag(child.run_id, runs.BEST)
-                self._children[trial] = replace(child, best=False)
-        child = self._children[best]
-        client.set_tag(child.run_id, runs.BEST, "true", synchronous=True)
-        self._children[best] = replace(child, best=True)
+            self._children[trial] = replace(child, best=is_best)
+        return crowned
 
 
 def sync(ledger: Ledger, *, uri: str | None = None, progress: Progress = iter) -> Synced:

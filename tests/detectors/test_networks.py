@@ -14,12 +14,20 @@ from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(50, 3000, samples).astype(np.int16)
 
 
 def changed_at(network: torch.nn.Module, x: torch.Tensor, place: int) -> list[int]:
-    """The steps of a network's output that another value of one step of its input changes."""
+    """The steps of a network's output that another value of one step of its inputs changes.
+
+    Of several inputs, as a ReLU may be silent for one.
+    """
     other = x.clone()
     other[..., place] += 1
     with torch.no_grad():
@@ -44,11 +52,11 @@ def test_a_channel_that_does_not_change_has_finite_gradients() -> None:
 
 def test_an_x_vectors_frame_sees_seven_frames_to_either_side() -> None:
     network = XVector(channels=16, embedding=8).build([(1, 12, 40)]).eval()
-    x = torch.randn(1, 1, 12, 40)
+    x = torch.randn(32, 1, 12, 40)
     frames = network[:-1]  # up to the pooling
-    assert frames(x).shape == (1, 48, 40 - 14)
+    assert frames(x).shape == (32, 48, 40 - 14)
     assert changed_at(frames, x, 20) == list(range(20 - 14, 20 + 1))
-    assert network(x).shape == (1, 8)
+    assert network(x).shape == (32, 8)
 
 
 def test_an_x_vector_takes_the_shortest_chunk_and_every_weight_learns() -> None:
@@ -59,12 +67,12 @@ def test_an_x_vector_takes_the_shortest_chunk_and_every_weight_learns() -> None:
 
 @pytest.mark.parametrize(("layers", "stacks"), [(4, 1), (3, 2)])
 def test_wavenet_is_causal_and_reaches_as_far_as_its_dilations(layers: int, stacks: int) -> None:
-    network = WaveNet(channels=4, skip=6, layers=layers, stacks=stacks, embedding=8).build([]).double()
+    network = WaveNet(channels=4, skip=64, layers=layers, stacks=stacks, embedding=8).build([]).double()
     reach = 2 + stacks * (2**layers - 1)
     for place in (0, 17, 59):
         along = torch.nn.Module()
         along.forward = network.along
-        found = changed_at(along, torch.randn(1, 1, 60).double(), place)
+        found = changed_at(along, torch.randn(32, 1, 60).double(), place)
         assert found == list(range(place, min(60, place + reach)))
 
 

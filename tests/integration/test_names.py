@@ -74,7 +74,7 @@ def test_a_search_of_hard_names_from_the_recordings_to_the_models(
     assert suggested(began, "report") == ["report", SEARCH, "--storage", store]
     assert suggested(began, "export") == ["export", SEARCH, "--storage", store, "--out", "models"]
     ledger = Ledger.open(Storage(store), SEARCH)
-    assert ledger.plan.machines == tuple(sorted(MACHINES))
+    assert list(ledger.plan.machines) == sorted(MACHINES)
     assert ODD in ledger.bank(MACHINES[0]).table.name
     assert sorted(path.name for path in (Path(store) / SEARCH / "trials").iterdir()) == sorted(
         f"{machine}-00000" for machine in MACHINES

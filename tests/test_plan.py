@@ -88,7 +88,7 @@ def test_a_plan_of_the_first_format_may_leave_out_what_came_later(ledger: Ledger
 
 
 @pytest.mark.parametrize(
-    "change", [{"machines": 3}, {"machines": ["fan"], "banks": 3}, {"trials": 0}, {"new": 1}]
+    "change", [{"machines": 3}, {"machines": ["fan"], "banks": 3}, {"trials": -1}, {"new": 1}]
 )
 def test_a_damaged_plan_of_the_first_format_is_one_sentence(ledger: Ledger, change: dict[str, Any]) -> None:
     ledger.storage.write("hums/plan.json", json.dumps(FIRST | change).encode())

@@ -53,19 +53,6 @@ def write_space(folder: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.fixture
-def done(humtune: Run, mlflow_ready: Callable[[Path], Path], tmp_path: Path) -> Callable[..., str]:
-    """The command in this process, in the test's storage and to a good end; what it said."""
-    mlflow_ready(tmp_path)
-
-    def run(*words: str | Path) -> str:
-        code, out, err = humtune(*words, "--storage", tmp_path)
-        assert code == 0, out + err
-        return out + err
-
-    return run
-
-
 def records(storage: Path, name: str) -> Iterator[TrialRecord]:
     yield from Ledger(Storage(storage), name).records()
 

@@ -41,19 +41,6 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def done(humtune: Run, mlflow_ready: Callable[[Path], Path], tmp_path: Path) -> Callable[..., str]:
-    """The command in this process, in the test's storage and to a good end; what it said."""
-    mlflow_ready(tmp_path)
-
-    def run(*words: str | Path) -> str:
-        code, out, err = humtune(*words, "--storage", tmp_path)
-        assert code == 0, out + err
-        return out + err
-
-    return run
-
-
 def write_space(folder: Path, **changes: Any) -> Path:
     space = {"shared_trials": 2, "trials": 1, "fixed": FIXED, "search": {"head.mu": [5, 10]}}
     path = folder / "joint.yaml"

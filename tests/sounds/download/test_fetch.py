@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from downloads import DEV_FAN, files
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -13,17 +14,6 @@ from humtune.sounds.dcase import find_dataset
 from humtune.sounds.download import fetch as module
 from humtune.sounds.download.fetch import fetch
 from humtune.sounds.download.zenodo import EDITIONS
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-
-
-DEV_FAN = {
-    "dev_data/fan/train/section_00_source_train_normal_0000_a_1.wav",
-    "dev_data/fan/test/section_00_target_test_anomaly_0000_a_1.wav",
-    "dev_data/fan/attributes_00.csv",
-}
 
 
 def test_an_unknown_year_lists_the_known(tmp_path: Path):

@@ -1,22 +1,12 @@
 from pathlib import Path
 
 import pytest
+from downloads import DEV_FAN, files
 
 from humtune.errors import HumtuneError
 from humtune.sounds.download import transfer
 from humtune.sounds.download.fetch import fetch
 from humtune.sounds.download.zenodo import EDITIONS
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-
-
-DEV_FAN = {
-    "dev_data/fan/train/section_00_source_train_normal_0000_a_1.wav",
-    "dev_data/fan/test/section_00_target_test_anomaly_0000_a_1.wav",
-    "dev_data/fan/attributes_00.csv",
-}
 
 
 def test_a_wrong_checksum_removes_the_file_and_a_new_call_fetches_it(tmp_path: Path, zenodo):

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from downloads import files
 
 from humtune.errors import HumtuneError
 from humtune.sounds.download import unpack as module
@@ -25,10 +26,6 @@ def zipped(path: Path, members: dict[str, bytes], *, link: str = "") -> Path:
             info.external_attr = (kind | 0o755) << 16
             content.writestr(info, data, zipfile.ZIP_DEFLATED)
     return path
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
 
 @pytest.mark.parametrize(

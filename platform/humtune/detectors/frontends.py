@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from humtune.config import SAMPLE_RATE, TEST_CHUNKS
 from humtune.detectors.recipe import Part
 from humtune.errors import UsageError
+from humtune.sounds.sound_file import FULL_SCALE
 from humtune.sounds.table import ClipTable
 
 POWER_FLOOR = 1e-10  # -100 dB: below the quantisation noise of 16 bits, above float32's own
@@ -242,7 +243,7 @@ class SpectrogramLayer(FrontendLayer):
         the quiet bins of linear spectrograms it moves scores by a thousandth of their spread.
         """
         precision = torch.float32 if self.training else torch.float64
-        scale = 1 / 32_768 if samples.dtype == torch.int16 else 1.0  # exact in the window too, and cheaper
+        scale = 1 / FULL_SCALE if samples.dtype == torch.int16 else 1.0  # exact in the window, cheaper
         settings = self.settings
         spectrum = torch.stft(
             samples.to(precision),

@@ -15,6 +15,7 @@ from humtune.detectors.frontends import (
     SpectrogramLayer,
     graph_starts,
 )
+from humtune.sounds.sound_file import FULL_SCALE
 
 
 class Waveform(Frontend):
@@ -76,15 +77,14 @@ class Samples(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples [B, n] (int16, or float in [-1, 1]) as [B, 1, 1, n]."""
-        scaled = samples.float() / 32_768 if samples.dtype == torch.int16 else samples.float()
-        return ((scaled - self.mean) / self.std)[:, None, None]
+        return ((scaled(samples, torch.float32) - self.mean) / self.std)[:, None, None]
 
     @torch.no_grad()
     def fitted(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """Pass on batches of training samples [B, n]; at their end, mean and deviation are set."""
         count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
         for samples in batches:
-            values = samples.double() / (32_768 if samples.dtype == torch.int16 else 1)
+            values = scaled(samples, torch.float64)
             count += values.numel()
             total += values.sum()
             squares += values.square().sum()
@@ -158,6 +158,12 @@ class SpectrogramAndWaveformLayer(SpectrogramLayer):
         """Five equispaced chunks of a clip: spectrograms [5, 1, bins, frames] and samples [5, 1, 1, n]."""
         spectrograms = super().chunks(self.spectrogram(whole[None])[0])
         return *spectrograms, self.samples(equispaced(whole, self.settings))
+
+
+def scaled(samples: Tensor, precision: torch.dtype) -> Tensor:
+    """Samples, int16 or float in [-1, 1], as floats in [-1, 1]."""
+    values = samples.to(precision)
+    return values / FULL_SCALE if samples.dtype == torch.int16 else values
 
 
 def equispaced(whole: Tensor, frontend: Frontend) -> Tensor:

@@ -136,12 +136,11 @@ class Variational(nn.Module):
         return loss, logits
 
 
-class CrossEntropy(nn.Module):
-    """A linear classifier trained with cross-entropy: the paper's first vanilla baseline."""
+class Linear(nn.Module):
+    """A linear map of the features to class logits; subclasses say what it is trained by."""
 
-    def __init__(self, head: CrossEntropyHead, embedding: int, classes: int) -> None:
+    def __init__(self, embedding: int, classes: int) -> None:
         super().__init__()
-        self.gamma = head.gamma
         self.to_class = nn.Linear(embedding, classes)
 
     def embed(self, features: Tensor) -> tuple[Tensor, None]:
@@ -152,6 +151,14 @@ class CrossEntropy(nn.Module):
         """Class logits."""
         logits: Tensor = self.to_class(embedding)
         return logits
+
+
+class CrossEntropy(Linear):
+    """A linear classifier trained with cross-entropy: the paper's first vanilla baseline."""
+
+    def __init__(self, head: CrossEntropyHead, embedding: int, classes: int) -> None:
+        super().__init__(embedding, classes)
+        self.gamma = head.gamma
 
     def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """Cross-entropy or focal loss against the class weights; `noise` is not drawn from."""

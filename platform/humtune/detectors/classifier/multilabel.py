@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from humtune.detectors.classifier.heads import CrossEntropy, CrossEntropyHead, Head, focal
+from humtune.detectors.classifier.heads import CrossEntropy, CrossEntropyHead, Head, Linear, focal
 from humtune.sounds.classes import class_attributes
 
 
@@ -45,22 +45,12 @@ class AttributeHead(CrossEntropyHead):
         return Attributes(self, embedding, classes)
 
 
-class Asymmetric(nn.Module):
-    """Logits of classes, each by itself."""
+class Asymmetric(Linear):
+    """Logits of classes, each by itself: log-odds."""
 
     def __init__(self, head: AsymmetricHead, embedding: int, classes: int) -> None:
-        super().__init__()
+        super().__init__(embedding, classes)
         self.settings = head
-        self.to_class = nn.Linear(embedding, classes)
-
-    def embed(self, features: Tensor) -> tuple[Tensor, None]:
-        """The features themselves, without a variance."""
-        return features, None
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Class logits: log-odds."""
-        logits: Tensor = self.to_class(embedding)
-        return logits
 
     def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """The mean over clips of the sum over classes, by their weights; `noise` is not drawn from."""

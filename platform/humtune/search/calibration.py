@@ -13,7 +13,7 @@ from humtune.detectors.process import settle
 from humtune.ledger import Ledger
 from humtune.plan import Plan
 from humtune.search.cost import sizes
-from humtune.search.space_checks import check_space
+from humtune.search.space_checks import planned_space
 from humtune.sounds.joined import join_banks
 from humtune.storage import Storage
 
@@ -25,7 +25,7 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     """
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
-    space = check_space(plan.asked.space, where=f"plan of {search}")
+    space = planned_space(plan)
     resources = plan.asked.resources
     settle(resources)
     chosen: dict[str, Acceleration] = {}

@@ -19,9 +19,7 @@ HERE = ("auto", "local")  # addresses that Ray looks up by itself
 SOCKET = "/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"  # below the temporary folder
 ROOM = 64 * 2**20  # bytes that Ray's logs and sockets have at least
 PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minutes
-FAREWELL = (
-    10.0  # seconds in which Ray ends; without its GCS it would take one more minute, and the process too
-)
+FAREWELL = 10.0  # seconds in which Ray ends; without its GCS it takes a minute, and ends this process too
 
 
 def check_device(device: str, address: str | None) -> None:

@@ -28,7 +28,7 @@ from humtune.search.nodes import check_shared
 from humtune.search.scheduler import StudyScheduler
 from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space_checks import planned_space
 from humtune.search.stop import LeaveTune, Stop, dead_ray_process, withdraw_stop
 from humtune.search.studies import Studies
 from humtune.search.warm import warm_up
@@ -75,7 +75,6 @@ def prepare(
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
-    studies = (*banks, *([SHARED] if space.shared_trials else []))
     plan = Plan(
         name=name,
         created=time(),
@@ -99,8 +98,8 @@ def prepare(
             )
             for m, bank in banks.items()
         },
-        holds={study: len(space.runs(study)) for study in studies} if space.enumerated else {},
     )
+    plan = _holding(plan, space)
     ledger = Ledger(storage, name)
     if earlier:
         warm_up(ledger, plan, space, earlier)
@@ -126,6 +125,12 @@ def fitting_banks(
     return banks
 
 
+def _holding(plan: Plan, space: Space) -> Plan:
+    """The plan that knows how many trials the space holds for each study, where it says which."""
+    holds = {study: len(space.runs(study)) for study in plan.studies} if space.enumerated else {}
+    return plan.model_copy(update={"holds": holds})
+
+
 def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:
     """Have a search make so many trials per machine, and of all machines together; None: as before.
 
@@ -137,10 +142,9 @@ def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None
     if not wanted.asked.trials and not wanted.asked.shared_trials:
         raise UsageError("trials = 0 and shared trials = 0: there is nothing to try; raise one")
     if wanted.asked.shared_trials and not plan.asked.shared_trials:
-        space = check_space(plan.asked.space, where=f"plan of {ledger.name}")
+        space = planned_space(plan)
         check_shared_fits(space, {machine: ledger.bank(machine) for machine in plan.machines})
-        if space.enumerated:
-            wanted = wanted.model_copy(update={"holds": plan.holds | {SHARED: len(space.runs(SHARED))}})
+        wanted = _holding(wanted, space)
     if wanted != plan:
         ledger.write_plan(wanted)
 
@@ -158,7 +162,7 @@ def run(
     resources = plan.asked.resources
     interruption = interruption or Interruption()
     ledger.begin_sitting()
-    studies = Studies(ledger, check_space(plan.asked.space, where=f"plan of {ledger.name}"))
+    studies = Studies(ledger, planned_space(plan))
     if studies.over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from humtune.config import leaves
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
+from humtune.plan import Plan
 from humtune.search.dimensions import FAMILY, Place, Presets, places
 from humtune.search.grid import Point, grid
 from humtune.search.space import Space, nested
@@ -15,6 +16,11 @@ from humtune.search.space_errors import first_error, first_of, message_of
 
 BUDGET = "training.epochs"
 ALIKE = "the budget is the same for every trial"
+
+
+def planned_space(plan: Plan) -> Space:
+    """The space of a search; a UsageError where today's humtune can't take it any more."""
+    return check_space(plan.asked.space, where=f"plan of {plan.name}")
 
 
 def check_space(raw: dict[str, Any], *, where: str) -> Space:

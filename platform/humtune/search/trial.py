@@ -94,13 +94,17 @@ class TrialRun:
             self.begun = True
         with Watchdog(self._seconds_left, partial(self.fail, self._out_of_time)):
             metrics, found = self._step()
+            whole = Measurement.over(found.values()) if found else None
         done = self.fit.done
         last = done == self.recipe.budget
-        update = self._judged(found)
+        update: dict[str, Any] = {}
+        if whole:
+            metrics = metrics | whole.metrics
+            update |= {"omega": whole.omega, "pseudo": whole.pseudo, "machines": self._by_machine(found)}
         ended, seconds = time(), monotonic() - began  # a clock that is set meanwhile costs no trial its hours
         epoch = Epoch(epoch=done, ended=ended, seconds=seconds, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
-        if last and found:
+        if last and whole:
             self.ledger.check_sitting()
             self._keep({machine: each.scores for machine, each in found.items()})
             update |= {"state": TrialState.COMPLETE, "ended": ended}
@@ -122,7 +126,7 @@ class TrialRun:
             found = self._measure(self.quick_evaluators, self.fit.preview)
         else:
             return metrics, {}
-        return metrics | Measurement.over(found.values()).metrics, found
+        return metrics, found
 
     def _measure(
         self, evaluators: Sequence[Evaluator], make: Callable[[ClipBank], Detector]
@@ -134,16 +138,12 @@ class TrialRun:
             found[machine] = evaluator.measure(self.detectors[machine])
         return found
 
-    def _judged(self, found: dict[str, Measurement]) -> dict[str, Any]:
-        """What the record says of measurements, over all machines and by machine."""
-        if not found:
-            return {}
-        whole = Measurement.over(found.values())
-        machines = {
+    def _by_machine(self, found: dict[str, Measurement]) -> dict[str, OnMachine]:
+        """What a shared trial's record says of each machine."""
+        return {
             machine: on.model_copy(update={"omega": found[machine].omega, "pseudo": found[machine].pseudo})
             for machine, on in self.record.machines.items()
         }
-        return {"omega": whole.omega, "pseudo": whole.pseudo, "machines": machines}
 
     @property
     def _seconds_left(self) -> float:

@@ -48,9 +48,8 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
 def warmth_of(ledger: Ledger, machine: str) -> Warmth:
     """What a machine's study knew before its first trial; nothing, where the search started cold."""
     name = ledger.layout.warm(machine)
-    if not (
-        ledger.plan.asked.warm and ledger.storage.exists(name)
-    ):  # a search that was refused may have left it
+    # without a warm start the plan says so: a search that was refused may have left the file
+    if not (ledger.plan.asked.warm and ledger.storage.exists(name)):
         return Warmth()
     return read_stored(ledger.storage, name, Warmth)
 

@@ -35,6 +35,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     FAMILY: {
         "classifier": f"{_CLASSIFIER}.recipe:Classifier",
         "autoencoder": "humtune.detectors.autoencoder:Autoencoder",
+        "vae": "humtune.detectors.vae:Vae",
+        "flow": "humtune.detectors.flow:Flow",
+        "made": "humtune.detectors.made:Made",
         "gaussian_mixture": "humtune.detectors.gaussian_mixture:GaussianMixture",
         "noop": "humtune.detectors.noop:Noop",
     },

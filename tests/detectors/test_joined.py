@@ -11,6 +11,7 @@ from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.fit import Training
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
+from humtune.detectors.flow import Flow
 from humtune.detectors.frontends import Spectrogram
 from humtune.detectors.gaussian_mixture import GaussianMixture
 from humtune.detectors.noop import Noop
@@ -31,6 +32,7 @@ CLASSIFIER = Classifier(
 RECIPES = [
     CLASSIFIER,
     Autoencoder(spectrogram=TINY, hidden=8, layers=1, bottleneck=4, epochs=2, chunks_per_clip=1),
+    Flow(spectrogram=TINY, hidden=8, layers=1, transforms=2, frames=1, epochs=2, chunks_per_clip=1),
     GaussianMixture(n_fft=256, n_mels=16),
     Noop(steps=2),
 ]

@@ -25,11 +25,26 @@ CLASSIFIER = {
     "backbone": {"width": 0.125, "embedding": 16},
     "training": {"epochs": 2, "batch_size": 8},
 }
+FRAMES: dict[str, Any] = {"spectrogram": SPECTROGRAM, "epochs": 2, "hidden": 16, "layers": 2}
 FAMILIES: dict[str, dict[str, Any]] = {
     "classifier": CLASSIFIER,
-    "autoencoder": {"spectrogram": SPECTROGRAM, "epochs": 2, "hidden": 16, "layers": 2},
+    "autoencoder": FRAMES,
+    "vae": FRAMES,
+    "flow": FRAMES | {"frames": 2, "transforms": 2},
+    "made": FRAMES | {"frames": 2, "group": 8},
     "gaussian_mixture": {"n_fft": 256, "n_mels": 32, "pooling": "gwrp"},
     "noop": {"steps": 3, "blur": 0.5},
+}
+OTHER_WAYS = {
+    "idnn": {"family": "autoencoder", **FRAMES, "rebuild": "middle"},
+    "autoregressive": {
+        "family": "flow",
+        **FRAMES,
+        "frames": 2,
+        "transforms": 2,
+        "transform": "autoregressive",
+    },
+    "segments": {"family": "flow", **FRAMES, "frames": 1, "transforms": 2, "segment": 8, "whiten": False},
 }
 PARTS = {"spectrogram": plugins.FRONTEND, "backbone": plugins.BACKBONE, "head": plugins.HEAD}
 WAVEFORM = {"kind": "waveform", "chunk_frames": 16, "frame_samples": 128}
@@ -49,7 +64,7 @@ OTHER_PARTS = [
     for kind in list(plugins.BUILT_IN[what])[1:]
     if kind not in TRIED_WITH
 ]
-WITHOUT_CLASSES = ("autoencoder", "gaussian_mixture", "noop")
+WITHOUT_CLASSES = [family for family in FAMILIES if family != "classifier"]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +84,11 @@ def test_every_family_is_tried() -> None:
 @pytest.mark.parametrize("family", plugins.BUILT_IN[plugins.FAMILY])
 def test_every_family_keeps_the_contract_with_every_score_type(family: str, bank: ClipBank) -> None:
     contract.check_recipe(recipe_of(every_score(FAMILIES[family] | {"family": family})), bank)
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_every_other_way_of_a_family_keeps_the_contract(way: str, bank: ClipBank) -> None:
+    contract.check_recipe(recipe_of(OTHER_WAYS[way]), bank)
 
 
 @pytest.mark.parametrize(("part", "kind"), OTHER_PARTS)

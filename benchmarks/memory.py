@@ -133,7 +133,7 @@ def measured(ledger: Ledger, space: Space, *, trials: int, copied: bool) -> Held
         wire.send(None)
         process.join()
     for trial in ledger.storage.list(ledger.layout.trials):  # the next ones begin anew
-        for file in (ledger.layout.record, ledger.layout.checkpoint):
+        for file in (ledger.layout.progress, ledger.layout.checkpoint):
             ledger.storage.delete(file(trial))
     return found
 

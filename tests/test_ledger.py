@@ -128,6 +128,46 @@ def test_a_distant_record_that_grew_as_it_was_read_is_read_again(monkeypatch: py
     assert ledger.find("fan-00000") == make_record()
 
 
+def test_a_trial_that_ended_stays_so_whatever_arrives_late(ledger: Ledger) -> None:
+    running, ended = make_record(), make_record(state=TrialState.COMPLETE, ended=2.0)
+    ledger.write(running)
+    late = ledger.storage.read("hums/trials/fan-00000/progress.json")
+    ledger.write(ended)
+    assert ledger.storage.list("hums/trials/fan-00000") == ["record.json"]
+    ledger.storage.write("hums/trials/fan-00000/progress.json", late)
+    assert list(ledger.records()) == [ended]
+
+
+def test_a_trial_that_ends_while_it_is_looked_for_is_found(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = make_record(state=TrialState.COMPLETE, ended=2.0)
+    ledger.write(make_record())
+    read = Storage.read
+
+    def end_meanwhile(storage: Storage, name: str) -> bytes:
+        if name.endswith("progress.json"):
+            ledger.write(ended)
+        return read(storage, name)
+
+    monkeypatch.setattr(Storage, "read", end_meanwhile)
+    assert ledger.find("fan-00000") == ended
+
+
+def test_a_trial_of_an_earlier_search_goes_on_though_its_record_is_under_the_name_of_ended_ones(
+    ledger: Ledger,
+) -> None:
+    begun = make_record()
+    ledger.storage.write("hums/trials/fan-00000/record.json", begun.model_dump_json().encode())
+    assert ledger.find("fan-00000") == begun
+    further = begun.model_copy(update={"epochs": (Epoch(epoch=1, ended=1.0, seconds=1.0, metrics={}),)})
+    ledger.write(further)
+    assert ledger.find("fan-00000") == further
+    ended = further.model_copy(update={"state": TrialState.COMPLETE, "ended": 2.0})
+    ledger.write(ended)
+    assert ledger.find("fan-00000") == ended
+
+
 def test_a_torn_record_of_no_trial_is_no_trial(ledger: Ledger) -> None:
     ledger.storage.write("hums/trials/notes/record.json", b"{")
     assert list(ledger.records()) == []
@@ -172,7 +212,7 @@ def test_a_record_of_a_newer_humtune_is_no_failed_trial(ledger: Ledger) -> None:
 
 def test_what_is_written_says_its_format_and_without_one_is_of_the_first(ledger: Ledger) -> None:
     ledger.write(make_record())
-    name = "hums/trials/fan-00000/record.json"
+    name = "hums/trials/fan-00000/progress.json"
     written = json.loads(ledger.storage.read(name))
     assert written.pop("format") == 1
     ledger.storage.write(name, json.dumps(written).encode())

@@ -3,7 +3,8 @@
 <storage>/<search>/plan.json                     what was asked for, and what was found of its machines
 <storage>/<search>/clips/<machine>.json          the clips and probes that are scored, and their labels
 <storage>/<search>/warm/<machine>.json           what an earlier search found
-<storage>/<search>/trials/<id>/record.json       one trial: configuration, metrics, state
+<storage>/<search>/trials/<id>/record.json       one trial that has ended: configuration, metrics, state
+<storage>/<search>/trials/<id>/progress.json     the same of one that runs, or did when it was broken off
 <storage>/<search>/trials/<id>/scores/<type>.npy float64, one score a clip, in the order of clips/
 <storage>/<search>/trials/<id>/machines/<machine>/     of a shared trial: scores and reference of each machine
 <storage>/<search>/trials/<id>/holder            which process may write it: the last that began it
@@ -85,8 +86,12 @@ class Layout:
         return f"{self.trials}/{trial}"
 
     def record(self, trial: str) -> str:
-        """A trial's record; a folder without it is no trial."""
+        """The record of a trial that has ended."""
         return f"{self.trial(trial)}/record.json"
+
+    def progress(self, trial: str) -> str:
+        """The record of a trial that runs; a folder without either is no trial."""
+        return f"{self.trial(trial)}/progress.json"
 
     def holder(self, trial: str) -> str:
         """Who may write a trial."""

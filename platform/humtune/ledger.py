@@ -127,16 +127,31 @@ class Ledger:
         self._claims = {name: mark}
 
     def write(self, record: TrialRecord) -> None:
-        """Write one trial's record over the one before; Superseded where a later sitting has begun."""
+        """Write one trial's record over the one before; Superseded where a later sitting has begun.
+
+        What has ended has a file of its own: a write of an earlier state, which was under way when a computer
+        lost its network, arrives when that is mended, however late.
+        """
         self.check_sitting()
-        self.storage.write(self.layout.record(record.id), record.model_dump_json().encode())
+        data, progress = record.model_dump_json().encode(), self.layout.progress(record.id)
+        if record.state == TrialState.RUNNING:
+            self.storage.write(progress, data)
+        else:
+            self.storage.write(self.layout.record(record.id), data)
+            self.storage.delete(progress)
 
     def find(self, trial: str) -> TrialRecord | None:
         """One trial's record, where there is one; of a damaged one a failed trial with that reason.
 
         TooNew where a newer humtune wrote it: without that trial, whatever is told of the search is wrong.
         """
-        name = self.layout.record(trial)
+        ended, running = self.layout.record(trial), self.layout.progress(trial)
+        found = self._find(trial, ended)
+        if found and found.state != TrialState.RUNNING:  # earlier ones ran in that file too
+            return found
+        return self._find(trial, running) or self._find(trial, ended)  # it may have ended in between
+
+    def _find(self, trial: str, name: str) -> TrialRecord | None:
         reason = ""
         for _ in range(1 if self.storage.is_local else READINGS):
             try:

@@ -233,7 +233,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
     def fill(full: bool) -> None:
         def write(self: Storage, name: str, data: bytes) -> None:
-            if name.endswith("record.json"):
+            if name.endswith(("record.json", "progress.json")):
                 raise OSError(28, "No space left on device", name)
             real(self, name, data)
 

@@ -267,6 +267,7 @@ def test_a_trial_is_computed_as_the_plan_says_and_goes_on_as_it_began(
     begun.epoch()
     ledger.storage.write(begun.checkpoint, begun.fit.state())
     unbroken = finish(begun)
+    ledger.storage.delete(ledger.layout.record(asked.id))
     ledger.write(unbroken.model_copy(update={"state": TrialState.RUNNING, "epochs": unbroken.epochs[:1]}))
     ledger.write_plan(plan.model_copy(update={"accelerations": {}}))  # another computer's choice
     resumed = start_trial(tune_config(search, asked))
@@ -423,7 +424,7 @@ def test_a_damaged_checkpoint_costs_epochs_and_not_the_trial(search: Any, asked:
     torch.save(wrong, stream)
     state = other.fit.state()
     for damage in (b"", b"junk", state[: len(state) // 2], stream.getvalue()):
-        search.ledger.write(asked)
+        search.ledger.storage.delete(search.ledger.layout.record(asked.id))
         search.ledger.storage.write(name, damage)
         record = finish(start_trial(config))
         assert [e.metrics["loss"] for e in record.epochs] == whole

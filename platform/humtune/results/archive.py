@@ -88,12 +88,13 @@ def trial_stamps(ledger: Ledger) -> Stamps:
         machine = PurePath(file).parts[1:2] if file.startswith("machines/") else ()
         folder = "/".join((trial, "machines", *machine)) if machine else trial
         path = f"{layout.trials}/{name}"
-        if path in (layout.record(trial), layout.score(folder, PurePath(file).stem)):
+        records = (layout.record(trial), layout.progress(trial))
+        if path in (*records, layout.score(folder, PurePath(file).stem)):
             files[trial][path] = f"{file} {modified} {size}"
     return {
         trial: hashlib.md5("\n".join(sorted(found.values())).encode(), usedforsecurity=False).hexdigest()
         for trial, found in files.items()
-        if layout.record(trial) in found
+        if found.keys() & {layout.record(trial), layout.progress(trial)}
     }
 
 

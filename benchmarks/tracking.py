@@ -93,7 +93,7 @@ def check(ledger: Ledger, engine: sqlalchemy.Engine) -> int:
         arrived = {tuple(row) for row in connection.execute(sqlalchemy.text(ARRIVED), asked)}
         ended = connection.execute(sqlalchemy.text(ENDED), asked).scalar_one()
     records = list(ledger.records())
-    wanted = {(r.id, p.key, p.value, p.timestamp, p.step) for r in records for p in runs.points(r)}
+    wanted = {(r.id, p.key, p.value, p.timestamp, p.step) for r in records for p in runs.points_of(r)}
     assert arrived == wanted, f"{len(wanted - arrived)} points are missing, {len(arrived - wanted)} too many"
     assert ended == len(records) + len(ledger.plan.machines), f"{ended} runs finished"
     return len(arrived)

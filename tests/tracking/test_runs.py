@@ -13,7 +13,7 @@ Make = Callable[..., TrialRecord]
 
 
 def test_parameters_are_named_by_their_leaf_and_written_as_a_space_writes_them() -> None:
-    params = runs.params(Classifier(seed=7).model_dump(mode="json"))
+    params = runs.params_of(Classifier(seed=7).model_dump(mode="json"))
     assert params["n_fft"] == "256"
     assert params["db"] == "true"
     assert params["learning_rate"] == "0.001"
@@ -32,7 +32,7 @@ def test_leaves_that_share_a_name_keep_their_path() -> None:
     class Wider(Classifier):
         optimiser: Optimiser = Optimiser()
 
-    params = runs.params(Wider().model_dump(mode="json"))
+    params = runs.params_of(Wider().model_dump(mode="json"))
     assert params["training.epochs"] == "50"
     assert params["optimiser.epochs"] == "3"
     assert params["beta"] == "0.9"
@@ -44,24 +44,24 @@ def test_the_final_omega_replaces_the_last_epochs(record: Make) -> None:
         Epoch(epoch=e, ended=100.0 + e, seconds=1, metrics={"loss": 1 / e, "omega": 0.6}) for e in (1, 2)
     )
     trial = record(omega=0.6, epochs=2, started=100.0).model_copy(update={"epochs": epochs})
-    omega = [p for p in runs.points(trial) if p.key == "omega"]
+    omega = [p for p in runs.points_of(trial) if p.key == "omega"]
     assert [(p.step, p.timestamp, p.value) for p in omega] == [(1, 101_000, 0.6), (2, 102_000, 0.6)]
 
 
 def test_a_trial_that_runs_has_no_final_metrics_yet(record: Make) -> None:
     trial = record(state=TrialState.RUNNING, omega=0.6).model_copy(update={"omega": {"nll": 0.6}})
-    assert {p.key for p in runs.points(trial)} == {"loss", "accuracy", "learning_rate"}
+    assert {p.key for p in runs.points_of(trial)} == {"loss", "accuracy", "learning_rate"}
 
 
 def test_a_failed_trial_without_epochs_has_no_points_but_its_reason(record: Make) -> None:
     trial = record(state=TrialState.FAILED, epochs=0)
-    assert runs.points(trial) == []
-    assert runs.tags(trial)["reason"] == "CUDA out of memory"
+    assert runs.points_of(trial) == []
+    assert runs.tags_of(trial)["reason"] == "CUDA out of memory"
 
 
 def test_a_long_reason_is_cut_to_what_mlflow_stores(record: Make) -> None:
     trial = record(state=TrialState.FAILED).model_copy(update={"reason": "x" * 100_000})
-    assert len(runs.tags(trial)["reason"]) == 5000
+    assert len(runs.tags_of(trial)["reason"]) == 5000
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_a_long_reason_is_cut_to_what_mlflow_stores(record: Make) -> None:
 )
 def test_infinity_is_what_a_database_can_hold(record: Make, value: float, stored: float) -> None:
     epoch = Epoch(epoch=1, ended=1.0, seconds=1, metrics={"loss": value})
-    (point,) = runs.points(record(state=TrialState.RUNNING).model_copy(update={"epochs": (epoch,)}))
+    (point,) = runs.points_of(record(state=TrialState.RUNNING).model_copy(update={"epochs": (epoch,)}))
     assert point.value == stored
 
 
 def test_a_point_that_is_not_a_number_equals_itself(record: Make) -> None:
     epoch = Epoch(epoch=1, ended=1.0, seconds=1, metrics={"loss": math.nan})
     trial = record(state=TrialState.RUNNING).model_copy(update={"epochs": (epoch,)})
-    assert runs.points(trial)[0].identity == runs.points(trial)[0].identity
+    assert runs.points_of(trial)[0].identity == runs.points_of(trial)[0].identity
 
 
 def test_every_change_of_a_record_changes_its_digest(record: Make) -> None:

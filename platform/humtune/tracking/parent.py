@@ -15,7 +15,6 @@ from humtune.records import CONFIRM, Objective, TrialRecord, TrialState
 from humtune.results.candidates import Candidate
 from humtune.sounds.table import ClipTable
 from humtune.tracking import pages, runs
-from humtune.tracking.child import tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -117,7 +116,7 @@ def show(
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
     shown = digest if pictures or record.machines else ""
-    tag(client, parent.run_id, {"best": record.id, "score_type": best.score_type, runs.DIGEST: shown})
+    runs.tag(client, parent.run_id, {"best": record.id, "score_type": best.score_type, runs.DIGEST: shown})
     return replace(parent, shown=shown)
 
 
@@ -175,7 +174,7 @@ def tell(
         place = (parent.run_id, "best/") if trial.is_shared else (best.run_id, "")
         text, is_whole = pages.machine_page(ledger, best, pictures=pictures, place=place, over=over)
         told = told if is_whole else ""
-        tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
+        runs.tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
     return replace(parent, told=told)
 
 

@@ -12,7 +12,6 @@ from humtune.records import CONFIRM, TrialRecord, TrialState, of_machine
 from humtune.results.candidates import Candidate, choose
 from humtune.sounds.parallel import in_order
 from humtune.tracking import pages, runs
-from humtune.tracking.child import Said, level_child
 from humtune.tracking.parent import Parent, Result, create_parent, settle, show, tell
 from humtune.tracking.place import artifact_place, complaint, connect, exclusive, is_server, tracking_uri
 
@@ -41,7 +40,7 @@ class _Child:
     run_id: str
     digest: str  # of the record that the run is level with
     best: bool = False
-    said: Said | None = None  # of a trial that ran when we wrote the run
+    said: runs.Said | None = None  # of a trial that ran when we wrote the run
 
 
 class _Levelled(NamedTuple):
@@ -162,7 +161,7 @@ class Tracker:
         }
         known = child.run_id if child else None
         said = child.said if child else None
-        run_id, said = level_child(client, self._experiment, record, run_id=known, said=said, tags=tags)
+        run_id, said = runs.level_run(client, self._experiment, record, run_id=known, said=said, tags=tags)
         is_best = child is not None and child.best and child.run_id == run_id
         now = _Child(run_id, digest, is_best, said if record.state == TrialState.RUNNING else None)
         return _Levelled(record, now, "updated" if child else "created")

@@ -10,8 +10,7 @@ import pytest
 from hostile import HOSTILE_NAMES
 
 from humtune.errors import UsageError
-from humtune.formatting.html import to_html
-from humtune.formatting.tables import code, escaped, to_markdown
+from humtune.formatting.text import code, escaped, to_html, to_markdown
 from humtune.names import (
     caption,
     check_name,

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from humtune.formatting.tables import to_markdown
+from humtune.formatting.text import to_markdown
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import Epoch, TrialRecord, TrialState

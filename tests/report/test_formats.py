@@ -1,8 +1,7 @@
 import base64
 import re
 
-from humtune.formatting.html import to_html
-from humtune.formatting.tables import to_markdown
+from humtune.formatting.text import to_html, to_markdown
 from humtune.report.published import MACHINES, SYSTEMS, pointer, published_block
 from humtune.report.table import escape, to_tex
 from humtune.report.write import write_report

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from humtune.errors import HumtuneError
 from humtune.formatting.columns import LEGEND, WORDS, fields
-from humtune.formatting.tables import span
+from humtune.formatting.text import span
 from humtune.records import TrialState
 from humtune.report.table import Report, to_terminal
 from humtune.report.write import write_report

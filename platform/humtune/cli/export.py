@@ -82,7 +82,7 @@ def _print(exports: "Exports", out: Path) -> None:
     from rich.table import Table
 
     from humtune.export.check import SECONDS
-    from humtune.formatting.tables import percent
+    from humtune.formatting.text import percent
 
     screen, errors = console(), console(stderr=True)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)

@@ -10,7 +10,7 @@ from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
 from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
 from humtune.formatting.columns import WORDS
-from humtune.formatting.tables import code, escaped, percent
+from humtune.formatting.text import code, escaped, percent
 from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, Alarms, ModelInfo

@@ -22,7 +22,7 @@ from humtune.export.card import model_card
 from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
-from humtune.formatting.html import to_html
+from humtune.formatting.text import to_html
 from humtune.ledger import Ledger
 from humtune.results.rows import machine_row
 from humtune.runtime.info import (

@@ -11,7 +11,7 @@ from humtune.export.blueprint import Blueprint, joined, measure_exportable, sing
 from humtune.export.check import Beside
 from humtune.export.model import Exported, build_model, check_replaceable, model_files, write_folder
 from humtune.export.quantised import in_int8
-from humtune.formatting.tables import escaped
+from humtune.formatting.text import escaped
 from humtune.ledger import Ledger
 from humtune.names import command, twin
 from humtune.results.ensembles.record import find_ensemble

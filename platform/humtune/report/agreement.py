@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from humtune.evaluation.cells import Array, Cells, labelled
 from humtune.evaluation.metrics import PseudoCells, omega
-from humtune.formatting.tables import MISSING, escaped, percent, to_markdown
+from humtune.formatting.text import MISSING, escaped, percent, to_markdown
 from humtune.records import TrialRecord
 from humtune.results.candidates import candidates, searched_trials
 from humtune.results.measure import Measured

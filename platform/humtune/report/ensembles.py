@@ -14,7 +14,7 @@ from rich.text import Text
 from humtune.evaluation.cells import Array
 from humtune.evaluation.members import TOP
 from humtune.formatting.columns import WORDS
-from humtune.formatting.tables import MISSING, escaped, in_percent, percent, to_csv, to_markdown
+from humtune.formatting.text import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.report.ways import ALL, BASELINES, draw_front, front, spread, ways
 from humtune.results.ensembles.record import EnsembleRecord, find_ensemble

@@ -6,7 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from humtune.formatting.tables import MISSING, escaped, in_percent, to_csv, to_markdown
+from humtune.formatting.text import MISSING, escaped, in_percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import ParamValue
 from humtune.results.average import Average

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from humtune.formatting.tables import MISSING, to_markdown
+from humtune.formatting.text import MISSING, to_markdown
 from humtune.results.rows import ALL
 
 MACHINES = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")  # of DCASE 2022 Task 2

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from humtune.errors import HumtuneError, TooNew
 from humtune.evaluation.metrics import harmonic_mean
-from humtune.formatting.tables import MISSING, in_percent, percent
+from humtune.formatting.text import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
 from humtune.records import CONFIRM, SYMBOLS, TrialState, of_machine
 from humtune.results.candidates import choose

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from rich import box
 from rich.table import Table
 
-from humtune.formatting import tables
 from humtune.formatting.columns import fields, headline, legend, lines, others_block
-from humtune.formatting.tables import escaped
+from humtune.formatting.text import escaped
+from humtune.formatting.text import to_markdown as to_table
 from humtune.report.published import published_block
 from humtune.results.points import Point
 from humtune.results.rows import Row
@@ -66,7 +66,7 @@ def to_markdown(
         values |= {name: f"**{values[name]}**" for name in bold}
         cells.append([escaped(row.machine), *values.values()])
     text = [f"# {escaped(search)}", "", "Ω, AUC, pAUC and false alarms in percent.", ""]
-    text.append(tables.to_markdown(["machine", *columns], cells))
+    text.append(to_table(["machine", *columns], cells))
     text += ["", *(f"- {line}" for line in legend(rows, others))]
     if notes := [row.note for row in rows if row.note]:
         text += ["", "Notes", "", *(f"- {escaped(note)}" for note in notes)]

@@ -13,7 +13,7 @@ from rich.text import Text
 from humtune.errors import HumtuneError
 from humtune.evaluation.cells import Cells
 from humtune.evaluation.metrics import Figures, evaluate
-from humtune.formatting.tables import MISSING, escaped, percent, span, to_markdown
+from humtune.formatting.text import MISSING, escaped, percent, span, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import SYMBOLS, TrialRecord, of_machine
 from humtune.results.average import Average

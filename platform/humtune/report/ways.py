@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from humtune.evaluation.cells import Array
 from humtune.evaluation.metrics import harmonic_mean
 from humtune.formatting.plots import BLUE, GREY, ORANGE, plain, to_png
-from humtune.formatting.tables import MISSING, percent
+from humtune.formatting.text import MISSING, percent
 from humtune.results.ensembles.record import EnsembleRecord
 
 K = TypeVar("K", str, int)

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from humtune.formatting.html import to_html
 from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
-from humtune.formatting.tables import escaped, to_csv
+from humtune.formatting.text import escaped, to_csv, to_html
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, TrialRecord
 from humtune.report.agreement import agreement, agreement_block, rungs, rungs_block

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from humtune.formatting.columns import SHORT_LEGEND, fields, headline
-from humtune.formatting.tables import MISSING, code, escaped, percent, to_markdown
+from humtune.formatting.text import MISSING, code, escaped, percent, to_markdown
 from humtune.ledger import Ledger
 from humtune.names import command
 from humtune.records import TrialRecord, TrialState

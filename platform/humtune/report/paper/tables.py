@@ -4,7 +4,7 @@ import numpy as np
 
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
-from humtune.formatting.tables import MISSING, escaped, to_markdown
+from humtune.formatting.text import MISSING, escaped, to_markdown
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega_line
 from humtune.report.paper.pictures import Bar, Heat, bars, heat_maps
 from humtune.report.paper.printed import BEST_PER_MACHINE, OMEGAS, SCORES, SPECTROGRAMS

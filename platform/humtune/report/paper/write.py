@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from humtune.errors import UsageError
-from humtune.formatting.html import to_html
-from humtune.formatting.tables import to_csv
+from humtune.formatting.text import to_csv, to_html
 from humtune.ledger import Ledger
 from humtune.report.paper.accuracy import accuracy
 from humtune.report.paper.figures import figure2, figure3

@@ -1,15 +1,37 @@
-"""Tables of plain cells as Markdown and as CSV."""
+"""Results as text: figures in their units, tables as Markdown and CSV, a Markdown report as one HTML page."""
 
 import csv
 import io
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 MISSING = "–"
 
 # what Markdown takes for its own; _ only at the edge of a word, & before an entity, # after a space
 _SIGNS = re.compile(r"[\\`*\[\]<>~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<!\S)#")
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+:root { color-scheme: light dark; --line: #8886; --band: #8881; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); }
+tbody tr:nth-child(even) { background: var(--band); }
+img { max-width: 100%; background: #fff; border-radius: 6px; margin: .3rem; vertical-align: top; }
+</style>
+</head>
+<body>
+{{ body }}</body>
+</html>
+"""
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
@@ -55,6 +77,29 @@ def span(seconds: float) -> str:
 def in_percent(fraction: float | None) -> float | None:
     """A fraction as a percentage for a CSV file."""
     return None if fraction is None else round(100 * fraction, 4)
+
+
+def to_html(markdown: str, pictures: Mapping[str, bytes]) -> str:
+    """A Markdown text as one HTML file that needs nothing beside it: its PNG pictures (by name) are in it.
+
+    HTML in the text is shown as it is written.
+    """
+    from jinja2 import Template  # here, with the next two: a table alone does without them
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    tokens = parser.parse(markdown)
+    first = next((t.children or [] for t in tokens if t.type == "inline"), [])
+    title = "".join(child.content for child in first) or "humtune"
+    for token in tokens:
+        for child in token.children or ():
+            if child.type == "image" and (png := pictures.get(unquote(str(child.attrs["src"])))):
+                child.attrs["src"] = f"data:image/png;base64,{b64encode(png).decode()}"
+    body = Markup(parser.renderer.render(tokens, parser.options, {}))
+    return str(Template(_PAGE, autoescape=True).render(title=title, body=body))
 
 
 def _line(cells: Sequence[str]) -> str:

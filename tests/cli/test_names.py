@@ -152,14 +152,14 @@ def test_a_report_holds_every_name_whole(run: Run, bench: Bench) -> None:
     assert f"written: {bench.storage.uri}/{SEARCH}/report/table.md\n" in out
     folder = bench.storage.path(f"{SEARCH}/report")
     drawn = ("history", "scores", "roc")
-    pictures = {f"{machine}-{picture}.png" for machine in MACHINES for picture in drawn}
+    plots = {f"{machine}-{plot}.png" for machine in MACHINES for plot in drawn}
     tables = {f"table.{ending}" for ending in ("md", "csv", "html", "tex")}
-    assert {file.name for file in folder.iterdir()} == tables | pictures
+    assert {file.name for file in folder.iterdir()} == tables | plots
     with (folder / "table.csv").open(newline="") as stream:
         best = [row["machine"] for row in csv.DictReader(stream) if row["choice"] == "best"]
     assert best == [*MACHINES, "all"]
     page = (folder / "table.html").read_text()
-    assert page.count("data:image/png") == len(pictures)
+    assert page.count("data:image/png") == len(plots)
     plain = [html.unescape(re.sub("<[^>]*>", "", line)) for line in page.splitlines()]
     assert plain.count(SEARCH) == 2, "the title and the first heading"
     for machine in MACHINES:

@@ -9,7 +9,7 @@ from humtune.results.metrics import Choice, Estimate
 from humtune.results.rows import Row
 
 
-def test_a_page_holds_its_pictures_and_shows_html_as_text():
+def test_a_page_holds_its_plots_and_shows_html_as_text():
     page = to_html("# a <b>\n\n| x |\n|---|\n| <script> |\n\n![roc](fan-roc.png)\n", {"fan-roc.png": b"png"})
     assert f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in page
     assert "<script>" not in page

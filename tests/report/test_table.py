@@ -53,7 +53,7 @@ def test_what_is_written_is_what_is_returned(bench):
         assert bench.storage.read(name)
 
 
-def test_markdown_has_a_line_a_machine_the_legend_and_the_pictures(bench):
+def test_markdown_has_a_line_a_machine_the_legend_and_the_plots(bench):
     report = write_report(filled(bench))
     text = bench.storage.read("fans/report/table.md").decode()
     head, _, first, second, last, *_ = [line for line in text.splitlines() if line.startswith("|")]

@@ -144,8 +144,8 @@ def test_a_long_recording_has_a_table_and_a_picture(tmp_path):
     starts, scores = np.arange(5) * 5.0, np.array([0.5, 2.0, 3.0, 0.25, 0.5])
     timeline = Timeline(starts, scores, 10.0, scores > 1)
     with ResultFiles(tmp_path, "fan", 1.0) as results:
-        table, picture = results.write(scored("x/long $1$.flac", 3.0, timeline=timeline))
-    assert (table.name, picture.name) == ("long $1$.flac.windows.csv", "long $1$.flac.windows.png")
+        table, plot = results.write(scored("x/long $1$.flac", 3.0, timeline=timeline))
+    assert (table.name, plot.name) == ("long $1$.flac.windows.csv", "long $1$.flac.windows.png")
     assert table.read_text().splitlines() == [
         "start_seconds,end_seconds,score,anomaly",
         "0.0,10.0,0.5,0",
@@ -154,4 +154,4 @@ def test_a_long_recording_has_a_table_and_a_picture(tmp_path):
         "15.0,25.0,0.25,0",
         "20.0,30.0,0.5,0",
     ]
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert plot.read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humtune.runtime.timeline import LONG, Timeline, clock, cut, picture, stretches
+from humtune.runtime.timeline import LONG, Timeline, clock, cut, plot, stretches
 
 
 @given(
@@ -66,7 +66,7 @@ def test_stretches_reach_from_the_first_window_above_to_the_end_of_the_last(scor
 def test_the_picture_shows_score_threshold_and_what_lies_above(monkeypatch):
     drawn = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
-    picture(timeline(0, 2, 3, 0, 0, 2), "long.wav", 1.0)
+    plot(timeline(0, 2, 3, 0, 0, 2), "long.wav", 1.0)
     (axes,) = drawn[0].axes
     assert axes.get_title(loc="left") == "long.wav: 3 of 6 windows above the threshold"
     line, threshold = axes.lines

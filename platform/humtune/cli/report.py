@@ -24,7 +24,7 @@ Paper = Annotated[
 def report(
     name: SearchName, paper: Paper = False, as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE
 ) -> None:
-    """Print and write the table of a search's best configurations, with figures beside it.
+    """Print and write the table of a search's best configurations, with plots beside it.
 
     With --paper, the result of the paper that its space reproduces, ours beside theirs. JSON has Ω, AUC and
     pAUC in percent. Example: humtune report fans

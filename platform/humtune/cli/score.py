@@ -28,7 +28,7 @@ def score(
     watch: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Score what is there and what arrives, until Ctrl-C.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files and pictures.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files and plots.")] = Path(
         "scores"
     ),
     false_alarms: FalseAlarms = None,
@@ -43,7 +43,7 @@ def score(
 ) -> None:
     """Score recordings of any length and rate; decisions and scores are written as DCASE files.
 
-    Long ones are scored in windows, with a table and a picture of the score over time. Exits with 3 where
+    Long ones are scored in windows, with a table and a plot of the score over time. Exits with 3 where
     something was anomalous, else with 1 where a recording could not be read, else with 0.
     Example: humtune score models/fan new-recordings/ --false-alarms 0.01
     """

@@ -193,7 +193,7 @@ def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = Fa
             if studies.machines[machine].quota:
                 screen.print(f"{machine}: {why}", soft_wrap=True)
         report = command("report", ledger.name, storage=place)
-        screen.print(f"{report}   the table and figures", soft_wrap=True)
+        screen.print(f"{report}   the table and plots", soft_wrap=True)
         export = command("export", ledger.name, storage=place, out="models")
         screen.print(f"{export}   one model per machine", soft_wrap=True)
     if interruption.asked:

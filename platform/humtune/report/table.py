@@ -48,15 +48,15 @@ class Report:
 def to_markdown(
     search: str,
     rows: Sequence[Row],
-    pictures: Mapping[tuple[str, str], str],
+    plots: Mapping[tuple[str, str], str],
     *,
     others: Sequence[Row] = (),
     points: str = "",
     blocks: Sequence[str] = (),
 ) -> str:
-    """The rows as a Markdown table in percent, with the legend, the notes, published results and pictures.
+    """The rows as a Markdown table in percent, with the legend, the notes, published results and plots.
 
-    Pictures are files by (machine, name); `points` is the file of the points' table, where there is one;
+    Plots are files by (machine, name); `points` is the file of the points' table, where there is one;
     `blocks` are lines of what else there is to tell.
     """
     columns, bold = fields(rows), headline(rows)
@@ -75,7 +75,7 @@ def to_markdown(
     text += others_block(rows, others)
     text += blocks
     text += published_block([row.machine for row in rows])
-    for machine, files in groupby(pictures.items(), key=lambda picture: picture[0][0]):
+    for machine, files in groupby(plots.items(), key=lambda plot: plot[0][0]):
         text += [
             "",
             f"## {escaped(machine)}",

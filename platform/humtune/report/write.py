@@ -1,4 +1,4 @@
-"""Writes a search's report: the table in four formats, the points, the pictures."""
+"""Writes a search's report: the table in four formats, the points, the plots."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ from humtune.sounds.parallel import tracked
 
 
 def write_report(ledger: Ledger) -> Report:
-    """Measure every machine's best trial; write table.md, .csv, .html, .tex and figures to <search>/report/.
+    """Measure every machine's best trial; write table.md, .csv, .html, .tex and plots to <search>/report/.
 
     A search that tries points (a grid, a list, several seeds) has them measured too: points.md, points.csv.
     """
@@ -117,23 +117,23 @@ def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
 
 
 def draw(measured: Measured, records: Sequence[TrialRecord]) -> dict[str, bytes]:
-    """A machine's pictures by name: scores and ROC where there are labels, scores of probes elsewhere.
+    """A machine's plots by name: scores and ROC where there are labels, scores of probes elsewhere.
 
     `records` are its trials with all of their epochs.
     """
-    pictures = {
+    plots = {
         "history": search_history(
             [r for r in records if r.origin != CONFIRM], title=f"{measured.machine}: search"
         )
     }
     threshold = measured.threshold.value if measured.threshold else None
     if measured.scores is None or measured.best is None:
-        return pictures
+        return plots
     what, scores, clips = measured.best.name, measured.scores, measured.clips
     if measured.select:
         what = f"{what}, selecting clips"
-        pictures["scores"] = score_histogram(scores, clips, threshold=threshold, title=what)
-        pictures["roc"] = roc_curves(scores, clips, title=what)
+        plots["scores"] = score_histogram(scores, clips, threshold=threshold, title=what)
+        plots["roc"] = roc_curves(scores, clips, title=what)
     else:
-        pictures["probes"] = probe_histogram(scores, clips, threshold=threshold, title=f"{what}, probes")
-    return pictures
+        plots["probes"] = probe_histogram(scores, clips, threshold=threshold, title=f"{what}, probes")
+    return plots

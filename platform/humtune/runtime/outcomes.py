@@ -112,7 +112,7 @@ class ResultFiles:
     """
 
     def __init__(self, folder: Path, machine: str, threshold: float) -> None:
-        """Make the folder; UsageError where that can't be. The threshold is drawn into pictures."""
+        """Make the folder; UsageError where that can't be. The threshold is drawn into plots."""
         make_folder(folder)
         self.folder, self.machine, self.threshold = folder, machine, threshold
         self._open = ExitStack()
@@ -138,7 +138,7 @@ class ResultFiles:
         return [self.folder / file_name(kind, self.machine, s) for s in sections for kind in KINDS]
 
     def write(self, scored: Scored) -> list[Path]:
-        """Write a recording's score and decision; a long one's table and picture too, which are returned."""
+        """Write a recording's score and decision; a long one's table and plot too, which are returned."""
         section = _section(scored.path, self.machine)
         if section not in self._pairs:
             scores, decisions = (self._begin(file_name(kind, self.machine, section)) for kind in KINDS)

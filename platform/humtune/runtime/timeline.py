@@ -1,4 +1,4 @@
-"""A long recording's scores over time, as a table and as a picture.
+"""A long recording's scores over time, as a table and as a plot.
 
 It is cut into windows of the length that a model's threshold was measured on.
 """
@@ -24,7 +24,7 @@ OVERLAP = 2  # windows that hear any moment, but for the ends
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
 _ROOM = 255 - len(".windows.csv")  # bytes of a file's name
-_LETTERS = 110  # of a picture's title, in a line
+_LETTERS = 110  # of a plot's title, in a line
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#222222"  # Okabe and Ito's
 _TICKS, _STEPS = 12, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)  # seconds
 
@@ -74,7 +74,7 @@ def write_timeline(folder: Path, name: str, timeline: Timeline, threshold: float
         plain = f"{data[: _ROOM - 9].decode(errors='ignore')}-{crc32(data):08x}"
     files = {
         f"{plain}.windows.csv": _table(timeline),
-        f"{plain}.windows.png": picture(timeline, name, threshold),
+        f"{plain}.windows.png": plot(timeline, name, threshold),
     }
     for file, content in files.items():
         try:
@@ -91,7 +91,7 @@ def stretches(timeline: Timeline) -> Iterator[tuple[float, float]]:
         yield float(timeline.starts[first]), float(timeline.starts[after - 1]) + timeline.window
 
 
-def picture(timeline: Timeline, title: str, threshold: float) -> bytes:
+def plot(timeline: Timeline, title: str, threshold: float) -> bytes:
     """Score over time with the threshold, what lies above it coloured, as PNG."""
     from matplotlib.figure import Figure  # here: only long recordings need it
     from matplotlib.ticker import FuncFormatter, MultipleLocator

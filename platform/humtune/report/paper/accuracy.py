@@ -2,7 +2,7 @@
 
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.report.paper.page import Line, Page
-from humtune.report.paper.pictures import Bar, bars
+from humtune.report.paper.plots import Bar, bars
 from humtune.report.paper.printed import (
     ACCURACY_CROSS_ENTROPY,
     ACCURACY_ON_AVERAGE,
@@ -43,7 +43,7 @@ def accuracy(study: Study) -> Page:
         found["cross-entropy"] = vanilla, ACCURACY_CROSS_ENTROPY
     lines = [_line(name, point, printed, bold=True) for name, (point, printed) in found.items()]
     lines += [_line(f"variational, {_name(key)}", point) for key, point in points.items()]
-    picture = (
+    plot = (
         bars(
             [Bar.of(name, _test(point)) for name, (point, _) in found.items()],
             series=("measured here, dev test clips",),
@@ -58,7 +58,7 @@ def accuracy(study: Study) -> Page:
         title="Section classification (§4.3)",
         lead="Mean accuracy over the machines.",
         lines=lines,
-        picture=picture,
+        plot=plot,
         notes=[NOTE, CHOICE],
     )
 

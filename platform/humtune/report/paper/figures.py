@@ -2,7 +2,7 @@
 
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega_line
-from humtune.report.paper.pictures import Bar, bars, curves
+from humtune.report.paper.plots import Bar, bars, curves
 from humtune.report.paper.printed import BEST_ON_AVERAGE, BETA_SETTINGS, SCORES
 from humtune.report.paper.study import Study, classifier, setting
 from humtune.report.published import FIGURE_3, SYSTEMS
@@ -35,7 +35,7 @@ def figure2(study: Study) -> Page:
             if mine:
                 name = f"{score} (mu={mu:g}, sigma2={sigma2:g})"
                 drawn[name] = ([beta for beta, _, _ in mine], [average for _, _, average in mine])
-    picture = (
+    plot = (
         curves(
             drawn,
             xlabel="beta_class",
@@ -51,7 +51,7 @@ def figure2(study: Study) -> Page:
         lead="Ω paper over all machines on the dev clips. The paper draws curves without figures; its text "
         "says that beta_class = 1 works best for both score types.",
         lines=lines,
-        picture=picture,
+        plot=plot,
         notes=[OMEGA_NOTE, *notes],
     )
 
@@ -89,7 +89,7 @@ def figure3(study: Study) -> Page:
                 if value is not None:
                     label = f"{system.name} ({system.year})"
                     drawn.append(Bar(label, value, series=series, published=True))
-    picture = (
+    plot = (
         bars(
             drawn,
             series=("measured here, dev", "measured here, eval"),
@@ -103,10 +103,10 @@ def figure3(study: Study) -> Page:
     return Page(
         name="figure3",
         title="Figure 3: variational and vanilla classifiers",
-        lead="The paper draws bars without figures. Published systems are in the picture alone: they were "
+        lead="The paper draws bars without figures. Published systems are in the plot alone: they were "
         "not measured here, and stand for all seven machines of DCASE 2022.",
         lines=lines,
-        picture=picture,
+        plot=plot,
         notes=[OMEGA_NOTE, CHOICE_NOTE, *notes],
     )
 

@@ -49,7 +49,7 @@ class Page:
     lead: str
     lines: Sequence[Line]
     grid: str = ""  # a Markdown table in the paper's own layout
-    picture: bytes | None = None
+    plot: bytes | None = None
     notes: Sequence[str] = ()
 
 
@@ -75,9 +75,9 @@ def difference(line: Line, study: Study) -> float | None:
 
 
 def to_page_markdown(page: Page, study: Study) -> str:
-    """The result as Markdown, its picture beside it under its own name."""
+    """The result as Markdown, its plot beside it under its own name."""
     lines = [f"# {page.title}", "", page.lead]
-    if page.picture:
+    if page.plot:
         lines += ["", f"![{page.name}]({page.name}.png)"]
     if page.grid:
         lines += ["", page.grid]

@@ -114,18 +114,18 @@ def _other_settings(points: Iterable[Point], *, spectrogram_searched: bool) -> l
     """Settings that the paper fixes, or that humtune settled where it doesn't, and that are others here."""
     paper = dict(leaves(_frame(Classifier())))
     found: dict[str, set[str]] = {}
-    pictures = set()
+    other = set()
     for point in points:
         recipe = classifier(point)
         for name, value in leaves(_frame(recipe)):
             if value != paper.get(name):
                 found.setdefault(name, set()).add(str(value))
         if not spectrogram_searched and SPECTROGRAMS.get(point.machine) != recipe.spectrogram:
-            pictures.add(point.machine)
-    told = [f"{name} is {' or '.join(sorted(v))}, not {paper.get(name)}" for name, v in found.items()]
-    if pictures:
-        told.append(f"the spectrogram of {', '.join(sorted(pictures))} is not that of Table 2")
-    return told
+            other.add(point.machine)
+    notes = [f"{name} is {' or '.join(sorted(v))}, not {paper.get(name)}" for name, v in found.items()]
+    if other:
+        notes.append(f"the spectrogram of {', '.join(sorted(other))} is not that of Table 2")
+    return notes
 
 
 def _frame(config: Classifier) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.formatting.text import MISSING, escaped, to_markdown
 from humtune.report.paper.page import CHOICE_NOTE, OMEGA_NOTE, Line, Page, omega_line
-from humtune.report.paper.pictures import Bar, Heat, bars, heat_maps
+from humtune.report.paper.plots import Bar, Heat, bars, heat_maps
 from humtune.report.paper.printed import BEST_PER_MACHINE, OMEGAS, SCORES, SPECTROGRAMS
 from humtune.report.paper.study import Study, setting
 from humtune.results.points import over_machines
@@ -17,26 +17,26 @@ THEIRS, OURS = "the paper's score types", "our best score types"
 
 def table2(study: Study) -> Page:
     """Every spectrogram of each machine with its better score type; our best in bold, the paper's marked."""
-    found = {machine: study.of(machine, _picture) for machine in study.machines}
-    pictures = sorted({p for points in found.values() for p in points}, key=_order)
-    heights = np.full((len(pictures), len(study.machines)), np.nan)
+    found = {machine: study.of(machine, _spectrogram) for machine in study.machines}
+    spectrograms = sorted({p for points in found.values() for p in points}, key=_order)
+    heights = np.full((len(spectrograms), len(study.machines)), np.nan)
     marked = set()
     lines, choices = [], []
     for column, machine in enumerate(study.machines):
         ranked = []
-        for picture, point in found[machine].items():
+        for spectrogram, point in found[machine].items():
             score = point.best(kind="paper", among=SCORES)
             average = point.omega(score, kind="paper") if score else None
             if score and average:
-                ranked.append((average.mean, picture, point, score))
-                heights[pictures.index(picture), column] = 100 * average.mean
+                ranked.append((average.mean, spectrogram, point, score))
+                heights[spectrograms.index(spectrogram), column] = 100 * average.mean
         ranked.sort(key=lambda entry: -entry[0])
         theirs = SPECTROGRAMS.get(machine)
-        if theirs in pictures:
-            marked.add((pictures.index(theirs), column))
-        for rank, (_, picture, point, score) in enumerate(ranked):
-            labels = {"machine": machine, **_labels(picture), "score": score}
-            labels["paper's choice"] = "yes" if picture == theirs else ""
+        if theirs in spectrograms:
+            marked.add((spectrograms.index(theirs), column))
+        for rank, (_, spectrogram, point, score) in enumerate(ranked):
+            labels = {"machine": machine, **_labels(spectrogram), "score": score}
+            labels["paper's choice"] = "yes" if spectrogram == theirs else ""
             lines.append(omega_line(labels, point, score, bold=rank == 0))
         ours = _name(ranked[0][1]) if ranked else MISSING
         place = next((str(i) for i, entry in enumerate(ranked, 1) if entry[1] == theirs), MISSING)
@@ -44,10 +44,10 @@ def table2(study: Study) -> Page:
             [escaped(machine), ours, _name(theirs) if theirs else MISSING, f"{place} of {len(ranked)}"]
         )
     columns = ["machine", "our best", "the paper's", "its place here"]
-    picture = (
+    plot = (
         heat_maps(
             [Heat("framed: the paper's choice", heights, frozenset(marked))],
-            rows=[_name(p) for p in pictures],
+            rows=[_name(p) for p in spectrograms],
             columns=study.machines,
             labels=("n_fft · frames · mels", ""),
             title=f"{study.search}: spectrograms (Table 2)",
@@ -62,32 +62,32 @@ def table2(study: Study) -> Page:
         "others that it tried. Each is read with its better score type of the two.",
         lines=lines,
         grid=to_markdown(columns, choices, left=3),
-        picture=picture,
+        plot=plot,
         notes=[OMEGA_NOTE, CHOICE_NOTE],
     )
 
 
-def _picture(config: Classifier) -> Spectrogram:
+def _spectrogram(config: Classifier) -> Spectrogram:
     spectrogram: Spectrogram = config.spectrogram
     return spectrogram
 
 
-def _order(picture: Spectrogram) -> tuple[int, int, int, bool]:
-    return picture.n_fft, picture.chunk_frames, picture.n_mels or 0, picture.db
+def _order(spectrogram: Spectrogram) -> tuple[int, int, int, bool]:
+    return spectrogram.n_fft, spectrogram.chunk_frames, spectrogram.n_mels or 0, spectrogram.db
 
 
-def _labels(picture: Spectrogram) -> dict[str, str]:
+def _labels(spectrogram: Spectrogram) -> dict[str, str]:
     return {
-        "n_fft": str(picture.n_fft),
-        "frames": str(picture.chunk_frames),
-        "mels": str(picture.n_mels or "linear"),
-        "dB": "yes" if picture.db else "no",
+        "n_fft": str(spectrogram.n_fft),
+        "frames": str(spectrogram.chunk_frames),
+        "mels": str(spectrogram.n_mels or "linear"),
+        "dB": "yes" if spectrogram.db else "no",
     }
 
 
-def _name(picture: Spectrogram) -> str:
-    n_fft, frames, mels, _ = _labels(picture).values()
-    return f"{n_fft} · {frames} · {mels}{' dB' if picture.db else ''}"
+def _name(spectrogram: Spectrogram) -> str:
+    n_fft, frames, mels, _ = _labels(spectrogram).values()
+    return f"{n_fft} · {frames} · {mels}{' dB' if spectrogram.db else ''}"
 
 
 def table3(study: Study) -> Page:
@@ -125,7 +125,7 @@ def table3(study: Study) -> Page:
             values = [[figures.get((mu, sigma2, score), np.nan) for mu in mus] for sigma2 in sigma2s]
             panels.append(Heat(f"{score}, {who}", np.array(values).reshape(len(sigma2s), len(mus))))
     title = f"{study.search}: Ω over mu and sigma2 (Table 3)"
-    picture = (
+    plot = (
         heat_maps(
             panels,
             rows=[f"{s:g}" for s in sigma2s],
@@ -142,7 +142,7 @@ def table3(study: Study) -> Page:
         lead="Ω paper over all machines, dev clips, cosine|nll, with beta_class 1; mu across, sigma2 down.",
         lines=lines,
         grid=to_markdown(["sigma2", *(f"{mu:g}" for mu in mus)], cells) if lines else "",
-        picture=picture,
+        plot=plot,
         notes=[OMEGA_NOTE, CHOICE_NOTE],
     )
 
@@ -185,7 +185,7 @@ def table4(study: Study) -> Page:
             lines.append(omega_line(labels, overall, "own"))
             if average := overall.omega("own", kind="paper"):
                 drawn.append(Bar.of(ALL, average, series=len(SCORES) + (chosen_by == OURS)))
-    picture = (
+    plot = (
         bars(
             drawn,
             series=(*SCORES, f"all: {THEIRS}", f"all: {OURS}"),
@@ -201,7 +201,7 @@ def table4(study: Study) -> Page:
         lead="The paper prints each machine's configuration and score type, without figures; the Ω over all "
         "machines is the bar `best per machine` of its Figure 3, without a figure too.",
         lines=lines,
-        picture=picture,
+        plot=plot,
         notes=[
             OMEGA_NOTE,
             "Our best score types are chosen on the dev clips, which makes that line too high.",

@@ -46,12 +46,12 @@ def write_paper(ledger: Ledger) -> Written:
     study = read_study(ledger, spectrogram_searched=stands_for == "table2")
     page = make(study)
     text = to_page_markdown(page, study)
-    pictures = {f"{page.name}.png": page.picture} if page.picture else {}
+    plots = {f"{page.name}.png": page.plot} if page.plot else {}
     written = {
         f"{page.name}.md": text.encode(),
         f"{page.name}.csv": to_csv(csv_lines(page, study)),
-        f"{page.name}.html": to_html(text, pictures).encode(),
-        **pictures,
+        f"{page.name}.html": to_html(text, plots).encode(),
+        **plots,
     }
     folder = f"{ledger.layout.report}/paper"
     for name, data in written.items():

@@ -1,4 +1,4 @@
-"""The pictures of the paper's results."""
+"""The plots of the paper's results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

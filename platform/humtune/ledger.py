@@ -50,8 +50,8 @@ class Ledger:
             known = searches(storage)
             if (meant := twin(name, known)) != name:
                 return cls(storage, meant)
-            told = ", ".join(known) or "none yet"
-            raise UsageError(f"no search named '{name}' in {storage.uri}; there are: {told}")
+            names = ", ".join(known) or "none yet"
+            raise UsageError(f"no search named '{name}' in {storage.uri}; there are: {names}")
         return ledger
 
     def create(self, plan: Plan, clips: Mapping[str, ClipTable]) -> None:
@@ -143,7 +143,7 @@ class Ledger:
     def find(self, trial: str) -> TrialRecord | None:
         """One trial's record, where there is one; of a damaged one a failed trial with that reason.
 
-        TooNew where a newer humtune wrote it: without that trial, whatever is told of the search is wrong.
+        TooNew where a newer humtune wrote it: without that trial, whatever is said of the search is wrong.
         """
         ended, running = self.layout.record(trial), self.layout.progress(trial)
         found = self._find(trial, ended)

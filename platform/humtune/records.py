@@ -180,6 +180,8 @@ def why_none(records: Iterable[TrialRecord]) -> str:
         return "no trial has run its whole budget yet"
     reasons = Counter(" ".join((r.reason or "").split()) for r in records if r.state == TrialState.FAILED)
     [(reason, times)] = reasons.most_common(1)
-    told = f"{states[TrialState.FAILED]} failed" + (f", {reason[:200]!r} ({times} of them)" if reason else "")
+    failures = f"{states[TrialState.FAILED]} failed" + (
+        f", {reason[:200]!r} ({times} of them)" if reason else ""
+    )
     others = {"stopped early": states[TrialState.PRUNED], "unfinished": states[TrialState.RUNNING]}
-    return ", ".join([f"no trial completed: {told}", *(f"{n} {what}" for what, n in others.items() if n)])
+    return ", ".join([f"no trial completed: {failures}", *(f"{n} {what}" for what, n in others.items() if n)])

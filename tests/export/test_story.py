@@ -73,7 +73,7 @@ def table(domains=(SOURCE, TARGET)) -> ClipTable:
 
 
 def test_without_labels_it_is_not_known():
-    assert failures(Reading()) == "Nobody told which clips are anomalous, so nobody knows."
+    assert failures(Reading()) == "Which clips are anomalous is not known, so neither is where it fails."
 
 
 @pytest.mark.parametrize(("domain", "name"), [(SOURCE, "source"), (TARGET, "target")])

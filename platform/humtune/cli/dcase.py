@@ -49,18 +49,18 @@ def evaluate(
     from humtune.evaluation.submission import evaluate_folder
     from humtune.names import console, shown, split_names
 
-    told = evaluate_folder(scores, truth=truth, machines=split_names(machines)).to_percent()
+    result = evaluate_folder(scores, truth=truth, machines=split_names(machines)).to_percent()
     if as_json:
         import json
 
-        typer.echo(json.dumps(told, indent=1))
+        typer.echo(json.dumps(result, indent=1))
         return
     screen = console()
-    for table in _tables(told):
+    for table in _tables(result):
         screen.print(table)
-    for line in (*LEGEND, DECISIONS_LEGEND) if "f1" in told else LEGEND:
+    for line in (*LEGEND, DECISIONS_LEGEND) if "f1" in result else LEGEND:
         screen.print(line, style="dim", soft_wrap=True)
-    for line in told["notes"]:
+    for line in result["notes"]:
         screen.print(shown(line), soft_wrap=True)
 
 
@@ -80,7 +80,7 @@ def submit(
     from humtune.names import command, console, shown
     from humtune.storage import Storage
 
-    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name is told at once
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name fails at once
     from humtune.report.submission import write_submission
 
     written = write_submission(ledger, out, ensembles=ensemble)
@@ -96,9 +96,9 @@ def submit(
     raise typer.Exit(1 if written.failed else 0)
 
 
-def _tables(told: dict[str, Any]) -> list["Table"]:
+def _tables(result: dict[str, Any]) -> list["Table"]:
     """A table of sections, one of their decisions where there are any, and one of machines."""
-    sections = [(machine, s) for machine, mine in told["machines"].items() for s in mine["sections"]]
+    sections = [(machine, s) for machine, mine in result["machines"].items() for s in mine["sections"]]
     tables = [_sections(sections, SECTION)]
     if any("f1" in key for _, section in sections for key in section):
         ends = {"\nsource": "_source", "\ntarget": "_target", "\nall": ""}
@@ -106,13 +106,13 @@ def _tables(told: dict[str, Any]) -> list["Table"]:
             _sections(sections, {n + end: k + key for n, k in DECISIONS.items() for end, key in ends.items()})
         )
     machines = _table("machine", "part")
-    columns = OMEGAS | (DECISIONS if "f1" in told else {})
+    columns = OMEGAS | (DECISIONS if "f1" in result else {})
     for column in columns:
         machines.add_column(column, justify="right")
-    rows = [(m, part, row) for m, mine in told["machines"].items() for part, row in mine["parts"].items()]
-    rows += [("all", part, row) for part, row in told["parts"].items()]
-    if len(told["parts"]) > 1:
-        rows.append(("all", "both", told))
+    rows = [(m, part, row) for m, mine in result["machines"].items() for part, row in mine["parts"].items()]
+    rows += [("all", part, row) for part, row in result["parts"].items()]
+    if len(result["parts"]) > 1:
+        rows.append(("all", "both", result))
     for machine, part, row in rows:
         values = (_percent(row.get(key)) for key in columns.values())
         machines.add_row(machine, part, *values, style="bold" if machine == "all" else None)

@@ -88,14 +88,14 @@ def _print(
     from humtune.report.ensembles import SHORT_LEGEND, csv_rows, to_terminal
 
     if as_json:
-        told = {
+        result = {
             "ensembles": {r.id: [m.name for m in r.members] for r in records},
             "transductive": any(r.transductive for r in records),
             "lines": csv_rows(records),
             "skipped": skipped,
             "files": files,
         }
-        typer.echo(json.dumps(told, indent=1))
+        typer.echo(json.dumps(result, indent=1))
         return
     screen = console()
     for part in to_terminal(records):

@@ -40,7 +40,7 @@ def export(
     from humtune.ledger import Ledger
     from humtune.storage import Storage
 
-    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words are told at once
+    ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words fail at once
     from humtune.evaluation.calibration import fit_named
 
     way = fit_named(fit)

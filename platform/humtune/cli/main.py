@@ -64,8 +64,8 @@ def _leave_quietly() -> None:
 def _complain(message: str, code: int) -> None:
     from rich.text import Text
 
-    told = Text.assemble(("humtune:", "bold red"), " ", shown(message))
-    console(stderr=True).print(told, soft_wrap=True)
+    line = Text.assemble(("humtune:", "bold red"), " ", shown(message))
+    console(stderr=True).print(line, soft_wrap=True)
     sys.exit(code)
 
 

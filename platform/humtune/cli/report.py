@@ -70,8 +70,8 @@ def _report_paper(ledger: "Ledger", *, as_json: bool) -> None:
     page, study = written.page, written.study
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
     if as_json:
-        told = {"search": ledger.name, "result": page.name, "lines": csv_lines(page, study), "files": files}
-        typer.echo(json.dumps(told, indent=1))
+        result = {"search": ledger.name, "result": page.name, "lines": csv_lines(page, study), "files": files}
+        typer.echo(json.dumps(result, indent=1))
         return
     screen = console()
     screen.print(page.title, style="bold")

@@ -28,9 +28,7 @@ def score(
     watch: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Score what is there and what arrives, until Ctrl-C.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files and plots.")] = Path(
-        "scores"
-    ),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files and plots.")] = Path("scores"),
     false_alarms: FalseAlarms = None,
     fit: FitName = None,
     window: Annotated[

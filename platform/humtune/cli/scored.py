@@ -106,7 +106,7 @@ class Teller:
 def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
     if isinstance(outcome, Failed):
         return {"file": str(outcome.path), "error": outcome.reason}
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "file": str(outcome.path),
         "score": outcome.score,
         "anomaly": outcome.is_anomaly,
@@ -114,11 +114,11 @@ def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
         "notes": outcome.notes,
     }
     if outcome.timeline is not None:
-        told["windows"] = len(outcome.timeline.scores)
-        told["windows_above"] = int(outcome.timeline.above.sum())
-        told["stretches"] = list(stretches(outcome.timeline))
-        told["files"] = [str(file) for file in files]
-    return told
+        result["windows"] = len(outcome.timeline.scores)
+        result["windows_above"] = int(outcome.timeline.above.sum())
+        result["stretches"] = list(stretches(outcome.timeline))
+        result["files"] = [str(file) for file in files]
+    return result
 
 
 def _summary(info: ModelInfo, tally: Tally, files: Sequence[Path]) -> dict[str, Any]:
@@ -145,12 +145,12 @@ def _course(outcome: Scored) -> str:
     timeline = outcome.timeline
     assert timeline is not None
     spans = [f"{clock(start)}–{clock(end)}" for start, end in stretches(timeline)]
-    told = (
+    text = (
         f"{shown(outcome.path)}: {timeline.above.sum()} of {len(timeline.scores)} windows above the threshold"
     )
     if spans:
-        told += f", at {', '.join(spans[:_SPANS])}" + (" …" if len(spans) > _SPANS else "")
-    return told
+        text += f", at {', '.join(spans[:_SPANS])}" + (" …" if len(spans) > _SPANS else "")
+    return text
 
 
 def _print_table(info: ModelInfo, tally: Tally) -> None:

@@ -80,7 +80,7 @@ def search(
     from humtune.search.space_files import read_space
     from humtune.storage import Storage
 
-    space_name, chosen = read_space(space)  # before the slow imports: a misspelt space is told at once
+    space_name, chosen = read_space(space)  # before the slow imports: a misspelt space fails at once
     read = read_channel(channel)
     said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, shared_trials=shared_trials, settings=said)
@@ -236,9 +236,9 @@ def _print_cost(
         machine = bank.table.machine
         if not space.quota(machine):
             continue
-        told = costs(space, bank, resources)
+        estimates = costs(space, bank, resources)
         corners = len(list(sizes(space, machine)))
-        found = list(tracked(told, total=corners, title=machine))
+        found = list(tracked(estimates, total=corners, title=machine))
         mean = sum(c.estimate.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
         total += mean * trials

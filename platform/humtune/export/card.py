@@ -214,13 +214,13 @@ _LINES = (
 def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
     for line in _LINES:
         if line.value in figures:
-            told = percent(figures[line.value])
+            text = percent(figures[line.value])
             if line.spread in figures:
-                told += f" ± {percent(figures[line.spread])}"
+                text += f" ± {percent(figures[line.spread])}"
             if line.low in figures and line.high in figures:
                 ends = f"{percent(figures[line.low])} – {percent(figures[line.high])}"
-                told += f" ({ends} with {100 * LEVEL:.0f} %)"
-            yield line.name, told
+                text += f" ({ends} with {100 * LEVEL:.0f} %)"
+            yield line.name, text
 
 
 def _threshold(info: ModelInfo) -> str:

@@ -153,7 +153,7 @@ def failures(reading: Reading) -> str:
     parts = {"dev": reading.select, "hidden": reading.hidden, "eval": reading.report}
     sections = [(part, s) for part, figures in parts.items() if figures for s in figures.sections]
     if not sections:
-        return "Nobody told which clips are anomalous, so nobody knows."
+        return "Which clips are anomalous is not known, so neither is where it fails."
     sections.sort(key=lambda found: float(harmonic_mean(np.stack(found[1].values("official")))))
     header = ("section", "AUC source %", "AUC target %", "AUC without domain %", "pAUC %")
     columns = [i for i in range(5) if i in (0, 4) or any(_row(*found)[i] != MISSING for found in sections)]
@@ -171,8 +171,8 @@ def _worst(sections: list[tuple[str, SectionFigures]]) -> str:
 
 
 def _row(part: str, section: SectionFigures) -> tuple[str, ...]:
-    told = {domain: percent(float(auc)) for domain, auc in section.auc.items()}
-    aucs = (told.get(domain, MISSING) for domain in (SOURCE, TARGET, UNKNOWN))
+    by_domain = {domain: percent(float(auc)) for domain, auc in section.auc.items()}
+    aucs = (by_domain.get(domain, MISSING) for domain in (SOURCE, TARGET, UNKNOWN))
     return f"{part} {section.section:02d}", *aucs, percent(float(section.pauc))
 
 

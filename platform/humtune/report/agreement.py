@@ -42,13 +42,13 @@ def agreement(measured: Measured) -> Agreement | None:
     if len(chosen_from) < LEAST or not measured.archive or not labelled(clips) or not cells.kinds:
         return None
     scores = measured.archive.of(chosen_from)
-    true, told = omega(scores, Cells.of(clips, Role.SELECT)), cells.omega(scores)
+    true, pseudo = omega(scores, Cells.of(clips, Role.SELECT)), cells.omega(scores)
     return Agreement(
         machine=clips.machine,
         candidates=len(scores),
-        rank_correlation=rank_correlation(told, true),
+        rank_correlation=rank_correlation(pseudo, true),
         by_kind={str(kind): rank_correlation(omega(scores, cells.kinds[kind]), true) for kind in cells.kinds},
-        chosen=float(true[np.argmax(told)]),
+        chosen=float(true[np.argmax(pseudo)]),
         mean=float(true.mean()),
         best=float(true.max()),
     )
@@ -84,11 +84,11 @@ def agreement_block(found: Iterable[Agreement]) -> list[str]:
     ]
 
 
-def rank_correlation(told: Array, true: Array) -> float | None:
+def rank_correlation(first: Array, second: Array) -> float | None:
     """Spearman's ρ of two figures of the same things; None where either is the same for all."""
-    if np.ptp(told) == 0 or np.ptp(true) == 0:
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(spearmanr(told, true).statistic)
+    return float(spearmanr(first, second).statistic)
 
 
 def _signed(value: float | None) -> str:

@@ -81,7 +81,7 @@ def render(title: str, records: Sequence[EnsembleRecord]) -> dict[str, bytes]:
 
 def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
     """The page about a search's ensembles."""
-    text = [f"# {escaped(title)}: ensembles", "", *map(escaped, told(records))]
+    text = [f"# {escaped(title)}: ensembles", "", *map(escaped, notes(records))]
     text += [to_markdown(["machine", "chosen", "Ω", "more"], _plain(way_cells(records)), left=2), ""]
     if points := front_cells(records):
         text += ["## What each member brings", "", "![Ω against the number of members](front.png)", ""]
@@ -95,7 +95,7 @@ def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
     return "\n".join(text) + "\n"
 
 
-def told(records: Sequence[EnsembleRecord]) -> list[str]:
+def notes(records: Sequence[EnsembleRecord]) -> list[str]:
     """Lines about how the ensembles came to be, each with an empty one behind it."""
     lines = [TRANSDUCTIVE] if any(r.transductive for r in records) else []
     lines += [LABEL_FREE] if any(r.settings.judged_by == "pseudo" for r in records) else []
@@ -182,7 +182,7 @@ def ensembles_block(ledger: Ledger) -> list[str]:
         "",
         "## Ensembles",
         "",
-        *map(escaped, told(records)),
+        *map(escaped, notes(records)),
         to_markdown(columns, rows),
         "",
         f"All of it: {page}.",
@@ -205,7 +205,7 @@ def _columns(name: str, values: Array | None) -> dict[str, float | None]:
 
 def to_terminal(records: Sequence[EnsembleRecord]) -> list[RenderableType]:
     """A table a machine and one over all, with Ω by the number of members of the last one."""
-    parts: list[RenderableType] = [Text(line, style="bold") for line in told(records) if line]
+    parts: list[RenderableType] = [Text(line, style="bold") for line in notes(records) if line]
     machines = [r.machine for r in records] + ([ALL] if len(records) > 1 else [])
     cells = way_cells(records)
     for machine in machines:
@@ -238,7 +238,7 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
         f"{record.networks} networks, calibrated by {settings.calibration}"
     )
     parts: list[RenderableType] = [Text(head, style="bold")]
-    parts += [Text(line) for line in told([record]) if line]
+    parts += [Text(line) for line in notes([record]) if line]
     parts += ["", _table(*member_cells(record)), "", Text(figures_line(record))]
     if cells := way_cells([record]):
         parts += ["", _table(["chosen", "Ω", "more"], [row[1:] for row in cells])]

@@ -50,14 +50,14 @@ def write_report(ledger: Ledger) -> Report:
     rows = [machine_row(m) for m in measured]
     if len(rows) > 1:
         rows.append(overall_row(measured))
-    others, told = other_rows(measured)
+    others, notes = other_rows(measured)
     points: list[Point] = []
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):
         points, point_files = write_points(ledger)
     agreed = [a for m in measured if (a := agreement(m))]
     blocks = [
-        *(f"\n{escaped(note)}." for note in told),
+        *(f"\n{escaped(note)}." for note in notes),
         *confirmed_block(measured),
         *agreement_block(agreed),
         *rungs_block(measured_rungs),
@@ -86,7 +86,7 @@ def write_report(ledger: Ledger) -> Report:
         tuple(rows),
         tuple(f"{folder}/{name}" for name in names),
         others=tuple(others),
-        notes=tuple(told),
+        notes=tuple(notes),
         points=tuple(points),
     )
 

@@ -1,6 +1,6 @@
 """Which recordings to score: what is there (files, folders, patterns, lists), and what arrives in a folder.
 
-Each is told as soon as it is found, and what arrives when it has been written to its end.
+Each is given as soon as it is found, and what arrives when it has been written to its end.
 """
 
 import glob
@@ -22,14 +22,14 @@ _MAGIC = "*?["
 
 EVERY = 0.5  # seconds between two looks
 SETTLED = 2.0  # seconds without a change after which a file may be whole
-PATIENCE = 30.0  # seconds without a change after which a file that isn't whole is told, and left
+PATIENCE = 30.0  # seconds without a change after which a file that isn't whole is reported, and left
 
 
 def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Iterator[Path | Failed]:
     """The files named, and the wav and flac files of the folders named; each once.
 
     A word may be a pattern (`day-*/**/*.wav`), or "-" for the names in `listed`, one a line (or with zero
-    bytes between them). What can't be listed is told and passed over; a named file that isn't there is told
+    bytes between them). What can't be listed is reported and passed over; a named file that isn't there,
     when it is scored. Folders are streamed, not held; only the names out of words, patterns and lists are.
     """
     folders: set[Path] = set()
@@ -106,7 +106,7 @@ class _File:
 
     look: tuple[int, int]  # bytes, time of the last change
     since: float
-    told: bool = False
+    reported: bool = False
 
 
 def watch(
@@ -118,7 +118,7 @@ def watch(
     doesn't (less, or more: some write the header last) is waited for until it hasn't changed for `patience`
     seconds. The folder is asked again and again,
     which works on network shares too, where nobody tells of changes. UsageError where it is no folder; one
-    that goes away (a share that is lost) is told once and waited for.
+    that goes away (a share that is lost) is reported once and waited for.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder that can be watched")
@@ -146,8 +146,8 @@ def _watched(folder: Path, every: float, settled: float, patience: float) -> Ite
                 known[name] = _File(looks[name], now)
                 continue
             quiet = now - file.since
-            if not file.told and quiet >= settled and (quiet >= patience or _is_whole(folder / name)):
-                file.told = True
+            if not file.reported and quiet >= settled and (quiet >= patience or _is_whole(folder / name)):
+                file.reported = True
                 yield folder / name
         time.sleep(every)
 

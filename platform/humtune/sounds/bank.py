@@ -103,7 +103,7 @@ def load_banks(
     Recordings are read once; as long as their names, sizes and times stay the same, the bank in the storage
     is opened without a look at them. Of several channels `channel` is read, counted from 1; None: all are
     mixed down. UsageError for an unknown machine, or a recording that can't be read or would be left out;
-    what lies beside the data set is told in a warning.
+    what lies beside the data set is named in a warning.
     """
     dataset = find_dataset(data)
     found = survey(dataset, machines)
@@ -231,8 +231,8 @@ def write_bank(
     for oddity, times in oddities.items():
         logger.warning("%s: %s: %s", machine, count(times, "clip"), oddity)
     if silent:
-        told = f"{count(len(silent), 'clip')} silent from end to end: {few(silent)}"
-        logger.warning("%s: %s", machine, told)
+        remark = f"{count(len(silent), 'clip')} silent from end to end: {few(silent)}"
+        logger.warning("%s: %s", machine, remark)
     write_through(draft / FILES[2], assign_roles(table).to_json())
     return content
 

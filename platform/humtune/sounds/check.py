@@ -174,8 +174,8 @@ def _truth(found: Survey, machine: str) -> Iterator[str]:
     known = found.known[machine]
     test = {clip_key(clip.path.name): clip for clip in found.clips[machine] if clip.split == "test"}
     yield from _of_no_clip("truth files", known.labels.keys() - test.keys())
-    told = {clip.section for key, clip in test.items() if key in known.labels}
-    without = [c.path.name for c in test.values() if c.label == UNKNOWN and c.section in told]
+    labelled = {clip.section for key, clip in test.items() if key in known.labels}
+    without = [c.path.name for c in test.values() if c.label == UNKNOWN and c.section in labelled]
     if without:
         yield f"{count(len(without), 'test clip')} without a row in the truth ({min(without)})"
 

@@ -23,7 +23,7 @@ SUFFIXES = (".wav", ".flac")
 _OTHER_SOUNDS = re.compile(  # suffixes of sound that is not read
     r"\.(?:aac|aifc?|aiff|amr|ape|au|caf|m4a|mp[23]|og[ag]|opus|snd|w64|wave|webm|wma|wv)", re.IGNORECASE
 )
-NO_ATTRIBUTE = "noAttribute"  # how DCASE 2024 and later write that nothing is told
+NO_ATTRIBUTE = "noAttribute"  # how DCASE 2024 and later write that there is none
 
 _LABELS = {"normal": NORMAL, "anomaly": ANOMALY, None: UNKNOWN}
 _DOMAINS = {"source": SOURCE, "target": TARGET, None: UNKNOWN}

@@ -54,15 +54,15 @@ class Oddities:
     def silent(self) -> str | None:
         """Why there is no sound in it from end to end, and what to do; None where there is some."""
         if not self._moves:
-            told = "the same" if any(self._first) else "0"
-            return f"silent from end to end, every sample is {told}: delete it, or record it again"
+            value = "the same" if any(self._first) else "0"
+            return f"silent from end to end, every sample is {value}: delete it, or record it again"
         if self._lowest == self._highest:
             if self.channels > 1 and self._cancels:
                 return f"silent from end to end, {self._cancelling}"
             return "silent from end to end, too quiet for 16 bit: make it louder, or delete it"
         return None
 
-    def told(self) -> Iterator[str]:
+    def sentences(self) -> Iterator[str]:
         """What a listener should know of the sound, once it has passed."""
         if self.channels > 1 and self._moves:
             yield from self._of_channels()

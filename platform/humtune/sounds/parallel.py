@@ -63,7 +63,7 @@ def in_order(
                     return
                 waiting.put(pool.submit(function, item))
             waiting.put(None)
-        except BaseException as error:  # also of the items: told to who waits for results
+        except BaseException as error:  # also of the items: raised for who waits for results
             waiting.put(error)
 
     feeder = Thread(target=feed, daemon=True)  # which may wait for its next item when all is over

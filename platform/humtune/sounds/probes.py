@@ -1,11 +1,11 @@
 """Probes: sounds that a machine in good order would not make, for choosing a detector without anomalies.
 
-They are made of normal clips, and are of three kinds, told by the column `part`:
+They are made of normal clips, and are of three kinds, named by the column `part`:
 
     fault    a held-out clip, disturbed: barely audibly or plainly, whatever the machine
     machine  a normal clip of another machine
     section  a held-out clip that claims to be of another section (ANOMALY) or of its own (NORMAL); only a
-             detector that is told the section can tell these apart
+             detector that is given the section can tell these apart
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -36,7 +36,7 @@ class OpenSound:
     ) -> None:
         self.path, self.to_rate, self.channel = path, to_rate, channel
         self.rate, self.channels = int(file.samplerate), int(file.channels)
-        self.frames: int | None = file.frames if file.frames < _UNKNOWN else None  # None: not told
+        self.frames: int | None = file.frames if file.frames < _UNKNOWN else None  # None: unknown
         self.longer = longer  # than its header promises
         changes = []
         if self.channels > 1:
@@ -84,7 +84,7 @@ class OpenSound:
             yield "its header promises less sound than there is, which was read to its end"
         if self.rate < self.to_rate:
             yield f"nothing above {self.rate // 2} Hz in it"
-        yield from self._oddities.told()
+        yield from self._oddities.sentences()
 
     def _resampled(self) -> Iterator[NDArray[np.float64]]:
         resampler = soxr.ResampleStream(self.rate, self.to_rate, 1, dtype="float64")
@@ -159,7 +159,7 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is never sought in: where its length isn't told, seeking would fail."""
+    """A sound file that is never sought in: where its length is unknown, seeking would fail."""
 
     def seekable(self) -> bool:
         """No: soundfile then reads on from where it is."""

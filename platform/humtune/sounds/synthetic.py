@@ -172,12 +172,12 @@ def _record(
 
 def _write_tables(draft: Path, machine: str, section: int, part: Part, takes: Sequence[_Take]) -> None:
     """Attributes of the clips that have them in their names, and the truth about those that do not."""
-    told = [take for take in takes if part == "dev" or take.split == "train"]
+    listed = [take for take in takes if part == "dev" or take.split == "train"]
     pairs = range(1, len(takes[0].attributes) // 2 + 1)
     header = ["file_name", *(f"d{i}{c}" for i in pairs for c in "pv")]
-    rows = [[f"{machine}/{take.split}/{take.name}", *take.attributes] for take in told]
+    rows = [[f"{machine}/{take.split}/{take.name}", *take.attributes] for take in listed]
     _write_csv(draft / f"{part}_data" / machine / f"attributes_{section:02d}.csv", [header, *rows])
-    hidden = sorted((take for take in takes if take not in told), key=lambda take: take.name)
+    hidden = sorted((take for take in takes if take not in listed), key=lambda take: take.name)
     if hidden:
         name = f"ground_truth_{machine}_section_{section:02d}_test.csv"
         _write_csv(draft / TRUTH_FOLDERS["label"] / name, [[t.name, int(t.fault != "")] for t in hidden])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from humtune.errors import UsageError
 
-UNKNOWN = -1  # domain or label that nobody told us
+UNKNOWN = -1  # domain or label that is not known
 SOURCE, TARGET = 0, 1
 NORMAL, ANOMALY = 0, 1
 

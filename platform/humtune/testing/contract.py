@@ -149,7 +149,7 @@ def check_graph(detector: Detector, bank: ClipBank) -> str | None:
 
 
 def check_estimate(recipe: Recipe, bank: ClipBank) -> None:
-    """What a trial would take is told before it runs, and is some time."""
+    """What a trial would take is estimated before it runs, and is some time."""
     found = recipe.estimate(bank, device="cpu", bf16=False, compiled=False, measured=1)
     assert 0 < found.step_seconds <= found.trial_seconds, f"an estimate is {found!r}"
 

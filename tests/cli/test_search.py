@@ -158,7 +158,7 @@ def test_a_search_that_is_done_starts_nothing(
     code, out, _ = humtune("resume", "hums")
     assert code == 0
     assert out.splitlines() == [
-        "humtune report hums   the table and figures",
+        "humtune report hums   the table and plots",
         "humtune export hums --out models   one model per machine",
     ]
     assert humtune("resume", "hums", "--trials", "2")[1] == out  # fewer are done as well

@@ -4,11 +4,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import LocalOutlierFactor
 from torch.distributions import Independent, Normal
 from torch.nn import functional as F
 
@@ -98,6 +103,28 @@ def class_distances(z: torch.Tensor, reference: Encoded, *, shared: bool) -> lis
     return found
 
 
+def outlier_factor(z: torch.Tensor, reference: Encoded, k: int) -> float:
+    """The local outlier factor, neighbour by neighbour."""
+    unit = [F.normalize(some.double(), dim=1).numpy() for some in (reference.mean, z[None])]
+    between, off = cdist(unit[0], unit[0]), cdist(*unit)[:, 0]
+    others = [np.flatnonzero(reference.clip != clip) for clip in reference.clip]
+    near = [some[np.argsort(row[some])[:k]] for row, some in zip(between, others, strict=True)]
+    farthest = [row[some[-1]] for row, some in zip(between, near, strict=True)]
+    reach = [
+        np.mean([max(row[j], farthest[j]) for j in some]) for row, some in zip(between, near, strict=True)
+    ]
+    nearest = np.argsort(off)[:k]
+    mine = np.mean([max(off[j], farthest[j]) for j in nearest])
+    return float(mine * np.mean([1 / reach[j] for j in nearest]))
+
+
+def mixture_of(reference: Encoded, **settings: Any) -> tuple[GaussianMixture, float]:
+    """Two Gaussians by scikit-learn, and by what embeddings are divided first."""
+    values = reference.mean.double().numpy()
+    spread = math.sqrt(values.var(axis=0).mean())
+    return GaussianMixture(2, reg_covar=1e-3, random_state=0, **settings).fit(values / spread), spread
+
+
 def naive_score(name: str, row: Encoded, reference: Encoded, k: int) -> float:
     z = row.mean[0]
     match name:
@@ -105,6 +132,11 @@ def naive_score(name: str, row: Encoded, reference: Encoded, k: int) -> float:
             return mean_of_nearest(z, reference.mean, k)
         case "mahalanobis" | "mahalanobis_class":
             return min(class_distances(z, reference, shared=name == "mahalanobis"))
+        case "lof":
+            return outlier_factor(z, reference, k)
+        case "gmm":
+            model, spread = mixture_of(reference)
+            return -float(model.score_samples(z.double().numpy()[None] / spread)[0])
         case "neg_logit":
             assert reference.label is not None
             logits = [
@@ -140,7 +172,7 @@ def _no_gradients() -> Iterable[None]:
 def test_every_score_type_that_is_not_joint_is_tested_here() -> None:
     assert {name for name, score in ALL.items() if isinstance(score, JointScore)} == {"fusion"}
     assert {*COMPARING, *BY_CLASS, "own"} == {*SCORES}
-    assert {"cosine", "nll", "knn", "knn_normalised"} == {*NEAREST}
+    assert {"cosine", "nll", "knn", "knn_normalised", "lof"} == {*NEAREST}
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -153,7 +185,7 @@ def test_scores_equal_a_loop_over_all_references(name: str, own: bool, k: int) -
     torch.testing.assert_close(found, naive(name, test, reference, own=own, k=k), rtol=1e-9, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", NEAREST)
+@pytest.mark.parametrize("name", [name for name in NEAREST if name != "lof"])  # a ratio: the rest changes too
 def test_a_clips_own_chunks_do_not_count_when_masked(name: str) -> None:
     reference = rows(40, seed=0)
     score = make(name, reference)
@@ -240,7 +272,7 @@ def test_contract_a_score_looks_at_nothing_but_what_it_says_it_needs(name: str) 
         )
 
 
-@pytest.mark.parametrize("name", ["cosine", "knn", "knn_normalised"])
+@pytest.mark.parametrize("name", ["cosine", "knn", "knn_normalised", "lof"])
 def test_angles_ignore_length(name: str) -> None:
     z, score = rows(4, seed=1).mean, make(name, rows(40, seed=0))
     torch.testing.assert_close(score(at(z)), score(at(7 * z)), rtol=0, atol=1e-6)
@@ -305,6 +337,67 @@ def test_density_makes_a_sparse_domain_comparable() -> None:
         score = make(name, reference, Scoring(neighbours=2))
         margins[name] = float(score(at(odd)).median() / score(at(normal)).median())
     assert margins["knn_normalised"] > 3 > margins["knn"]
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_lof_of_single_rows_is_scikit_learns(k: int) -> None:
+    reference, test = replace(rows(60, seed=0), clip=torch.arange(60)), rows(25, seed=1)
+    unit = [F.normalize(some.mean.double(), dim=1).numpy() for some in (reference, test)]
+    wanted = -LocalOutlierFactor(n_neighbors=k, novelty=True).fit(unit[0]).score_samples(unit[1])
+    found = make("lof", reference, Scoring(neighbours=k))(test)
+    np.testing.assert_allclose(found, wanted, rtol=1e-7)
+
+
+def test_lof_of_one_clip_is_the_mean_distance() -> None:
+    reference, test = rows(4, seed=0, clips=1), rows(5, seed=1)
+    torch.testing.assert_close(make("lof", reference)(test), make("knn", reference)(test))
+
+
+def test_lof_is_about_one_among_the_references_however_thinly_they_lie() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([0.05, 0.6])[torch.arange(300) % 2, None]
+    around = 3 * torch.eye(2, 3)[torch.arange(300) % 2] + spread * torch.randn(300, 3, generator=generator)
+    score = make("lof", Encoded(around[:200], None, torch.arange(200)))
+    assert (score(at(around[200:])) - 1).abs().median() < 0.15
+    assert float(score(at(torch.tensor([[3.0, 0.5, 0]])))) > 3
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("likelihood", ["mixture", "component"])
+def test_gmm_is_the_likelihood_of_scikit_learns_gaussians(covariance: str, likelihood: str) -> None:
+    reference, test = rows(60, seed=0), rows(25, seed=1)
+    settings = {"covariance": covariance, "likelihood": likelihood}
+    found = make("gmm", reference, Scoring.model_validate({"gmm": settings}))(test)
+    model, spread = mixture_of(reference, covariance_type=covariance)
+    matrices = {
+        "full": model.covariances_,
+        "tied": [model.covariances_] * 2,
+        "diag": [np.diag(v) for v in np.atleast_2d(model.covariances_)] if covariance == "diag" else None,
+        "spherical": [v * np.eye(K) for v in model.covariances_] if covariance == "spherical" else None,
+    }[covariance]
+    z = test.mean.double().numpy() / spread
+    each = [
+        multivariate_normal(m, c).logpdf(z) for m, c in zip(model.means_, np.array(matrices), strict=True)
+    ]
+    wanted = np.max(each, axis=0)
+    if likelihood == "mixture":
+        wanted = np.log(np.exp(each).T @ model.weights_)
+    np.testing.assert_allclose(found, -wanted, rtol=1e-9)
+
+
+def test_gmm_finds_no_more_gaussians_than_there_are_different_references() -> None:
+    same = rows(3, seed=0).take(torch.arange(12) % 3)
+    settings = {"components": 8, "likelihood": "component"}
+    score = make("gmm", same, Scoring.model_validate({"gmm": settings}))
+    assert score(same).std() < 1e-6  # a Gaussian each, all as narrow as the floor
+    assert len(score.centres) == 3
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_gmm_ranks_alike_whatever_the_embeddings_unit(scale: float) -> None:
+    reference, test = rows(60, seed=0), rows(25, seed=1)
+    scaled = make("gmm", replace(reference, mean=scale * reference.mean))(at(scale * test.mean))
+    torch.testing.assert_close(scaled, make("gmm", reference)(test), rtol=1e-4, atol=1e-4)
 
 
 def test_a_narrow_class_is_left_sooner_than_a_wide_one() -> None:

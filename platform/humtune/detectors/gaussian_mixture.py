@@ -7,13 +7,12 @@ one number, and a mixture of Gaussians is fitted to these vectors of the trainin
 import math
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from sklearn import mixture
 from torch import Tensor, nn
 
 from humtune.config import Acceleration, Output
@@ -23,6 +22,7 @@ from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramL
 from humtune.detectors.recipe import Check, Recipe
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
+from humtune.scores.gaussians import Covariance, Gaussians, fit_gaussians, negative_log_likelihood
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import ClipTable, Role
@@ -39,7 +39,7 @@ class GaussianMixture(Recipe):
     pooling: Literal["mean", "max", "gwrp"] = Field("mean", description="of a band's frames")
     decay: float = Field(0.99, gt=0, lt=1, description="gwrp: weight of a frame beside the next louder one")
     components: int = Field(2, ge=1, description="Gaussians")
-    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    covariance: Covariance = "full"
     floor: float = Field(1e-3, gt=0, description="added to variances, of bands scaled to variance 1")
     scores: tuple[str, ...] = Field(("own",), min_length=1)
 
@@ -103,15 +103,16 @@ class MixtureFit(Fit):
         recipe, encoder = self.recipe, self.encoder
         pooled = encoder.pooled(self.bank, self.clips).cpu().double().numpy()
         mean, spread = pooled.mean(axis=0), np.maximum(pooled.std(axis=0), 1e-6)
-        model = mixture.GaussianMixture(
-            recipe.components,
-            covariance_type=recipe.covariance,
-            reg_covar=recipe.floor,
-            random_state=np.random.RandomState(recipe.seed % 2**32),
-        ).fit((pooled - mean) / spread)
-        encoder.learn(mean, spread, model)
+        gaussians, loss = fit_gaussians(
+            (pooled - mean) / spread,
+            components=recipe.components,
+            covariance=recipe.covariance,
+            floor=recipe.floor,
+            seed=recipe.seed,
+        )
+        encoder.learn(mean, spread, gaussians)
         self.done = 1
-        return {"loss": -float(model.lower_bound_)}
+        return {"loss": loss}
 
 
 class MixtureEncoder(Encoder):
@@ -134,22 +135,17 @@ class MixtureEncoder(Encoder):
         self.register_buffer("whiteners", torch.eye(rows, dtype=torch.float64).repeat(count, 1, 1))
         self.register_buffer("log_weights", torch.full((count,), -math.log(count), dtype=torch.float64))
 
-    def learn(self, mean: NDArray[np.float64], spread: NDArray[np.float64], model: Any) -> None:
-        """Take a fitted mixture of vectors that were brought to mean 0 and deviation 1."""
-        rows, count = self.recipe.n_mels, self.recipe.components
-        factor = torch.from_numpy(np.asarray(model.precisions_cholesky_, dtype=np.float64))
-        match self.recipe.covariance:
-            case "tied":
-                factor = factor.expand(count, rows, rows)
-            case "diag":
-                factor = torch.diag_embed(factor)
-            case "spherical":
-                factor = factor[:, None, None] * torch.eye(rows, dtype=torch.float64)
+    def learn(self, mean: NDArray[np.float64], spread: NDArray[np.float64], gaussians: Gaussians) -> None:
+        """Take a mixture of vectors that were brought to mean 0 and deviation 1."""
         self.mean.copy_(torch.from_numpy(mean))
         self.spread.copy_(torch.from_numpy(spread))
-        self.centres.copy_(torch.from_numpy(model.means_))
-        self.whiteners.copy_(factor)
-        self.log_weights.copy_(torch.from_numpy(np.log(model.weights_)))
+        for own, fitted in zip(self.gaussians, gaussians, strict=True):
+            own.copy_(fitted)
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """The mixture of the scaled vectors."""
+        return Gaussians(self.centres, self.whiteners, self.log_weights)
 
     @torch.no_grad()
     def pooled(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
@@ -167,12 +163,7 @@ class MixtureEncoder(Encoder):
     def read(self, pooled: Tensor) -> Encoded:
         """Rows of pooled spectra [n, F]."""
         z = (pooled.double() - self.mean) / self.spread
-        logs = []
-        for centre, whitener, log_weight in zip(self.centres, self.whiteners, self.log_weights, strict=True):
-            distance = ((z - centre) @ whitener).square().sum(dim=1)
-            logs.append(log_weight + whitener.diagonal().log().sum() - distance / 2)
-        constant = self.recipe.n_mels / 2 * math.log(2 * math.pi)
-        score = constant - torch.stack(logs).logsumexp(dim=0)
+        score = negative_log_likelihood(z, self.gaussians)
         return Encoded(mean=z.float(), score=score, chunks=1)
 
     def graph(self) -> Graph:

@@ -90,13 +90,15 @@ class DistanceScore(FittedScore):
 
     def score(self, encoded: Encoded) -> Tensor:
         """Scores [n], a block of embeddings at a time."""
-        return self._in_blocks(encoded.embedding, None)
+        return self._in_blocks(encoded.embedding, None, self.reduce)
 
     def forward(self, encoded: Encoded, *, mask_own: bool = False) -> Tensor:
         """Scores [n]; with `mask_own` a clip's own references are infinitely far from it."""
-        return self._in_blocks(encoded.embedding, encoded.clip if mask_own else None)
+        return self._in_blocks(encoded.embedding, encoded.clip if mask_own else None, self.reduce)
 
-    def _in_blocks(self, embedding: Tensor, clip: Tensor | None) -> Tensor:
+    def _in_blocks(
+        self, embedding: Tensor, clip: Tensor | None, reduce: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         block = max(1, BLOCK // len(self.mean))
         measure = self.distances()
         scores = []
@@ -106,7 +108,7 @@ class DistanceScore(FittedScore):
                 assert self.reference.clip is not None
                 own = clip[first : first + block, None] == self.reference.clip
                 distances = distances.masked_fill(own, math.inf)
-            scores.append(self.reduce(distances))
+            scores.append(reduce(distances))
         return scores[0] if len(scores) == 1 else torch.cat(scores)
 
 

@@ -43,6 +43,37 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return write
 
 
+# --- folders
+
+
+def test_a_folders_spaces_are_one_space_with_a_budget_each(write: Make) -> None:
+    write(
+        mine__short="sampler: grid\nseeds: 2\nfixed: {training.epochs: 3}\nsearch: {head.mu: [5]}\n",
+        mine__long="sampler: grid\nfixed: {training.epochs: 9}\nsearch: {head.mu: [5, 10]}\n",
+        mine___part="fixed: {}\n",
+        mine__below__other="sampler: grid\nsearch: {head.mu: [1]}\n",
+    )
+    name, space = read_space("mine")
+    assert (name, space.seeds, space.epochs) == ("mine", 2, 9)
+    runs = [run.params["family"] for run in space.runs("fan")]
+    assert runs == ["long-5", "long-10", "short"] * 2
+    short = space.recipe({"family": "short"})
+    assert isinstance(short, Classifier)
+    assert (short.family, short.training.epochs, short.head) == (
+        "classifier",
+        3,
+        Classifier().head.model_copy(update={"mu": 5.0}),
+    )
+
+
+def test_a_space_of_a_folder_that_no_grid_holds_is_named(write: Make) -> None:
+    folder = write(mine__one="sampler: grid\nsearch: {head.mu: [5]}\n", mine__two=MU)
+    with pytest.raises(UsageError, match=r"two\.yaml: .* each is a grid.*; search mine/two by itself"):
+        read_space("mine")
+    (folder / "mine.yaml").write_text(MU)
+    assert read_space("mine")[1].sampler == "tpe"  # a file goes before a folder
+
+
 # --- extends
 
 WRONG = {

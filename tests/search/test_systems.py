@@ -7,6 +7,7 @@ import pytest
 
 from humtune.config import SAMPLE_RATE
 from humtune.search.fit import check_fits
+from humtune.search.grid import grid
 from humtune.search.space import Space
 from humtune.search.space_files import read_space
 from humtune.testing.recordings import small_bank
@@ -37,6 +38,17 @@ def test_a_system_says_where_it_comes_from_and_what_was_published(name: str) -> 
 def test_a_system_fits_the_recordings_that_it_is_made_for(name: str, size: str, seconds: int) -> None:
     table = small_bank(sections=3).table
     check_fits(system(size + name), table, np.full(len(table), seconds * SAMPLE_RATE))
+
+
+@pytest.mark.parametrize("size", ["", "/tiny"])
+def test_the_folders_name_is_a_space_of_every_point_of_every_system(size: str) -> None:
+    name, together = read_space(f"systems{size}")
+    assert name == (size[1:] or "systems")
+    alone = [system(f"{size[1:]}/{one}".removeprefix("/")) for one in NAMES]
+    assert together.seeds == max(space.seeds for space in alone)
+    recipes = [together.recipe(run.params, seed=run.seed) for run in together.runs("fan")]
+    first = recipes[: len(recipes) // together.seeds]
+    assert first == [space.recipe(point) for space in alone for point in grid(space.search)]
 
 
 @pytest.mark.slow

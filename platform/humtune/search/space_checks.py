@@ -30,7 +30,7 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     except ValidationError as error:
         raise UsageError(f"{where}: {first_error(error)}") from error
     _check_names(space, where)
-    checked: list[tuple[str, Recipe]] = []
+    checked: list[tuple[str, Point, Recipe]] = []
     for machine in (None, *space.machines):
         at = where if machine is None else f"{where}: machines.{machine}"
         try:
@@ -42,7 +42,8 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
                 said = f"{at}: search.{place.name} can be {value!r}"
                 for given in _openings(space, place):
                     point = {**given, place.name: value}
-                    checked.append((said, _check_value(space, place, point, machine=machine, said=said)))
+                    recipe = _check_value(space, place, point, machine=machine, said=said)
+                    checked.append((said, point, recipe))
     _check_budgets(space, checked)
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
@@ -105,11 +106,14 @@ def _openings(space: Space, place: Place) -> list[Point]:
     return [{**family, **place.given} for family in space.families]
 
 
-def _check_budgets(space: Space, checked: Iterable[tuple[str, Recipe]]) -> None:
-    """Refuse values that change the budget of a family's trials."""
-    budgets = {recipe.family: recipe.budget for recipe in reversed(space.recipes)}
-    for said, recipe in checked:
-        if recipe.budget != budgets.setdefault(recipe.family, recipe.budget):
+def _check_budgets(space: Space, checked: Iterable[tuple[str, Point, Recipe]]) -> None:
+    """Refuse values that change the budget of a family's trials, or of those of a preset of the family."""
+    first = [
+        (p, space.recipe(p, machine=m)) for m in reversed((None, *space.machines)) for p in space.families
+    ]
+    budgets = {(point.get(FAMILY), recipe.family): recipe.budget for point, recipe in first}
+    for said, point, recipe in checked:
+        if recipe.budget != budgets[point.get(FAMILY), recipe.family]:
             raise UsageError(f"{said}: {ALIKE}; fix {BUDGET}")
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from humtune.config import check_spelled_once
+from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
+from humtune.search.dimensions import FAMILY
+from humtune.search.grid import grid
 from humtune.search.space import Space, nested
 from humtune.search.space_checks import check_space
 from humtune.search.strict_yaml import read_mapping
@@ -17,9 +20,12 @@ def read_space(name: str) -> tuple[str, Space]:
     """The name and content of a space: a YAML file's path, or the bare name of one in `search_spaces`.
 
     A bare name is looked up in ./search_spaces, then among those that humtune carries; one with a slash in
-    a folder of it. Raises a UsageError that names the file, the key, its value and what would be right.
+    a folder of it. That of a folder means all of its spaces. Raises a UsageError that names the file, the
+    key, its value and what would be right.
     """
     path = _find(name)
+    if path.is_dir():
+        return path.name, check_space(_of_folder(path), where=str(path))
     raw = _read(path)
     if raw.get("sampler") in ("grid", "listed") and raw.get("trials") is not None:
         raise UsageError(
@@ -27,6 +33,28 @@ def read_space(name: str) -> tuple[str, Space]:
             "out, --trials runs fewer"
         )
     return path.stem, check_space(raw, where=str(path))
+
+
+def _of_folder(folder: Path) -> dict[str, Any]:
+    """Every point of a folder's spaces: each is a preset of the family."""
+    presets: dict[str, dict[str, Any]] = {}
+    seeds = 1
+    for name in _names(folder, "*.yaml"):
+        path = folder / f"{name}.yaml"
+        space = check_space(_read(path), where=str(path))
+        if space.sampler != "grid" or space.machines or space.shared_trials:
+            raise UsageError(
+                f"{path}: the spaces of a folder are searched together only where each is a grid, for all "
+                f"machines alike and without shared trials; search {folder.name}/{name} by itself"
+            )
+        points = grid(space.search)
+        for point in points:
+            chosen = [space.dimensions[key].settings(key, value) for key, value in point.items()]
+            settings = nested(space.fixed, *chosen)
+            called = name if len(points) == 1 else "-".join(map(str, (name, *point.values())))
+            presets[called] = {**settings, FAMILY: recipe_of(settings).family}
+        seeds = max(seeds, space.seeds)
+    return {"sampler": "grid", "seeds": seeds, "search": {FAMILY: {"presets": presets}}}
 
 
 def _read(path: Path, *extending: Path) -> dict[str, Any]:
@@ -110,13 +138,16 @@ def _find(name: str, *, beside: Path | None = None) -> Path:
     for path in (f / f"{name}.yaml" for f in folders):
         if path.is_file() and not (beside and path.samefile(beside)):
             return path
-    known = ", ".join(sorted({name for f in space_folders() for name in _names(f)}))
+    for path in (f / name for f in folders):
+        if not beside and path.is_dir() and _names(path, "*.yaml"):
+            return path
+    known = ", ".join(sorted({name for f in space_folders() for name in _names(f, "**/*.yaml")}))
     raise UsageError(f"no search space named '{name}'; there are: {known}")
 
 
-def _names(folder: Path) -> list[str]:
-    """The spaces of a folder and those below; a file whose name begins with _ is a part of others."""
-    paths = (p for p in folder.rglob("*.yaml") if not p.name.startswith("_"))
+def _names(folder: Path, pattern: str) -> list[str]:
+    """The spaces of a folder in order; a file whose name begins with _ is a part of others."""
+    paths = (p for p in sorted(folder.glob(pattern)) if not p.name.startswith("_"))
     return [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
 
 

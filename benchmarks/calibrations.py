@@ -17,11 +17,11 @@ from joining import Machine
 from rich.console import Console
 from rich.table import Table
 
-from humtune.evaluation.calibration import GammaTail, Standard
-from humtune.evaluation.cells import Array
-from humtune.evaluation.ensemble import ensemble
-from humtune.evaluation.metrics import harmonic_mean, omega
-from humtune.evaluation.selection import halves
+from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.cells import Array
+from humtune.metrics.cross_fitting import halves
+from humtune.metrics.omega import harmonic_mean, omega
+from humtune.results.ensembles.greedy import ensemble
 from humtune.sounds.parallel import tracked
 
 HELD_OUT = 17  # normal clips of each cell, a third

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.selection import halves
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import halves
 
 
 def condition_halves(

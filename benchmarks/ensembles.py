@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from humtune.evaluation import members
-from humtune.evaluation.cells import Array
-from humtune.evaluation.greedy import select
-from humtune.evaluation.labels import label_clips
-from humtune.evaluation.metrics import Figures, evaluate, harmonic_mean, pool
-from humtune.evaluation.scorefiles import read_folder
-from humtune.evaluation.selection import halves
+from humtune.dcase.files import read_folder
+from humtune.dcase.truth import label_clips
+from humtune.metrics.cells import Array
+from humtune.metrics.cross_fitting import halves
+from humtune.metrics.omega import Figures, evaluate, harmonic_mean, pool
+from humtune.results.ensembles import worth
+from humtune.results.ensembles.greedy import select
 from humtune.sounds.parallel import tracked
 
 Views = dict[str, dict[str, Array]]  # view -> way of joining -> Ω in percent, a split each
@@ -100,7 +100,7 @@ def unseen_sections(machines: dict[str, Machine]) -> dict[str, Array]:
         ranks, section = machine.scores["ranks"], machine.table.section
         choosers = ways(section) | {
             "plain greedy": lambda s, c: select(s, c, members=len(s), **PLAIN)(s),
-            "with subtraction": subtracting(members.greedy()),
+            "with subtraction": subtracting(worth.greedy()),
         }
         del choosers["per section"]  # an unseen section has the machine's weights: greedy from the best few
         for number, group in machine.cells.sections():

@@ -17,10 +17,10 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from humtune.detectors.detector import Detector
-from humtune.evaluation.metrics import evaluate
 from humtune.export.blueprint import load_detector
 from humtune.export.quantised import quantise
 from humtune.ledger import Ledger
+from humtune.metrics.omega import evaluate
 from humtune.records import TrialState
 from humtune.results.labelled import labelled_clips
 from humtune.sounds.bank import ClipBank

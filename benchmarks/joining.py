@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from humtune.evaluation import members
-from humtune.evaluation.calibration import ranks
-from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.greedy import Objective, Weights, select
-from humtune.evaluation.selection import Chooser
+from humtune.metrics.calibration import ranks
+from humtune.metrics.cells import Array, Cells
+from humtune.metrics.cross_fitting import Chooser
+from humtune.results.ensembles import worth
+from humtune.results.ensembles.greedy import Objective, Weights, select
 from humtune.sounds.table import ClipTable, Role
 
 PLAIN = {"start": 1, "patience": 1, "steps": 15}  # Caruana's simplest: from the best, to the first loss
@@ -55,7 +55,7 @@ class Machine:
     def __init__(self, table: ClipTable, scores: Array) -> None:
         self.table, self.cells, self.raw = table, Cells.of(table, Role.SELECT), scores
         self.scores = {name: f(scores, table.section) for name, f in CALIBRATIONS.items()}
-        self.single = members.best_single(self.scores["ranks"], self.cells)
+        self.single = worth.best_single(self.scores["ranks"], self.cells)
 
 
 def join(
@@ -69,25 +69,25 @@ def join(
     for joined, choose in ways(section).items():
         yield joined, choose(ranks, cells)
     yield "plain greedy", plain(ranks)
-    yield "with subtraction, per section", subtracting(members.sectional(section))(ranks, cells)
+    yield "with subtraction, per section", subtracting(worth.sectional(section))(ranks, cells)
     yield "learned weights, per section", learned(section, 0.2)(ranks, cells)
-    yield "best single per section", members.sectional(section, members=1, others=0)(ranks, cells)
+    yield "best single per section", worth.sectional(section, members=1, others=0)(ranks, cells)
     if not full:
         return
-    yield "per section, others 0", members.sectional(section, others=0)(ranks, cells)
+    yield "per section, others 0", worth.sectional(section, others=0)(ranks, cells)
     for kind in ("gaussian", "logit", "tail", "standard"):
         scores = machine.scores[kind]
         yield f"plain greedy, {kind}", select(scores, cells, members=len(scores), **PLAIN)(scores)
-    yield "per section, gaussian", members.sectional(section)(machine.scores["gaussian"], cells)
-    yield "per section, standard", members.sectional(section)(machine.scores["standard"], cells)
+    yield "per section, gaussian", worth.sectional(section)(machine.scores["gaussian"], cells)
+    yield "per section, standard", worth.sectional(section)(machine.scores["standard"], cells)
     yield "bagged over systems", bagged(ranks, cells, bags=10, members=len(ranks), **PLAIN)(ranks)
     lower = lower_bound(cells, spreads=1.0)
     yield "bootstrap, mean − sd", select(ranks, cells, objective=lower, **PLAIN)(ranks)
     yield "price per member", priced(plain, len(ranks)) @ ranks
     yield "shared with other machines", share_machines(machines, name, choosing, others=0.05)
     for size in SIZES:
-        yield f"greedy, {size} members", members.greedy(size)(ranks, cells)
-        yield f"per section, {size} members", members.sectional(section, members=size)(ranks, cells)
+        yield f"greedy, {size} members", worth.greedy(size)(ranks, cells)
+        yield f"per section, {size} members", worth.sectional(section, members=size)(ranks, cells)
 
 
 def bagged(
@@ -106,18 +106,18 @@ def bagged(
 def ways(section: Array) -> dict[str, Chooser]:
     """What every view reads."""
     return {
-        "best single": members.best_single,
-        "top-5 mean": members.top_mean(5),
-        "mean of all": members.mean_of_all,
-        "greedy from the best few": members.greedy(),
+        "best single": worth.best_single,
+        "top-5 mean": worth.top_mean(5),
+        "mean of all": worth.mean_of_all,
+        "greedy from the best few": worth.greedy(),
         "half greedy, half top-5 mean": half_equal,
-        "per section": members.sectional(section),
+        "per section": worth.sectional(section),
     }
 
 
 def half_equal(scores: Array, cells: Cells) -> Array:
     """Greedy weights, shrunk half of the way to equal weights of the best five."""
-    return select(scores, cells, **PLAIN)(scores) / 2 + members.top_mean(5)(scores, cells) / 2
+    return select(scores, cells, **PLAIN)(scores) / 2 + worth.top_mean(5)(scores, cells) / 2
 
 
 def subtracting(choose: Chooser) -> Chooser:

@@ -24,10 +24,10 @@ from humtune.config import SAMPLE_RATE, TEST_CHUNKS
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
 from humtune.detectors.frontends import Spectrogram
-from humtune.evaluation.calibration import Threshold
 from humtune.export.graph import FrontEnds, Judge, Member, least_samples
 from humtune.export.onnx import export_onnx
 from humtune.export.quantised import quantise
+from humtune.metrics.calibration import Threshold
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.scorer import Scorer
 from humtune.scores.encoded import Encoded

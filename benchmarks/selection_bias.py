@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from humtune.evaluation.bootstrap import LEVEL, resample
-from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.metrics import MAX_FPR, harmonic_mean, omega
-from humtune.evaluation.selection import cross_fit, halves
+from humtune.metrics.bootstrap import LEVEL, resample
+from humtune.metrics.cells import Array, Cells
+from humtune.metrics.cross_fitting import cross_fit, halves
+from humtune.metrics.omega import MAX_FPR, harmonic_mean, omega
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
 

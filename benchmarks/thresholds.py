@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from humtune.evaluation.calibration import FITS, false_alarm_rate, threshold_from
-from humtune.evaluation.scorefiles import read_folder
+from humtune.dcase.files import read_folder
+from humtune.metrics.calibration import FITS, false_alarm_rate, threshold_from
 from humtune.sounds.clip import Clip
 from humtune.sounds.table import NORMAL
 

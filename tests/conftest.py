@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from searches import Bench, clip_table
+from teams import Team
 
 from humtune.storage import Storage
 
@@ -127,6 +128,12 @@ def mlflow_ready(empty_database: Path) -> Callable[[Path], Path]:
         return storage
 
     return put
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """Writes score files as a team of the challenge does."""
+    return Team(tmp_path)
 
 
 @pytest.fixture

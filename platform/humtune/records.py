@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 from humtune.config import SHARED, Acceleration, Frozen, Stored, leaves
 
 ParamValue = str | int | float | bool | None
-Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it (evaluation.metrics)
+Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands in for it (metrics.omega)
 
 Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 

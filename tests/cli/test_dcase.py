@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from humtune.cli.main import app
+from humtune.dcase.files import write_file
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import write_file
 
 CELLS = [(d, y) for d in ("source", "target") for y in ("normal", "anomaly")]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.export.graph import calibrated
+from humtune.metrics.calibration import GammaTail, Standard
 
 RNG = np.random.default_rng(3)
 HELD_OUT = {

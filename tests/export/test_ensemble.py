@@ -10,11 +10,11 @@ import soundfile
 
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
-from humtune.evaluation.calibration import GammaTail, Standard, threshold_from
 from humtune.export.blueprint import check_leaving, machine_scores
 from humtune.export.check import Cost
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import GammaTail, Standard, threshold_from
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener

@@ -11,10 +11,10 @@ from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
-from humtune.evaluation.calibration import GammaTail, Standard
 from humtune.export.check import member_scores
 from humtune.export.graph import Judge, Member, least_samples
 from humtune.export.onnx import export_onnx
+from humtune.metrics.calibration import GammaTail, Standard
 from humtune.sounds.sound_file import to_waveform
 
 pytestmark = pytest.mark.slow

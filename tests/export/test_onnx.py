@@ -15,9 +15,9 @@ from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
-from humtune.evaluation.calibration import Threshold
 from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import OPSET, export_onnx
+from humtune.metrics.calibration import Threshold
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.scores.encoded import Encoded
 from humtune.sounds.sound_file import read_recording, to_waveform

@@ -10,13 +10,13 @@ from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
-from humtune.evaluation.calibration import Standard, threshold_from
 from humtune.export.blueprint import Blueprint, measure_exportable, single
 from humtune.export.check import member_scores
 from humtune.export.graph import Member
 from humtune.export.quantised import in_int8, quantise
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import Standard, threshold_from
 from humtune.results.measure import Measured
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer

@@ -7,10 +7,10 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import threshold_from
 from humtune.export.model import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import threshold_from
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info

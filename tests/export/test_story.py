@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation.calibration import Standard
 from humtune.export.story import ensemble_story, failures, licence_of
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import Standard
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings
 from humtune.results.labelled import Reading, labelled_clips
 from humtune.results.measure import Measured

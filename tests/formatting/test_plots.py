@@ -6,9 +6,9 @@ import pytest
 from matplotlib.axes import Axes
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate
 from humtune.formatting.plots import roc_curves, score_histogram, search_history
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import evaluate
 from humtune.records import TrialState
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, Role
 

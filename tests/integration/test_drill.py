@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from loop import search_here
 
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
 from humtune.records import TrialState
 from humtune.sounds.table import Role
 

@@ -12,9 +12,9 @@ import yaml
 from loop import search_here
 from waiting import wait_for
 
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
 from humtune.records import TrialRecord, TrialState
 from humtune.search.stop import request_stop
 from humtune.sounds.synthetic import Sizes, synthesise

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from humtune.detectors.classifier.recipe import Classifier
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import PseudoCells, omega
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import PseudoCells, omega
 from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.report.agreement import Rung, agreement, agreement_block, rungs, rungs_block, rungs_line
 from humtune.report.write import write_report

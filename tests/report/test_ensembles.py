@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from humtune.cli.main import app
+from humtune.dcase.files import read_folder, write_file
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import Standard, threshold_from
-from humtune.evaluation.greedy import MEMBERS
-from humtune.evaluation.scorefiles import read_folder, write_file
+from humtune.metrics.calibration import Standard, threshold_from
 from humtune.report.ensembles import csv_rows, ensembles_block, render, to_page, write_ensembles
 from humtune.report.submission import write_submission
 from humtune.report.ways import ways
 from humtune.report.write import write_report
+from humtune.results.ensembles.greedy import MEMBERS
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.sounds.table import Role

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from humtune.cli.main import app
+from humtune.dcase.evaluate import evaluate_folder
+from humtune.dcase.files import read_folder
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.scorefiles import read_folder
-from humtune.evaluation.submission import evaluate_folder
 from humtune.records import TrialState
 from humtune.report.submission import write_submission
 from humtune.results.measure import measure

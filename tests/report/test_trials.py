@@ -6,8 +6,8 @@ import yaml
 from rich.console import Console
 
 from humtune.detectors.recipe import recipe_of
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import evaluate
 from humtune.records import TrialRecord, TrialState
 from humtune.report.trials import list_best, list_trials, search_dict, show_trial, trial_dict
 from humtune.sounds.table import Role

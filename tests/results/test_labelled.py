@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation.bootstrap import interval
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate, pool
+from humtune.metrics.bootstrap import interval
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import evaluate, pool
 from humtune.results.labelled import Reading, labelled_clips
 from humtune.results.measure import measure
 from humtune.sounds.table import NORMAL, UNKNOWN, Role

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation.calibration import threshold_from
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate
-from humtune.evaluation.selection import cross_fit
 from humtune.ledger import npy_bytes
+from humtune.metrics.calibration import threshold_from
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import cross_fit
+from humtune.metrics.omega import evaluate
 from humtune.records import TrialState
 from humtune.results.archive import read_archive
 from humtune.results.candidates import candidates, choose

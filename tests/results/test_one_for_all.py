@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import hmean
 
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate, pool
-from humtune.evaluation.selection import cross_fit
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import cross_fit
+from humtune.metrics.omega import evaluate, pool
 from humtune.records import CONFIRM
 from humtune.results.archive import read_archive
 from humtune.results.measure import measure

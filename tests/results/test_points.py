@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from humtune.detectors.classifier.recipe import Classifier
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate, pool
-from humtune.evaluation.selection import cross_fit
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import cross_fit
+from humtune.metrics.omega import evaluate, pool
 from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
 from humtune.results.average import Average
 from humtune.results.points import measure_points, over_machines, shared_points

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from waiting import PATIENCE
 
 from humtune.cli.score import score, threshold
+from humtune.dcase.files import read_file
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import read_file
 from humtune.runtime.info import DomainScores, Evidence
 from humtune.runtime.outcomes import STRANGEST
 

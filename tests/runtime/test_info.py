@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from humtune.errors import UsageError
-from humtune.evaluation.calibration import threshold_from
+from humtune.metrics.calibration import threshold_from
 from humtune.runtime.info import CARD, FORMAT, INFO, MODEL, Alarms, DomainScores, Evidence, read_info
 
 HELD_OUT = tuple(np.random.default_rng(0).gamma(3, size=200).tolist())

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humtune.dcase.files import read_file, read_folder
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import read_file, read_folder
 from humtune.runtime.outcomes import STRANGEST, Failed, ResultFiles, Scored, Tally
 from humtune.runtime.timeline import Timeline
 

@@ -9,8 +9,8 @@ import pytest
 from humtune.config import TEST_CHUNKS
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import PseudoCells, omega
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import PseudoCells, omega
 from humtune.search.evaluator import Evaluator
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import ProbeKind, make_probes, scored_table

@@ -14,9 +14,9 @@ from humtune.config import SHARED
 from humtune.detectors.detector import Detector
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import Figures, evaluate, harmonic_mean, pool
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import Figures, evaluate, harmonic_mean, pool
 from humtune.records import TrialRecord, TrialState
 from humtune.results.archive import read_archive
 from humtune.results.candidates import choose

@@ -16,9 +16,9 @@ from humtune.detectors.classifier.fit import ClassifierFit
 from humtune.detectors.detector import Detector
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
 from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.scores.encoded import Encoded

@@ -9,7 +9,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from humtune.detectors.classifier.recipe import Classifier
-from humtune.evaluation.calibration import Threshold
+from humtune.metrics.calibration import Threshold
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 
 RATE = 16_000

@@ -5,9 +5,9 @@ import numpy as np
 from humtune.detectors.classifier.heads import VariationalHead
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import Epoch, TrialRecord, TrialState, trial_id
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role

@@ -25,8 +25,8 @@ from onnx import TensorProto, helper
 from waiting import PATIENCE, free_port, wait_for
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import Threshold
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import Threshold
 from humtune.plan import Machine
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.bank import ClipBank

@@ -46,7 +46,7 @@ def evaluate(
     Labels come from the clips' names or from --truth; decision files give precision, recall and F1. JSON is
     in percent. Example: humtune evaluate submission --truth recordings
     """
-    from humtune.evaluation.submission import evaluate_folder
+    from humtune.dcase.evaluate import evaluate_folder
     from humtune.names import console, shown, split_names
 
     result = evaluate_folder(scores, truth=truth, machines=split_names(machines)).to_percent()

@@ -41,7 +41,7 @@ def export(
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words fail at once
-    from humtune.evaluation.calibration import fit_named
+    from humtune.metrics.calibration import fit_named
 
     way = fit_named(fit)
     from humtune.export.search import export_search

@@ -80,7 +80,7 @@ def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName
     from rich import box
     from rich.table import Table
 
-    from humtune.evaluation.calibration import FITS, false_alarm_rate
+    from humtune.metrics.calibration import FITS, false_alarm_rate
     from humtune.names import console
     from humtune.runtime.info import read_info
 

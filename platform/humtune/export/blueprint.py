@@ -10,10 +10,10 @@ import numpy as np
 
 from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Array
-from humtune.evaluation.selection import CrossFitted
 from humtune.export.graph import Member
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Array
+from humtune.metrics.cross_fitting import CrossFitted
 from humtune.names import command
 from humtune.records import TrialRecord
 from humtune.results.archive import read_archive

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from humtune.evaluation.bootstrap import LEVEL
 from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
 from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import code, escaped, percent
+from humtune.metrics.bootstrap import LEVEL
 from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, Alarms, ModelInfo

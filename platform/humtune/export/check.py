@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Array
 from humtune.export.graph import Member
+from humtune.metrics.cells import Array
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform

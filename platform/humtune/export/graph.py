@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import Graph
 from humtune.errors import HumtuneError
-from humtune.evaluation.calibration import GammaTail, Standard
+from humtune.metrics.calibration import GammaTail, Standard
 from humtune.scores.encoded import Encoded
 
 Calibration = Standard | GammaTail

@@ -15,8 +15,6 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import UsageError
-from humtune.evaluation.calibration import Fit, threshold_from
-from humtune.evaluation.cells import Array
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
 from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
@@ -24,6 +22,8 @@ from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.formatting.text import to_html
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import Fit, threshold_from
+from humtune.metrics.cells import Array
 from humtune.results.rows import machine_row
 from humtune.runtime.info import (
     CARD,

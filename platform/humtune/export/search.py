@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import FALSE_ALARMS, Fit
 from humtune.export.blueprint import Blueprint, joined, measure_exportable, single
 from humtune.export.check import Beside
 from humtune.export.model import Exported, build_model, check_replaceable, model_files, write_folder
 from humtune.export.quantised import in_int8
 from humtune.formatting.text import escaped
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import FALSE_ALARMS, Fit
 from humtune.names import command, twin
 from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INT8

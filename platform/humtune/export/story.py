@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from humtune.config import TEST_CHUNKS, leaves
-from humtune.evaluation.metrics import SectionFigures, harmonic_mean
-from humtune.evaluation.selection import SPLITS
 from humtune.formatting.text import MISSING, code, escaped, percent
+from humtune.metrics.cross_fitting import SPLITS
+from humtune.metrics.omega import SectionFigures, harmonic_mean
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.labelled import Reading

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from humtune.evaluation.bootstrap import LEVEL, SAMPLES, SURE
-from humtune.evaluation.calibration import FALSE_ALARMS
-from humtune.evaluation.selection import SPLITS
 from humtune.formatting.text import MISSING, escaped, percent, span, to_markdown
+from humtune.metrics.bootstrap import LEVEL, SAMPLES, SURE
+from humtune.metrics.calibration import FALSE_ALARMS
+from humtune.metrics.cross_fitting import SPLITS
 from humtune.records import SYMBOLS
 from humtune.results.metrics import Estimate
 from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row, searched_settings

@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from humtune.evaluation.cells import Array, Cell, Cells
-from humtune.evaluation.metrics import MAX_FPR, PseudoCells, auc, pauc
+from humtune.metrics.cells import Array, Cell, Cells
+from humtune.metrics.omega import MAX_FPR, PseudoCells, auc, pauc
 from humtune.names import caption
 from humtune.records import Objective, TrialRecord, TrialState
 from humtune.sounds.table import SOURCE, TARGET, ClipTable, Role

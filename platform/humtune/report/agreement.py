@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import PseudoCells, omega
 from humtune.formatting.text import MISSING, escaped, percent, to_markdown
+from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.omega import PseudoCells, omega
 from humtune.records import TrialRecord
 from humtune.results.candidates import candidates, searched_trials
 from humtune.results.measure import Measured

@@ -11,13 +11,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from humtune.evaluation.cells import Array
-from humtune.evaluation.members import TOP
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Array
 from humtune.report.ways import ALL, BASELINES, draw_front, front, spread, ways
 from humtune.results.ensembles.record import EnsembleRecord, find_ensemble
+from humtune.results.ensembles.worth import TOP
 
 NAMES = {"greedy": "greedy, one weighting"}  # where the key says too little
 TRANSDUCTIVE = (

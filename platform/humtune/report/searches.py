@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 
 from humtune.errors import HumtuneError, TooNew
-from humtune.evaluation.metrics import harmonic_mean
 from humtune.formatting.text import MISSING, in_percent, percent
 from humtune.ledger import Ledger, searches
+from humtune.metrics.omega import harmonic_mean
 from humtune.records import CONFIRM, SYMBOLS, TrialState, of_machine
 from humtune.results.candidates import choose
 from humtune.sounds.parallel import tracked

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.dcase.files import KINDS, file_name, find_files, make_folder, score_files, write_file
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import FALSE_ALARMS, decide, threshold_from
-from humtune.evaluation.cells import Array
-from humtune.evaluation.scorefiles import KINDS, file_name, find_files, make_folder, write_file
-from humtune.evaluation.submission import score_files
 from humtune.ledger import Ledger
+from humtune.metrics.calibration import FALSE_ALARMS, decide, threshold_from
+from humtune.metrics.cells import Array
 from humtune.records import why_none
 from humtune.report.ensembles import render
 from humtune.results.archive import Archive, read_archive

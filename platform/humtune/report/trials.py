@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import Figures, evaluate
 from humtune.formatting.text import MISSING, escaped, percent, span, to_markdown
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import Figures, evaluate
 from humtune.records import SYMBOLS, TrialRecord, of_machine
 from humtune.results.average import Average
 from humtune.results.candidates import (

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from humtune.evaluation.cells import Array
-from humtune.evaluation.metrics import harmonic_mean
 from humtune.formatting.plots import BLUE, GREY, ORANGE, plain, to_png
 from humtune.formatting.text import MISSING, percent
+from humtune.metrics.cells import Array
+from humtune.metrics.omega import harmonic_mean
 from humtune.results.ensembles.record import EnsembleRecord
 
 K = TypeVar("K", str, int)

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from humtune.config import SHARED
 from humtune.errors import DamagedScores, HumtuneError
-from humtune.evaluation.cells import Array
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Array
 from humtune.records import TrialRecord, TrialState, machine_of
 from humtune.results.candidates import Candidate, candidates
 from humtune.sounds.parallel import map_in_order

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from humtune.errors import UsageError
-from humtune.evaluation.bootstrap import Resampled, pool_resampled, resample
-from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import Figures, evaluate, pool
+from humtune.metrics.bootstrap import Resampled, pool_resampled, resample
+from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.omega import Figures, evaluate, pool
 from humtune.sounds.table import ClipTable, Role
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from humtune.errors import UsageError
-from humtune.evaluation.bootstrap import resample
-from humtune.evaluation.calibration import Threshold, false_alarm_rate, threshold_from
-from humtune.evaluation.cells import Array
-from humtune.evaluation.metrics import Figures
-from humtune.evaluation.selection import CrossFitted, cross_fit
 from humtune.ledger import Ledger
+from humtune.metrics.bootstrap import resample
+from humtune.metrics.calibration import Threshold, false_alarm_rate, threshold_from
+from humtune.metrics.cells import Array
+from humtune.metrics.cross_fitting import CrossFitted, cross_fit
+from humtune.metrics.omega import Figures
 from humtune.records import TrialRecord, why_none
 from humtune.results.archive import Archive, Stamps, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed

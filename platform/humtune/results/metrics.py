@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from humtune.evaluation.bootstrap import Resampled
-from humtune.evaluation.cells import Array
-from humtune.evaluation.metrics import Figures
-from humtune.evaluation.selection import CrossFitted
+from humtune.metrics.bootstrap import Resampled
+from humtune.metrics.cells import Array
+from humtune.metrics.cross_fitting import CrossFitted
+from humtune.metrics.omega import Figures
 from humtune.records import Objective, TrialRecord, TrialState
 from humtune.results.average import Average
 from humtune.results.candidates import Candidate

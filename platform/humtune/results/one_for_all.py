@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.metrics import Figures, evaluate, pool
-from humtune.evaluation.selection import SPLITS, CrossFitted, halves
+from humtune.metrics.cells import Array, Cells
+from humtune.metrics.cross_fitting import SPLITS, CrossFitted, halves
+from humtune.metrics.omega import Figures, evaluate, pool
 from humtune.records import TrialRecord
 from humtune.results.candidates import Candidate, searched_trials
 from humtune.results.labelled import Reading, labelled_clips

@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells, labelled
-from humtune.evaluation.metrics import Figures, Kind, evaluate, pool
-from humtune.evaluation.selection import CrossFitted, cross_fit, cross_fit_machines
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Cells, labelled
+from humtune.metrics.cross_fitting import CrossFitted, cross_fit, cross_fit_machines
+from humtune.metrics.omega import Figures, Kind, evaluate, pool
 from humtune.records import ParamValue, TrialRecord
 from humtune.results.archive import Archive, read_archive, trial_stamps
 from humtune.results.average import Average

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from humtune.config import short_names
-from humtune.evaluation.selection import CrossFitted, cross_fit_machines
+from humtune.metrics.cross_fitting import CrossFitted, cross_fit_machines
 from humtune.results.average import Average
 from humtune.results.labelled import Reading
 from humtune.results.measure import Measured

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
 from humtune.errors import UsageError
-from humtune.evaluation.calibration import Fit, Threshold, false_alarm_rate, fit_named, threshold_from
+from humtune.metrics.calibration import Fit, Threshold, false_alarm_rate, fit_named, threshold_from
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
 FULL, INT8 = "fp32", "int8"  # what a network computes in; the latter's folder lies in the former's

@@ -13,8 +13,8 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+from humtune.dcase.files import KINDS, file_name, make_folder
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import KINDS, file_name, make_folder
 from humtune.runtime.timeline import Timeline, write_timeline
 from humtune.sounds.clip import Clip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import decide
+from humtune.metrics.calibration import decide
 from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.timeline import OVERLAP, Timeline, cut

@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import decide
+from humtune.metrics.calibration import decide
 from humtune.runtime.info import MODEL, ModelInfo, read_info
 
 INPUT, OUTPUT = "waveform", "score"  # names in the graph

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from humtune.evaluation.fusion import LEAST_CLIPS, Fusion
+from humtune.metrics.calibration import LEAST_CLIPS, Fusion
 from humtune.scores.base import JointScore
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from humtune.detectors.detector import Detector
-from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.metrics import Figures, PseudoCells, evaluate, pool
+from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.omega import Figures, PseudoCells, evaluate, pool
 from humtune.records import Objective
 from humtune.scores.encoded import Encoded, over_chunks
 from humtune.sounds.bank import ClipBank

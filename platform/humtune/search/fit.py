@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from humtune.config import SHARED
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells, labelled
+from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
 from humtune.search.space import Space
 from humtune.sounds.bank import ClipBank

@@ -19,10 +19,10 @@ import onnxruntime
 from humtune.detectors.detector import Detector
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Array
 from humtune.export.check import ROUNDING, TOLERANCE
 from humtune.export.graph import Member, least_samples
 from humtune.export.onnx import export_onnx
+from humtune.metrics.cells import Array
 from humtune.runtime.scorer import INPUT
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform

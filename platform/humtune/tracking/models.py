@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import humtune
-from humtune.evaluation.cells import Array
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Array
 from humtune.runtime import served
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.table import ClipTable

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from humtune.errors import DamagedScores
-from humtune.evaluation.cells import labelled
 from humtune.ledger import Ledger
+from humtune.metrics.cells import labelled
 from humtune.plan import Plan
 from humtune.records import CONFIRM, Objective, TrialRecord, TrialState
 from humtune.results.candidates import Candidate

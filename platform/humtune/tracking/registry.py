@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from humtune.evaluation.bootstrap import LEVEL, Difference, paired
-from humtune.evaluation.cells import Array, Cells
 from humtune.ledger import Ledger
+from humtune.metrics.bootstrap import LEVEL, Difference, paired
+from humtune.metrics.cells import Array, Cells
 from humtune.results.labelled import labelled_clips
 from humtune.runtime.info import ModelInfo, read_info
 from humtune.sounds.parallel import map_in_order

@@ -6,8 +6,8 @@ import pytest
 
 from humtune.detectors.classifier.heads import ArcFaceHead, CrossEntropyHead
 from humtune.detectors.frontends import Spectrogram
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate, pool
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import evaluate, pool
 from humtune.report.paper.printed import BEST_PER_MACHINE, MACHINES, SPECTROGRAMS
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.sounds.table import Role

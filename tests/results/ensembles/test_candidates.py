@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import GammaTail
+from humtune.metrics.calibration import GammaTail
 from humtune.results.archive import read_archive
 from humtune.results.candidates import FUSION
-from humtune.results.ensembles.candidates import align, gather
-from humtune.results.ensembles.systems import System
+from humtune.results.ensembles.candidates import System, align, gather
 from humtune.sounds.table import Role
 
 

@@ -3,12 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from humtune.dcase.files import write_file
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.ensemble import ensemble
-from humtune.evaluation.greedy import MEMBERS
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.scorefiles import write_file
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
+from humtune.results.ensembles.greedy import MEMBERS, ensemble
 from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
 from humtune.results.ensembles.record import ensemble_scores, read_ensemble
 from humtune.sounds.table import UNKNOWN, Role

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import GammaTail, Standard
+from humtune.metrics.calibration import GammaTail, Standard
 from humtune.results.ensembles.record import (
     EnsembleRecord,
     Member,

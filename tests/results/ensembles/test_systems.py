@@ -1,8 +1,8 @@
 import pytest
 
+from humtune.dcase.files import write_file
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import write_file
-from humtune.results.ensembles.systems import read_systems
+from humtune.results.ensembles.candidates import read_systems
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.members import compare
-from humtune.evaluation.metrics import omega
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import omega
 from humtune.results.archive import read_archive
 from humtune.results.ensembles.candidates import gather
 from humtune.results.ensembles.record import Member, Settings
-from humtune.results.ensembles.worth import front_sizes, label_free_worth, labelled_worth, networks
+from humtune.results.ensembles.worth import compare, front_sizes, label_free_worth, labelled_worth, networks
 from humtune.sounds.table import Role
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from humtune.evaluation.metrics import Kind
 from humtune.formatting.text import MISSING, escaped, in_percent, to_markdown
+from humtune.metrics.omega import Kind
 from humtune.report.paper.study import Study
 from humtune.results.average import Average
 from humtune.results.points import Clips, Point

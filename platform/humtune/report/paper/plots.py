@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from humtune.evaluation.cells import Array
 from humtune.formatting.plots import BLACK, BLUE, GREEN, GREY, ORANGE, plain, to_png
+from humtune.metrics.cells import Array
 from humtune.results.average import Average
 
 COLOURS = (BLUE, ORANGE, GREEN, BLACK)

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.dcase.files import find_files, read_folder
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import GammaTail, Standard, ranks
-from humtune.evaluation.cells import Array
-from humtune.evaluation.fusion import Fusion
+from humtune.metrics.calibration import Fusion, GammaTail, Standard, ranks
+from humtune.metrics.cells import Array
+from humtune.names import is_text
 from humtune.results.archive import Archive
 from humtune.results.candidates import FUSION, Candidate
 from humtune.results.ensembles.record import Member
-from humtune.results.ensembles.systems import System
 from humtune.sounds.clip import clip_key
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ClipTable, Role
@@ -28,6 +29,52 @@ CALIBRATIONS: Mapping[CalibrationName, type[Standard] | type[GammaTail]] = {
     "gamma": GammaTail,
 }
 _TEST = (Role.SELECT, Role.HIDDEN, Role.REPORT)
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The scores of somebody else's system: a folder of DCASE score files."""
+
+    name: str  # of its folder, with as much of the path as tells systems apart
+    folder: Path
+    scores: Mapping[str, Mapping[str, float]]  # machine -> clip -> score
+
+
+def read_systems(folders: Sequence[Path]) -> list[System]:
+    """The systems in folders of score files; a folder of such folders holds a system each.
+
+    UsageError for a folder without score files, or given twice.
+    """
+    places = [place for folder in folders for place in _places(folder)]
+    doubled = {place for place in places if places.count(place) > 1}
+    if doubled:
+        raise UsageError(f"{min(doubled)}: imported twice; an ensemble wants each system once")
+    for place in places:
+        if not is_text(str(place)):  # its name goes into the ensemble's record
+            raise UsageError(f"{place}: a folder's name that is not UTF-8; rename it")
+    names = _names(places)
+    return [
+        System(name, place, read_folder(place))
+        for name, place in tracked(
+            zip(names, places, strict=True), total=len(places), title="reading score files"
+        )
+    ]
+
+
+def _places(folder: Path) -> list[Path]:
+    place = folder.resolve()
+    if not find_files(place, "anomaly_score") and place.is_dir():
+        below = sorted(p for p in place.iterdir() if p.is_dir() and find_files(p, "anomaly_score"))
+        return below or [place]
+    return [place]
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that are all different."""
+    depth = 1
+    while len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    return ["/".join(place.parts[-depth:]) for place in places]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from humtune import __version__
+from humtune.dcase.truth import Truth, label_clips
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.ensemble import ensemble
-from humtune.evaluation.greedy import MEMBERS
-from humtune.evaluation.labels import Truth, label_clips
-from humtune.evaluation.members import TOP
-from humtune.evaluation.metrics import omega
 from humtune.ledger import Ledger
+from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.omega import omega
 from humtune.names import twin
 from humtune.results.archive import read_archive, trial_stamps
 from humtune.results.ensembles.candidates import (
@@ -25,10 +22,11 @@ from humtune.results.ensembles.candidates import (
     CalibrationName,
     Candidates,
     gather,
+    read_systems,
 )
+from humtune.results.ensembles.greedy import MEMBERS, ensemble
 from humtune.results.ensembles.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
-from humtune.results.ensembles.systems import read_systems
-from humtune.results.ensembles.worth import Worth, label_free_worth, labelled_worth
+from humtune.results.ensembles.worth import TOP, Worth, label_free_worth, labelled_worth
 from humtune.sounds.table import ClipTable, Role
 
 

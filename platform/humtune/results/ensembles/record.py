@@ -14,13 +14,12 @@ from pydantic import Field
 
 from humtune.config import Frozen, Stored
 from humtune.errors import HumtuneError, TooNew, UsageError
-from humtune.evaluation.calibration import GammaTail, Standard
-from humtune.evaluation.cells import Array
-from humtune.evaluation.ensemble import OTHERS
-from humtune.evaluation.greedy import MEMBERS
 from humtune.ledger import Ledger, npy_bytes, read_stored
+from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.cells import Array
 from humtune.names import command
 from humtune.records import Objective
+from humtune.results.ensembles.greedy import MEMBERS, OTHERS
 
 SUFFIX = "-ensemble"  # of an ensemble's id, where a trial has its number
 

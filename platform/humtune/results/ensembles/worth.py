@@ -1,26 +1,94 @@
-"""What an ensemble is worth on clips that did not choose it, and what each further member brings."""
+"""What an ensemble is worth on clips that did not choose it, beside other ways of joining its candidates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Array, Cells, labelled
-from humtune.evaluation.ensemble import Ensemble, ensemble
-from humtune.evaluation.greedy import Weights
-from humtune.evaluation.members import compare, greedy, sectional
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.selection import SPLITS, Chooser, cross_fit_choosers, halves
+from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.cross_fitting import SPLITS, Chooser, CrossFitted, Halve, cross_fit_choosers, halves
+from humtune.metrics.omega import omega
 from humtune.results.ensembles.candidates import Candidates
+from humtune.results.ensembles.greedy import MEMBERS, OTHERS, Ensemble, Weights, ensemble, select
 from humtune.results.ensembles.record import Member, Settings
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role
 
+TOP = 5  # candidates of the plain mean
 SIZES = (1, 2, 3, 5, 8, 12, 16, 24)  # of the front, as far as the members go
 
 Splits = tuple[float, ...]
+
+
+def best_single(scores: Array, cells: Cells) -> Array:
+    """The candidate with the highest Ω."""
+    return np.asarray(scores[np.argmax(omega(scores, cells))])
+
+
+def top_mean(count: int = TOP) -> Chooser:
+    """The plain mean of the candidates with the highest Ω."""
+
+    def choose(scores: Array, cells: Cells) -> Array:
+        best = np.argsort(-omega(scores, cells), kind="stable")[:count]
+        return np.asarray(scores[best].mean(axis=0))
+
+    return choose
+
+
+def mean_of_all(scores: Array, cells: Cells) -> Array:
+    """The plain mean of all candidates."""
+    return np.asarray(scores.mean(axis=0))
+
+
+def greedy(members: int = MEMBERS) -> Chooser:
+    """One greedy selection for all sections."""
+    return lambda scores, cells: select(scores, cells, members=members)(scores)
+
+
+def sectional(section: NDArray[np.integer], *, members: int = MEMBERS, others: float = OTHERS) -> Chooser:
+    """The ensemble with weights per section, for clips of these sections [N]."""
+
+    def choose(scores: Array, cells: Cells) -> Array:
+        return ensemble(scores, cells, members=members, others=others)(scores, section)
+
+    return choose
+
+
+def fixed(vector: ArrayLike) -> Chooser:
+    """A score [N] that no clips choose: a label-free fusion, or the candidate that is best by all labels."""
+    vector = np.asarray(vector, np.float64)
+    return lambda scores, cells: vector
+
+
+def compare(
+    candidates: ArrayLike,
+    cells: Cells,
+    section: NDArray[np.integer],
+    *,
+    fusion: ArrayLike | None = None,
+    members: int = MEMBERS,
+    splits: int = SPLITS,
+    seed: int = 0,
+    halve: Halve | None = None,
+) -> dict[str, CrossFitted]:
+    """Cross-fitted Ω of a machine's calibrated candidates [K, N], alone and joined, all on the same splits.
+
+    `section` [N] is every clip's; `fusion` [N] a score that needed no labels. The oracle single is the
+    candidate that is best on all clips, which nobody can know: what no choice of a single one can pass.
+    """
+    scores = cells.check_scores(np.atleast_2d(np.asarray(candidates, np.float64)))
+    choosers = {
+        "best single": best_single,
+        f"top-{TOP} mean": top_mean(),
+        "mean of all": mean_of_all,
+        **({} if fusion is None else {"label-free fusion": fixed(fusion)}),
+        "greedy": greedy(members),
+        "ensemble": sectional(section, members=members),
+        "oracle single": fixed(best_single(scores, cells)),
+    }
+    return cross_fit_choosers(choosers, scores, cells, splits=splits, seed=seed, halve=halve)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.fusion import Fusion
+from humtune.metrics.calibration import Fusion
 
 HELD_OUT = np.array([1, 4, 5, 9])
 
@@ -38,14 +38,14 @@ def test_fewer_than_two_score_types_are_refused(scores):
 
 def test_fewer_than_two_held_out_clips_are_refused(scores):
     for held_out in (np.array([], dtype=np.intp), np.array([3])):
-        with pytest.raises(HumtuneError, match=f"2 held-out clips or more, got {len(held_out)}"):
+        with pytest.raises(HumtuneError, match=f"fusion of cosine: .* 2 .* or more, got {len(held_out)}"):
             Fusion.of(scores, held_out)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_held_out_score_that_is_not_finite_is_named(scores, bad):
     scores["nll"][5] = bad
-    with pytest.raises(HumtuneError, match=f"held-out normal clip has the nll score {bad}"):
+    with pytest.raises(HumtuneError, match=f"fusion of nll: a held-out normal clip has the score {bad}"):
         Fusion.of(scores, HELD_OUT)
     Fusion.of(scores, HELD_OUT[:2])  # clip 5 is none of these
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import hmean
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
+from humtune.dcase.truth import label_clips
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.labels import label_clips
-from humtune.evaluation.metrics import (
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import (
     DecisionFigures,
     auc,
     evaluate,

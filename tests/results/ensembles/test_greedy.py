@@ -3,9 +3,9 @@ import pytest
 from scipy.stats import hmean
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.cells import Cell, Cells
-from humtune.evaluation.greedy import Objective, select
-from humtune.evaluation.metrics import evaluate, omega
+from humtune.metrics.cells import Cell, Cells
+from humtune.metrics.omega import evaluate, omega
+from humtune.results.ensembles.greedy import Objective, select
 from humtune.sounds.table import SOURCE, TARGET
 
 

@@ -13,8 +13,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humtune.evaluation.cells import Array, Cell
-from humtune.evaluation.cells import Cells as Cells
+from humtune.metrics.cells import Array, Cell
+from humtune.metrics.cells import Cells as Cells
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ANOMALY, NORMAL, TARGET, UNKNOWN, ClipTable, Role
 

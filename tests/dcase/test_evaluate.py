@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
+from humtune.dcase.evaluate import evaluate_folder
+from humtune.dcase.files import score_files
 from humtune.errors import UsageError
-from humtune.evaluation.submission import evaluate_folder, score_files
 from humtune.sounds.bank import clip_table
 from humtune.sounds.clip import Clip
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from waiting import PATIENCE
 
+from humtune.dcase.files import read_file, read_folder, told_domain, write_file
 from humtune.errors import UsageError
-from humtune.evaluation.scorefiles import read_file, read_folder, told_domain, write_file
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cell, Cells
-from humtune.evaluation.ensemble import ensemble
-from humtune.evaluation.greedy import select
-from humtune.evaluation.metrics import omega
+from humtune.metrics.cells import Cell, Cells
+from humtune.metrics.omega import omega
+from humtune.results.ensembles.greedy import ensemble, select
 from humtune.sounds.table import SOURCE, TARGET
 
 CLIPS = 20

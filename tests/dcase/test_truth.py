@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
+from humtune.dcase.truth import Truth, find_unscored, label_clips
 from humtune.errors import UsageError
-from humtune.evaluation.labels import Truth, find_unscored, label_clips
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, Role
 
 NAMES = [f"section_03_{i:04d}.wav" for i in range(8)]

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.cells import Array, Cell, Cells
-from humtune.evaluation.metrics import MAX_FPR, harmonic_mean
+from humtune.metrics.cells import Array, Cell, Cells
+from humtune.metrics.omega import MAX_FPR, harmonic_mean
 
 SAMPLES = 1000
 LEVEL = 0.9  # of two-sided intervals

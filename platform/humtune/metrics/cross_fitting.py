@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Array, Cell, Cells
-from humtune.evaluation.metrics import harmonic_mean, omega
+from humtune.metrics.cells import Array, Cell, Cells
+from humtune.metrics.omega import harmonic_mean, omega
 
 SPLITS = 20
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.selection import cross_fit, cross_fit_machines, halves
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import cross_fit, cross_fit_machines, halves
+from humtune.metrics.omega import omega
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable
 
 

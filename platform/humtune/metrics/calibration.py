@@ -1,11 +1,12 @@
-"""What held-out normal clips say of a score: a threshold, and a scale on which detectors compare.
+"""What held-out normal clips say of a score: a threshold, a scale on which detectors compare, their fusion.
 
 Everything but `ranks`, which is left to scores without held-out clips, works one clip at a time.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -165,6 +166,47 @@ class GammaTail:
         from scipy.stats import gamma
 
         return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One score out of several types t, without labels: min_t (s_t − centre_t) / spread_t.
+
+    A clip is strange where even the score type that finds it most ordinary says so. `centre` and `spread` are
+    each type's `Standard`, so that its unit and offset don't count.
+    """
+
+    centre: dict[str, float]
+    spread: dict[str, float]
+
+    @classmethod
+    def of(cls, scores: Mapping[str, ArrayLike], held_out: NDArray[np.intp] | slice = slice(None)) -> Self:
+        """The fusion of score types by their scores [N] of the clips `held_out`, indices into them.
+
+        HumtuneError with fewer than two types, or for one with no `Standard`.
+        """
+        if len(scores) < 2:
+            raise HumtuneError(f"fusion joins two or more score types, got {', '.join(scores) or 'none'}")
+        scales = {}
+        for name, vector in scores.items():
+            try:
+                scales[name] = Standard.of(np.asarray(vector)[held_out])
+            except HumtuneError as error:
+                raise HumtuneError(f"fusion of {name}: {error}") from error
+        return cls(
+            {name: scale.mean for name, scale in scales.items()},
+            {name: scale.spread for name, scale in scales.items()},
+        )
+
+    def __call__(self, scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """Fusion scores float64 [N] of clips with scores [N] of each type; HumtuneError where one is NaN."""
+        rows = []
+        for name, centre in self.centre.items():
+            vector = np.asarray(scores[name], np.float64)
+            if np.isnan(vector).any():
+                raise HumtuneError(f"fusion: a clip's {name} score is nan")
+            rows.append(Standard(centre, self.spread[name])(vector))
+        return np.asarray(np.min(rows, axis=0))
 
 
 def ranks(scores: ArrayLike, section: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.evaluation.calibration import (
+from humtune.metrics.calibration import (
     FITS,
     GammaTail,
     Standard,

@@ -3,8 +3,7 @@
 A file is named `anomaly_score_<machine>_section_<SS>_test.csv` or `decision_result_…`; 2021 has a file per
 domain (`…_source_test.csv`), some teams leave out `_test`, 2020 writes `id` for `section`, and the
 challenge's baselines add year and seed (`anomaly_score_DCASE2023T2<machine>_…_test_seed….csv`). Lines are
-`clip,value`, without a header (DCASE 2022 Task 2, submission). Only the standard library is needed here, so
-that scoring new recordings stays light.
+`clip,value`, without a header (DCASE 2022 Task 2, submission).
 """
 
 import csv
@@ -15,10 +14,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import is_text
 from humtune.sounds.folders import readable
+from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable
 
 FileKind = Literal["anomaly_score", "decision_result"]
 KINDS: tuple[FileKind, ...] = ("anomaly_score", "decision_result")
@@ -28,6 +31,7 @@ _NAME = re.compile(
     r"(?:_source|_target)?(?:_test)?(?:_seed.*)?\.csv",
     re.IGNORECASE,
 )
+_DOMAINS = {SOURCE: "source", TARGET: "target", UNKNOWN: ""}
 _BY_DOMAIN = re.compile(r"section_[0-9]{2}_(source|target)(?:_test)?_[0-9]+(?:_.*)?(?:\.[A-Za-z0-9]+)?")
 
 
@@ -126,6 +130,22 @@ def read_folder(folder: Path, kind: FileKind = "anomaly_score") -> dict[str, dic
 def find_files(folder: Path, kind: FileKind) -> list[Path]:
     """The files of that kind in a folder, sorted."""
     return sorted(p for p in readable(folder) if p.match(f"{kind}_*") and p.suffix.lower() == ".csv")
+
+
+def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
+    """The files that clips belong to: section, domain ("" but for clips of 2021) and which clips they are.
+
+    2021 has a file per domain, of all sections: its test clips without labels tell their domain.
+    """
+    told = any(told_domain(str(name)) for name in clips.name)
+    files = []
+    for section in np.unique(clips.section).tolist():
+        for domain, domain_name in _DOMAINS.items() if told else ((None, ""),):
+            here = clips.section == section
+            here &= True if domain is None else clips.domain == domain
+            if here.any():
+                files.append((section, domain_name, here))
+    return files
 
 
 def _one_spelling(name: str) -> str:

@@ -6,7 +6,7 @@ from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.metrics import PseudoCells
+from humtune.metrics.omega import PseudoCells
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ANOMALY, NORMAL, UNKNOWN, ClipTable, Role
 

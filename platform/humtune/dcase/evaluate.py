@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from humtune.dcase.files import file_name, find_files, read_folder, told_domain
+from humtune.dcase.truth import Truth, find_unscored, label_clips
 from humtune.errors import UsageError
-from humtune.evaluation.cells import Array, Cells
-from humtune.evaluation.labels import Truth, find_unscored, label_clips
-from humtune.evaluation.metrics import (
+from humtune.metrics.cells import Array, Cells
+from humtune.metrics.omega import (
     CellDecisions,
     DecisionFigures,
     Figures,
@@ -21,7 +21,6 @@ from humtune.evaluation.metrics import (
     evaluate_decisions,
     pool,
 )
-from humtune.evaluation.scorefiles import file_name, find_files, read_folder, told_domain
 from humtune.names import join_names, twin, word
 from humtune.sounds.clip import Part, clip_key
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
@@ -29,7 +28,6 @@ from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
 PARTS: dict[Part, Role] = {"dev": Role.SELECT, "eval": Role.REPORT}
 
 _SUFFIXES = {SOURCE: "_source", TARGET: "_target", UNKNOWN: ""}
-_DOMAINS = {SOURCE: "source", TARGET: "target", UNKNOWN: ""}
 _OMEGAS = ("omega_official", "omega_paper", "auc_source", "auc_target", "pauc")
 
 
@@ -111,22 +109,6 @@ def evaluate_folder(
                 results.append(PartFigures(machine, part, evaluate(values, cells), judged))
         notes += _left_out(table, decided if decisions else None)
     return Evaluation(tuple(results), tuple(notes))
-
-
-def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
-    """The files that clips belong to: section, domain ("" but for clips of 2021) and which clips they are.
-
-    2021 has a file per domain, of all sections: its test clips without labels tell their domain.
-    """
-    told = any(told_domain(str(name)) for name in clips.name)
-    files = []
-    for section in np.unique(clips.section).tolist():
-        for domain, domain_name in _DOMAINS.items() if told else ((None, ""),):
-            here = clips.section == section
-            here &= True if domain is None else clips.domain == domain
-            if here.any():
-                files.append((section, domain_name, here))
-    return files
 
 
 def in_percent(results: Sequence[PartFigures]) -> dict[str, float | None]:

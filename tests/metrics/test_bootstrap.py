@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.evaluation.bootstrap import _Section, interval, paired, pool_resampled, resample, within_noise
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.metrics import evaluate, omega, pauc, pool
+from humtune.metrics.bootstrap import _Section, interval, paired, pool_resampled, resample, within_noise
+from humtune.metrics.cells import Cells
+from humtune.metrics.omega import evaluate, omega, pauc, pool
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable
 
 

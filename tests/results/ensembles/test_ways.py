@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from humtune.evaluation.calibration import ranks
-from humtune.evaluation.cells import Cells
-from humtune.evaluation.labels import label_clips
-from humtune.evaluation.members import compare, top_mean
-from humtune.evaluation.metrics import omega
-from humtune.evaluation.scorefiles import read_folder
-from humtune.evaluation.selection import cross_fit, cross_fit_machines
+from humtune.dcase.files import read_folder
+from humtune.dcase.truth import label_clips
+from humtune.metrics.calibration import ranks
+from humtune.metrics.cells import Cells
+from humtune.metrics.cross_fitting import cross_fit, cross_fit_machines
+from humtune.metrics.omega import omega
+from humtune.results.ensembles.worth import compare, top_mean
 from humtune.sounds.table import Role
 
 

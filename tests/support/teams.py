@@ -1,11 +1,10 @@
-"""Small folders of score files, decisions and truth."""
+"""Small folders of score files, decisions and truth, as a team writes them."""
 
 import csv
 
 import numpy as np
-import pytest
 
-from humtune.evaluation.scorefiles import write_file
+from humtune.dcase.files import write_file
 
 CELLS = [(d, y) for d in ("source", "target") for y in ("normal", "anomaly")]
 
@@ -49,8 +48,3 @@ class Team:
         """Change the lines of one file."""
         path = self.folder / name
         path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
-
-
-@pytest.fixture
-def team(tmp_path) -> Team:
-    return Team(tmp_path)

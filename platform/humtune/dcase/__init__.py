@@ -1,0 +1,1 @@
+"""The challenge's own files: scores and decisions, truth, and their evaluation."""

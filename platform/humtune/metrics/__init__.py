@@ -1,0 +1,1 @@
+"""From scores to figures: AUC and Ω, how sure they are, what choosing is worth, thresholds."""

@@ -22,7 +22,7 @@ from humtune.export.quantised import quantise
 from humtune.ledger import Ledger
 from humtune.metrics.omega import evaluate
 from humtune.records import TrialState
-from humtune.results.labelled import labelled_clips
+from humtune.results.reading import labelled_clips
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import SCORED, ClipTable, Role

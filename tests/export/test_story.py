@@ -7,8 +7,8 @@ from humtune.export.story import ensemble_story, failures, licence_of
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import Standard
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings
-from humtune.results.labelled import Reading, labelled_clips
 from humtune.results.measure import Measured
+from humtune.results.reading import Reading, labelled_clips
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
 from humtune.storage import Storage
 

@@ -8,8 +8,8 @@ from humtune.cli.main import app
 from humtune.formatting.columns import FIELDS, fields, headline, honest, lines
 from humtune.records import CONFIRM
 from humtune.report.write import write_report
-from humtune.results.metrics import Choice, Estimate, Metrics
-from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Row
+from humtune.results.reading import Estimate, Metrics
+from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Choice, Row
 
 MACHINES = ("fan", "valve")
 

@@ -5,8 +5,8 @@ from humtune.formatting.text import to_html, to_markdown
 from humtune.report.published import MACHINES, SYSTEMS, pointer, published_block
 from humtune.report.table import escape, to_tex
 from humtune.report.write import write_report
-from humtune.results.metrics import Choice, Estimate
-from humtune.results.rows import Row
+from humtune.results.reading import Estimate
+from humtune.results.rows import Choice, Row
 
 
 def test_a_page_holds_its_plots_and_shows_html_as_text():

@@ -11,8 +11,8 @@ from humtune.formatting.text import span
 from humtune.records import TrialState
 from humtune.report.table import Report, to_terminal
 from humtune.report.write import write_report
-from humtune.results.metrics import Choice, Estimate, Work
-from humtune.results.rows import Row
+from humtune.results.reading import Estimate
+from humtune.results.rows import Choice, Row, Work
 
 SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
 

@@ -10,8 +10,8 @@ from humtune.metrics.cells import Cells
 from humtune.metrics.cross_fitting import cross_fit
 from humtune.metrics.omega import evaluate, pool
 from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
-from humtune.results.average import Average
 from humtune.results.points import measure_points, over_machines, shared_points
+from humtune.results.reading import Average
 from humtune.sounds.table import Role
 
 

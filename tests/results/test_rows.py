@@ -5,8 +5,7 @@ from scipy.stats import hmean
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.records import TrialState
 from humtune.results.measure import measure
-from humtune.results.metrics import Choice
-from humtune.results.rows import Row, machine_row, overall_row, searched_settings
+from humtune.results.rows import Choice, Row, machine_row, overall_row, searched_settings
 
 
 def filled(bench, **options):

@@ -19,8 +19,8 @@ from humtune.records import TrialRecord
 from humtune.results.archive import read_archive
 from humtune.results.candidates import exportable_types
 from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores
-from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured, measure
+from humtune.results.reading import labelled_clips
 from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role

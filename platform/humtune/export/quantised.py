@@ -18,7 +18,7 @@ from humtune.errors import HumtuneError
 from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
 from humtune.export.onnx import GraphNetwork, chunk_name, export_network, quiet
-from humtune.results.labelled import labelled_clips
+from humtune.results.reading import labelled_clips
 from humtune.runtime.info import INT8
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank

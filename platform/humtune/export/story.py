@@ -12,8 +12,8 @@ from humtune.metrics.cross_fitting import SPLITS
 from humtune.metrics.omega import SectionFigures, harmonic_mean
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
-from humtune.results.labelled import Reading
 from humtune.results.measure import Measured
+from humtune.results.reading import Reading
 from humtune.runtime.info import ModelInfo
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 

@@ -8,7 +8,7 @@ from humtune.metrics.bootstrap import LEVEL, SAMPLES, SURE
 from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.metrics.cross_fitting import SPLITS
 from humtune.records import SYMBOLS
-from humtune.results.metrics import Estimate
+from humtune.results.reading import Estimate
 from humtune.results.rows import BEST, LABEL_FREE, ONE_FOR_ALL, Row, searched_settings
 
 LEGEND = (

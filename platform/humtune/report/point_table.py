@@ -9,9 +9,9 @@ from rich.table import Table
 from humtune.formatting.text import MISSING, escaped, in_percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import ParamValue
-from humtune.results.average import Average
 from humtune.results.candidates import searched_trials
 from humtune.results.points import Clips, Point, measure_points, shared_points
+from humtune.results.reading import Average
 from humtune.results.rows import ALL
 
 SHORT = 5  # points that a screen shows

@@ -16,7 +16,6 @@ from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import Figures, evaluate
 from humtune.records import SYMBOLS, TrialRecord, of_machine
-from humtune.results.average import Average
 from humtune.results.candidates import (
     Candidate,
     Configuration,
@@ -26,8 +25,8 @@ from humtune.results.candidates import (
     confirmed,
     searched_trials,
 )
-from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured
+from humtune.results.reading import Average, labelled_clips
 from humtune.sounds.table import Role
 
 EPOCH_LINES = 25  # of a curve on a screen: of a longer one, evenly chosen epochs and the last

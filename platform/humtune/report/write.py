@@ -13,10 +13,10 @@ from humtune.report.table import Report, to_markdown, to_tex
 from humtune.report.trials import confirmed_block
 from humtune.results.archive import trial_stamps
 from humtune.results.candidates import label_free
-from humtune.results.labelled import labelled_clips
 from humtune.results.measure import Measured, measure
 from humtune.results.one_for_all import Pick, one_for_all
 from humtune.results.points import Point
+from humtune.results.reading import labelled_clips
 from humtune.results.rows import (
     LABEL_FREE,
     ONE_FOR_ALL,

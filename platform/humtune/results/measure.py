@@ -13,7 +13,7 @@ from humtune.metrics.omega import Figures
 from humtune.records import TrialRecord, why_none
 from humtune.results.archive import Archive, Stamps, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed
-from humtune.results.labelled import Reading, labelled_clips
+from humtune.results.reading import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, ClipTable, Role
 
 NOISE_SAMPLES = 500  # a quantile needs fewer than the ends of an interval, and there may be thousands

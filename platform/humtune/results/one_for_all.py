@@ -11,8 +11,8 @@ from humtune.metrics.cross_fitting import SPLITS, CrossFitted, halves
 from humtune.metrics.omega import Figures, evaluate, pool
 from humtune.records import TrialRecord
 from humtune.results.candidates import Candidate, searched_trials
-from humtune.results.labelled import Reading, labelled_clips
 from humtune.results.measure import Measured
+from humtune.results.reading import Reading, labelled_clips
 from humtune.sounds.parallel import tracked
 
 

@@ -14,8 +14,8 @@ from humtune.metrics.cross_fitting import CrossFitted, cross_fit, cross_fit_mach
 from humtune.metrics.omega import Figures, Kind, evaluate, pool
 from humtune.records import ParamValue, TrialRecord
 from humtune.results.archive import Archive, read_archive, trial_stamps
-from humtune.results.average import Average
 from humtune.results.candidates import searched_trials
+from humtune.results.reading import Average
 from humtune.results.rows import ALL
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role

@@ -1,19 +1,70 @@
 """Row: a line of the report's table, one per machine and one over all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from humtune.config import short_names
 from humtune.metrics.cross_fitting import CrossFitted, cross_fit_machines
-from humtune.results.average import Average
-from humtune.results.labelled import Reading
+from humtune.records import Objective, TrialRecord, TrialState
+from humtune.results.candidates import Candidate
 from humtune.results.measure import Measured
-from humtune.results.metrics import Choice, Estimate, Metrics, Work
 from humtune.results.one_for_all import Pick
+from humtune.results.reading import Average, Estimate, Metrics, Reading
 
 ALL = "all"
 BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which trial and score type were chosen; empty where none is complete, and over all machines."""
+
+    trial: str | None = None
+    score: str | None = None
+    judged_by: Objective | None = None  # what chose them
+    pseudo: float | None = None  # pseudo-Ω: held-out clips against probes
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the trial, by their dotted names
+    varied: tuple[str, ...] = ()  # those of them that differ among the machine's trials
+
+    @classmethod
+    def of(cls, chosen: Candidate, among: Iterable[TrialRecord] = ()) -> Self:
+        """A candidate, whose settings were searched `among` these trials."""
+        trial = chosen.trial
+        return cls(
+            trial=trial.id,
+            score=chosen.score_type,
+            judged_by=trial.judged_by,
+            pseudo=trial.pseudo.get(chosen.score_type),
+            settings=trial.settings,
+            varied=_varied(trial, among),
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """How many trials there were, and the seconds that all of them took."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, machines: Sequence[Measured]) -> Self:
+        """That of some machines' trials; one whose scores are lost has failed.
+
+        Shared trials count once; the time that they took is no single machine's.
+        """
+        records = {r.id: r for m in machines for r in (*m.records, *m.lost)}.values()
+        lost = len({r.id for m in machines for r in m.lost})  # complete, and of no use
+        states = [r.state for r in records]
+        return cls(
+            complete=states.count(TrialState.COMPLETE) - lost,
+            pruned=states.count(TrialState.PRUNED),
+            failed=states.count(TrialState.FAILED) + lost,
+            seconds=sum(r.seconds for r in records if len(machines) > 1 or not r.is_shared),
+        )
 
 
 @dataclass(frozen=True)
@@ -169,3 +220,13 @@ def _left_out(machines: Sequence[Measured]) -> list[str]:
         if without and len(without) < len(machines):
             notes.append(f"{label} over all is without {', '.join(without)}")
     return notes
+
+
+def _varied(trial: TrialRecord, among: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """The settings that were searched, or that differ as their presets do; not seed and score types."""
+    if not (points := {tuple(sorted(record.params.items(), key=str)): record for record in among}):
+        return ()
+    known = trial.settings
+    found = {n for r in points.values() for n, value in r.settings.items() if value != known.get(n, value)}
+    found |= {name for name in known if name in trial.params}
+    return tuple(name for name in known if name in found and name not in ("seed", "scores"))

@@ -11,7 +11,7 @@ import numpy as np
 from humtune.ledger import Ledger
 from humtune.metrics.bootstrap import LEVEL, Difference, paired
 from humtune.metrics.cells import Array, Cells
-from humtune.results.labelled import labelled_clips
+from humtune.results.reading import labelled_clips
 from humtune.runtime.info import ModelInfo, read_info
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.sound_file import to_waveform

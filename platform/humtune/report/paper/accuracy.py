@@ -10,8 +10,8 @@ from humtune.report.paper.printed import (
     ACCURACY_SETTING,
 )
 from humtune.report.paper.study import Study, setting
-from humtune.results.average import Average
 from humtune.results.points import Point, over_machines
+from humtune.results.reading import Average
 
 TEST, HELD_OUT = "accuracy_test", "accuracy_held_out"
 _COLUMNS = {TEST: "accuracy, dev test clips", HELD_OUT: "accuracy, held-out clips"}

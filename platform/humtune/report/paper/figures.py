@@ -6,8 +6,8 @@ from humtune.report.paper.plots import Bar, bars, curves
 from humtune.report.paper.printed import BEST_ON_AVERAGE, BETA_SETTINGS, SCORES
 from humtune.report.paper.study import Study, classifier, setting
 from humtune.report.published import FIGURE_3, SYSTEMS
-from humtune.results.average import Average
 from humtune.results.points import Point, over_machines
+from humtune.results.reading import Average
 
 VANILLA = {"cross_entropy": "cross-entropy", "arcface": "ArcFace"}
 

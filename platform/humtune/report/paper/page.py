@@ -10,8 +10,8 @@ from rich.table import Table
 from humtune.formatting.text import MISSING, escaped, in_percent, to_markdown
 from humtune.metrics.omega import Kind
 from humtune.report.paper.study import Study
-from humtune.results.average import Average
 from humtune.results.points import Clips, Point
+from humtune.results.reading import Average
 
 CLIPS: dict[Clips, str] = {"both": "dev+eval", "dev": "dev", "eval": "eval"}
 THEIRS = ("paper", "difference")

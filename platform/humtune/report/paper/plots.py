@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from humtune.formatting.plots import BLACK, BLUE, GREEN, GREY, ORANGE, plain, to_png
 from humtune.metrics.cells import Array
-from humtune.results.average import Average
+from humtune.results.reading import Average
 
 COLOURS = (BLUE, ORANGE, GREEN, BLACK)
 

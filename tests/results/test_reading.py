@@ -4,8 +4,8 @@ import pytest
 from humtune.metrics.bootstrap import interval
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import evaluate, pool
-from humtune.results.labelled import Reading, labelled_clips
 from humtune.results.measure import measure
+from humtune.results.reading import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, UNKNOWN, Role
 
 

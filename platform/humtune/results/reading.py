@@ -1,15 +1,19 @@
-"""A machine's labelled clips by what they are for, and what one score vector is worth on each kind.
+"""A machine's labelled clips by what they are for; what a score vector is worth on each kind, and how surely.
 
 The clips that choose and those that a search hid come from here for everything that chooses: nothing but
 `choosing` may decide.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
 
 from humtune.errors import UsageError
 from humtune.metrics.bootstrap import Resampled, pool_resampled, resample
 from humtune.metrics.cells import Array, Cells, labelled
+from humtune.metrics.cross_fitting import CrossFitted
 from humtune.metrics.omega import Figures, evaluate, pool
 from humtune.sounds.table import ClipTable, Role
 
@@ -73,3 +77,77 @@ def labelled_clips(clips: ClipTable) -> LabelledClips:
             except UsageError as error:
                 notes.append(f"{where}{error}")
     return LabelledClips(found.get(Role.SELECT), found.get(Role.HIDDEN), found.get(Role.REPORT), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Average:
+    """A fraction 0…1 over seeds; the spread is their standard deviation (n − 1), None of a single one."""
+
+    mean: float
+    spread: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self | None:
+        """The average of finite values; None where there are none."""
+        found = np.array([v for v in map(float, values) if np.isfinite(v)])
+        if not found.size:
+            return None
+        return cls(float(found.mean()), float(found.std(ddof=1)) if found.size > 1 else None, found.size)
+
+    def __str__(self) -> str:
+        """In percent: 66.4±0.3, or 66.4 of a single seed."""
+        spread = "" if self.spread is None else f"±{100 * self.spread:.1f}"
+        return f"{100 * self.mean:.1f}{spread}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A fraction 0…1 and how sure it is; None where it isn't known."""
+
+    value: float | None = None
+    low: float | None = None  # 90 % interval
+    high: float | None = None
+    spread: float | None = None  # standard deviation, over splits or seeds
+
+    @classmethod
+    def of(cls, value: Array, draws: Resampled | None = None) -> Self:
+        """A metric of one score vector, with the interval that its clips' draws give."""
+        if not draws:
+            return cls(_known(value))
+        interval = draws.interval()
+        return cls(_known(value), _known(interval.low), _known(interval.high))
+
+    @classmethod
+    def spread_over(cls, found: CrossFitted | Average | None) -> Self:
+        """A mean and its standard deviation."""
+        return cls(found.mean, spread=found.spread) if found else cls()
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one score vector is worth on labelled clips of one kind; empty without such clips."""
+
+    official: Estimate = field(default_factory=Estimate)  # Ω
+    paper: Estimate = field(default_factory=Estimate)  # Ω with a pAUC per domain
+    auc_source: float | None = None
+    auc_target: float | None = None  # None: no clip is of that domain
+    pauc: float | None = None
+
+    @classmethod
+    def of(cls, figures: Figures | None, draws: Resampled | None = None) -> Self:
+        """Those of some figures; `draws` are of their clips."""
+        if not figures:
+            return cls()
+        return cls(
+            official=Estimate.of(figures.omega_official, draws),
+            paper=Estimate.of(figures.omega_paper),
+            auc_source=_known(figures.auc_source),
+            auc_target=_known(figures.auc_target),
+            pauc=_known(figures.pauc),
+        )
+
+
+def _known(value: Array) -> float | None:
+    found = float(value)
+    return found if found == found else None  # NaN: no such domain

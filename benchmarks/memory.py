@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from humtune.ledger import Ledger
-from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
+from humtune.search.tune import MachineSearcher
 from humtune.sounds.bank import keep_bank
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, assign_roles
 from humtune.storage import Storage

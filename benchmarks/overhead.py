@@ -26,8 +26,8 @@ from rich.table import Table
 from humtune.records import TrialRecord, TrialState
 from humtune.search.live import LiveTable
 from humtune.search.run import tuner
-from humtune.search.searcher import MachineSearcher
 from humtune.search.studies import Studies
+from humtune.search.tune import MachineSearcher
 from humtune.tracking import Mirror
 
 WINDOWS = 10

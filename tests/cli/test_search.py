@@ -17,8 +17,8 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import TrialRecord, TrialState, trial_id
-from humtune.search.interruption import Interruption
 from humtune.search.space_checks import check_space
+from humtune.search.stop import Interruption
 from humtune.search.studies import Studies
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import ClipTable
@@ -264,8 +264,7 @@ def test_a_grid_that_is_done_wants_no_more_than_it_holds(
 def test_stop_leaves_its_mark_where_the_search_looks(
     humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humtune.search.interruption import Interruption
-    from humtune.search.stop import LeaveTune, Stop
+    from humtune.search.stop import Interruption, LeaveTune, Stop
 
     ledger = make_search(tmp_path / "elsewhere", "hums")
     interruption = Interruption()

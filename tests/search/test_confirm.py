@@ -8,8 +8,8 @@ from ray.tune.search import Searcher
 
 from humtune.records import CONFIRM, TrialState
 from humtune.search.confirm import FIRST_SEED
-from humtune.search.searcher import MachineSearcher
 from humtune.search.studies import Studies
+from humtune.search.tune import MachineSearcher
 
 Make = Callable[..., Any]
 OMEGAS = (0.6, 0.9, 0.7, 0.8)

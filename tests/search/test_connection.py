@@ -1,9 +1,12 @@
 import socket
+from pathlib import Path
 
 import pytest
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.search.connection import check_address, check_device
+from humtune.ledger import Ledger
+from humtune.search.connection import check_address, check_device, misses
+from humtune.storage import Storage
 
 
 def test_an_address_where_somebody_answers_is_fine() -> None:
@@ -36,3 +39,17 @@ def test_a_gpu_that_is_not_here_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch
     check_device("cuda", "head:6379")
     with pytest.raises(UsageError, match="finds no GPU on this computer"):
         check_device("cuda", None)
+
+
+def test_a_node_without_the_storage_says_why(tmp_path: Path) -> None:
+    ledger = Ledger(Storage(tmp_path / "runs"), "fans")
+    ledger.begin_sitting()
+    assert misses(ledger) == ""
+    elsewhere = Ledger(Storage(tmp_path / "another"), "fans", sitting=ledger.sitting)
+    assert "No such file or directory" in misses(elsewhere)
+
+
+def test_a_storage_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
+    ledger = Ledger(Storage(tmp_path / "runs"), "fans")
+    ledger.begin_sitting()
+    assert "resumed elsewhere" in misses(Ledger(ledger.storage, "fans", sitting="another"))

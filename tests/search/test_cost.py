@@ -11,7 +11,7 @@ from humtune.config import TEST_CHUNKS, Acceleration
 from humtune.detectors.classifier import timing
 from humtune.detectors.classifier.fit import ClassifierFit
 from humtune.plan import Resources
-from humtune.search.cost import costs
+from humtune.search.timing import costs
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 

@@ -10,11 +10,11 @@ import pytest
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
-from humtune.search.cost import sizes
 from humtune.search.fit import check_fits, remarks
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.space_files import read_space
+from humtune.search.timing import sizes
 
 Make = Callable[..., Any]
 

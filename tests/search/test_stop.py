@@ -1,17 +1,20 @@
 """What ends a search from outside is noticed, whatever the computer's clock does."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
+from waiting import PATIENCE, send, wait_for
 
 from humtune.ledger import Ledger
-from humtune.search.interruption import Interruption
-from humtune.search.scheduler import StudyScheduler
-from humtune.search.searcher import MachineSearcher
-from humtune.search.stop import Stop, request_stop
+from humtune.search.stop import Interruption, Stop, request_stop
+from humtune.search.tune import MachineSearcher, StudyScheduler
 
 
 @pytest.mark.parametrize("jump", [-3_600.0, 86_400.0])
@@ -43,3 +46,57 @@ def test_a_sitting_that_lost_its_trials_to_another_asks_for_no_more(on_disk: Any
     scheduler.on_trial_complete(None, trial, {"done": True, "reason": "it goes on elsewhere"})
     assert searcher.suggest("b") == Searcher.FINISHED
     assert search.ledger.find(asked["trial"]) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_and_nothing_more(number: signal.Signals) -> None:
+    with Interruption() as interruption:
+        os.kill(os.getpid(), number)
+        wait_for(lambda: interruption.asked)
+    assert interruption.exit_code == 128 + number
+
+
+def test_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a library does
+        interruption.take_signals()
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
+    assert not interruption.asked
+    assert interruption.exit_code == 0
+
+
+def test_another_signal_is_none_of_its_business() -> None:
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), signal.SIGTERM)  # a first one, after which nothing of before can still come
+            wait_for(lambda: interruption.asked)
+        assert interruption.signal == signal.SIGTERM
+        assert heard
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+BUSY = """
+import hashlib
+from humtune.search.stop import Interruption
+with Interruption():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2 * 10**9)  # C that lets no handler of Python's run
+"""
+
+
+def test_two_ends_a_process_that_is_deep_in_something_else() -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
+    assert process.stdout
+    with process:
+        assert process.stdout.readline() == b"ready\n"
+        send(process, signal.SIGINT)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130

@@ -8,11 +8,9 @@ import pytest
 from humtune.plan import Resources
 from humtune.search import run
 from humtune.search.actor import DetectorTrial
-from humtune.search.interruption import Interruption
-from humtune.search.scheduler import StudyScheduler
-from humtune.search.searcher import MachineSearcher
-from humtune.search.stop import Stop
+from humtune.search.stop import Interruption, Stop
 from humtune.search.studies import Studies
+from humtune.search.tune import MachineSearcher, StudyScheduler
 
 
 class Loop:

@@ -170,9 +170,9 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False) -> None:
     from humtune.records import why_none
     from humtune.report.agreement import rungs, rungs_line
-    from humtune.search.interruption import Interruption
     from humtune.search.live import best_table
     from humtune.search.run import free_unless_begun, run
+    from humtune.search.stop import Interruption
 
     screen = console()
     with Interruption() as interruption, free_unless_begun(ledger) if is_new else nullcontext():
@@ -220,9 +220,9 @@ def _print_cost(
 ) -> None:
     from rich.table import Table
 
-    from humtune.search.cost import costs, sizes
     from humtune.search.live import duration
     from humtune.search.run import fitting_banks
+    from humtune.search.timing import costs, sizes
     from humtune.sounds.joined import join_banks
     from humtune.sounds.parallel import tracked
 

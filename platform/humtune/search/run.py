@@ -19,18 +19,15 @@ from humtune.ledger import Ledger, searches
 from humtune.names import check_name, is_text
 from humtune.plan import Asked, Machine, Plan, Resources
 from humtune.search.actor import DetectorTrial
-from humtune.search.calibration import calibrated
-from humtune.search.connection import connect, disconnect
+from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.fit import check_all, check_shared_fits, objective_of
-from humtune.search.interruption import Interruption
 from humtune.search.live import LiveTable
-from humtune.search.nodes import check_shared
-from humtune.search.scheduler import StudyScheduler
-from humtune.search.searcher import MachineSearcher
 from humtune.search.space import Space
 from humtune.search.space_checks import planned_space
-from humtune.search.stop import LeaveTune, Stop, dead_ray_process, withdraw_stop
+from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process, withdraw_stop
 from humtune.search.studies import Studies
+from humtune.search.timing import calibrated
+from humtune.search.tune import MachineSearcher, StudyScheduler
 from humtune.search.warm import warm_up
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.probes import make_probes, scored_table, strangers

@@ -1,4 +1,4 @@
-"""What Ray Tune asks whether a trial should go on: the trial's own Optuna study decides."""
+"""What Ray Tune asks: for trials, of many machines in one run, and after each step whether one goes on."""
 
 import logging
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
 from humtune.errors import Superseded
 from humtune.names import command
@@ -13,6 +14,60 @@ from humtune.records import TrialRecord, TrialState, ended
 from humtune.search.studies import RESTARTS, Studies
 
 KEPT_REFERENCES = 3  # per machine: at full scale 30 MB a trial, and an export can make them again
+
+
+class MachineSearcher(Searcher):  # type: ignore[misc]
+    """Hands Tune the studies' next trial. How a trial ends, the scheduler tells the studies."""
+
+    def __init__(self, studies: Studies, *, cpus: float) -> None:
+        super().__init__()
+        self.studies = studies
+        self.cpus = cpus
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        """Accept whatever Tune says: the metric is the studies' own."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial as the configuration of a DetectorTrial, FINISHED, or None: ask again later.
+
+        A trial that runs may have to begin again, so that nothing is finished before all have ended.
+        """
+        if self.studies.superseded:  # Tune doesn't ask `Stop` while it waits for a trial: for ten minutes
+            return str(Searcher.FINISHED)
+        record = self.studies.ask()
+        if record is None:
+            return str(Searcher.FINISHED) if self.studies.over and not self.studies.any_running else None
+        return self.trial_config(record)
+
+    def trial_config(self, record: TrialRecord) -> dict[str, Any]:
+        """What a DetectorTrial needs: small, plain, the same on every node."""
+        return {
+            "storage": self.studies.ledger.storage.uri,
+            "search": self.studies.ledger.name,
+            "sitting": self.studies.ledger.sitting,
+            "record": record.model_dump_json(),
+            "trial": record.id,
+            "measured": list(self.studies.space.measured),
+            "cpus": self.cpus,
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: the scheduler sees every result, this method not the last one."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the scheduler has told the studies, with the reason."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the ledger is the truth, and studies are rebuilt from it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, as above."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as above."""
 
 
 class StudyScheduler(FIFOScheduler):  # type: ignore[misc]

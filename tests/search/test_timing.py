@@ -12,8 +12,8 @@ from humtune.detectors.classifier import recipe as classifier
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Estimate
 from humtune.plan import Resources
-from humtune.search import calibration
-from humtune.search.calibration import calibrate, calibrated
+from humtune.search import timing
+from humtune.search.timing import calibrate, calibrated
 
 Make = Callable[..., Any]
 
@@ -57,8 +57,8 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         wanted.append(resources)
         return Task
 
-    monkeypatch.setattr(calibration.ray, "remote", remote)
-    monkeypatch.setattr(calibration.ray, "get", lambda result: result)
+    monkeypatch.setattr(timing.ray, "remote", remote)
+    monkeypatch.setattr(timing.ray, "get", lambda result: result)
     return wanted
 
 
@@ -80,7 +80,7 @@ def test_a_calibration_that_fails_is_told_and_compiles_nothing(
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(calibration, "calibrate", fail)
+    monkeypatch.setattr(timing, "calibrate", fail)
     assert calibrated(search.ledger).accelerations == {}
     assert told in capsys.readouterr().err
     assert search.ledger.plan.acceleration(Classifier().size) == Acceleration()
@@ -112,7 +112,7 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
     ledger = search.ledger
     ledger.write_plan(ledger.plan.asking(resources=Resources(cpus=2.0, gpus=0.5)))
     chosen = {LOW: Acceleration(compiled=True)}
-    monkeypatch.setattr(calibration, "calibrate", lambda uri, name: chosen)
+    monkeypatch.setattr(timing, "calibrate", lambda uri, name: chosen)
     assert calibrated(ledger) == ledger.plan
     assert ledger.plan.accelerations == chosen
     assert no_cluster == [{"num_cpus": 2.0, "num_gpus": 0.5, "max_retries": 0}]

@@ -1,8 +1,11 @@
-"""A search's choice how to compute the trials of each size: made once, where its trials run.
+"""What a trial of each size takes, and so what a search would cost and how its trials are best computed.
 
-It is written into the plan: so all trials of a size are computed alike, on whichever computer of a cluster,
-and an interrupted one goes on as it began.
+The choice is made once, where the trials run, and written into the plan: so all trials of a size are computed
+alike, on whichever computer of a cluster, and an interrupted one goes on as it began.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import ray
 from ray.exceptions import RayError
@@ -10,12 +13,48 @@ from ray.exceptions import RayError
 from humtune import names
 from humtune.config import Acceleration
 from humtune.detectors.process import settle
+from humtune.detectors.recipe import Estimate, Recipe
 from humtune.ledger import Ledger
-from humtune.plan import Plan
-from humtune.search.cost import sizes
+from humtune.plan import Plan, Resources
+from humtune.records import ParamValue
+from humtune.search.space import Space
 from humtune.search.space_checks import planned_space
+from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import join_banks
 from humtune.storage import Storage
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One size of trial on one machine's recordings."""
+
+    machine: str
+    chosen: dict[str, ParamValue]
+    size: str
+    estimate: Estimate
+
+
+def sizes(space: Space, machine: str) -> Iterator[tuple[dict[str, ParamValue], Recipe]]:
+    """Every combination of extreme values of what a trial's time depends on, and its recipe."""
+    return space.corners(*(name for recipe in space.recipes for name in recipe.sizes), machine=machine)
+
+
+def costs(
+    space: Space,
+    bank: ClipBank,
+    resources: Resources,
+) -> Iterator[Cost]:
+    """The cost of a trial at every size that the space can choose, computed as a search would."""
+    settle(resources)
+    for params, recipe in sizes(space, bank.table.machine):
+        found = recipe.estimate(
+            bank,
+            device=resources.device,
+            bf16=resources.bf16,
+            compiled=resources.compiled,
+            measured=len(space.measured),
+        )
+        yield Cost(bank.table.machine, params, recipe.size, found)
 
 
 def calibrate(uri: str, search: str) -> dict[str, Acceleration]:

@@ -10,9 +10,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
-from humtune.search.scheduler import KEPT_REFERENCES, StudyScheduler
-from humtune.search.searcher import MachineSearcher
 from humtune.search.studies import RESTARTS
+from humtune.search.tune import KEPT_REFERENCES, MachineSearcher, StudyScheduler
 from humtune.storage import Storage
 
 Make = Callable[..., Any]

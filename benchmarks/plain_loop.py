@@ -32,7 +32,8 @@ from training import BATCH, noise_bank, size_parser
 from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.fit import ClassifierFit, Training, learning_rate
 from humtune.detectors.classifier.recipe import Classifier
-from humtune.detectors.frontends import Spectrogram, random_starts
+from humtune.detectors.encoder import random_starts
+from humtune.detectors.frontends import Spectrogram
 from humtune.detectors.process import settle
 from humtune.plan import Resources
 from humtune.sounds.bank import ClipBank

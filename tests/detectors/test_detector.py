@@ -12,8 +12,7 @@ import torch
 from humtune.detectors.classifier.fit import ClassifierFit
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
-from humtune.detectors.encoder import scoring_chunks
-from humtune.detectors.frontends import equispaced_starts
+from humtune.detectors.encoder import equispaced_starts, scoring_chunks
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
@@ -233,7 +232,10 @@ def test_scoring_chunks_are_five_a_clip_in_batches(small: Classifier, bank: Clip
     chunks = torch.cat(batches)
     assert chunks.shape[1] == small.spectrogram.chunk_samples
     inner = bank.clip(int(clips[2]))  # the third clip's second chunk
-    start = equispaced_starts(small.spectrogram.frames(len(inner)), 64, 5)[1] * small.spectrogram.hop - 128
+    start = (
+        equispaced_starts(small.spectrogram.frames(len(inner)), 64, 5)[1] * small.spectrogram.hop_samples
+        - 128
+    )
     wanted = inner[max(start, 0) : start + small.spectrogram.chunk_samples]
     assert np.array_equal(chunks[11].numpy()[-len(wanted) :], wanted)
 

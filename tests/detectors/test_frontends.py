@@ -1,6 +1,7 @@
 """From samples to spectrograms: what is cut out of the samples is a slice of the whole clip's spectrogram."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +9,17 @@ import torch
 import torchaudio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from humtune.config import SAMPLE_RATE
+from humtune.detectors.encoder import equispaced_starts, random_starts
 from humtune.detectors.frontends import (
     Spectrogram,
     empty_mels,
-    equispaced_starts,
-    random_starts,
 )
 
 SHAPES = [(128, 16), (400, 40), (1024, 128)]  # n_fft, mel filters
+HOPS = (None, 64, 97)
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -26,10 +28,12 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
 
 def torchaudio_spectrogram(clip: np.ndarray, spectrogram: Spectrogram) -> torch.Tensor:
     """The whole clip's centred spectrogram [bins, T], as torchaudio makes it."""
-    power = torchaudio.transforms.Spectrogram(spectrogram.n_fft)(torch.from_numpy(clip / 32_768).float())
+    transform = torchaudio.transforms.Spectrogram(spectrogram.n_fft, hop_length=spectrogram.hop)
+    power = transform(torch.from_numpy(clip / 32_768).float())
     if spectrogram.n_mels:
+        limits = {"f_min": spectrogram.f_min, "f_max": spectrogram.f_max}
         power = torchaudio.transforms.MelScale(
-            spectrogram.n_mels, SAMPLE_RATE, n_stft=spectrogram.n_fft // 2 + 1
+            spectrogram.n_mels, SAMPLE_RATE, n_stft=spectrogram.n_fft // 2 + 1, **limits
         )(power)
     return 10 * power.clamp(min=1e-10).log10() if spectrogram.db else power
 
@@ -55,25 +59,72 @@ def test_a_whole_clip_gives_torchaudios_centred_spectrogram(
     close(found, torchaudio_spectrogram(clip, spectrogram), spectrogram)
 
 
+@pytest.mark.parametrize(
+    ("hop", "f_min", "f_max"), [(160, 0.0, 8000.0), (97, 50.0, 7800.0), (400, 0.0, 4000.0)]
+)
+def test_hop_and_limits_are_torchaudios(hop: int, f_min: float, f_max: float) -> None:
+    spectrogram = Spectrogram(n_fft=400, hop=hop, chunk_frames=16, n_mels=40, f_min=f_min, f_max=f_max)
+    clip = noise(16_001)
+    found = spectrogram.build().whole(torch.from_numpy(clip)[None])
+    assert found.shape == (40, 1 + 16_001 // hop)
+    close(found, torchaudio_spectrogram(clip, spectrogram), spectrogram)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"hop": 300}, "hop must be n_fft = 256 or less, got 300"),
+        (
+            {"hop": 8, "chunk_frames": 16},
+            "chunk_frames must be 18 or more with n_fft = 256 and hop = 8, got 16",
+        ),
+        ({"f_min": 900, "f_max": 800}, "f_min must be below f_max = 800, got 900"),
+        ({"n_mels": None, "f_max": 4000}, "f_min and f_max bound mel filters, and n_mels = null has none"),
+    ],
+)
+def test_what_no_spectrogram_can_be_made_of_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Spectrogram(n_fft=256, **wrong)
+
+
+def test_the_shortest_clip_of_the_shortest_chunk_has_a_spectrogram() -> None:
+    spectrogram = Spectrogram(n_fft=256, hop=8, chunk_frames=18, n_mels=None)
+    clip = noise(17 * 8)
+    assert spectrogram.frames(len(clip)) == 18
+    found = spectrogram.build().spectrogram(torch.from_numpy(spectrogram.cut(clip, 0))[None])[0]
+    close(found, torchaudio_spectrogram(clip, spectrogram), spectrogram)
+
+
 @settings(deadline=None, max_examples=80)
 @given(
     shape=st.sampled_from(SHAPES),
+    hop=st.sampled_from(HOPS),
     linear=st.booleans(),
     db=st.booleans(),
     chunk_frames=st.integers(16, 40),
     more_samples=st.integers(0, 9_000),
     place=st.floats(0, 1),
 )
-@example(shape=(400, 40), linear=True, db=True, chunk_frames=16, more_samples=0, place=0.0)
-@example(shape=(1024, 128), linear=False, db=True, chunk_frames=17, more_samples=5_001, place=0.0)
-@example(shape=(128, 16), linear=False, db=False, chunk_frames=17, more_samples=5_001, place=1.0)
-@example(shape=(400, 40), linear=True, db=False, chunk_frames=33, more_samples=4_999, place=0.5)
+@example(shape=(400, 40), hop=None, linear=True, db=True, chunk_frames=16, more_samples=0, place=0.0)
+@example(shape=(1024, 128), hop=97, linear=False, db=True, chunk_frames=17, more_samples=5_001, place=0.0)
+@example(shape=(128, 16), hop=64, linear=False, db=False, chunk_frames=17, more_samples=5_001, place=1.0)
+@example(shape=(400, 40), hop=64, linear=True, db=False, chunk_frames=33, more_samples=4_999, place=0.5)
 def test_a_cut_chunk_is_a_slice_of_the_whole_clips_spectrogram(
-    shape: tuple[int, int], linear: bool, db: bool, chunk_frames: int, more_samples: int, place: float
+    shape: tuple[int, int],
+    hop: int | None,
+    linear: bool,
+    db: bool,
+    chunk_frames: int,
+    more_samples: int,
+    place: float,
 ) -> None:
     n_fft, mels = shape
-    spectrogram = Spectrogram(n_fft=n_fft, chunk_frames=chunk_frames, n_mels=None if linear else mels, db=db)
-    clip = noise((chunk_frames - 1) * spectrogram.hop + more_samples)  # the shortest has just one chunk
+    spectrogram = Spectrogram(
+        n_fft=n_fft, hop=hop, chunk_frames=chunk_frames, n_mels=None if linear else mels, db=db
+    )
+    clip = noise(
+        (chunk_frames - 1) * spectrogram.hop_samples + more_samples
+    )  # the shortest has just one chunk
     whole = torchaudio_spectrogram(clip, spectrogram)
     assert whole.shape[1] == spectrogram.frames(len(clip))
     start = round(place * (whole.shape[1] - chunk_frames))
@@ -118,15 +169,19 @@ def test_a_clips_spectrogram_does_not_depend_on_its_batch(db: bool) -> None:
     torch.testing.assert_close(both[1:], alone)
 
 
-@pytest.mark.parametrize(("n_fft", "mels"), [(256, 256), (128, 128), (512, 512)])
-def test_empty_mel_filters_are_counted_in_silence(n_fft: int, mels: int) -> None:
-    spectrogram = Spectrogram(n_fft=n_fft, chunk_frames=16, n_mels=mels)
+@pytest.mark.parametrize(
+    ("n_fft", "mels", "f_min", "f_max"),
+    [(256, 256, 0.0, 8000.0), (128, 128, 0.0, 8000.0), (512, 512, 0.0, 8000.0), (512, 256, 910.0, 2990.0)],
+)
+def test_empty_mel_filters_are_counted_in_silence(n_fft: int, mels: int, f_min: float, f_max: float) -> None:
+    limits = {"f_min": f_min, "f_max": f_max}
+    spectrogram = Spectrogram(n_fft=n_fft, chunk_frames=16, n_mels=mels, **limits)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         count = empty_mels(spectrogram)
         spectrogram.build()
     with pytest.warns(UserWarning, match="mel filterbank"):
-        scale = torchaudio.transforms.MelScale(mels, SAMPLE_RATE, n_stft=n_fft // 2 + 1)
+        scale = torchaudio.transforms.MelScale(mels, SAMPLE_RATE, n_stft=n_fft // 2 + 1, **limits)
     assert count == int((scale.fb.sum(dim=0) == 0).sum())
     assert 0 < count < mels / 2
 

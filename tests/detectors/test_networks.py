@@ -170,6 +170,12 @@ def test_a_spectrogram_beside_samples_is_the_one_that_stands_alone() -> None:
     assert torch.equal(both(batches[0])[0], alone(batches[0])[0])
 
 
+def test_beside_a_waveform_the_hop_is_half_a_window() -> None:
+    assert SpectrogramAndWaveform(n_fft=64, hop=32, n_mels=12).hop_samples == 32
+    with pytest.raises(ValueError, match="hop must be half of n_fft beside a waveform: 32, got 16"):
+        SpectrogramAndWaveform(n_fft=64, hop=16, n_mels=12)
+
+
 @pytest.mark.parametrize("n_mels", [None, 32])
 def test_a_highpass_silences_the_bins_below_and_no_others(n_mels: int | None) -> None:
     sizes = {"n_fft": 256, "chunk_frames": 16, "n_mels": n_mels, "db": False}

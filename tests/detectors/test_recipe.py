@@ -131,12 +131,14 @@ def test_defaults_are_the_papers() -> None:
 )
 def test_table_2_in_samples(n_fft: int, chunk: int, mels: int | None, bins: int) -> None:
     spectrogram = Spectrogram(n_fft=n_fft, chunk_frames=chunk, n_mels=mels)
-    assert spectrogram.hop == n_fft // 2
+    assert spectrogram.hop_samples == n_fft // 2
     assert spectrogram.bins == bins
     assert spectrogram.frames(CLIP) == 1 + CLIP // (n_fft // 2)
-    assert spectrogram.chunk_samples == chunk * spectrogram.hop + spectrogram.hop
+    assert spectrogram.chunk_samples == chunk * spectrogram.hop_samples + spectrogram.hop_samples
     if mels:
-        assert chunk * spectrogram.hop / 16_000 == 4.096  # s: every mel row of the table spans the same time
+        assert (
+            chunk * spectrogram.hop_samples / 16_000 == 4.096
+        )  # s: every mel row of the table spans the same time
 
 
 def test_a_recipe_survives_its_json() -> None:

@@ -335,7 +335,7 @@ def test_a_single_class_is_refused(small: Classifier, make_bank: MakeBank) -> No
 
 def test_a_clip_as_long_as_a_chunk_will_do(small: Classifier, make_bank: MakeBank) -> None:
     whole = make_bank()
-    least = (small.spectrogram.chunk_frames - 1) * small.spectrogram.hop
+    least = (small.spectrogram.chunk_frames - 1) * small.spectrogram.hop_samples
     clips = [whole.clip(i)[:least] for i in range(len(whole.table))]
     offsets = np.arange(len(clips) + 1, dtype=np.int64) * least
     bank = replace(whole, samples=np.concatenate(clips), offsets=offsets)

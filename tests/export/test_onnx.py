@@ -45,6 +45,14 @@ VARIANTS = {
         spectrogram=Spectrogram(n_fft=1000, chunk_frames=33, n_mels=64, db=False),
         backbone=MobileFaceNet(width=0.125),
     ),
+    "own hop, not a power of two": Classifier(
+        spectrogram=Spectrogram(n_fft=400, hop=150, chunk_frames=40, n_mels=40, f_min=50, f_max=7800),
+        backbone=MobileFaceNet(width=0.125),
+    ),
+    "an eighth of a window apart": Classifier(
+        spectrogram=Spectrogram(n_fft=1024, hop=128, chunk_frames=64, n_mels=64),
+        backbone=MobileFaceNet(width=0.125),
+    ),
     "linear power": Classifier(
         spectrogram=Spectrogram(n_fft=256, chunk_frames=64, n_mels=None, db=False),
         backbone=MobileFaceNet(width=0.125),
@@ -155,7 +163,7 @@ def test_every_length_from_one_chunk_on(make_detector, make_bank):
     recipe = VARIANTS["linear, not a power of two"]
     detector = make_detector(recipe)
     score = scorer(export_onnx([Member(detector, "cosine")], {}))
-    least, hop = least_samples([Member(detector, "nll")]), recipe.spectrogram.hop
+    least, hop = least_samples([Member(detector, "nll")]), recipe.spectrogram.hop_samples
     lengths = [least, least + 1, least + hop - 1, least + hop, 2 * least + 1, 5 * least + 7, 400_001]
     rng = np.random.default_rng(0)
     clips = [rng.integers(-9_000, 9_000, length).astype(np.int16) for length in lengths]

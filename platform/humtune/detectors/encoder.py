@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from humtune.config import TEST_CHUNKS
-from humtune.detectors.frontends import Frontend, FrontendLayer, equispaced_starts, random_starts
+from humtune.detectors.frontends import Frontend, FrontendLayer
 from humtune.detectors.recipe import Recipe
 from humtune.errors import HumtuneError
 from humtune.scores.encoded import Encoded
@@ -103,7 +103,7 @@ class ChunkEncoder(Encoder):
 
     def graph(self) -> Graph:
         """Front end, network, what reads it."""
-        least = (self.settings.chunk_frames - 1) * self.settings.hop
+        least = (self.settings.chunk_frames - 1) * self.settings.hop_samples
         return Graph(self.frontend, self.network, self.encoded, least)
 
     def fit_frontend(self, bank: ClipBank, clips: NDArray[np.intp]) -> None:
@@ -159,3 +159,15 @@ def random_chunks(
     starts = random_starts(frames, frontend.chunk_frames, rng)
     chunks = [frontend.cut(clip, int(start)) for clip, start in zip(cuts, starts, strict=True)]
     return torch.from_numpy(np.stack(chunks))
+
+
+def random_starts(
+    frames: NDArray[np.int64], chunk_frames: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """A uniformly random first frame for each clip of so many frames (paper §3.1, training)."""
+    return rng.integers(0, frames - chunk_frames, endpoint=True)
+
+
+def equispaced_starts(frames: int, chunk_frames: int, chunks: int) -> list[int]:
+    """First frames of `chunks` chunks spread from a clip's first frame to its last (paper §3.1, test)."""
+    return [(frames - chunk_frames) * i // max(chunks - 1, 1) for i in range(chunks)]

@@ -29,7 +29,7 @@ GROUP = 8  # chunks transformed at a time: their Fourier transforms stay in a pr
 
 
 class Frontend(Part, ABC):
-    """Settings of a front end. Its frames are those of a clip's centred spectrogram, `hop` samples apart."""
+    """Settings of a front end. Its frames are those of a clip's centred spectrogram, in even steps."""
 
     gives: ClassVar[tuple[str, ...]] = ("spectrogram",)  # its tensors, in words
 
@@ -37,7 +37,7 @@ class Frontend(Part, ABC):
 
     @property
     @abstractmethod
-    def hop(self) -> int:
+    def hop_samples(self) -> int:
         """Samples between two frames."""
 
     @property
@@ -61,18 +61,18 @@ class Frontend(Part, ABC):
     @property
     def chunk_samples(self) -> int:
         """Samples that the frames of one chunk touch."""
-        return (self.chunk_frames - 1) * self.hop + self.window
+        return (self.chunk_frames - 1) * self.hop_samples + self.window
 
     def frames(self, samples: int) -> int:
         """Frames of a clip's centred spectrogram: the paper's T."""
-        return 1 + samples // self.hop
+        return 1 + samples // self.hop_samples
 
     def cut(self, clip: NDArray[np.int16], start: int) -> NDArray[np.int16]:
         """Samples under the frames [start, start + chunk_frames) of a clip's centred spectrogram.
 
         Returns `chunk_samples` samples, reflected where a frame hangs over an end of the clip.
         """
-        first = start * self.hop - self.window // 2
+        first = start * self.hop_samples - self.window // 2
         last = first + self.chunk_samples
         if first >= 0 and last <= len(clip):
             return clip[first:last]
@@ -115,20 +115,33 @@ class Spectrogram(Frontend):
 
     kind: str = "spectrogram"
     n_fft: int = Field(256, ge=16, le=16_384, description="samples in one Fourier transform")
+    hop: int | None = Field(None, ge=1, description="samples between two frames; null: half of n_fft")
     n_mels: int | None = Field(256, ge=8, description="mel filters; null keeps the linear bins")
+    f_min: float = Field(0.0, ge=0, description="Hz where the lowest mel filter begins")
+    f_max: float = Field(SAMPLE_RATE / 2, le=SAMPLE_RATE / 2, description="Hz where the highest one ends")
     db: bool = Field(True, description="10 log10 of the power; false keeps the power itself")
     highpass: float = Field(0.0, ge=0, lt=SAMPLE_RATE / 2, description="Hz; lower bins are silenced")
 
     @model_validator(mode="after")
-    def _even_window(self) -> "Spectrogram":
+    def _can_be_made(self) -> "Spectrogram":
         if self.n_fft % 2:
             raise ValueError(f"n_fft must be even, got {self.n_fft}")
+        if self.hop_samples > self.n_fft:
+            raise ValueError(f"hop must be n_fft = {self.n_fft} or less, got {self.hop}")
+        least = self.n_fft // 2 // self.hop_samples + 2
+        if self.chunk_frames < least:  # in half a window of sound there is nothing to reflect
+            sizes = f"n_fft = {self.n_fft} and hop = {self.hop}"
+            raise ValueError(f"chunk_frames must be {least} or more with {sizes}, got {self.chunk_frames}")
+        if self.f_min >= self.f_max:
+            raise ValueError(f"f_min must be below f_max = {self.f_max:g}, got {self.f_min:g}")
+        if self.n_mels is None and (self.f_min, self.f_max) != (0, SAMPLE_RATE / 2):
+            raise ValueError("f_min and f_max bound mel filters, and n_mels = null has none; leave them out")
         return self
 
     @property
-    def hop(self) -> int:
-        """Half a window, so that a mel row of Table 2 spans 4.096 s."""
-        return self.n_fft // 2
+    def hop_samples(self) -> int:
+        """As a rule half a window, so that a mel row of Table 2 spans 4.096 s."""
+        return self.hop or self.n_fft // 2
 
     @property
     def window(self) -> int:
@@ -152,8 +165,8 @@ class Spectrogram(Frontend):
     def remarks(self) -> tuple[str, ...]:
         """That there are mel filters which hold nothing."""
         empty = empty_mels(self)
-        said = f"{empty} of {self.n_mels} mel filters hold no bin at n_fft = {self.n_fft} and stay silent"
-        return (said,) if empty else ()
+        at = f"at n_fft = {self.n_fft}"
+        return (f"{empty} of {self.n_mels} mel filters hold no bin {at} and stay silent",) if empty else ()
 
 
 def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64]) -> None:
@@ -164,20 +177,8 @@ def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64
         raise UsageError(
             f"{table.machine}: spectrogram.chunk_frames = {frontend.chunk_frames} is longer than the "
             f"shortest clip, {table.name[shortest]}: {lengths[shortest] / SAMPLE_RATE:.2f} s are {frames} "
-            f"frames, {frontend.hop} samples apart; choose chunk_frames ≤ {frames}"
+            f"frames, {frontend.hop_samples} samples apart; choose chunk_frames ≤ {frames}"
         )
-
-
-def random_starts(
-    frames: NDArray[np.int64], chunk_frames: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """A uniformly random first frame for each clip of so many frames (paper §3.1, training)."""
-    return rng.integers(0, frames - chunk_frames, endpoint=True)
-
-
-def equispaced_starts(frames: int, chunk_frames: int, chunks: int) -> list[int]:
-    """First frames of `chunks` chunks spread from a clip's first frame to its last (paper §3.1, test)."""
-    return [(frames - chunk_frames) * i // max(chunks - 1, 1) for i in range(chunks)]
 
 
 def graph_starts(frames: int, chunk_frames: int) -> Tensor:
@@ -186,25 +187,22 @@ def graph_starts(frames: int, chunk_frames: int) -> Tensor:
 
 
 def empty_mels(spectrogram: Spectrogram) -> int:
-    """Mel filters too narrow to hold a Fourier bin: rows of the spectrogram that are always silent.
-
-    A filter reaches from its left neighbour's peak to its right one's, which stand evenly on the HTK scale.
-    """
+    """Mel filters too narrow to hold a Fourier bin, from one neighbour's peak to the other's: silent rows."""
     if spectrogram.n_mels is None:
         return 0
-    highest = SAMPLE_RATE / 2
-    bins = np.linspace(0.0, highest, spectrogram.n_fft // 2 + 1)
-    mels = np.linspace(0.0, 2595 * np.log10(1 + highest / 700), spectrogram.n_mels + 2)
+    bins = np.linspace(0.0, SAMPLE_RATE / 2, spectrogram.n_fft // 2 + 1)
+    low, high = (2595 * math.log10(1 + hz / 700) for hz in (spectrogram.f_min, spectrogram.f_max))
+    mels = np.linspace(low, high, spectrogram.n_mels + 2)
     peaks = 700 * (10 ** (mels / 2595) - 1)
     return int((bins[np.searchsorted(bins, peaks[:-2], side="right")] >= peaks[2:]).sum())
 
 
-def mel_filters(spectrogram: Spectrogram, sample_rate: int) -> Tensor:
+def mel_filters(settings: Spectrogram, sample_rate: int) -> Tensor:
     """HTK mel filters [n_fft // 2 + 1, n_mels]."""
     with warnings.catch_warnings():  # the paper's own settings leave filters empty: search says so once
         warnings.filterwarnings("ignore", message=".*mel filterbank.*")
         filters: Tensor = torchaudio.functional.melscale_fbanks(
-            spectrogram.n_fft // 2 + 1, 0.0, sample_rate / 2, spectrogram.bins, sample_rate
+            settings.n_fft // 2 + 1, settings.f_min, settings.f_max, settings.bins, sample_rate
         )
     return filters
 
@@ -248,7 +246,7 @@ class SpectrogramLayer(FrontendLayer):
         spectrum = torch.stft(
             samples.to(precision),
             settings.n_fft,
-            settings.hop,
+            settings.hop_samples,
             window=self.window.to(precision) * scale,
             center=False,
             return_complex=True,

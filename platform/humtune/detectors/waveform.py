@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from humtune.config import SAMPLE_RATE
@@ -28,7 +28,7 @@ class Waveform(Frontend):
     frame_samples: int = Field(512, ge=2, le=16_384, multiple_of=2, description="samples in one frame")
 
     @property
-    def hop(self) -> int:
+    def hop_samples(self) -> int:
         """A frame: they don't overlap."""
         return self.frame_samples
 
@@ -53,6 +53,14 @@ class SpectrogramAndWaveform(Spectrogram):
     gives: ClassVar[tuple[str, ...]] = ("spectrogram", "waveform")
 
     kind: str = "spectrogram_and_waveform"
+
+    @model_validator(mode="after")
+    def _half_a_window(self) -> "SpectrogramAndWaveform":
+        if 2 * self.hop_samples != self.n_fft:  # of a chunk's frames and samples a network tells the hop
+            raise ValueError(
+                f"hop must be half of n_fft beside a waveform: {self.n_fft // 2}, got {self.hop}"
+            )
+        return self
 
     @property
     def size(self) -> str:
@@ -168,8 +176,8 @@ def scaled(samples: Tensor, precision: torch.dtype) -> Tensor:
 
 def equispaced(whole: Tensor, frontend: Frontend) -> Tensor:
     """The samples [5, chunk_samples] of five equispaced chunks of a reflected clip."""
-    frames = (whole.shape[0] - frontend.window) // frontend.hop + 1
-    starts = graph_starts(frames, frontend.chunk_frames) * frontend.hop
+    frames = (whole.shape[0] - frontend.window) // frontend.hop_samples + 1
+    starts = graph_starts(frames, frontend.chunk_frames) * frontend.hop_samples
     return whole[starts[:, None] + torch.arange(frontend.chunk_samples)]
 
 

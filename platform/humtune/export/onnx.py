@@ -228,11 +228,10 @@ def _stft(
 
     Where n_fft is a power of two, onnxruntime's own operator is fast and needs no matrix in the file.
     Elsewhere it goes by Bluestein's algorithm, ten times slower, and off by decibels in the quiet bins: there
-    the transform is a product with the Fourier matrix. Windows overlap by half, so a frame is two blocks of a
-    hop side by side.
+    the transform is a product with the Fourier matrix.
     """
-    if n_fft != 2 * hop_length or win_length not in (None, n_fft):
-        raise ValueError(f"windows of {n_fft} with a hop of {hop_length}")
+    if win_length not in (None, n_fft):
+        raise ValueError(f"windows of {win_length} in a transform of {n_fft}")
     if n_fft.bit_count() == 1:
         spectrum = op.STFT(
             op.Unsqueeze(self, op.Constant(value_ints=[2])),
@@ -243,12 +242,11 @@ def _stft(
         return op.Transpose(spectrum, perm=[0, 2, 1, 3])
     angle = 2 * np.pi * (np.outer(np.arange(n_fft), np.arange(n_fft // 2 + 1)) % n_fft) / n_fft
     matrix = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
-    hop = op.Constant(value_ints=[hop_length])
-    zero, one = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
-    whole = op.Mul(op.Div(op.Shape(self, start=1, end=2), hop), hop)
-    blocks = op.Reshape(op.Slice(self, zero, whole, one), op.Constant(value_ints=[1, -1, hop_length]))
-    last, end = op.Constant(value_ints=[-1]), op.Constant(value_ints=[2**62])
-    frames = op.Concat(op.Slice(blocks, zero, last, one), op.Slice(blocks, one, end, one), axis=2)
+    one = op.Constant(value_ints=[1])
+    zero, hop, end = (op.Constant(value_int=value) for value in (0, hop_length, 1 - n_fft))
+    starts = op.Range(zero, op.Add(op.Squeeze(op.Shape(self, start=1, end=2)), end), hop)
+    index = op.Add(op.Unsqueeze(starts, one), op.Constant(value_ints=list(range(n_fft))))
+    frames = op.Gather(self, index, axis=1)  # [1, frames, n_fft]
     spectrum = op.MatMul(op.Mul(frames, window), op.Constant(value=ir.tensor(matrix)))
     parts = op.Reshape(spectrum, op.Constant(value_ints=[1, -1, 2, n_fft // 2 + 1]))
     return op.Transpose(parts, perm=[0, 3, 1, 2])

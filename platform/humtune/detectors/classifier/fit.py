@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from humtune.detectors.classifier.encoder import ClassifierEncoder
     from humtune.detectors.classifier.recipe import Classifier
 
+RISE, FALL = 25, 25e4  # of one cycle: its highest rate is so many times the first, and the last
+
 
 class Training(Settings):
     """How a network is fitted (paper §4.1)."""
@@ -29,11 +31,19 @@ class Training(Settings):
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(64, ge=2, description="chunks a step")
     chunks_per_clip: int = Field(5, ge=1, description="times an epoch visits a clip, each at a random start")
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = Field(0.0, ge=0, description="Adam's as a part of the loss, AdamW's beside it")
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["steps", "one_cycle"] = Field(
+        "steps", description="of the rate: down at each milestone, or after the warm-up along a cosine to 0"
+    )
     warmup: float = Field(0.2, ge=0, lt=1, description="share of the epochs in which the rate rises")
     milestones: tuple[float, ...] = Field((0.5, 0.8), description="shares of the epochs at which it decays")
     decay: float = Field(0.2, gt=0, le=1)
     mixup: float = Field(0.8, ge=0, description="α of the Beta distribution; 0 turns mixup off")
+    mixup_schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="mix every batch, or with a probability that falls along a cosine from 1 to 0"
+    )
     mask_time: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the frames")
     mask_frequency: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the bins")
 
@@ -61,8 +71,13 @@ class ClassifierFit(Fit):
         super().__init__(recipe, bank, recipe.build(names).to(self.device))
         self.acceleration = acceleration
         self.labels = torch.from_numpy(labels)
-        self.optimiser = torch.optim.Adam(
-            self.encoder.parameters(), lr=recipe.training.learning_rate, fused=True
+        training = recipe.training
+        optimiser = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = optimiser(
+            self.encoder.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
         )
         self.rng = np.random.default_rng(recipe.seed)
         self.noise = torch.Generator(self.device).manual_seed(recipe.seed)
@@ -78,9 +93,6 @@ class ClassifierFit(Fit):
         Accuracy is that of the louder of two mixed chunks, in training mode.
         """
         training = self.recipe.training
-        rate = learning_rate(training, self.done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         self.encoder.train()
         visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
         total = torch.zeros(2, device=self.device)  # loss and correct chunks; read once, at the end
@@ -89,13 +101,19 @@ class ClassifierFit(Fit):
             batch = visits[first : first + training.batch_size]
             if len(batch) < 2:  # batch norm has no variance of one chunk
                 continue
+            self._set_rate(learning_rate(training, self.done + first / len(visits)))
             total += self.batch(batch)
             seen += len(batch)
         self.done += 1
         loss, accuracy = (total / seen).tolist()
         if not math.isfinite(loss):
             raise HumtuneError(f"the loss became {loss} in epoch {self.done}")
+        rate = learning_rate(training, self.done - 1)
         return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
 
     def batch(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
@@ -160,8 +178,11 @@ class ClassifierFit(Fit):
 
     def _mix(self, inputs: tuple[Tensor, ...], target: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Mixup: inputs and class weights, and by them the class means, with the same λ (eq. 12)."""
-        alpha = self.recipe.training.mixup
+        training = self.recipe.training
+        alpha = training.mixup
         if alpha == 0:
+            return inputs, target
+        if training.mixup_schedule == "cosine" and self.rng.random() >= falling(self.done / training.epochs):
             return inputs, target
         part = float(self.rng.beta(alpha, alpha))
         other = self._sent(torch.from_numpy(self.rng.permutation(len(target))))
@@ -183,8 +204,25 @@ class ClassifierFit(Fit):
         return self._sent(torch.from_numpy((start <= at) & (at < start + width)))
 
 
-def learning_rate(training: Training, epoch: int) -> float:
-    """The rate in epoch 0, 1, …: a straight warm-up, then a step down at each milestone (paper §4.1)."""
-    rise = min(1.0, (epoch + 1) / max(1.0, training.warmup * training.epochs))
+def learning_rate(training: Training, epoch: float) -> float:
+    """The rate after so many epochs: a warm-up, then steps down at the milestones (paper §4.1) or one cosine.
+
+    In steps it changes from epoch to epoch and rises in a straight line. In one cycle (Smith and Topin,
+    arXiv:1708.07120) it changes from batch to batch, rises from a 25th and falls to almost nothing, both
+    along a cosine.
+    """
+    peak, warmup = training.learning_rate, training.warmup
+    if training.schedule == "one_cycle":
+        part = epoch / training.epochs
+        if part < warmup:
+            return peak * (1 - (1 - 1 / RISE) * falling(part / warmup))
+        return peak * (1 / FALL + (1 - 1 / FALL) * falling((part - warmup) / (1 - warmup)))
+    epoch = math.floor(epoch)
+    rise = min(1.0, (epoch + 1) / max(1.0, warmup * training.epochs))
     falls = sum(epoch >= share * training.epochs for share in training.milestones)
-    return float(training.learning_rate * rise * training.decay**falls)
+    return float(peak * rise * training.decay**falls)
+
+
+def falling(part: float) -> float:
+    """Half a cosine, from 1 at 0 to 0 at 1."""
+    return (1 + math.cos(math.pi * part)) / 2

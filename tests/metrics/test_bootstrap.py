@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError
-from humtune.metrics.bootstrap import _Section, interval, paired, pool_resampled, resample, within_noise
+from humtune.metrics.bootstrap import _Section, paired, pool_resampled, resample
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import evaluate, omega, pauc, pool
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable
@@ -35,7 +35,7 @@ def test_a_score_that_is_no_number_is_named():
     scores = detectors(t, 1)
     scores[0, 3] = np.nan
     with pytest.raises(HumtuneError, match=r"the score of clip_003.wav is nan"):
-        interval(scores, Cells.of(t))
+        resample(scores, Cells.of(t))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_machines_draw_independently():
 def test_intervals_widen_with_the_level_and_narrow_with_clips():
     def width(clips, level):
         t = table(clips)
-        found = interval(detectors(t, 1)[0], Cells.of(t), level=level)
+        found = resample(detectors(t, 1)[0], Cells.of(t)).interval(level=level)
         assert found.low < found.estimate < found.high
         return float(found.high - found.low)
 
@@ -166,7 +166,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     misses = [
         (float(i.low) > truth, float(i.high) < truth)
         for k in range(250)
-        for i in [interval(scores[k], cells, samples=200, seed=k)]
+        for i in [resample(scores[k], cells, samples=200, seed=k).interval()]
     ]
     above, below = np.mean(misses, axis=0)
     assert 0.05 < above + below < 0.16  # nominally 0.1; binomial standard error 0.019
@@ -197,7 +197,7 @@ def test_pairing_sees_what_separate_intervals_do_not():
     t = table(50)
     common = detectors(t, 1)[0]
     a, b = (common + 0.2 * detectors(t, 0, seed=s)[0] for s in (1, 2))
-    difference, alone = paired(a, b, Cells.of(t)), interval(a, Cells.of(t))
+    difference, alone = paired(a, b, Cells.of(t)), resample(a, Cells.of(t)).interval()
     assert difference.high - difference.low < 0.6 * (alone.high - alone.low)
 
 
@@ -213,13 +213,13 @@ def test_p_values_of_equal_detectors_are_spread_evenly():
 def test_equal_candidates_stay_within_noise_however_many_they_are():
     t = table(25)
     for count in (2, 30, 150):
-        kept = within_noise(detectors(t, 1, count=count), Cells.of(t), samples=300)
+        kept = resample(detectors(t, 1, count=count), Cells.of(t), samples=300).within_noise()
         assert kept.mean() >= 0.9
 
 
 def test_what_is_clearly_worse_is_not_within_noise_and_the_best_always_is():
     t = table(50)
     scores = np.concatenate([detectors(t, 2.0, count=2), detectors(t, 0.3, count=20, seed=1)])
-    kept = within_noise(scores, Cells.of(t))
+    kept = resample(scores, Cells.of(t)).within_noise()
     assert kept.tolist() == [True] * 2 + [False] * 20
-    assert within_noise(scores[5:6], Cells.of(t)).tolist() == [True]
+    assert resample(scores[5:6], Cells.of(t)).within_noise().tolist() == [True]

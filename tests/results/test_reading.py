@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from humtune.metrics.bootstrap import interval
+from humtune.metrics.bootstrap import resample
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import evaluate, pool
 from humtune.results.measure import measure
@@ -31,7 +31,7 @@ def test_hidden_figures_are_of_the_hidden_clips_alone(clips):
     reading = labelled_clips(clips).read(scores)
     hidden = Cells.of(clips, Role.HIDDEN)
     assert float(reading.hidden.omega_official) == float(evaluate(scores, hidden).omega_official)
-    assert reading.hidden_draws.interval().low == interval(scores, hidden).low
+    assert reading.hidden_draws.interval().low == resample(scores, hidden).interval().low
     others = scores.copy()
     others[clips.role != str(Role.HIDDEN)] = 0
     changed = labelled_clips(clips).read(others)

@@ -124,26 +124,12 @@ def pool_resampled(machines: Sequence[Resampled]) -> Resampled:
     return Resampled(np.asarray(estimate), np.asarray(samples), values, draws)
 
 
-def interval(
-    scores: ArrayLike, cells: Cells, *, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
-) -> Interval:
-    """The interval of one machine's Ω, for scores [..., N]."""
-    return resample(scores, cells, samples=samples, seed=seed).interval(level=level)
-
-
 def paired(
     a: ArrayLike, b: ArrayLike, cells: Cells, *, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
 ) -> Difference:
     """How much higher the Ω of scores a [..., N] is than that of b [..., N]."""
     one, other = (resample(scores, cells, samples=samples, seed=seed) for scores in (a, b))
     return one.over(other, level=level)
-
-
-def within_noise(
-    scores: ArrayLike, cells: Cells, *, sure: float = SURE, samples: int = SAMPLES, seed: int = 0
-) -> NDArray[np.bool_]:
-    """Which of K candidates, scores [K, N], may truly be the best one of a machine; see Resampled."""
-    return resample(scores, cells, samples=samples, seed=seed).within_noise(sure=sure)
 
 
 def _quantiles(samples: Array, at: Array) -> Array:

@@ -119,6 +119,19 @@ class Ledger:
             if self.storage.read(name) != mark:
                 raise Superseded(f"{name.split('/')[-2]} was begun again elsewhere, and goes on there")
 
+    def request_stop(self) -> None:
+        """Ask whoever runs the search to end it cleanly; it can be resumed."""
+        self.storage.write(self.layout.stop, b"")
+
+    def withdraw_stop(self) -> None:
+        """Forget an earlier wish that the search should end."""
+        self.storage.delete(self.layout.stop)
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether somebody wishes that the search should end."""
+        return self.storage.exists(self.layout.stop)
+
     def claim(self, trial: str) -> None:
         """Take over a trial: a process on a computer that was thought lost may write it no more."""
         name, mark = self.layout.holder(trial), uuid.uuid4().bytes

@@ -16,7 +16,6 @@ from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import omega
 from humtune.records import TrialRecord, TrialState
-from humtune.search.stop import request_stop
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import Role
 from humtune.storage import Storage
@@ -68,7 +67,7 @@ def test_stop_ends_cleanly(
 
     def stop() -> None:
         wait_for(lambda: ended(tmp_path, "s"))
-        request_stop(Ledger(Storage(tmp_path), "s"))  # as `humtune stop` does
+        Ledger(Storage(tmp_path), "s").request_stop()  # as `humtune stop` does
 
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(stop)

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from waiting import PATIENCE, send, wait_for
 
 from humtune.ledger import Ledger
-from humtune.search.stop import Interruption, Stop, request_stop
+from humtune.search.stop import Interruption, Stop
 from humtune.search.tune import MachineSearcher, StudyScheduler
 
 
@@ -25,7 +25,7 @@ def test_a_wish_to_stop_is_seen_though_the_clock_jumps(
     ledger.begin_sitting()
     monkeypatch.setattr(Stop, "SECONDS", 0.05)
     stop = Stop(ledger, Interruption())
-    request_stop(ledger)
+    ledger.request_stop()
     now = time.time()
     for module in ("time.time", "humtune.search.stop.time"):
         monkeypatch.setattr(module, lambda: now + jump, raising=False)

@@ -22,7 +22,6 @@ from waiting import PATIENCE, free_port, wait_for
 
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
-from humtune.search.stop import request_stop
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 from humtune.tracking import sync
@@ -182,7 +181,7 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
             back.enter_context(server.running())
             wait_for(lambda: "MLflow is back and up to date" in caplog.text)
         finally:
-            request_stop(ledger)
+            ledger.request_stop()
 
     with ExitStack() as back, ExitStack() as there, ThreadPoolExecutor(1) as beside:
         there.enter_context(server.running())

@@ -158,11 +158,10 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     Example: humtune stop quick
     """
     from humtune.ledger import Ledger
-    from humtune.search.stop import request_stop
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
-    request_stop(ledger)
+    ledger.request_stop()
     again = command("resume", name, storage=ledger.storage.option)
     console().print(f"{name} ends within seconds; {again} goes on with it", soft_wrap=True)
 

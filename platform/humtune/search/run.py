@@ -24,7 +24,7 @@ from humtune.search.fit import check_all, check_shared_fits, objective_of
 from humtune.search.live import LiveTable
 from humtune.search.space import Space
 from humtune.search.space_checks import planned_space
-from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process, withdraw_stop
+from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrated
 from humtune.search.tune import MachineSearcher, StudyScheduler
@@ -163,7 +163,7 @@ def run(
     if studies.over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies
-    withdraw_stop(ledger)
+    ledger.withdraw_stop()
     started_here = connect(address)
     dead = ""
     try:

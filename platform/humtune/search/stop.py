@@ -118,7 +118,7 @@ class Stop(tune.Stopper):  # type: ignore[misc]
             raise LeaveTune
         try:
             self.ledger.check_sitting()
-            return self.ledger.storage.exists(self.ledger.layout.stop)
+            return self.ledger.is_asked_to_stop
         except Superseded:
             return True
         except OSError:  # a storage that is away for a moment is no wish to end
@@ -130,13 +130,3 @@ def dead_ray_process() -> str:
     node = ray._private.worker._global_node  # the public API hears of it half a minute later, if at all
     vital = {"raylet", "gcs_server"}
     return next((kind for kind, _ in node.dead_processes() if kind in vital), "") if node else ""
-
-
-def request_stop(ledger: Ledger) -> None:
-    """Ask a running search to end cleanly; it can be resumed."""
-    ledger.storage.write(ledger.layout.stop, b"")
-
-
-def withdraw_stop(ledger: Ledger) -> None:
-    """Forget an earlier wish that the search should end."""
-    ledger.storage.delete(ledger.layout.stop)

@@ -44,14 +44,14 @@ def main() -> None:
     table = Table("", "Ω", "± sd", "over Standard", "± sd", "splits won")
     for name, values in found.items():
         more = values - found["Standard"]
-        figures = (f"{values.mean():.2f}", f"{values.std():.2f}", f"{more.mean():+.2f}", f"{more.std():.2f}")
-        table.add_row(name, *figures, f"{np.sum(more > 0)} of {len(more)}")
+        metrics = (f"{values.mean():.2f}", f"{values.std():.2f}", f"{more.mean():+.2f}", f"{more.std():.2f}")
+        table.add_row(name, *metrics, f"{np.sum(more > 0)} of {len(more)}")
     Console(width=110).print(table)
 
 
 def one_split(machines: dict[str, Machine], seed: int) -> dict[str, float]:
     """Ω over all machines of the ensemble on each scale: per machine the mean of both directions."""
-    figures: dict[str, list[Array]] = {}
+    metrics: dict[str, list[Array]] = {}
     for machine in machines.values():
         rng = np.random.default_rng(seed)
         cells, held_out = [], []
@@ -69,8 +69,8 @@ def one_split(machines: dict[str, Machine], seed: int) -> dict[str, float]:
             for choosing, reading in ((first, second), (second, first)):
                 joined = ensemble(scores, choosing, members=MEMBERS)(scores, machine.table.section)
                 values.append(omega(joined, reading))
-            figures.setdefault(name, []).append(np.mean(values))
-    return {name: float(harmonic_mean(np.array(values))) for name, values in figures.items()}
+            metrics.setdefault(name, []).append(np.mean(values))
+    return {name: float(harmonic_mean(np.array(values))) for name, values in metrics.items()}
 
 
 if __name__ == "__main__":

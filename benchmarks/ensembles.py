@@ -24,7 +24,7 @@ from humtune.dcase.files import read_folder
 from humtune.dcase.truth import label_clips
 from humtune.metrics.cells import Array
 from humtune.metrics.cross_fitting import halves
-from humtune.metrics.omega import Figures, evaluate, harmonic_mean, pool
+from humtune.metrics.omega import Metrics, evaluate, harmonic_mean, pool
 from humtune.results.ensembles import worth
 from humtune.results.ensembles.greedy import select
 from humtune.sounds.parallel import tracked
@@ -81,16 +81,16 @@ def one_split(machines: dict[str, Machine], view: str, seed: int) -> dict[str, f
             parts[name] = halves(machine.cells, rng)
         else:
             parts[name] = condition_halves(machine.cells, machine.table.attributes, rng)
-    figures: dict[str, list[float]] = {}
+    metrics: dict[str, list[float]] = {}
     for way in (0, 1):
         choosing = {name: parts[name][way] for name in machines}
-        read: dict[str, list[Figures]] = {}
+        read: dict[str, list[Metrics]] = {}
         for name in machines:
             for joined, scores in join(machines, name, choosing, full=view == "random halves"):
                 read.setdefault(joined, []).append(evaluate(scores, parts[name][1 - way]))
         for joined, values in read.items():
-            figures.setdefault(joined, []).append(float(pool(values).omega_official))
-    return {joined: float(np.mean(values)) for joined, values in figures.items()}
+            metrics.setdefault(joined, []).append(float(pool(values).omega_official))
+    return {joined: float(np.mean(values)) for joined, values in metrics.items()}
 
 
 def unseen_sections(machines: dict[str, Machine]) -> dict[str, Array]:
@@ -107,8 +107,8 @@ def unseen_sections(machines: dict[str, Machine]) -> dict[str, Array]:
             rest = replace(machine.cells, cells=tuple(c for c in machine.cells.cells if c.section != number))
             here = replace(machine.cells, cells=tuple(group))
             for joined, choose in choosers.items():
-                figures = evaluate(choose(ranks, rest), here)
-                found.setdefault(joined, []).append(np.array(figures.sections[0].values("official")))
+                metrics = evaluate(choose(ranks, rest), here)
+                found.setdefault(joined, []).append(np.array(metrics.sections[0].values("official")))
     return {joined: np.stack(values) for joined, values in found.items()}
 
 
@@ -117,8 +117,8 @@ def halves_table(view: str, found: dict[str, Array]) -> Table:
     table = Table("", "Ω", "± sd", "over plain greedy", "± sd", "splits won", title=view)
     for name, values in found.items():
         more = values - found["plain greedy"]
-        figures = (values.mean(), values.std(), more.mean(), more.std())
-        texts = [f"{f:+.2f}" if i == 2 else f"{f:.2f}" for i, f in enumerate(figures)]
+        metrics = (values.mean(), values.std(), more.mean(), more.std())
+        texts = [f"{f:+.2f}" if i == 2 else f"{f:.2f}" for i, f in enumerate(metrics)]
         table.add_row(name, *texts, f"{np.sum(more > 0)} of {len(more)}")
     return table
 

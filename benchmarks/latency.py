@@ -100,7 +100,7 @@ def scorer_of(detector: Detector, threads: int) -> Scorer:
         search="",
         trial="",
         configuration={},
-        figures={},
+        metrics={},
         versions={},
     )
     metadata = {name: getattr(info, name) for name in ("machine", "score_type", "search", "trial")}

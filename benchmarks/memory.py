@@ -149,8 +149,8 @@ def main() -> None:
         for copied in (False, True):
             for trials in TRIALS:
                 found = measured(ledger, space, trials=trials, copied=copied)
-                figures = (f"{value / 1e6:.0f}" for value in found)
-                table.add_row(str(trials), "copied" if copied else "mapped", *figures)
+                metrics = (f"{value / 1e6:.0f}" for value in found)
+                table.add_row(str(trials), "copied" if copied else "mapped", *metrics)
     console = Console()
     console.print(f"a bank of {size / 1e6:.0f} MB")
     console.print(table)

@@ -145,8 +145,8 @@ def show_delays(search: WatchedStudies, records: list[TrialRecord], slots: int, 
     }
     table = Table("wait (ms)", "median", "95 %", "longest")
     for name, seconds in waits.items():
-        figures = (f"{1000 * q:.0f}" for q in np.quantile(seconds, [0.5, 0.95, 1.0]))
-        table.add_row(name, *figures)
+        metrics = (f"{1000 * q:.0f}" for q in np.quantile(seconds, [0.5, 0.95, 1.0]))
+        table.add_row(name, *metrics)
     console.print(table)
     ends = [r.epochs[-1].ended for r in records]
     whole = max(ends) - min(r.epochs[0].ended - r.epochs[0].seconds for r in records)

@@ -198,8 +198,8 @@ def test_real_systems_agree_with_the_long_way(system):
     told = evaluate_folder(system).to_percent()
     everything = [s for mine in sections.values() for s in mine]
     assert len(everything) == 21
-    for figures, mine in [(told, everything), *((told["machines"][m], s) for m, s in sections.items())]:
-        omegas = [figures["omega_official"], figures["omega_paper"]]
+    for metrics, mine in [(told, everything), *((told["machines"][m], s) for m, s in sections.items())]:
+        omegas = [metrics["omega_official"], metrics["omega_paper"]]
         assert omegas == pytest.approx(by_sklearn(mine), abs=1e-9)
 
 

@@ -25,13 +25,13 @@ def test_what_needs_no_section_can_leave(scores, pool, expected):
     assert set(exportable_types(config, scores)) == expected
 
 
-def give(ledger, number, figures, *, pool="machine", **changes):
+def give(ledger, number, metrics, *, pool="machine", **changes):
     """Let a trial of fan have these figures, and as many score vectors."""
     record = ledger.read(f"fan-{number:05d}")
     vector = ledger.scores(record.id, record.best_score)
-    ledger.write_scores(record.id, dict.fromkeys(figures or changes.get("pseudo", {}), vector))
+    ledger.write_scores(record.id, dict.fromkeys(metrics or changes.get("pseudo", {}), vector))
     config = record.config | {"scoring": record.config["scoring"] | {"pool": pool}}
-    record = record.model_copy(update={"omega": figures, "config": config, **changes})
+    record = record.model_copy(update={"omega": metrics, "config": config, **changes})
     ledger.write(record)
     return record
 
@@ -82,8 +82,8 @@ def test_nothing_is_left_out_where_the_best_can_leave(ledger):
 
 
 def test_pseudo_omega_is_called_by_its_name(ledger):
-    for number, figures in enumerate(({"cosine": 0.6, "neg_logit": 0.7}, {"nll": 0.5})):
-        give(ledger, number, {}, pseudo=figures, judged_by="pseudo")
+    for number, metrics in enumerate(({"cosine": 0.6, "neg_logit": 0.7}, {"nll": 0.5})):
+        give(ledger, number, {}, pseudo=metrics, judged_by="pseudo")
     measured = measure_exportable(ledger, "fan")
     assert (measured.best.trial.id, measured.best.score_type) == ("fan-00000", "cosine")
     assert "though its pseudo-Ω is 10.0 points higher" in left_out_note(measured)

@@ -165,8 +165,8 @@ def test_the_settings_say_what_it_is_made_of(case):
     members = [(m["trial"], m["score_type"], m["weight"]) for m in info.configuration["members"]]
     assert members == [("fan-00000", "cosine", 0.5), ("fan-00000", "nll", 0.2), ("fan-00002", "nll", 0.3)]
     assert info.configuration["trials"].keys() == {"fan-00000", "fan-00002"}
-    assert info.figures["omega_cross_fitted"] == pytest.approx(np.mean(GREEDY))
-    assert "omega_select_official" in info.figures
+    assert info.metrics["omega_cross_fitted"] == pytest.approx(np.mean(GREEDY))
+    assert "omega_select_official" in info.metrics
 
 
 def test_the_card_tells_members_and_what_they_cost_beside_the_best_single(case):

@@ -73,7 +73,7 @@ def test_a_data_set_without_domains_has_one_line():
     clips = table((Role.SELECT, UNKNOWN, NORMAL), (Role.SELECT, UNKNOWN, ANOMALY))
     (alarms,) = gather_evidence(clips, np.array([0.0, 1.0]), clip_samples=1).alarms(0.5)
     assert alarms == Alarms("dev", "any", 1, 0.0, 1, 1.0)
-    assert alarms.to_figures() == {"false_alarms_dev_any": 0.0, "caught_dev_any": 1.0}
+    assert alarms.to_metrics() == {"false_alarms_dev_any": 0.0, "caught_dev_any": 1.0}
 
 
 def test_without_labels_there_is_nothing_to_count():

@@ -221,7 +221,7 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, make_bank,
         search="s",
         trial="fan-00000",
         configuration={},
-        figures={},
+        metrics={},
         versions={},
     )
     metadata = {name: getattr(info, name) for name in ("machine", "search", "trial", "score_type")}

@@ -65,8 +65,8 @@ def test_threshold_reference_and_figures_are_its_own(exported):
     held_out = clips.having(Role.HELD_OUT)
     assert small.info.threshold == threshold_from(small.scores[held_out], false_alarms=0.1)
     assert small.info.threshold.value != full.info.threshold.value
-    assert "omega_select_official" in small.info.figures
-    assert not {"omega_cross_fitted", "pseudo"} & small.info.figures.keys()
+    assert "omega_select_official" in small.info.metrics
+    assert not {"omega_cross_fitted", "pseudo"} & small.info.metrics.keys()
     scored = bank.table.having(Role.HELD_OUT, Role.SELECT, Role.REPORT)
     scorer = Scorer.open(small.folder)
     found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in scored])

@@ -164,8 +164,8 @@ def test_the_settings_say_where_the_model_is_from(exported):
     assert (info.sample_rate, info.least_samples) == (16_000, 31 * 128)
     assert (info.versions["humtune"], info.versions["opset"]) == (__version__, "20")
     assert {"torch", "onnx", "onnxruntime"} < info.versions.keys()
-    assert info.figures["omega_select_official"] == pytest.approx(best.objective)
-    assert info.figures["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
+    assert info.metrics["omega_select_official"] == pytest.approx(best.objective)
+    assert info.metrics["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
 
 
 def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_path):
@@ -184,13 +184,13 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     card = (folder / CARD).read_text()
     info, best = read_info(folder), choose(ledger.records("fan")).trial
     assert f"| Ω on the labelled dev clips | {100 * best.objective:.1f} (" in card
-    figures = info.figures
+    metrics = info.metrics
     for where in ("dev source", "dev target", "eval source", "eval target"):
         key = where.replace(" ", "_")
-        alarms, caught = (100 * figures[f"{name}_{key}"] for name in ("false_alarms", "caught"))
+        alarms, caught = (100 * metrics[f"{name}_{key}"] for name in ("false_alarms", "caught"))
         normals = 8 if "dev" in where else 4  # clips a cell × sections
         assert f"| {where} | {normals} | {alarms:.1f} | {normals} | {caught:.1f} |" in card
-    true, false = (figures[f"{name}_dev_source"] for name in ("caught", "false_alarms"))
+    true, false = (metrics[f"{name}_dev_source"] for name in ("caught", "false_alarms"))
     precision = f"{100 * true / (true + false):.1f}" if true + false else "–"
     assert f" {100 * true:.1f} | {precision} |" in card
     assert "humtune's docs/glossary.md" in card
@@ -236,7 +236,7 @@ def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypat
     kept, made = (Scorer.open(tmp_path / name / "fan") for name in ("kept", "made"))
     wave = to_waveform(bank.clip(0))
     assert made.score(wave) == pytest.approx(kept.score(wave), rel=1e-5)
-    assert (made.info.threshold, made.info.figures) == (kept.info.threshold, kept.info.figures)
+    assert (made.info.threshold, made.info.metrics) == (kept.info.threshold, kept.info.metrics)
 
 
 def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledger, tmp_path):

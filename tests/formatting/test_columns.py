@@ -8,7 +8,7 @@ from humtune.cli.main import app
 from humtune.formatting.columns import FIELDS, fields, headline, honest, lines
 from humtune.records import CONFIRM
 from humtune.report.write import write_report
-from humtune.results.reading import Estimate, Metrics
+from humtune.results.reading import Estimate, Estimates
 from humtune.results.rows import LABEL_FREE, ONE_FOR_ALL, Choice, Row
 
 MACHINES = ("fan", "valve")
@@ -32,7 +32,7 @@ def table(ledger, name="table.md"):
 
 
 def test_columns_that_nobody_needs_are_left_out():
-    plain, hidden, confirmed = Row("a"), Row("b", hidden=Metrics(Estimate(0.5))), Row("c", seeds=2)
+    plain, hidden, confirmed = Row("a"), Row("b", hidden=Estimates(Estimate(0.5))), Row("c", seeds=2)
     gone = {"Ω hidden, official", "Ω hidden, 90 %", "Ω hidden, paper", "Ω confirmed", "new seeds"}
     assert FIELDS.keys() - fields([plain]).keys() == gone
     assert FIELDS.keys() == fields([plain, hidden, confirmed]).keys()
@@ -57,10 +57,10 @@ def test_settings_are_written_as_a_person_would():
 
 
 def test_the_honest_figure_is_the_hidden_one_else_one_that_did_not_choose():
-    row = Row("a", cross_fitted=Estimate(0.6, spread=0.01), select=Metrics(Estimate(0.7)))
+    row = Row("a", cross_fitted=Estimate(0.6, spread=0.01), select=Estimates(Estimate(0.7)))
     assert honest(row) == "60.0±1.0"
     assert honest(replace(row, way=LABEL_FREE)) == "70.0"
-    assert honest(replace(row, way=LABEL_FREE, hidden=Metrics(Estimate(0.65)))) == "65.0"
+    assert honest(replace(row, way=LABEL_FREE, hidden=Estimates(Estimate(0.65)))) == "65.0"
 
 
 def test_rows_as_columns_end_with_the_other_ways_to_choose():

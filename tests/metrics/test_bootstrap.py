@@ -92,8 +92,8 @@ def test_every_resample_is_the_omega_of_the_clips_it_draws(shape, ties):
             ]
             assert [len(c.normal) for c in again] == [len(c.normal) for c in section]
             assert [len(c.anomaly) for c in again] == [len(c.anomaly) for c in section]
-            (figures,) = evaluate(scores, replace(cells, cells=tuple(again))).sections
-            np.testing.assert_allclose(found[:, b], figures.values("official"), rtol=1e-12)
+            (metrics,) = evaluate(scores, replace(cells, cells=tuple(again))).sections
+            np.testing.assert_allclose(found[:, b], metrics.values("official"), rtol=1e-12)
 
 
 def test_resamples_without_the_highest_normals_count_further_down():

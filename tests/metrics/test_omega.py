@@ -11,7 +11,7 @@ from humtune.dcase.truth import label_clips
 from humtune.errors import HumtuneError, UsageError
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import (
-    DecisionFigures,
+    DecisionMetrics,
     auc,
     evaluate,
     evaluate_decisions,
@@ -102,14 +102,14 @@ def test_omega_is_the_harmonic_mean_of_scikit_learns_values(kind):
 def test_evaluate_gives_the_same_means_and_each_sections_values():
     t = table()
     scores = np.random.default_rng(2).normal(size=len(t))
-    figures = evaluate(scores, Cells.of(t))
+    metrics = evaluate(scores, Cells.of(t))
     values = sklearn_values(scores, t, paper=False)
-    assert [s.section for s in figures.sections] == [0, 1]
-    per_section = [[s.auc[SOURCE], s.auc[TARGET], s.pauc] for s in figures.sections]
+    assert [s.section for s in metrics.sections] == [0, 1]
+    per_section = [[s.auc[SOURCE], s.auc[TARGET], s.pauc] for s in metrics.sections]
     np.testing.assert_allclose(np.ravel(per_section), values, rtol=1e-12)
-    assert float(figures.auc_source) == pytest.approx(hmean(values[0::3]))
-    assert float(figures.auc_target) == pytest.approx(hmean(values[1::3]))
-    assert float(figures.pauc) == pytest.approx(hmean(values[2::3]))
+    assert float(metrics.auc_source) == pytest.approx(hmean(values[0::3]))
+    assert float(metrics.auc_target) == pytest.approx(hmean(values[1::3]))
+    assert float(metrics.pauc) == pytest.approx(hmean(values[2::3]))
 
 
 def test_machines_are_pooled_value_by_value():
@@ -130,12 +130,12 @@ def test_one_missed_cell_ruins_omega():
 def test_without_domains_all_clips_of_a_section_are_one_cell():
     t = table([(s, UNKNOWN, y) for s in (0, 2) for y in (NORMAL, ANOMALY)])
     scores = np.random.default_rng(3).normal(size=len(t))
-    figures = evaluate(scores, Cells.of(t))
+    metrics = evaluate(scores, Cells.of(t))
     values = sklearn_values(scores, t, paper=False)
-    assert float(figures.omega_official) == pytest.approx(hmean(values))
-    assert float(figures.omega_paper) == pytest.approx(hmean(values))
-    assert float(figures.auc_source) == pytest.approx(hmean(values[0::2]))
-    assert np.isnan(figures.auc_target)
+    assert float(metrics.omega_official) == pytest.approx(hmean(values))
+    assert float(metrics.omega_paper) == pytest.approx(hmean(values))
+    assert float(metrics.auc_source) == pytest.approx(hmean(values[0::2]))
+    assert np.isnan(metrics.auc_target)
 
 
 def test_roles_and_unlabelled_clips_are_told_apart():
@@ -188,9 +188,9 @@ def test_a_vector_of_the_wrong_length_is_refused():
 
 
 def test_without_an_alarm_everything_is_zero_and_a_mean_stays_finite():
-    none = DecisionFigures.count([0, 0], [0, 0, 0])
+    none = DecisionMetrics.count([0, 0], [0, 0, 0])
     assert (none.precision, none.recall, none.f1) == (0, 0, 0)
-    mean = DecisionFigures.mean([none, DecisionFigures.count([0], [1])])
+    mean = DecisionMetrics.mean([none, DecisionMetrics.count([0], [1])])
     assert 0 < mean.f1 < 1e-15
 
 
@@ -201,7 +201,7 @@ def test_figures_are_those_of_each_sections_and_domains_own_clips(team):
     assert [(d.section, d.domain) for d in found] == [(0, 0), (0, 1)]
     for cell, domain in zip(found, (~target, target), strict=True):
         expected = precision_recall_fscore_support(label[domain], decisions[domain], average="binary")[:3]
-        got = (cell.figures.precision, cell.figures.recall, cell.figures.f1)
+        got = (cell.metrics.precision, cell.metrics.recall, cell.metrics.f1)
         assert got == pytest.approx(expected)
         assert 0 < got[2] < 1
 

@@ -125,14 +125,14 @@ def test_labels_that_did_not_choose_are_still_read(bench, make_clips) -> None:
 
 
 def trial(
-    number: int, figures: Sequence[float | None], state: TrialState = TrialState.COMPLETE, **keys: object
+    number: int, metrics: Sequence[float | None], state: TrialState = TrialState.COMPLETE, **keys: object
 ) -> TrialRecord:
     """A trial whose Ω was such after each epoch, None where it wasn't measured."""
     epochs = tuple(
         Epoch(epoch=i, ended=1.0, seconds=1.0, metrics={} if f is None else {"omega": f, "pseudo": 1 - f})
-        for i, f in enumerate(figures, 1)
+        for i, f in enumerate(metrics, 1)
     )
-    last = figures[-1]
+    last = metrics[-1]
     judged = {} if last is None else {"omega": {"nll": last}, "pseudo": {"nll": 1 - last}}
     record = TrialRecord(
         id=f"fan-{number:05d}",

@@ -31,7 +31,7 @@ def record(machine, **changes):
         weights=(1.0, 0.0),
         sections={1: (0.25, 0.75)},
         settings=Settings(candidates=4, members=2),
-        figures={"omega_select": 0.9, "omega_hidden": 0.71},
+        metrics={"omega_select": 0.9, "omega_hidden": 0.71},
         compared={"best single": (0.6, 0.7), "ensemble": (0.65, 0.8)},
         front={"greedy": {1: (0.6, 0.7)}, "ensemble": {1: (0.6, 0.72), 2: (0.65, 0.8)}},
         passes={"greedy": {1: 1}, "ensemble": {1: 1, 2: 2}},

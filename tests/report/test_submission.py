@@ -189,5 +189,5 @@ def test_evaluating_the_folder_gives_the_reports_figures(ledger, truth, tmp_path
     for mine in result.results:
         measured = measure(ledger, mine.machine)
         expected = measured.select if mine.part == "dev" else measured.report
-        assert float(mine.figures.omega_official) == pytest.approx(float(expected.omega_official), abs=1e-12)
+        assert float(mine.metrics.omega_official) == pytest.approx(float(expected.omega_official), abs=1e-12)
     assert evaluate_folder(out).notes[0] == "fan: sections 03, 04 left out, without labels (--truth)"

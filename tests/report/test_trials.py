@@ -54,8 +54,8 @@ def test_a_trial_is_shown_whole(ledger):
     assert "fan-00001: complete, 60 epochs, 50 s of work on box (cpu)" in text
     rows = [line.split() for line in text.splitlines() if line.startswith(("cosine ", "nll "))]
     assert [row[:2] for row in rows] == [[s, c] for s in ("cosine", "nll") for c in ("select", "eval")]
-    figures = evaluate(ledger.scores(record.id, "nll"), Cells.of(clips, Role.REPORT))
-    assert rows[3][2:4] == [f"{100 * figures.omega_official:.1f}", f"{100 * figures.omega_paper:.1f}"]
+    metrics = evaluate(ledger.scores(record.id, "nll"), Cells.of(clips, Role.REPORT))
+    assert rows[3][2:4] == [f"{100 * metrics.omega_official:.1f}", f"{100 * metrics.omega_paper:.1f}"]
     configuration = text[text.index("family:") : text.index("epoch ")]
     assert recipe_of(yaml.safe_load(configuration)) == recipe_of(record.config)
     for name in ("record.json", "scores/cosine.npy", "scores/nll.npy"):

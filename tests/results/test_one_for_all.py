@@ -35,13 +35,13 @@ def test_it_is_what_serves_all_machines_best_together(ledger):
     picks = one_for_all(machines)
     assert [p.candidate.trial.params["head.mu"] for p in picks] == [10, 10]
     assert {p.candidate.score_type for p in picks} == {"cosine"}
-    figures = []
+    metrics = []
     for pick in picks:
         cells = Cells.of(ledger.clips(pick.machine), Role.SELECT)
-        figures.append(evaluate(ledger.scores(pick.candidate.trial.id, "cosine"), cells))
+        metrics.append(evaluate(ledger.scores(pick.candidate.trial.id, "cosine"), cells))
     rows = pick_rows(ONE_FOR_ALL, picks)
     assert [row.machine for row in rows] == ["fan", "valve", "all"]
-    assert rows[-1].select.official.value == pytest.approx(float(pool(figures).omega_official))
+    assert rows[-1].select.official.value == pytest.approx(float(pool(metrics).omega_official))
     splits = np.stack([p.cross_fitted.splits for p in picks])
     assert rows[-1].cross_fitted.value == pytest.approx(hmean(splits, axis=0).mean())
 

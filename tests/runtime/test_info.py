@@ -70,6 +70,13 @@ def evidence(**changes) -> Evidence:
     return Evidence(**({"held_out": HELD_OUT, "clip_samples": 160_000, "tested": tested} | changes))
 
 
+def test_a_model_whose_metrics_were_called_figures_is_read(model):
+    kept = json.loads((model / INFO).read_text())
+    kept["figures"] = kept.pop("metrics")
+    (model / INFO).write_text(json.dumps(kept))
+    assert read_info(model).metrics == kept["figures"] != {}
+
+
 def test_a_test_without_clips_of_both_kinds_is_none():
     with pytest.raises(ValidationError, match="anomaly"):
         DomainScores(part="dev", domain="any", normal=(1.0,), anomaly=())
@@ -80,7 +87,7 @@ def test_a_threshold_is_judged_in_each_domain():
         Alarms("dev", "source", 4, 0.25, 2, 0.5),
         Alarms("dev", "target", 2, 1.0, 1, 0.0),
     )
-    assert evidence().alarms(3.0)[1].to_figures() == {"false_alarms_dev_target": 1, "caught_dev_target": 0}
+    assert evidence().alarms(3.0)[1].to_metrics() == {"false_alarms_dev_target": 1, "caught_dev_target": 0}
     assert evidence(tested=()).alarms(3.0) == ()
 
 

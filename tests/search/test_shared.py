@@ -16,7 +16,7 @@ from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
-from humtune.metrics.omega import Figures, evaluate, harmonic_mean, pool
+from humtune.metrics.omega import Metrics, evaluate, harmonic_mean, pool
 from humtune.records import TrialRecord, TrialState
 from humtune.results.archive import read_archive
 from humtune.results.candidates import choose
@@ -124,7 +124,7 @@ def test_a_shared_trial_scores_as_detectors_put_together_by_hand(done: Ledger) -
             np.testing.assert_array_equal(kept[: len(clips)], vector)
 
 
-def figures_of(ledger: Ledger, shared: TrialRecord, name: str) -> dict[str, Figures]:
+def figures_of(ledger: Ledger, shared: TrialRecord, name: str) -> dict[str, Metrics]:
     found = {}
     for machine in ledger.plan.machines:
         seen = shared.of(machine)
@@ -139,13 +139,13 @@ def test_a_shared_trial_is_judged_by_all_values_of_all_machines(done: Ledger) ->
     shared = done.read("shared-00001")
     assert set(shared.omega) == {"cosine", "nll", "fusion"}
     for name, omega in shared.omega.items():
-        figures = figures_of(done, shared, name)
-        values = [v for f in figures.values() for s in f.sections for v in (*s.auc.values(), s.pauc)]
+        metrics = figures_of(done, shared, name)
+        values = [v for f in metrics.values() for s in f.sections for v in (*s.auc.values(), s.pauc)]
         assert len(values) == 2 * 3  # machines with a labelled section each; two AUCs and a pAUC
         assert omega == pytest.approx(float(harmonic_mean(values)), abs=1e-12)
-        assert omega == float(pool(figures.values()).omega_official)
+        assert omega == float(pool(metrics.values()).omega_official)
         for machine, on in shared.machines.items():
-            assert on.omega[name] == float(figures[machine].omega_official)
+            assert on.omega[name] == float(metrics[machine].omega_official)
     assert shared.pseudo.keys() == shared.omega.keys()
 
 

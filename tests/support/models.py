@@ -25,7 +25,7 @@ def make_info(**changes) -> ModelInfo:
         search="fans",
         trial="fan-00003",
         configuration=Classifier().model_dump(mode="json"),
-        figures={"omega_select_official": 0.7},
+        metrics={"omega_select_official": 0.7},
         versions={"humtune": "0.1.0"},
     )
     return info.model_copy(update=changes)

@@ -56,7 +56,7 @@ def make_model(tmp_path: Path):
             search="hums",
             trial=trial,
             configuration={},
-            figures={},
+            metrics={},
             versions={},
         )
         nodes = [

@@ -92,7 +92,7 @@ def _print(exports: "Exports", out: Path) -> None:
         table.add_column(column, justify="right")
     for model in exports.models:
         info = model.info
-        omegas = (info.figures.get(name) for name in ("omega_select_official", "omega_cross_fitted"))
+        omegas = (info.metrics.get(name) for name in ("omega_select_official", "omega_cross_fitted"))
         table.add_row(
             info.machine,
             info.trial,

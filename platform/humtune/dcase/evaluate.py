@@ -14,9 +14,9 @@ from humtune.errors import UsageError
 from humtune.metrics.cells import Array, Cells
 from humtune.metrics.omega import (
     CellDecisions,
-    DecisionFigures,
-    Figures,
-    SectionFigures,
+    DecisionMetrics,
+    Metrics,
+    SectionMetrics,
     evaluate,
     evaluate_decisions,
     pool,
@@ -37,7 +37,7 @@ class PartFigures:
 
     machine: str
     part: Part
-    figures: Figures
+    metrics: Metrics
     decisions: tuple[CellDecisions, ...]  # of the sections with decision files
 
 
@@ -76,7 +76,7 @@ class Evaluation:
         sections = [
             {"section": s.section, "part": r.part, **section_in_percent(s, r.decisions)}
             for r in mine
-            for s in r.figures.sections
+            for s in r.metrics.sections
         ]
         parts = {r.part: in_percent([r]) for r in mine}
         return {**in_percent(mine), "parts": parts, "sections": sections}
@@ -113,15 +113,15 @@ def evaluate_folder(
 
 def in_percent(results: Sequence[PartFigures]) -> dict[str, float | None]:
     """Figures over all sections of some results in percent; None where no clip is of that domain."""
-    pooled = pool(r.figures for r in results)
+    pooled = pool(r.metrics for r in results)
     found = {name: _percent(float(getattr(pooled, name))) for name in _OMEGAS}
-    if judged := [d.figures for r in results for d in r.decisions]:
-        found |= {name: _percent(value) for name, value in vars(DecisionFigures.mean(judged)).items()}
+    if judged := [d.metrics for r in results for d in r.decisions]:
+        found |= {name: _percent(value) for name, value in vars(DecisionMetrics.mean(judged)).items()}
     return found
 
 
 def section_in_percent(
-    section: SectionFigures, decisions: Iterable[CellDecisions]
+    section: SectionMetrics, decisions: Iterable[CellDecisions]
 ) -> dict[str, float | None]:
     """One section's figures in percent: auc_source, auc_target, pauc, pauc_source, …, f1_target.
 
@@ -132,7 +132,7 @@ def section_in_percent(
     found |= {f"pauc{_SUFFIXES[domain]}": float(value) for domain, value in section.domain_pauc.items()}
     for cell in decisions:
         if cell.section == section.section:
-            found |= {f"{name}{_SUFFIXES[cell.domain]}": value for name, value in vars(cell.figures).items()}
+            found |= {f"{name}{_SUFFIXES[cell.domain]}": value for name, value in vars(cell.metrics).items()}
     return {name: _percent(value) for name, value in found.items()}
 
 

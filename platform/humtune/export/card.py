@@ -135,7 +135,7 @@ def model_card(
         licence=licence_of(ledger.asked.data),
         failures=failures(measured.reading),
         words=WORDS,
-        figures=markdown(("", "%"), _figures(info.figures)),
+        metrics=markdown(("", "%"), _metrics(info.metrics)),
         threshold_text=_threshold(info),
         alarms=_alarms(alarms),
         costs=_costs(costs),
@@ -211,14 +211,14 @@ _LINES = (
 )
 
 
-def _figures(figures: dict[str, float]) -> Iterable[tuple[str, str]]:
+def _metrics(metrics: dict[str, float]) -> Iterable[tuple[str, str]]:
     for line in _LINES:
-        if line.value in figures:
-            text = percent(figures[line.value])
-            if line.spread in figures:
-                text += f" ± {percent(figures[line.spread])}"
-            if line.low in figures and line.high in figures:
-                ends = f"{percent(figures[line.low])} – {percent(figures[line.high])}"
+        if line.value in metrics:
+            text = percent(metrics[line.value])
+            if line.spread in metrics:
+                text += f" ± {percent(metrics[line.spread])}"
+            if line.low in metrics and line.high in metrics:
+                ends = f"{percent(metrics[line.low])} – {percent(metrics[line.high])}"
                 text += f" ({ends} with {100 * LEVEL:.0f} %)"
             yield line.name, text
 

@@ -79,7 +79,7 @@ def build_model(
         search=ledger.name,
         trial=plan.name,
         configuration=plan.configuration,
-        figures=_figures(plan, alarms),
+        metrics=_metrics(plan, alarms),
         evidence=evidence,
         versions=_versions(),
     )
@@ -109,14 +109,14 @@ def model_files(
     return {MODEL: graph, INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
 
 
-def _figures(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
-    figures = machine_row(plan.measured).to_fractions()
-    figures.pop("false_alarms", None)  # the alarms have them by domain
+def _metrics(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
+    metrics = machine_row(plan.measured).to_fractions()
+    metrics.pop("false_alarms", None)  # the alarms have them by domain
     if plan.precision != FULL:
-        figures.pop("pseudo", None)  # of the trial's own network
+        metrics.pop("pseudo", None)  # of the trial's own network
     for part in alarms:
-        figures |= part.to_figures()
-    return figures
+        metrics |= part.to_metrics()
+    return metrics
 
 
 def _versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from humtune.config import TEST_CHUNKS, leaves
 from humtune.formatting.text import MISSING, code, escaped, percent
 from humtune.metrics.cross_fitting import SPLITS
-from humtune.metrics.omega import SectionFigures, harmonic_mean
+from humtune.metrics.omega import SectionMetrics, harmonic_mean
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.measure import Measured
@@ -151,7 +151,7 @@ def _mean(splits: Sequence[float]) -> str:
 def failures(reading: Reading) -> str:
     """The worst cell in a sentence, and a table of all, as Markdown; official figures in percent."""
     parts = {"dev": reading.select, "hidden": reading.hidden, "eval": reading.report}
-    sections = [(part, s) for part, figures in parts.items() if figures for s in figures.sections]
+    sections = [(part, s) for part, metrics in parts.items() if metrics for s in metrics.sections]
     if not sections:
         return "Which clips are anomalous is not known, so neither is where it fails."
     sections.sort(key=lambda found: float(harmonic_mean(np.stack(found[1].values("official")))))
@@ -161,7 +161,7 @@ def failures(reading: Reading) -> str:
     return f"{_worst(sections)}\n\n{markdown([header[i] for i in columns], rows)}"
 
 
-def _worst(sections: list[tuple[str, SectionFigures]]) -> str:
+def _worst(sections: list[tuple[str, SectionMetrics]]) -> str:
     value, part, section, domain = min(
         (float(auc), part, s.section, domain) for part, s in sections for domain, auc in s.auc.items()
     )
@@ -170,7 +170,7 @@ def _worst(sections: list[tuple[str, SectionFigures]]) -> str:
     return f"It hears worst in {where}: AUC {percent(value)} %{guess}. The sections, worst first:"
 
 
-def _row(part: str, section: SectionFigures) -> tuple[str, ...]:
+def _row(part: str, section: SectionMetrics) -> tuple[str, ...]:
     by_domain = {domain: percent(float(auc)) for domain, auc in section.auc.items()}
     aucs = (by_domain.get(domain, MISSING) for domain in (SOURCE, TARGET, UNKNOWN))
     return f"{part} {section.section:02d}", *aucs, percent(float(section.pauc))

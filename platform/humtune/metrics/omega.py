@@ -67,7 +67,7 @@ def harmonic_mean(values: ArrayLike, axis: int = -1) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class SectionFigures:
+class SectionMetrics:
     """One section's figures, each [...]."""
 
     machine: str
@@ -82,7 +82,7 @@ class SectionFigures:
 
 
 @dataclass(frozen=True, eq=False)
-class Figures:
+class Metrics:
     """Harmonic means over sections, each [...]; NaN where no clip is of that domain."""
 
     omega_official: Array  # {AUC source, AUC target, pAUC} × sections
@@ -90,10 +90,10 @@ class Figures:
     auc_source: Array  # of all normals, where the data set names no domains
     auc_target: Array
     pauc: Array
-    sections: tuple[SectionFigures, ...]
+    sections: tuple[SectionMetrics, ...]
 
     @classmethod
-    def of(cls, sections: Iterable[SectionFigures]) -> "Figures":
+    def of(cls, sections: Iterable[SectionMetrics]) -> "Metrics":
         """Figures over any sections: one machine's, or all machines' as in the challenge's ranking."""
         sections = tuple(sections)
 
@@ -111,33 +111,33 @@ class Figures:
         )
 
 
-def evaluate(scores: ArrayLike, cells: Cells) -> Figures:
+def evaluate(scores: ArrayLike, cells: Cells) -> Metrics:
     """All figures of one machine's scores [..., N], higher meaning more anomalous.
 
     An AUC sets the normals of a domain against the anomalies of both (DCASE 2022 Task 2, evaluation metrics).
     """
     scores = cells.check_scores(scores)
-    return Figures.of(_section(scores, cells.machine, *section) for section in cells.sections())
+    return Metrics.of(_section(scores, cells.machine, *section) for section in cells.sections())
 
 
 def omega(scores: ArrayLike, cells: Cells, *, kind: Kind = "official") -> Array:
     """Ω of one machine's scores [..., N]: the challenge's, or the paper's with a pAUC per domain (eq. 1)."""
-    figures = evaluate(scores, cells)
-    return figures.omega_official if kind == "official" else figures.omega_paper
+    metrics = evaluate(scores, cells)
+    return metrics.omega_official if kind == "official" else metrics.omega_paper
 
 
-def pool(figures: Iterable[Figures]) -> Figures:
+def pool(metrics: Iterable[Metrics]) -> Metrics:
     """Figures over all sections of several machines: the harmonic mean of all their values."""
-    return Figures.of(s for f in figures for s in f.sections)
+    return Metrics.of(s for f in metrics for s in f.sections)
 
 
-def _section(scores: Array, machine: str, section: int, cells: list[Cell]) -> SectionFigures:
+def _section(scores: Array, machine: str, section: int, cells: list[Cell]) -> SectionMetrics:
     def pick(clips: list[NDArray[np.intp]]) -> Array:
         return scores[..., np.concatenate(clips)]
 
     anomalies = pick([c.anomaly for c in cells])
     normals = {c.domain: pick([c.normal]) for c in cells}
-    return SectionFigures(
+    return SectionMetrics(
         machine=machine,
         section=section,
         auc={domain: auc(anomalies, normal) for domain, normal in normals.items()},
@@ -160,7 +160,7 @@ class PseudoCells:
         """Pseudo-Ω of scores [..., N]: the harmonic mean of AUC and pAUC over kinds and sections."""
         return self.evaluate(scores).omega_official
 
-    def evaluate(self, scores: ArrayLike) -> Figures:
+    def evaluate(self, scores: ArrayLike) -> Metrics:
         """The figures of scores [..., N] on each kind of probe, in one."""
         return pool(evaluate(scores, cells) for cells in self.kinds.values())
 
@@ -181,7 +181,7 @@ def _per_section(table: ClipTable, normal: Array, anomaly: Array) -> Iterator[Ce
 
 
 @dataclass(frozen=True)
-class DecisionFigures:
+class DecisionMetrics:
     """How well decisions find anomalies, fractions 0…1."""
 
     precision: float  # of the clips called anomalous, the share that is
@@ -197,9 +197,9 @@ class DecisionFigures:
         return cls(precision, recall, 2 * precision * recall / max(precision + recall, EPSILON))
 
     @classmethod
-    def mean(cls, figures: Iterable[Self]) -> Self:
+    def mean(cls, metrics: Iterable[Self]) -> Self:
         """Harmonic means of each, zeros floored, as Ω averages."""
-        columns = zip(*((f.precision, f.recall, f.f1) for f in figures), strict=True)
+        columns = zip(*((f.precision, f.recall, f.f1) for f in metrics), strict=True)
         return cls(*(float(harmonic_mean(column)) for column in columns))
 
 
@@ -210,7 +210,7 @@ class CellDecisions:
     machine: str
     section: int
     domain: int
-    figures: DecisionFigures
+    metrics: DecisionMetrics
 
 
 def evaluate_decisions(decisions: ArrayLike, cells: Cells) -> tuple[CellDecisions, ...]:
@@ -223,6 +223,6 @@ def evaluate_decisions(decisions: ArrayLike, cells: Cells) -> tuple[CellDecision
     for cell in cells.cells:
         normal, anomaly = decisions[cell.normal], decisions[cell.anomaly]
         if not np.isnan([*normal, *anomaly]).any():
-            figures = DecisionFigures.count(normal, anomaly)
-            found.append(CellDecisions(cells.machine, cell.section, cell.domain, figures))
+            metrics = DecisionMetrics.count(normal, anomaly)
+            found.append(CellDecisions(cells.machine, cell.section, cell.domain, metrics))
     return tuple(found)

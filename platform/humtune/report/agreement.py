@@ -113,16 +113,16 @@ def rungs(machine: str, records: Iterable[TrialRecord]) -> list[Rung]:
     would be over all: those that were clearly behind are missing.
     """
     complete = searched_trials(records)
-    figures = {r.id: {e.epoch: e.metrics.get(r.judged_by) for e in r.epochs} for r in complete}
+    metrics = {r.id: {e.epoch: e.metrics.get(r.judged_by) for e in r.epochs} for r in complete}
     measured = sorted(
-        {e for by_epoch in figures.values() for e, value in by_epoch.items() if value is not None}
+        {e for by_epoch in metrics.values() for e, value in by_epoch.items() if value is not None}
     )
     found = []
     for epoch in measured:
         pairs = [
             (there, r.objective)
             for r in complete
-            if epoch < r.epochs[-1].epoch and (there := figures[r.id].get(epoch)) is not None
+            if epoch < r.epochs[-1].epoch and (there := metrics[r.id].get(epoch)) is not None
         ]
         if len(pairs) >= LEAST_TRIALS and (rho := rank_correlation(*np.array(pairs).T)) is not None:
             found.append(Rung(machine, epoch, complete[0].epochs[-1].epoch, len(pairs), rho))

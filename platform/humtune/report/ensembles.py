@@ -139,7 +139,7 @@ def figures_line(record: EnsembleRecord) -> str:
         "omega_hidden": "hidden clips",
         "omega_report": "eval clips",
     }
-    found = [f"{percent(record.figures[k])} on {text}" for k, text in kinds.items() if k in record.figures]
+    found = [f"{percent(record.metrics[k])} on {text}" for k, text in kinds.items() if k in record.metrics]
     return f"Ω {', '.join(found)}." if found else "No labelled clips to read Ω on."
 
 
@@ -173,7 +173,7 @@ def ensembles_block(ledger: Ledger) -> list[str]:
         compared = {way.name: way.cells for way in ways([record])}
         omega, more = compared.get("ensemble", (MISSING, MISSING))
         single = next((compared[name][0] for name in BASELINES if name in compared), MISSING)
-        others = (percent(record.figures.get(k)) for k in ("omega_hidden", "omega_report"))
+        others = (percent(record.metrics.get(k)) for k in ("omega_hidden", "omega_report"))
         members = f"{len(record.members)} of {record.settings.candidates}"
         rows.append([escaped(record.id), members, str(record.networks), omega, single, more, *others])
     columns = ["ensemble", "members", "networks", "Ω", "best single", "more", "Ω hidden", "Ω eval"]

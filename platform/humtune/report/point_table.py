@@ -75,11 +75,11 @@ def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) 
     varied = varying(points)
     lines = [f"# Points of {escaped(search)}", "", *(f"- {line}" for line in LEGEND)]
     for title, read in _VIEWS.items():
-        figures = [{s: read(p, s) for s in scores} for p in points]
-        if not any(average for row in figures for average in row.values()):
+        values = [{s: read(p, s) for s in scores} for p in points]
+        if not any(average for row in values for average in row.values()):
             continue
         fitted = title == _HEADLINE
-        best = _highest(points, figures)
+        best = _highest(points, values)
         rows = [
             [
                 escaped(point.machine),
@@ -88,7 +88,7 @@ def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) 
                 *(_cell(row[s], bold=row[s] is not None and row[s] is best[point.machine]) for s in scores),
                 *([_cell(point.cross_fitted)] if fitted else []),
             ]
-            for point, row in zip(points, figures, strict=True)
+            for point, row in zip(points, values, strict=True)
         ]
         columns = [
             "machine",
@@ -148,10 +148,10 @@ LEGEND = (
 
 
 def _highest(
-    points: Sequence[Point], figures: Sequence[Mapping[str, Average | None]]
+    points: Sequence[Point], values: Sequence[Mapping[str, Average | None]]
 ) -> dict[str, Average | None]:
     best: dict[str, Average | None] = {}
-    for point, row in zip(points, figures, strict=True):
+    for point, row in zip(points, values, strict=True):
         found = [a for a in (best.get(point.machine), *row.values()) if a]
         best[point.machine] = max(found, key=lambda a: a.mean, default=None)
     return best

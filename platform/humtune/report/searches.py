@@ -68,8 +68,8 @@ def to_terminal(summaries: list[SearchSummary]) -> Table:
 
 
 def _best(summary: SearchSummary) -> str:
-    figures = {"omega": summary.omega_best, "pseudo": summary.pseudo_best}
-    shown = [f"{SYMBOLS[name]} {percent(value)}" for name, value in figures.items() if value is not None]
+    metrics = {"omega": summary.omega_best, "pseudo": summary.pseudo_best}
+    shown = [f"{SYMBOLS[name]} {percent(value)}" for name, value in metrics.items() if value is not None]
     return ", ".join(shown) or MISSING
 
 
@@ -96,6 +96,6 @@ def _summary(ledger: Ledger) -> SearchSummary:
     )
 
 
-def _mean(figures: Iterable[float]) -> float | None:
-    found = list(figures)
+def _mean(metrics: Iterable[float]) -> float | None:
+    found = list(metrics)
     return float(harmonic_mean(found)) if found else None

@@ -14,7 +14,7 @@ from humtune.errors import HumtuneError
 from humtune.formatting.text import MISSING, escaped, percent, span, to_markdown
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
-from humtune.metrics.omega import Figures, evaluate
+from humtune.metrics.omega import Metrics, evaluate
 from humtune.records import SYMBOLS, TrialRecord, of_machine
 from humtune.results.candidates import (
     Candidate,
@@ -73,12 +73,12 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
     if record.params:
         parts.append(Text(f"searched: {searched(record)}"))
     if record.judged:
-        parts += ["", _figures(ledger, record)]
+        parts += ["", _metrics(ledger, record)]
         parts += [
             part
             for m in record.machines
             if (seen := record.of(m))
-            for part in ("", m, _figures(ledger, seen))
+            for part in ("", m, _metrics(ledger, seen))
         ]
     if record.readable:
         parts += ["", Text(yaml.safe_dump(record.config, sort_keys=False).rstrip())]
@@ -131,7 +131,7 @@ def _best(records: Sequence[TrialRecord]) -> list[Candidate]:
     return [candidate for candidate in found if candidate]
 
 
-def _figures(ledger: Ledger, record: TrialRecord) -> Table:
+def _metrics(ledger: Ledger, record: TrialRecord) -> Table:
     """Figures per score type on the selecting clips and, where there is truth, on the others.
 
     Of a shared trial those over all machines, which are known of the selecting clips alone.
@@ -146,22 +146,22 @@ def _figures(ledger: Ledger, record: TrialRecord) -> Table:
             continue
         for label, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("eval", Role.REPORT)):
             try:
-                figures = evaluate(ledger.scores(record.folder, name), Cells.of(clips, role))
+                metrics = evaluate(ledger.scores(record.folder, name), Cells.of(clips, role))
             except HumtuneError:  # a pruned trial keeps its Ω alone; most eval clips have no truth
                 if role == Role.SELECT:
                     table.add_row(name, label, pseudo, percent(record.omega.get(name)))
                 continue
-            table.add_row(name, label, pseudo if role == Role.SELECT else "", *_percents(figures))
+            table.add_row(name, label, pseudo if role == Role.SELECT else "", *_percents(metrics))
     return table
 
 
-def _percents(figures: Figures) -> list[str]:
+def _percents(metrics: Metrics) -> list[str]:
     values = (
-        figures.omega_official,
-        figures.omega_paper,
-        figures.auc_source,
-        figures.auc_target,
-        figures.pauc,
+        metrics.omega_official,
+        metrics.omega_paper,
+        metrics.auc_source,
+        metrics.auc_target,
+        metrics.pauc,
     )
     return [percent(None if math.isnan(value) else float(value)) for value in values]
 

@@ -9,7 +9,7 @@ from humtune.metrics.bootstrap import resample
 from humtune.metrics.calibration import Threshold, false_alarm_rate, threshold_from
 from humtune.metrics.cells import Array
 from humtune.metrics.cross_fitting import CrossFitted, cross_fit
-from humtune.metrics.omega import Figures
+from humtune.metrics.omega import Metrics
 from humtune.records import TrialRecord, why_none
 from humtune.results.archive import Archive, Stamps, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed
@@ -42,12 +42,12 @@ class Measured:
     lead: float = 0.0  # how much better
 
     @property
-    def select(self) -> Figures | None:
+    def select(self) -> Metrics | None:
         """Figures on the labelled dev clips: where Ω is the objective, those that chose."""
         return self.reading.select
 
     @property
-    def report(self) -> Figures | None:
+    def report(self) -> Metrics | None:
         """Figures on the test clips that are only reported, where there is truth."""
         return self.reading.report
 

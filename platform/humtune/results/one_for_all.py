@@ -8,7 +8,7 @@ import numpy as np
 from humtune.errors import UsageError
 from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import SPLITS, CrossFitted, halves
-from humtune.metrics.omega import Figures, evaluate, pool
+from humtune.metrics.omega import Metrics, evaluate, pool
 from humtune.records import TrialRecord
 from humtune.results.candidates import Candidate, searched_trials
 from humtune.results.measure import Measured
@@ -75,8 +75,8 @@ def _by_point(records: Sequence[TrialRecord]) -> dict[tuple[object, ...], TrialR
     return found
 
 
-def _best(figures: Sequence[Figures]) -> int:
-    return int(np.argmax(pool(figures).omega_official))
+def _best(metrics: Sequence[Metrics]) -> int:
+    return int(np.argmax(pool(metrics).omega_official))
 
 
 def _cross_fit(scores: Sequence[Array], cells: Sequence[Cells], *, seed: int = 0) -> list[CrossFitted]:
@@ -90,5 +90,5 @@ def _cross_fit(scores: Sequence[Array], cells: Sequence[Cells], *, seed: int = 0
         for way, (choosing, reading) in enumerate((sides, sides[::-1])):
             best = _best(choosing)
             chosen[best] += 1
-            values[:, split, way] = [figures.omega_official[best] for figures in reading]
+            values[:, split, way] = [metrics.omega_official[best] for metrics in reading]
     return [CrossFitted(v.mean(axis=1), chosen) for v in values]

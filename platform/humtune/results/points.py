@@ -11,7 +11,7 @@ from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells, labelled
 from humtune.metrics.cross_fitting import CrossFitted, cross_fit, cross_fit_machines
-from humtune.metrics.omega import Figures, Kind, evaluate, pool
+from humtune.metrics.omega import Kind, Metrics, evaluate, pool
 from humtune.records import ParamValue, TrialRecord
 from humtune.results.archive import Archive, read_archive, trial_stamps
 from humtune.results.candidates import searched_trials
@@ -28,13 +28,13 @@ Clips = Literal["dev", "eval", "both"]  # those that select, those that are repo
 class Seed:
     """One trial of a point, or one of each machine: its figures by score type."""
 
-    dev: Mapping[str, Figures] = field(default_factory=dict)  # selecting clips
-    eval: Mapping[str, Figures] = field(default_factory=dict)  # reported clips, where there is truth
+    dev: Mapping[str, Metrics] = field(default_factory=dict)  # selecting clips
+    eval: Mapping[str, Metrics] = field(default_factory=dict)  # reported clips, where there is truth
     cross_fitted: CrossFitted | None = None  # over the score types
     pseudo: Mapping[str, float] = field(default_factory=dict)  # pseudo-Ω of the probes, where there are some
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the last epoch
 
-    def figures(self, clips: Clips) -> dict[str, Figures]:
+    def on(self, clips: Clips) -> dict[str, Metrics]:
         """The figures on some clips by score type; `both` sets all sections side by side."""
         if clips == "both":
             return {s: pool([f, self.eval[s]]) for s, f in self.dev.items() if s in self.eval}
@@ -58,7 +58,7 @@ class Point:
 
     def omega(self, score: str, *, kind: Kind = "official", clips: Clips = "dev") -> Average | None:
         """Ω of a score type over the seeds; None where a seed has none."""
-        found = [seed.figures(clips).get(score) for seed in self.seeds]
+        found = [seed.on(clips).get(score) for seed in self.seeds]
         values = [f.omega_official if kind == "official" else f.omega_paper for f in found if f]
         return Average.of(map(float, values)) if len(values) == len(found) else None
 

@@ -14,7 +14,7 @@ from humtune.errors import UsageError
 from humtune.metrics.bootstrap import Resampled, pool_resampled, resample
 from humtune.metrics.cells import Array, Cells, labelled
 from humtune.metrics.cross_fitting import CrossFitted
-from humtune.metrics.omega import Figures, evaluate, pool
+from humtune.metrics.omega import Metrics, evaluate, pool
 from humtune.sounds.table import ClipTable, Role
 
 
@@ -22,9 +22,9 @@ from humtune.sounds.table import ClipTable, Role
 class Reading:
     """One score vector's figures, or several machines' in one; None where there are no such clips."""
 
-    select: Figures | None = None  # on the clips that may choose
-    hidden: Figures | None = None  # on those that --holdout hid
-    report: Figures | None = None  # on the other test clips, where there is truth
+    select: Metrics | None = None  # on the clips that may choose
+    hidden: Metrics | None = None  # on those that --holdout hid
+    report: Metrics | None = None  # on the other test clips, where there is truth
     select_draws: Resampled | None = None
     hidden_draws: Resampled | None = None
 
@@ -32,8 +32,8 @@ class Reading:
     def pooled(cls, readings: Sequence["Reading"]) -> "Reading":
         """The harmonic mean over all values of all machines; machines without a figure are left out of it."""
 
-        def over(name: str) -> Figures | None:
-            found = [figures for r in readings if (figures := getattr(r, name))]
+        def over(name: str) -> Metrics | None:
+            found = [metrics for r in readings if (metrics := getattr(r, name))]
             return pool(found) if found else None
 
         def draws(name: str) -> Resampled | None:
@@ -125,7 +125,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class Estimates:
     """What one score vector is worth on labelled clips of one kind; empty without such clips."""
 
     official: Estimate = field(default_factory=Estimate)  # Ω
@@ -135,16 +135,16 @@ class Metrics:
     pauc: float | None = None
 
     @classmethod
-    def of(cls, figures: Figures | None, draws: Resampled | None = None) -> Self:
+    def of(cls, metrics: Metrics | None, draws: Resampled | None = None) -> Self:
         """Those of some figures; `draws` are of their clips."""
-        if not figures:
+        if not metrics:
             return cls()
         return cls(
-            official=Estimate.of(figures.omega_official, draws),
-            paper=Estimate.of(figures.omega_paper),
-            auc_source=_known(figures.auc_source),
-            auc_target=_known(figures.auc_target),
-            pauc=_known(figures.pauc),
+            official=Estimate.of(metrics.omega_official, draws),
+            paper=Estimate.of(metrics.omega_paper),
+            auc_source=_known(metrics.auc_source),
+            auc_target=_known(metrics.auc_target),
+            pauc=_known(metrics.pauc),
         )
 
 

@@ -10,7 +10,7 @@ from humtune.records import Objective, TrialRecord, TrialState
 from humtune.results.candidates import Candidate
 from humtune.results.measure import Measured
 from humtune.results.one_for_all import Pick
-from humtune.results.reading import Average, Estimate, Metrics, Reading
+from humtune.results.reading import Average, Estimate, Estimates, Reading
 
 ALL = "all"
 BEST, ONE_FOR_ALL, LABEL_FREE = "best", "one for all", "label-free"  # ways to choose
@@ -75,9 +75,9 @@ class Row:
     way: str = BEST  # how it was chosen: each machine's best, one for all machines, without labels
     choice: Choice = field(default_factory=Choice)
     cross_fitted: Estimate = field(default_factory=Estimate)  # Ω on selecting clips that did not choose
-    hidden: Metrics = field(default_factory=Metrics)  # on labelled dev clips that --holdout hid
-    select: Metrics = field(default_factory=Metrics)  # on the labelled dev clips; those that chose, if Ω did
-    report: Metrics = field(default_factory=Metrics)  # on test clips that are only reported
+    hidden: Estimates = field(default_factory=Estimates)  # on labelled dev clips that --holdout hid
+    select: Estimates = field(default_factory=Estimates)  # on labelled dev clips; those that chose, if Ω did
+    report: Estimates = field(default_factory=Estimates)  # on test clips that are only reported
     confirmed: Estimate = field(default_factory=Estimate)  # Ω on selecting clips, over the new seeds
     seeds: int | None = None  # new ones of this configuration
     candidates: int | None = None  # trial × score type
@@ -201,21 +201,21 @@ def _row(machine: str, reading: Reading, cross_fitted: CrossFitted | None) -> Ro
     return Row(
         machine=machine,
         cross_fitted=Estimate.spread_over(cross_fitted),
-        hidden=Metrics.of(reading.hidden, reading.hidden_draws),
-        select=Metrics.of(reading.select, reading.select_draws),
-        report=Metrics.of(reading.report),
+        hidden=Estimates.of(reading.hidden, reading.hidden_draws),
+        select=Estimates.of(reading.select, reading.select_draws),
+        report=Estimates.of(reading.report),
     )
 
 
 def _left_out(machines: Sequence[Measured]) -> list[str]:
-    figures: dict[str, list[Any]] = {
+    metrics: dict[str, list[Any]] = {
         "Ω": [m.reading.select for m in machines],
         "cross-fitted Ω": [m.cross_fitted for m in machines],
         "Ω on hidden clips": [m.reading.hidden for m in machines],
         "Ω on eval": [m.reading.report for m in machines],
     }
     notes = []
-    for label, found in figures.items():
+    for label, found in metrics.items():
         without = [m.machine for m, figure in zip(machines, found, strict=True) if figure is None]
         if without and len(without) < len(machines):
             notes.append(f"{label} over all is without {', '.join(without)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
 from humtune.errors import UsageError
@@ -38,7 +38,7 @@ class Alarms:
     anomalies: int
     caught: float
 
-    def to_figures(self) -> dict[str, float]:
+    def to_metrics(self) -> dict[str, float]:
         """The two shares by name."""
         where = f"{self.part}_{self.domain}"
         return {f"false_alarms_{where}": self.false_alarms, f"caught_{where}": self.caught}
@@ -88,7 +88,10 @@ class ModelInfo(Frozen):
     search: str
     trial: str
     configuration: dict[str, Any]
-    figures: dict[str, float] = Field(description="fractions, 0…1")
+    metrics: dict[str, float] = Field(
+        validation_alias=AliasChoices("metrics", "figures"),  # figures: in earlier ones
+        description="fractions, 0…1",
+    )
     versions: dict[str, str]  # of humtune, torch, onnx, onnxruntime and the opset
     evidence: Evidence | None = None  # None: exported before it was kept
 
@@ -125,7 +128,7 @@ class ModelInfo(Frozen):
     @property
     def omega(self) -> float | None:
         """Official Ω on the labelled dev clips, 0…1; None without such clips."""
-        return self.figures.get("omega_select_official")
+        return self.metrics.get("omega_select_official")
 
 
 def read_info(folder: Path) -> ModelInfo:

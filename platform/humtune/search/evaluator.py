@@ -9,7 +9,7 @@ import torch
 
 from humtune.detectors.detector import Detector
 from humtune.metrics.cells import Array, Cells, labelled
-from humtune.metrics.omega import Figures, PseudoCells, evaluate, pool
+from humtune.metrics.omega import Metrics, PseudoCells, evaluate, pool
 from humtune.records import Objective
 from humtune.scores.encoded import Encoded, over_chunks
 from humtune.sounds.bank import ClipBank
@@ -23,7 +23,7 @@ class Measurement:
     """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it can't be told."""
 
     scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
-    figures: dict[Objective, dict[str, Figures]]  # what it can be judged by -> score type -> figures
+    by_objective: dict[Objective, dict[str, Metrics]]  # what it can be judged by -> score type -> metrics
     accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips told their own class
 
     @classmethod
@@ -41,10 +41,10 @@ class Measurement:
             {},
             {
                 kind: {
-                    name: pool([m.figures[kind][name] for m in (first, *others)])
-                    for name in shared(found, [m.figures[kind] for m in others])
+                    name: pool([m.by_objective[kind][name] for m in (first, *others)])
+                    for name in shared(found, [m.by_objective[kind] for m in others])
                 }
-                for kind, found in first.figures.items()
+                for kind, found in first.by_objective.items()
             },
             {
                 name: float(np.mean([m.accuracy[name] for m in (first, *others)]))
@@ -63,7 +63,7 @@ class Measurement:
         return self._judged("pseudo")
 
     def _judged(self, by: Objective) -> dict[str, float]:
-        return {name: float(found.omega_official) for name, found in self.figures[by].items()}
+        return {name: float(found.omega_official) for name, found in self.by_objective[by].items()}
 
     @property
     def metrics(self) -> dict[str, float]:

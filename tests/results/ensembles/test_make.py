@@ -103,10 +103,10 @@ def test_it_chooses_by_the_selecting_clips_alone(ledger):
     by_hand = ensemble(own, cells, members=MEMBERS)
     np.testing.assert_allclose(ensemble_scores(ledger, record), by_hand(own, clips.section))
     assert {m.name for m in record.members} == {" ".join(keys[k]) for k in by_hand.members}
-    assert record.figures["omega_select"] == pytest.approx(float(omega(by_hand(own, clips.section), cells)))
+    assert record.metrics["omega_select"] == pytest.approx(float(omega(by_hand(own, clips.section), cells)))
     hidden = Cells.of(clips, Role.HIDDEN)
-    assert record.figures["omega_hidden"] == pytest.approx(float(omega(by_hand(own, clips.section), hidden)))
-    assert set(record.figures) == {"omega_select", "omega_hidden", "omega_report"}
+    assert record.metrics["omega_hidden"] == pytest.approx(float(omega(by_hand(own, clips.section), hidden)))
+    assert set(record.metrics) == {"omega_select", "omega_hidden", "omega_report"}
     assert sum(record.weights) == pytest.approx(1)
 
 
@@ -118,7 +118,7 @@ def test_hidden_and_eval_labels_change_nothing(ledger, bench):
     ledger.storage.write("fans/clips/fan.json", replace(clips, label=label).to_json())
     after = make_ensembles(ledger).records[0]
     assert (after.members, after.weights, after.sections) == (before.members, before.weights, before.sections)
-    assert set(after.figures) == {"omega_select"}
+    assert set(after.metrics) == {"omega_select"}
 
 
 def test_members_bound_what_a_clip_is_scored_with(ledger):
@@ -141,7 +141,7 @@ def test_without_labels_the_best_trials_by_pseudo_share_equally(judged_by_pseudo
     assert record.weights == pytest.approx((1 / 3,) * 3)
     assert record.sections == {}
     assert record.settings.judged_by == "pseudo"
-    assert record.compared["ensemble"] == pytest.approx((record.figures["omega_select"],))
+    assert record.compared["ensemble"] == pytest.approx((record.metrics["omega_select"],))
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_imported_systems_are_members_and_make_it_transductive(ledger, system):
     scores, clips = ensemble_scores(ledger, record), ledger.clips("fan")
     assert np.isfinite(scores[clips.having(Role.SELECT, Role.HIDDEN)]).all()
     assert np.isnan(scores[clips.having(Role.HELD_OUT)]).all()
-    assert "omega_report" not in record.figures
+    assert "omega_report" not in record.metrics
 
 
 def test_systems_alone_make_an_ensemble_of_the_first_one_s_clips(tmp_path):
@@ -171,7 +171,7 @@ def test_systems_alone_make_an_ensemble_of_the_first_one_s_clips(tmp_path):
     record, clips, scores = join_systems([tmp_path], members=2)["fan"]
     assert record.transductive
     assert clips.name.tolist() == names
-    assert record.figures["omega_select"] == pytest.approx(float(omega(scores, Cells.of(clips, Role.SELECT))))
+    assert record.metrics["omega_select"] == pytest.approx(float(omega(scores, Cells.of(clips, Role.SELECT))))
     assert record.settings.imports == (str(tmp_path / "one"), str(tmp_path / "two"))
 
 

@@ -98,6 +98,13 @@ def test_it_reads_as_it_was_written_and_the_last_one_counts(ledger, record, scor
     assert json.loads(ledger.storage.read("fans/ensembles/fan.json"))["id"] == "fan-ensemble"
 
 
+def test_a_record_whose_metrics_were_called_figures_is_read(record):
+    kept = json.loads(record.model_dump_json())
+    kept["figures"] = {"omega_select": 0.7}
+    del kept["metrics"]
+    assert EnsembleRecord.model_validate(kept).metrics == {"omega_select": 0.7}
+
+
 def test_a_score_is_the_weighted_sum_of_calibrated_ones(record, scores):
     section = np.array([0, 0, 1, 2, 2, 3, 0, 1, 2])
     own = {m.name: row for m, row in zip(record.members, scores, strict=True)}

@@ -165,7 +165,7 @@ def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") ->
     record = _record(candidates, share, settings, worth, data_hash)
     rows = {m.name: row for m, row in zip(candidates.members, scores, strict=True)}
     joined = record.combine(np.stack([rows[m.name] for m in record.members]), clips.section)
-    return record.model_copy(update={"figures": dict(_figures(joined, clips))}), joined
+    return record.model_copy(update={"metrics": dict(_metrics(joined, clips))}), joined
 
 
 def by_pseudo(candidates: Candidates, members: int) -> Array:
@@ -214,7 +214,7 @@ def _record(
     )
 
 
-def _figures(scores: Array, clips: ClipTable) -> Iterator[tuple[str, float]]:
+def _metrics(scores: Array, clips: ClipTable) -> Iterator[tuple[str, float]]:
     """Official Ω of the ensemble on each kind of labelled clips that has all it needs."""
     for name, role in (("select", Role.SELECT), ("hidden", Role.HIDDEN), ("report", Role.REPORT)):
         if labelled(clips, role):

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from humtune.config import Frozen, Stored
 from humtune.errors import HumtuneError, TooNew, UsageError
@@ -65,8 +65,10 @@ class EnsembleRecord(Stored):
     weights: tuple[float, ...]  # the machine's, one a member, sum 1; 0 where only a section wants it
     sections: dict[int, tuple[float, ...]] = Field({}, description="section -> its weights, one a member")
     settings: Settings
-    figures: dict[str, float] = Field(
-        {}, description="fractions: omega_select, omega_hidden, omega_report (official)"
+    metrics: dict[str, float] = Field(
+        {},
+        validation_alias=AliasChoices("metrics", "figures"),  # figures: in earlier ones
+        description="fractions: omega_select, omega_hidden, omega_report (official)",
     )
     compared: dict[str, tuple[float, ...]] = Field(
         {}, description="way of choosing -> cross-fitted Ω of each split"

@@ -29,6 +29,15 @@ def test_a_host_that_nobody_knows_is_told() -> None:
         check_address("nowhere.invalid:6379")
 
 
+def test_a_head_that_is_silent_is_given_up_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(place: object, seconds: float) -> None:
+        raise TimeoutError(f"timed out after {seconds:.0f} s")
+
+    monkeypatch.setattr(socket, "create_connection", wait)
+    with pytest.raises(HumtuneError, match=r"^Ray at head:6379 can't be reached: timed out after 5 s$"):
+        check_address("head:6379")
+
+
 @pytest.mark.parametrize("address", [None, "auto", "local"])
 def test_what_ray_looks_up_by_itself_is_not_asked(address: str | None) -> None:
     check_address(address)

@@ -21,10 +21,9 @@ from humtune.ledger import Ledger
 HERE = ("auto", "local")  # addresses that Ray looks up by itself
 SOCKET = "/ray/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"  # below the temporary folder
 ROOM = 64 * 2**20  # bytes that Ray's logs and sockets have at least
-PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minutes
+HEAD_PATIENCE = 5.0  # seconds in which a head answers; Ray itself would ask for minutes
+NODE_PATIENCE = 120.0  # seconds; a node that is silent for longer is about to be lost: no user's mistake
 FAREWELL = 10.0  # seconds in which Ray ends; without its GCS it takes a minute, and ends this process too
-
-PATIENCE = 120.0  # seconds; a node that is silent for longer is about to be lost: no mistake of the user's
 
 
 def check_device(device: str, address: str | None) -> None:
@@ -52,7 +51,7 @@ def check_address(address: str | None) -> None:
     if not host or not port:
         raise UsageError(f"address {address!r}: it should be host:port, as ray start says it, or auto")
     try:
-        socket.create_connection((host, port), PATIENCE).close()
+        socket.create_connection((host, port), HEAD_PATIENCE).close()
     except OSError as error:
         raise HumtuneError(f"Ray at {address} can't be reached: {error.strerror or error}") from error
 
@@ -151,7 +150,7 @@ def misses(ledger: Ledger) -> str:
 
 def _answer(answer: "ray.ObjectRef[str]") -> str:
     try:
-        return str(ray.get(answer, timeout=PATIENCE))
+        return str(ray.get(answer, timeout=NODE_PATIENCE))
     except GetTimeoutError:
         return ""
     except RayError as error:

@@ -61,22 +61,6 @@ def read_systems(folders: Sequence[Path]) -> list[System]:
     ]
 
 
-def _places(folder: Path) -> list[Path]:
-    place = folder.resolve()
-    if not find_files(place, "anomaly_score") and place.is_dir():
-        below = sorted(p for p in place.iterdir() if p.is_dir() and find_files(p, "anomaly_score"))
-        return below or [place]
-    return [place]
-
-
-def _names(places: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that are all different."""
-    depth = 1
-    while len({place.parts[-depth:] for place in places}) < len(places):
-        depth += 1
-    return ["/".join(place.parts[-depth:]) for place in places]
-
-
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """One machine's candidates with comparable scores."""
@@ -171,6 +155,22 @@ def align(system: System, clips: ClipTable) -> Array:
                 f"{system.folder}: {clips.machine}: {clip} has no score; add it, or drop the import"
             )
     return scores
+
+
+def _places(folder: Path) -> list[Path]:
+    place = folder.resolve()
+    if not find_files(place, "anomaly_score") and place.is_dir():
+        below = sorted(p for p in place.iterdir() if p.is_dir() and find_files(p, "anomaly_score"))
+        return below or [place]
+    return [place]
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that are all different."""
+    depth = 1
+    while len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    return ["/".join(place.parts[-depth:]) for place in places]
 
 
 def _rank(scores: Array, clips: ClipTable) -> Array:

@@ -137,20 +137,6 @@ def select(
     return Weights(shares / shares.sum(), tuple(path))
 
 
-def _auc(positive: Array, negative: Array) -> Array:
-    """As `metrics.auc`, by comparing all pairs: on a section's few clips faster than ranking them."""
-    p, n = positive[..., :, None], negative[..., None, :]
-    doubled = 2 * np.count_nonzero(p > n, axis=(-2, -1)) + np.count_nonzero(p == n, axis=(-2, -1))
-    return np.asarray(doubled / (2 * positive.shape[-1] * negative.shape[-1]))
-
-
-def _checked(candidates: ArrayLike, cells: Cells) -> Array:
-    scores = np.atleast_2d(np.asarray(candidates, np.float64))
-    if len(scores) == 0:
-        raise HumtuneError(f"{cells.machine}: no candidates; an ensemble needs one or more")
-    return cells.check_scores(scores)
-
-
 @dataclass(frozen=True, eq=False)
 class Ensemble:
     """Which candidates a machine's score is made of."""
@@ -205,3 +191,17 @@ def ensemble(
         whole,
         {n: select(candidates, cells, members=members, objective=objective(n), **bounds) for n in numbers},
     )
+
+
+def _auc(positive: Array, negative: Array) -> Array:
+    """As `metrics.auc`, by comparing all pairs: on a section's few clips faster than ranking them."""
+    p, n = positive[..., :, None], negative[..., None, :]
+    doubled = 2 * np.count_nonzero(p > n, axis=(-2, -1)) + np.count_nonzero(p == n, axis=(-2, -1))
+    return np.asarray(doubled / (2 * positive.shape[-1] * negative.shape[-1]))
+
+
+def _checked(candidates: ArrayLike, cells: Cells) -> Array:
+    scores = np.atleast_2d(np.asarray(candidates, np.float64))
+    if len(scores) == 0:
+        raise HumtuneError(f"{cells.machine}: no candidates; an ensemble needs one or more")
+    return cells.check_scores(scores)

@@ -13,6 +13,7 @@ from humtune.detectors.classifier.fit import ClassifierFit
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import equispaced_starts, scoring_chunks
+from humtune.detectors.recipe import Scoring
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
@@ -171,6 +172,36 @@ def test_a_reference_is_made_again_or_read_the_same(trained: ClassifierFit, bank
             assert torch.equal(other.reference.columns[name], column)
         found = other.score(other.encode(bank, clips))
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_the_domains_of_the_recordings_are_those_of_the_rows(detector: Detector, bank: ClipBank) -> None:
+    clips = bank.table.having(Role.TRAIN)
+    assert detector.reference.domain.tolist() == np.repeat(bank.table.domain[clips], 5).tolist()
+    assert (
+        detector.encode(bank, clips[:2]).averaged().domain.tolist() == bank.table.domain[clips[:2]].tolist()
+    )
+
+
+def test_a_reference_written_before_domains_were_known_is_read(detector: Detector, bank: ClipBank) -> None:
+    encoded = detector.encode(bank, bank.table.having(Role.SELECT))
+    wanted = detector.score(encoded)
+    columns = detector.reference.columns
+    del columns["domain"]
+    detector.load_reference(saved({**columns, "chunks": 5}))
+    assert detector.reference.domain is None
+    found = detector.score(encoded)
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_score_that_compares_no_embeddings_knows_no_domains(detector: Detector, bank: ClipBank) -> None:
+    scoring = Scoring(domains="standardised")
+    detector.recipe = detector.recipe.model_copy(update={"scores": ("cosine", "neg_logit")})
+    encoded = detector.encode(bank, bank.table.having(Role.SELECT))
+    pooled = detector.score(encoded)
+    detector.recipe = detector.recipe.model_copy(update={"scoring": scoring})
+    found = detector.score(encoded)
+    assert np.array_equal(found["neg_logit"], pooled["neg_logit"])
+    assert not np.allclose(found["cosine"], pooled["cosine"])
 
 
 def test_a_damaged_reference_is_refused_in_one_sentence(trained: ClassifierFit) -> None:

@@ -98,6 +98,15 @@ def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: st
     contract.check_recipe(recipe_of(tree | {part: settings | {"kind": kind}}), bank)
 
 
+@pytest.mark.parametrize("domains", ["pooled", "apart", "standardised"])
+def test_domains_and_made_references_keep_the_contract(domains: str, bank: ClipBank) -> None:
+    tree = FAMILIES["gaussian_mixture"] | {
+        "family": "gaussian_mixture",
+        "scores": ["own", "cosine", "lof", "gmm"],
+    }
+    contract.check_recipe(recipe_of(tree | {"scoring": {"domains": domains, "smote": 0.8}}), bank)
+
+
 def test_every_front_end_is_tried() -> None:
     assert {"spectrogram", *TRIED_WITH} == set(plugins.BUILT_IN[plugins.FRONTEND])
     assert {TOGETHER[backbone]["spectrogram"]["kind"] for backbone in TRIED_WITH.values()} == set(TRIED_WITH)

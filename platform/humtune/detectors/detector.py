@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humtune.config import Pool
+from humtune.config import Output, Pool
 from humtune.detectors.encoder import Encoder
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import HumtuneError
 from humtune.scores.base import FittedJoint, JointScore, Score
 from humtune.scores.clip import ClipScore
+from humtune.scores.domains import ByDomain
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 
@@ -88,9 +89,19 @@ class Detector:
         }
 
     def _score(self, name: str) -> Score:
-        score = self.recipe.scoring.of(name)
+        """A score type as it is fitted: by domain where it compares embeddings and the recipe asks for it."""
+        scoring = self.recipe.scoring
+        score = scoring.of(name)
         assert isinstance(score, Score)
-        return score
+        if score.by_section or Output.EMBEDDING not in score.needs:
+            return score
+        return ByDomain(
+            score=score,
+            domains=scoring.domains,
+            smote=scoring.smote,
+            smote_neighbours=scoring.smote_neighbours,
+            seed=self.recipe.seed,
+        )
 
     def _joint(self, name: str) -> JointScore:
         joint = self.recipe.scoring.of(name)

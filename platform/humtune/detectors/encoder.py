@@ -41,9 +41,14 @@ class Encoder(nn.Module, ABC):
 
     def rows(self, bank: ClipBank, clips: NDArray[np.intp], chunks: int) -> dict[str, Any]:
         """What is known of the rows of these clips, so many of each, by its names in `Encoded`."""
-        section = bank.table.section[clips]
-        rows: dict[str, Any] = {"clip": self.repeated(clips, chunks)}
-        return rows | {"section": self.repeated(section, chunks), "chunks": chunks}
+        table = bank.table
+        columns: dict[str, ArrayLike] = {
+            "clip": clips,
+            "section": table.section[clips],
+            "domain": table.domain[clips],
+        }
+        known = {name: self.repeated(values, chunks) for name, values in columns.items()}
+        return {**known, "chunks": chunks}
 
     def repeated(self, clips: ArrayLike, chunks: int) -> Tensor:
         """A whole number of each clip as one of each of its rows."""

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, Validat
 from pydantic_core import InitErrorDetails
 
 from humtune import plugins
-from humtune.config import Acceleration, Aggregation, Frozen, Output, Pool, Settings
+from humtune.config import Acceleration, Aggregation, Domains, Frozen, Output, Pool, Settings
 from humtune.sounds.table import ClipTable
 
 if TYPE_CHECKING:
@@ -58,6 +58,13 @@ class Scoring(Settings):
         "mean", description="of the chunks' scores; embedding averages each clip's embeddings before scoring"
     )
     neighbours: int = Field(5, ge=1, description="references that a k-nearest-neighbour score looks at: k")
+    domains: Domains = Field(
+        "pooled", description="references: all; apart: the less of source's and target's; each standardised"
+    )
+    smote: float = Field(
+        0.0, ge=0, le=1, description="share of the source's references that the target's are filled up to"
+    )
+    smote_neighbours: int = Field(3, ge=1, description="nearest references that made ones may lie between")
 
     @model_validator(mode="before")
     @classmethod

@@ -14,14 +14,15 @@ class Encoded:
 
     `mean` and `log_variance` [N, k] are embeddings, `score` [N] is the encoder's own anomaly score, higher is
     more anomalous; `classify` maps embeddings [n, k] to logits [n, C] of the classes. `clip` [N] says which
-    clip each row is of; `section` [N] and `label` [N], the index of its class (-1: none that was trained),
-    are None where they are not known.
+    clip each row is of; `section` [N], `domain` [N] (-1: unknown) and `label` [N], the index of its class
+    (-1: none that was trained), are None where they are not known.
     """
 
     mean: Tensor | None = None
     log_variance: Tensor | None = None
     clip: Tensor | None = None
     section: Tensor | None = None
+    domain: Tensor | None = None
     label: Tensor | None = None
     score: Tensor | None = None
     chunks: int = 5

@@ -1,0 +1,133 @@
+"""Source and target references apart, and more of the few target ones, around any score of embeddings."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, SerializeAsAny
+from torch import Tensor, nn
+
+from humtune.config import Domains
+from humtune.metrics.calibration import Standard
+from humtune.scores.base import FittedScore, Score
+from humtune.scores.encoded import Encoded
+from humtune.sounds.table import TARGET
+
+FOLDS = 20  # parts of a domain's clips that are left out in turn: of twenty clips or fewer each by itself
+
+
+class ByDomain(Score):
+    """Another score, fitted to source and target references apart: the least of both counts.
+
+    Where domains are `standardised`, each of both scores is first brought to mean 0 and deviation 1 over its
+    own references, as they score without their fold of clips: what is usual in one domain then doesn't
+    judge the other. Where they are `pooled`, the score is fitted to all references at once. With a share
+    `smote` the target's references are filled up to that share of the source's by rows that lie between
+    two of them. References of an unknown domain count as the source's.
+    """
+
+    score: SerializeAsAny[Score]
+    domains: Domains = "pooled"
+    smote: float = Field(0.0, ge=0, le=1)
+    smote_neighbours: int = Field(3, ge=1)
+    seed: int = 0
+
+    def fit(self, reference: Encoded) -> FittedScore:
+        """Against these references; where nothing is asked for, or no domain known, the score itself."""
+        if reference.domain is None or (self.domains == "pooled" and not self.smote):
+            return self.score.fit(reference)
+        return DomainScore(self, reference)
+
+    def parts(self, reference: Encoded) -> list[Encoded]:
+        """The references that a score each is fitted to: all as one where a domain has too few clips."""
+        target = _target(reference)
+        parts = [reference.take(~target), reference.take(target)]
+        fewest = min(len(_clips(part)) for part in parts)
+        if self.domains == "pooled" or fewest < (2 if self.domains == "standardised" else 1):
+            return [reference]
+        return parts
+
+
+class DomainScore(FittedScore):
+    """The least of the scores against each domain's references."""
+
+    settings: ByDomain
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, settings: ByDomain, reference: Encoded) -> None:
+        super().__init__(settings, reference)
+        self.wanted = int(settings.smote * int((~_target(reference)).sum()))
+        parts = settings.parts(reference)
+        self.scores = nn.ModuleList(self._fitted(part) for part in parts)
+        scales = [self._scale(part) for part in parts]
+        device = reference.embedding.device
+        for name in ("mean", "spread"):
+            values = torch.tensor([getattr(scale, name) for scale in scales], dtype=torch.float64)
+            self.register_buffer(name, values[:, None].to(device))
+
+    def score(self, encoded: Encoded) -> Tensor:
+        """The least."""
+        scores = torch.stack([score(encoded) for score in self.scores])
+        return ((scores - self.mean) / self.spread).amin(dim=0)
+
+    def _fitted(self, part: Encoded) -> FittedScore:
+        settings, target = self.settings, _target(part)
+        missing = self.wanted - int(target.sum())
+        made = between(part.take(target), missing, neighbours=settings.smote_neighbours, seed=settings.seed)
+        return settings.score.fit(Encoded.joined([part, made]) if len(made) else part)
+
+    def _scale(self, part: Encoded) -> Standard:
+        """What the part's rows score without their fold."""
+        assert part.clip is not None
+        clips = _clips(part)
+        if self.settings.domains != "standardised" or len(clips) < 2:
+            return Standard(mean=0.0, spread=1.0)
+        fold, scores = torch.searchsorted(clips, part.clip) % FOLDS, []
+        for out in range(min(FOLDS, len(clips))):
+            scores.append(self._fitted(part.take(fold != out)).score(part.take(fold == out)))
+        return Standard.of(torch.cat(scores).cpu().numpy())
+
+
+def between(rows: Encoded, count: int, *, neighbours: int, seed: int) -> Encoded:
+    """So many rows, each at a random point between one of these and one of its nearest of other clips.
+
+    That is SMOTE (Chawla et al. 2002). What isn't measured, as the label, is the first one's; the clip is
+    none that there is. None where no other clip is.
+    """
+    if count <= 0 or len(_clips(rows)) < 2:
+        return rows.take(slice(0))
+    z, clip = rows.embedding.double(), rows.clip
+    assert clip is not None
+    own = clip[:, None] == clip
+    distances = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.masked_fill(own, torch.inf).argsort(dim=1, stable=True).cpu()
+    there = (~own).sum(dim=1).clamp_max(neighbours).cpu().numpy()
+    generator = np.random.default_rng(seed)
+    first = generator.integers(len(rows), size=count)
+    second = nearest[first, generator.integers(there[first])]
+    share = torch.from_numpy(generator.random(count)).to(z.device)
+    one, other = rows.take(torch.from_numpy(first).to(z.device)), rows.take(second.to(z.device))
+    mixed: dict[str, Any] = {
+        name: _mixed(values, other.columns[name], share)
+        for name, values in one.columns.items()
+        if values.is_floating_point()
+    }
+    return replace(one, **mixed, clip=-1 - torch.arange(count, device=z.device))
+
+
+def _target(rows: Encoded) -> Tensor:
+    assert rows.domain is not None
+    return rows.domain == TARGET
+
+
+def _clips(rows: Encoded) -> Tensor:
+    assert rows.clip is not None
+    clips: Tensor = torch.unique(rows.clip)
+    return clips
+
+
+def _mixed(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    share = share.view(-1, *(1,) * (one.ndim - 1))
+    return one.double().lerp(other.double(), share).to(one.dtype)

@@ -68,6 +68,7 @@ class TrialRecord(Stored):
     machines: dict[str, OnMachine] = Field(
         default={}, description="of a shared trial: machine -> what it gave there; its own Ω is over them all"
     )
+    started_from: str | None = Field(None, description="the shared trial whose encoder it started from")
     data_hash: str = ""
     version: str = ""
     host: str = ""
@@ -113,7 +114,7 @@ class TrialRecord(Stored):
     @property
     def configuration(self) -> tuple[object, ...]:
         """What it has in common with trials that differ by their seed alone."""
-        return (self.is_shared, *sorted(self.params.items()))
+        return (self.is_shared, self.started_from, *sorted(self.params.items()))
 
     @property
     def is_shared(self) -> bool:

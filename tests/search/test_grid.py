@@ -162,7 +162,7 @@ def test_every_point_is_run_once_with_each_seed(bench: Make) -> None:
         records.append(search.play(studies, record, 0.6))
     for machine in ("fan", "fan-2"):
         mine = [r for r in records if r.machine == machine]
-        assert had(mine) == Counter(key(*run) for run in search.space.runs(machine))
+        assert had(mine) == Counter(key(run.params, run.seed) for run in search.space.runs(machine))
         assert len(mine) == 36
         assert {r.origin for r in mine} == {"grid"}
         assert [r.number for r in mine] == list(range(36))
@@ -179,7 +179,7 @@ def test_machines_may_have_lists_of_different_length(bench: Make) -> None:
     assert {r.origin for r in records} == {"first"}
     for machine in ("fan", "fan-2"):
         assert had([r for r in records if r.machine == machine]) == Counter(
-            key(*run) for run in search.space.runs(machine)
+            key(run.params, run.seed) for run in search.space.runs(machine)
         )
     assert search.studies().ask() is None
 
@@ -196,7 +196,7 @@ def test_a_cut_grid_covers_its_points_first_and_more_may_be_wanted_later(bench: 
     assert again.machines["fan"].quota == 12  # more than the grid holds is all of it
     while (record := again.ask()) is not None:
         records.append(search.play(again, record, 0.6))
-    assert had(records) == Counter(key(*run) for run in search.space.runs("fan"))
+    assert had(records) == Counter(key(run.params, run.seed) for run in search.space.runs("fan"))
 
 
 @pytest.mark.parametrize("name", ["none", "median"])
@@ -222,5 +222,5 @@ def test_a_grid_killed_again_and_again_is_run_exactly_once(bench: Make, name: st
             break
     for machine in ("fan", "fan-2"):
         records = list(search.ledger.records(machine))
-        assert had(records) == Counter(key(*run) for run in search.space.runs(machine))
+        assert had(records) == Counter(key(run.params, run.seed) for run in search.space.runs(machine))
         assert all(r.state != TrialState.RUNNING for r in records)

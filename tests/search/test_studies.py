@@ -19,8 +19,8 @@ from optuna.samplers import GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import TrialRecord, TrialState
-from humtune.search.samplers import pruner, sampler
-from humtune.search.studies import Studies, rungs_of
+from humtune.search.samplers import pruner, rungs_of, sampler
+from humtune.search.studies import Studies
 
 Make = Callable[..., Any]
 

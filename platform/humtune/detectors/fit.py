@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from humtune.detectors.detector import Detector, load_tensors
 from humtune.detectors.encoder import Encoder
 from humtune.detectors.recipe import Recipe
+from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 
@@ -38,6 +39,10 @@ class Fit(ABC):
     @abstractmethod
     def step(self) -> dict[str, float]:
         """Make one of the recipe's `budget` of steps; its metrics by name. HumtuneError where it can't."""
+
+    def start_from(self, encoder: Encoder) -> None:
+        """Start from the weights of another recipe's encoder with the same network; before the first step."""
+        raise HumtuneError(f"{self.recipe.giver} can't start from another trial's encoder")
 
     def state(self) -> bytes:
         """Everything that the next step depends on, as plain tensors and numbers."""

@@ -135,6 +135,7 @@ class Recipe(Settings, ABC):
     sizes: ClassVar[tuple[str, ...]] = ()  # settings that a trial's time depends on
     checks: ClassVar[tuple["Check", ...]] = ()
     given_by: ClassVar[tuple[str, ...]] = ()  # settings that `gives` depends on
+    taken_over: ClassVar[tuple[str, ...]] = ()  # settings that come from the trial that it starts from
 
     family: str
     scores: tuple[str, ...] = Field(min_length=1)
@@ -160,6 +161,19 @@ class Recipe(Settings, ABC):
     def giver(self) -> str:
         """What it is that gives or doesn't give what a score needs, in words."""
         return f"the family {self.family}"
+
+    @property
+    def starts_shared(self) -> bool:
+        """Whether its fit starts from the encoder of a shared trial, instead of anew."""
+        return False
+
+    def anew(self) -> Self:
+        """The recipe of a fit that starts anew."""
+        return self
+
+    def starting_from(self, other: "Recipe") -> Self:
+        """The recipe with the network of another one of its family, from whose encoder its fit starts."""
+        return self.model_copy(update={name: getattr(other, name) for name in self.taken_over})
 
     def check(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Raise a UsageError that names key, value and bound where the recordings don't do for this recipe.

@@ -48,11 +48,21 @@ def trial_story(info: ModelInfo, measured: Measured) -> Story:
             f"spectrogram, {TEST_CHUNKS} chunks, network and the {info.score_type}\n"
             "score against the training recordings"
         ),
-        origin=f"Trial {code(info.trial)}",
+        origin=f"Trial {code(info.trial)}{_training(measured)}",
         selection=_trial_selection(measured),
         heading="Configuration",
         configuration=markdown(("setting", "value"), leaves(info.configuration)),
     )
+
+
+def _training(measured: Measured) -> str:
+    """What else than the machine's own recordings has trained the network."""
+    trial = measured.best.trial if measured.best else None
+    if trial and trial.is_shared:
+        return ", trained on all machines of the search together,"
+    if trial and trial.started_from:
+        return f", which started from {code(trial.started_from)}, trained on all machines together,"
+    return ""
 
 
 def ensemble_story(record: EnsembleRecord, measured: Measured) -> Story:

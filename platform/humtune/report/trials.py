@@ -72,6 +72,8 @@ def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
         parts.append(Text(record.reason))
     if record.params:
         parts.append(Text(f"searched: {searched(record)}"))
+    if record.started_from:
+        parts.append(Text(f"started from {record.started_from}"))
     if record.judged:
         parts += ["", _metrics(ledger, record)]
         parts += [

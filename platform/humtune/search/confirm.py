@@ -16,7 +16,7 @@ def due(records: Iterable[TrialRecord], *, best: int, seeds: int, seed: int) -> 
     mean. What confirms has no say in what is confirmed, so a resumed search asks for the same.
     """
     records = list(records)
-    had = [Run(r.params, r.seed) for r in records if r.origin == CONFIRM]
-    points = [c.trials[0].params for c in configurations(searched_trials(records))[:best]]
-    runs = [Run(point, seed + FIRST_SEED + i) for i in range(seeds) for point in points]
+    had = [Run(r.params, r.seed, r.started_from) for r in records if r.origin == CONFIRM]
+    firsts = [c.trials[0] for c in configurations(searched_trials(records))[:best]]
+    runs = [Run(r.params, seed + FIRST_SEED + i, r.started_from) for i in range(seeds) for r in firsts]
     return [run for run in runs if run not in had]

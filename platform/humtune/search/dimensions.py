@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -41,6 +41,10 @@ class _Searched(Frozen, ABC):
     @abstractmethod
     def distribution(self) -> BaseDistribution:
         """As Optuna knows it."""
+
+    def where(self, wanted: Callable[[ParamValue], bool]) -> Self | None:
+        """The same with those of its options alone that are wanted; None where none is. A range has none."""
+        return self
 
     def holds(self, value: Any) -> bool:
         """Whether it can be this value."""
@@ -84,6 +88,11 @@ class Choice(_OneOf):
 
     values: tuple[Scalar, ...] = Field(min_length=1)
 
+    def where(self, wanted: Callable[[ParamValue], bool]) -> Self | None:
+        """The same with the wanted values."""
+        left = tuple(value for value in self.values if wanted(value))
+        return self.model_copy(update={"values": left}) if left else None
+
     @property
     def options(self) -> tuple[ParamValue, ...]:
         """The values."""
@@ -114,6 +123,11 @@ class Presets(_OneOf):
             if both := sorted(set(below) & set(self.presets[preset])):
                 raise ValueError(f"preset {preset!r} both sets and searches {both[0]}; keep one")
         return self
+
+    def where(self, wanted: Callable[[ParamValue], bool]) -> Self | None:
+        """The same with the wanted presets."""
+        left = {preset: settings for preset, settings in self.presets.items() if wanted(preset)}
+        return self.model_copy(update={"presets": left}) if left else None
 
     def below(self, name: str, value: ParamValue) -> dict[str, "Dimension"]:
         """What a chosen preset opens, by its whole name; `name` is that of the branch."""

@@ -17,6 +17,7 @@ class Run(NamedTuple):
 
     params: Point
     seed: int
+    started_from: str | None = None  # the shared trial whose encoder it starts from; None: the best one
 
 
 def grid(dimensions: Mapping[str, Dimension]) -> list[Point]:

@@ -1,10 +1,16 @@
-"""Optuna's samplers and pruners, by the names that a space calls them."""
+"""Optuna's samplers and pruners by the names that a space calls them, and how trials are drawn and told."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -14,7 +20,9 @@ from optuna.pruners import (
     WilcoxonPruner,
 )
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState as OptunaState
 
+from humtune.records import ParamValue, TrialRecord, TrialState
 from humtune.search.space import TRIALS, Space
 
 REDUCTION = 2  # of the trials that reach a rung, one in so many goes on
@@ -62,3 +70,29 @@ def _experiments() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> ParamValue:
+    """The value of one parameter, drawn where it is not given."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+    raise TypeError(f"{name}: {distribution}")
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
+    """Tell Optuna how a trial ended: stopped ones as PRUNED, so that no sampler mistakes them for whole."""
+    if record.state == TrialState.COMPLETE:
+        study.tell(trial, record.objective)
+    else:
+        study.tell(trial, state=OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL)
+
+
+def rungs_of(record: TrialRecord, rungs: Sequence[int]) -> dict[int, float]:
+    """What the trial is judged by at those of the rungs that it has reached."""
+    name = record.judged_by
+    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch in rungs}

@@ -1,12 +1,13 @@
 """A search space: which choices are fixed, which are searched, and what to try first."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from pydantic import Field
 
-from humtune.config import SHARED, Settings, set_path
+from humtune.config import SHARED, Settings, leaves, set_path
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.records import ParamValue
 from humtune.search.dimensions import FAMILY, Dimension, Presets, Scalar, places
@@ -14,6 +15,7 @@ from humtune.search.grid import Point, Run, combinations, grid, touching
 
 TRIALS = 20  # per machine, where neither the space nor the command line says
 TRANSFER_EVERY = 4  # trials of a machine: one is lent by another, the sampler chooses the others
+START = "training.start"  # what says that a trial starts from a shared one
 PRUNED_FROM = 20  # trials of a machine: with fewer, there is hardly one to compare with at a rung
 
 Pruner = Literal["none", "successive_halving", "median", "hyperband", "wilcoxon"]
@@ -67,7 +69,41 @@ class Space(Settings):
             if name in params:
                 for path, value in dimension.settings(name, params[name]).items():
                     set_path(tree, path, value)
-        return recipe_of(tree | {"seed": seed})
+        recipe = recipe_of(tree | {"seed": seed})
+        return recipe.anew() if self._is_shared(machine) else recipe
+
+    def _is_shared(self, study: str | None) -> bool:
+        return study == SHARED and bool(self.shared_trials)
+
+    @cached_property
+    def starting_shared(self) -> frozenset[str]:
+        """The families of which a machine's trial may start from a shared one."""
+        machines = [m for m in (None, *self.machines) if not self._is_shared(m)]
+        found = [recipe for m in machines for _, recipe in self.corners(START, machine=m)]
+        return frozenset(recipe.family for recipe in found if recipe.starts_shared)
+
+    @property
+    def in_order(self) -> dict[str, Dimension]:
+        """What is searched, in the order in which it is chosen: first what a trial starts from."""
+        if not self.starting_shared:
+            return dict(self.search)
+        first = touching((FAMILY, START))
+        return dict(sorted(self.search.items(), key=lambda item: not first(item[0])))
+
+    def choices(
+        self, name: str, dimension: Dimension, point: Point, study: str | None = None
+    ) -> Dimension | None:
+        """What of a dimension a study can choose after a point; None where there is nothing to choose.
+
+        A shared trial starts anew. Another one that starts from it has its network.
+        """
+        if not self.starting_shared:
+            return dimension
+        if self._is_shared(study):
+            # a family is searched by all; its recipe then starts anew
+            return dimension.where(lambda v: name == FAMILY or not starts(dimension.settings(name, v)))
+        starting = self.recipe(point, machine=study)
+        return None if starting.starts_shared and touching(starting.taken_over)(name) else dimension
 
     @property
     def families(self) -> list[Point]:
@@ -88,13 +124,17 @@ class Space(Settings):
         """What a sampler draws from; of a dimension that a preset opens, where it is chosen."""
         return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
 
-    def draw(self, choose: Callable[[str, BaseDistribution], ParamValue]) -> Point:
+    def draw(
+        self, choose: Callable[[str, BaseDistribution], ParamValue], *, study: str | None = None
+    ) -> Point:
         """A point of the space: what `choose` says of each dimension that the ones before it open."""
         point: Point = {}
-        still_open = dict(self.search)
+        still_open = self.in_order
         while still_open:
             name = next(iter(still_open))
-            dimension = still_open.pop(name)
+            dimension = self.choices(name, still_open.pop(name), point, study)
+            if dimension is None:
+                continue
             point[name] = choose(name, dimension.distribution())
             if isinstance(dimension, Presets):
                 still_open = dimension.below(name, point[name]) | still_open
@@ -103,7 +143,19 @@ class Space(Settings):
     def first_points(self, machine: str | None) -> list[Point]:
         """The points that are tried before the sampler chooses, in order: a machine's, and everyone's."""
         points = [p for p in self.first if p.get("machine", machine) == machine]
-        return [{k: v for k, v in p.items() if k != "machine"} for p in points]
+        return self._open([{k: v for k, v in p.items() if k != "machine"} for p in points], machine)
+
+    def _open(self, points: list[Point], study: str | None) -> list[Point]:
+        """Those that a study can choose, without what is not its choice; what is the same then, once."""
+        if not self.starting_shared:
+            return points
+        left: list[Point] = []
+        for point in points:
+            choices = {name: self.choices(name, self.dimensions[name], point, study) for name in point}
+            chosen = {name: point[name] for name, choice in choices.items() if choice}
+            if chosen not in left and all(c.holds(point[name]) for name, c in choices.items() if c):
+                left.append(chosen)
+        return left
 
     @property
     def enumerated(self) -> bool:
@@ -122,7 +174,10 @@ class Space(Settings):
         """
         if not self.enumerated:
             return []
-        points = grid(self.search) if self.sampler == "grid" else self.first_points(machine)
+        if self.sampler == "grid":
+            points = self._open(grid(self.search), machine)
+        else:
+            points = self.first_points(machine)
         return [Run(point, self.seed + i) for i in range(self.seeds) for point in points]
 
     def quota(self, study: str) -> int:
@@ -170,12 +225,18 @@ class Space(Settings):
         """
         wanted = touching((FAMILY, *branches))
         if self.sampler == "listed":
-            points = [{n: v for n, v in p.items() if wanted(n)} for p in self.first_points(machine)]
+            own = [p for p in self.first if p.get("machine", machine) == machine]
+            points = [{n: v for n, v in p.items() if n != "machine" and wanted(n)} for p in own]
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
             chosen = list(combinations(self.search, lambda d: d.extremes(), wanted=wanted))
         for params in chosen:
             yield params, self.recipe(params, machine=machine)
+
+
+def starts(settings: Mapping[str, Any]) -> bool:
+    """Whether settings have a trial start from a shared one."""
+    return dict(leaves(nested(settings))).get(START) is not None
 
 
 def nested(*settings: Mapping[str, Any]) -> dict[str, Any]:

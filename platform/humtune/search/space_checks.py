@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import leaves
+from humtune.config import SHARED, leaves
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.plan import Plan
 from humtune.search.dimensions import FAMILY, Place, Presets, places
 from humtune.search.grid import Point, grid
-from humtune.search.space import Space, nested
+from humtune.search.space import START, Space, nested, starts
 from humtune.search.space_errors import first_error, first_of, message_of
 
 BUDGET = "training.epochs"
@@ -48,9 +48,29 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
     _check_sampler(space, where)
+    _check_starts(space, where)
     if space.trials == 0 and not space.shared_trials:
         raise UsageError(f"{where}: trials = 0 and shared_trials = 0: there is nothing to try; raise one")
     return space
+
+
+def _check_starts(space: Space, where: str) -> None:
+    """Refuse trials that would start from shared ones where there are none, and shared ones that would."""
+    if space.starting_shared and not space.shared_trials:
+        raise UsageError(
+            f"{where}: {START} = shared: the search has no shared trials to start from; "
+            "say how many in shared_trials (--shared-trials)"
+        )
+    if not space.shared_trials:
+        return
+    whose = {f"machines.{SHARED}": space.machines.get(SHARED, {})}
+    for count, point in enumerate(space.first, 1):
+        if point.get("machine") == SHARED:
+            chosen = _without_machine(point).items()
+            whose[f"first point {count}"] = nested(*(space.dimensions[n].settings(n, v) for n, v in chosen))
+    for at, settings in whose.items():
+        if starts(settings):
+            raise UsageError(f"{where}: {at}: {START} = shared: a shared trial starts anew; leave it out")
 
 
 def _check_names(space: Space, where: str) -> None:

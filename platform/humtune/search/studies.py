@@ -1,29 +1,22 @@
-"""Studies: one Optuna study per machine and one of shared trials, in memory, rebuilt from the ledger.
+"""Studies: one Optuna study per machine and one of shared trials, in memory.
 
-Rebuilt whenever a search starts. Asks what to try next, says when a trial may be stopped, is told how trials
-end. Knows no Ray.
+Rebuilt from the ledger whenever a search starts. Asks what to try next, says when a trial may be stopped, is
+told how trials end. Knows no Ray.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from time import time
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState as OptunaState
 
+from humtune.config import SHARED
+from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.ledger import Ledger
 from humtune.records import (
     CONFIRM,
     OnMachine,
     Origin,
-    ParamValue,
     TrialRecord,
     TrialState,
     machine_of,
@@ -31,7 +24,7 @@ from humtune.records import (
 )
 from humtune.search.grid import Point, Run
 from humtune.search.machine_study import MachineStudy, Running
-from humtune.search.samplers import pruner, sampler
+from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
 from humtune.search.space import TRANSFER_EVERY, Space
 from humtune.search.warm import Warmth, warmth_of
 
@@ -124,7 +117,7 @@ class Studies:
     def _relive(self, study: optuna.Study, record: TrialRecord) -> optuna.Trial:
         """The trial as the study knew it before it was told the end."""
         study.enqueue_trial(record.params)
-        trial = self._ask(study)
+        trial = self._ask(study, record.machine)
         for epoch, objective in rungs_of(record, self.space.rungs).items():
             trial.report(objective, epoch)
             trial.should_prune()  # a rung is entered by asking
@@ -137,6 +130,9 @@ class Studies:
         """
         waiting = [m for m in self.machines.values() if m.started < m.quota]
         if waiting:
+            waiting = [m for m in waiting if self._may_begin(m)]
+            if not waiting:
+                return None
             this = min(waiting, key=lambda m: m.started / m.quota)
             running = this.unfinished.pop(0) if this.unfinished else self._sampled(this)
         else:
@@ -147,6 +143,23 @@ class Studies:
             running = this.interrupted.pop(0) if this.interrupted else self._confirming(this)
         this.running[running.record.id] = running
         return running.record
+
+    def _may_begin(self, this: MachineStudy) -> bool:
+        """Whether a study's trials have what they start from: shared ones, which then come first."""
+        shared = self._shared
+        if not self.space.starting_shared or shared is None or this is shared or shared.is_searched:
+            return True
+        asked = shared.started >= shared.quota
+        return asked and all(self._best_shared(family) for family in self.space.starting_shared)
+
+    @property
+    def _shared(self) -> MachineStudy | None:
+        return self.machines.get(SHARED) if self.plan.is_shared(SHARED) else None
+
+    def _best_shared(self, family: str) -> TrialRecord | None:
+        """The best shared trial of a family that has run its whole budget."""
+        ranking = self._shared.ranking if self._shared else []
+        return next((r for r in ranking if r.config["family"] == family), None)
 
     @property
     def over(self) -> bool:
@@ -173,7 +186,7 @@ class Studies:
         lent = self._lent(this)
         if lent:
             this.study.enqueue_trial(lent, user_attrs={"origin": "transfer"})
-        trial = self._ask(this.study)
+        trial = self._ask(this.study, this.machine)
         run = Run(trial.params, trial.user_attrs.get("seed", self.space.seed + this.next_number))
         origin = trial.user_attrs.get("origin", "sampler")
         return Running(trial, self._record(this, run, origin=origin))
@@ -197,26 +210,37 @@ class Studies:
         """One of the best again; Optuna hears nothing of it, as its study holds one trial a choice."""
         return Running(None, self._record(this, this.due[0], origin=CONFIRM))
 
-    def _ask(self, study: optuna.Study) -> optuna.Trial:
+    def _ask(self, study: optuna.Study, machine: str) -> optuna.Trial:
         """A trial with all its parameters chosen: which there are depends on those before."""
         trial = study.ask()
-        self.space.draw(partial(suggest, trial))
+        self.space.draw(partial(suggest, trial), study=machine)
         return trial
 
     def _record(self, this: MachineStudy, run: Run, *, origin: Origin) -> TrialRecord:
         number = this.next_number
         this.next_number += 1
+        recipe = self.space.recipe(run.params, machine=this.machine, seed=run.seed)
+        start = self._start(recipe, run)
+        if start and start.readable:
+            recipe = recipe.starting_from(recipe_of(start.config))
         return TrialRecord(
             id=trial_id(this.machine, number),
             machine=this.machine,
             number=number,
             origin=origin,
             params=run.params,
-            config=self.space.recipe(run.params, machine=this.machine, seed=run.seed),
+            config=recipe,
+            started_from=start.id if start else None,
             judged_by=self.plan.objective(this.machine),
             machines=self._machines_of(this),
             started=time(),
         )
+
+    def _start(self, recipe: Recipe, run: Run) -> TrialRecord | None:
+        """The shared trial that a trial starts from: that of the trial which it confirms, or the best."""
+        if not recipe.starts_shared:
+            return None
+        return self.ledger.read(run.started_from) if run.started_from else self._best_shared(recipe.family)
 
     def _machines_of(self, this: MachineStudy) -> dict[str, OnMachine]:
         if not self.plan.is_shared(this.machine):
@@ -264,29 +288,3 @@ class Studies:
         trials = sum(m.left for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
         return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
-
-
-def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> ParamValue:
-    """The value of one parameter, drawn where it is not given."""
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            return trial.suggest_categorical(name, choices)
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_int(name, low, high, step=step, log=log)
-        case FloatDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_float(name, low, high, step=step, log=log)
-    raise TypeError(f"{name}: {distribution}")
-
-
-def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
-    """Tell Optuna how a trial ended: stopped ones as PRUNED, so that no sampler mistakes them for whole."""
-    if record.state == TrialState.COMPLETE:
-        study.tell(trial, record.objective)
-    else:
-        study.tell(trial, state=OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL)
-
-
-def rungs_of(record: TrialRecord, rungs: Sequence[int]) -> dict[int, float]:
-    """What the trial is judged by at those of the rungs that it has reached."""
-    name = record.judged_by
-    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch in rungs}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from humtune import __version__
 from humtune.config import Acceleration
 from humtune.detectors.detector import Detector
+from humtune.detectors.encoder import Encoder
 from humtune.detectors.fit import Fit
 from humtune.detectors.process import settle
 from humtune.detectors.recipe import recipe_of
@@ -71,15 +72,34 @@ class TrialRun:
 
         One that is ahead of the record was left by a process that had no right to: epochs would be missing.
         """
-        fit = self.recipe.start(bank, device=device, acceleration=how)
-        if not self.ledger.storage.exists(self.checkpoint):
-            return fit
-        with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
-            fit.restore(self.ledger.storage.read(self.checkpoint))
-            if fit.done <= len(record.epochs):
-                return fit
-        # The other may be restored in parts.
-        return self.recipe.start(bank, device=device, acceleration=how)
+        if self.ledger.storage.exists(self.checkpoint):
+            with suppress(HumtuneError, KeyError, TypeError, ValueError, RuntimeError):
+                fit = self.recipe.start(bank, device=device, acceleration=how)
+                fit.restore(self.ledger.storage.read(self.checkpoint))
+                if fit.done <= len(record.epochs):
+                    return fit
+        fit = self.recipe.start(bank, device=device, acceleration=how)  # the other may be restored in parts
+        if self.recipe.starts_shared:
+            fit.start_from(self._shared_encoder(record.started_from, device=device))
+        return fit
+
+    def _shared_encoder(self, trial: str | None, *, device: str) -> Encoder:
+        """What a shared trial has learnt; HumtuneError where it can't be had, or is of another network."""
+        if trial is None:
+            raise HumtuneError(
+                f"no shared trial of the family {self.recipe.family} is complete to start from"
+            )
+        name = self.ledger.layout.detector(trial)
+        place = f"it starts from {trial}: {self.ledger.storage.uri}/{name}"
+        try:
+            detector = Detector.from_bytes(self.ledger.storage.read(name), device=device)
+        except FileNotFoundError:
+            raise HumtuneError(f"{place} is missing") from None
+        except (HumtuneError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise HumtuneError(f"{place} is damaged") from error
+        if self.recipe.starting_from(detector.recipe) != self.recipe:
+            raise HumtuneError(f"{place} holds another network than the trial's")
+        return detector.encoder
 
     def epoch(self) -> TrialRecord:
         """Make a step, measure where it is a rung or the last, and write down how far the trial is."""

@@ -74,10 +74,12 @@ def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | N
         )
 
     point: Point = {}
-    still_open = dict(space.search)
+    still_open = space.in_order
     while still_open:
         name = next(iter(still_open))
-        dimension = still_open.pop(name)
+        dimension = space.choices(name, still_open.pop(name), point, machine)
+        if dimension is None:
+            continue
         if isinstance(dimension, Presets):
             fitting = [preset for preset in dimension.presets if true(name, preset, dimension)]
             if not fitting:
@@ -120,6 +122,7 @@ def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterato
         ended = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
         if (
             ended
+            and record.started_from is None  # that encoder is not of this search
             and point
             and space.recipe(point, machine=machine, seed=record.seed) == recipe_of(record.config)
         ):

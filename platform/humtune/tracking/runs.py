@@ -92,6 +92,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "reason": (record.reason or "")[:LONGEST],
         "judged_by": record.judged_by,
         "score_type": record.best_score if record.judged else "",
+        "started_from": record.started_from or "",
         "data_hash": record.data_hash,
         "version": record.version,
         "host": record.host,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humtune.detectors.encoder import ChunkEncoder
+from humtune.detectors.encoder import ChunkEncoder, Encoder
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import class_index
@@ -62,6 +62,14 @@ class ClassifierEncoder(ChunkEncoder):
     def encoded(self, features: Tensor) -> Encoded:
         """With what tells the classes."""
         return replace(super().encoded(features), classify=self.head.classify)
+
+    def take_over(self, other: Encoder) -> None:
+        """Take weights: of front end, backbone and, where the heads are of a kind, of what embeds."""
+        own = self.recipe.head
+        assert isinstance(other, ClassifierEncoder)
+        embeds = own.embeds if other.recipe.head.kind == own.kind else ()
+        for part in ("frontend", "backbone", *(f"head.{name}" for name in embeds)):
+            self.get_submodule(part).load_state_dict(other.get_submodule(part).state_dict())
 
     def replace_network(self, network: nn.Module) -> None:
         """Another backbone."""

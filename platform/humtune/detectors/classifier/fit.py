@@ -12,7 +12,7 @@ from torch import Tensor
 
 from humtune.config import Acceleration, Settings
 from humtune.detectors.classifier.compiled import compiled
-from humtune.detectors.encoder import random_chunks
+from humtune.detectors.encoder import Encoder, random_chunks
 from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
@@ -34,6 +34,9 @@ class Training(Settings):
     optimiser: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0, description="Adam's as a part of the loss, AdamW's beside it")
     learning_rate: float = Field(1e-3, gt=0)
+    start: Literal["shared"] | None = Field(
+        None, description="shared: front end, backbone and embedding of the best shared trial; null: anew"
+    )
     schedule: Literal["steps", "one_cycle"] = Field(
         "steps", description="of the rate: down at each milestone, or after the warm-up along a cosine to 0"
     )
@@ -86,6 +89,10 @@ class ClassifierFit(Fit):
         if acceleration.compiled:
             self._whole_batches = compiled(self.encoder.backbone)
         self.encoder.fit_frontend(bank, evenly(self.clips, STANDARD_CLIPS))
+
+    def start_from(self, encoder: Encoder) -> None:
+        """Take front end, backbone and embedding; what tells the classes stays as the seed made it."""
+        self.encoder.take_over(encoder)
 
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.

@@ -22,6 +22,7 @@ class Head(Part, ABC):
     """Settings of a head; `gives` is what an encoder with it gives."""
 
     gives: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING, Output.LOGITS})
+    embeds: ClassVar[tuple[str, ...]] = ()  # parts of the layer that make embeddings, and know no class
     by_attributes: ClassVar[bool] = False  # whether classes must be named by their attributes
 
     @abstractmethod
@@ -37,6 +38,7 @@ class VariationalHead(Head):
     """Embeddings drawn towards N(μ_class, σ² I), class means orthogonal and of length mu (paper §3.3)."""
 
     gives: ClassVar[frozenset[Output]] = Head.gives | {Output.VARIANCE}
+    embeds: ClassVar[tuple[str, ...]] = ("to_mean", "to_log_variance")
 
     kind: str = "variational"
     mu: float = Field(5.0, gt=0, description="length of a class mean: μ")

@@ -1,6 +1,6 @@
 """The classifier: a network that tells a machine's classes apart, scored by its embeddings."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Classifier(Recipe):
     )
 
     given_by: ClassVar[tuple[str, ...]] = ("head.kind",)
+    taken_over: ClassVar[tuple[str, ...]] = ("spectrogram", "backbone")
 
     family: str = "classifier"
     spectrogram: open_union(plugins.FRONTEND, "spectrogram") = Spectrogram()  # type: ignore[valid-type]
@@ -63,6 +64,15 @@ class Classifier(Recipe):
     def size(self) -> str:
         """Front end, backbone and batch."""
         return f"{self.spectrogram.size}, {self.backbone.size}, batch {self.training.batch_size}"
+
+    @property
+    def starts_shared(self) -> bool:
+        """As its training says."""
+        return self.training.start == "shared"
+
+    def anew(self) -> Self:
+        """With a network that the seed makes."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"start": None})})
 
     def _check_chunks(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Chunks must be no longer than the shortest clip."""

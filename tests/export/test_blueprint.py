@@ -3,6 +3,7 @@
 import pytest
 
 from humtune.detectors.classifier.recipe import Classifier
+from humtune.detectors.gaussian_mixture import GaussianMixture
 from humtune.detectors.recipe import Scoring
 from humtune.errors import HumtuneError
 from humtune.export.blueprint import left_out_note, measure_exportable
@@ -23,6 +24,11 @@ WHY = "scores a clip against its own section, which an exported model can't know
 def test_what_needs_no_section_can_leave(scores, pool, expected):
     config = Classifier(scores=scores, scoring=Scoring(pool=pool)).model_dump(mode="json")
     assert set(exportable_types(config, scores)) == expected
+
+
+def test_an_encoders_own_score_can_leave_whatever_the_pool():
+    recipe = GaussianMixture(scores=("own", "gmm", "fusion"), scoring=Scoring(pool="section"))
+    assert exportable_types(recipe.model_dump(mode="json"), recipe.scores) == ["own"]
 
 
 def give(ledger, number, metrics, *, pool="machine", **changes):

@@ -136,6 +136,28 @@ def test_every_covariance_of_a_mixture_scores_as_scikit_learn_does(covariance: s
     np.testing.assert_allclose(found, -model.score_samples(z), rtol=1e-9)
 
 
+def test_the_likeliest_gaussian_of_a_mixture_alone_scores_and_leaves_as_a_graph(bank: ClipBank) -> None:
+    tree = FAMILIES["gaussian_mixture"] | {"family": "gaussian_mixture"}
+    detector = contract.run(recipe_of(tree | {"likelihood": "component"}), bank)
+    assert contract.check_graph(detector, bank) is None
+    z = detector.encode(bank, bank.table.having("train")).embedding.double()
+    each = []
+    for centre, whitener in zip(detector.encoder.centres, detector.encoder.whiteners, strict=True):
+        covariance = torch.linalg.inv(whitener @ whitener.T)
+        each.append(torch.distributions.MultivariateNormal(centre, covariance).log_prob(z))
+    found = detector.score(detector.encode(bank, bank.table.having("train")))["own"]
+    np.testing.assert_allclose(found, -torch.stack(each).amax(dim=0), rtol=1e-4)
+
+
+def test_a_rank_pooling_that_weighs_all_frames_alike_is_their_mean(bank: ClipBank) -> None:
+    tree = {"family": "gaussian_mixture", "n_fft": 256, "n_mels": 32}
+    mean, ranked = (
+        recipe_of(tree | settings).build(()).pooled(bank, bank.table.having("train"))
+        for settings in ({"pooling": "mean"}, {"pooling": "gwrp", "decay": 1})
+    )
+    torch.testing.assert_close(mean, ranked)
+
+
 def broken(tree: dict[str, Any], **methods: Callable[..., Any]) -> Recipe:
     """A noop that breaks a promise: its fit has other methods."""
     from humtune.detectors.noop import Noop, NoopFit

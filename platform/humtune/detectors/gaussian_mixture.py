@@ -22,7 +22,7 @@ from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramL
 from humtune.detectors.recipe import Check, Recipe
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
-from humtune.scores.gaussians import Covariance, Gaussians, fit_gaussians, negative_log_likelihood
+from humtune.scores.gaussians import Covariance, Gaussians, Likelihood, fit_gaussians, negative_log_likelihood
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import ClipTable, Role
@@ -37,10 +37,13 @@ class GaussianMixture(Recipe):
     n_fft: int = Field(1024, ge=16, le=16_384, description="samples in one Fourier transform")
     n_mels: int = Field(128, ge=8, description="mel filters")
     pooling: Literal["mean", "max", "gwrp"] = Field("mean", description="of a band's frames")
-    decay: float = Field(0.99, gt=0, lt=1, description="gwrp: weight of a frame beside the next louder one")
+    decay: float = Field(0.99, gt=0, le=1, description="gwrp: weight of a frame beside the next louder one")
     components: int = Field(2, ge=1, description="Gaussians")
     covariance: Covariance = "full"
     floor: float = Field(1e-3, gt=0, description="added to variances, of bands scaled to variance 1")
+    likelihood: Likelihood = Field(
+        "mixture", description="of the mixture with its weights, or of the likeliest component alone"
+    )
     scores: tuple[str, ...] = Field(("own",), min_length=1)
 
     @model_validator(mode="after")
@@ -163,7 +166,7 @@ class MixtureEncoder(Encoder):
     def read(self, pooled: Tensor) -> Encoded:
         """Rows of pooled spectra [n, F]."""
         z = (pooled.double() - self.mean) / self.spread
-        score = negative_log_likelihood(z, self.gaussians)
+        score = negative_log_likelihood(z, self.gaussians, self.recipe.likelihood)
         return Encoded(mean=z.float(), score=score, chunks=1)
 
     def graph(self) -> Graph:

@@ -249,7 +249,8 @@ class Recipe(Settings, ABC):
         """Whether a new recording can be scored so: it doesn't say which section it is of."""
         score = self.scoring.of(score_type)
         parts = self.base_types if Output.SCORES in score.needs else (score_type,)
-        return self.scoring.pool == "machine" and not any(self.scoring.of(part).by_section for part in parts)
+        scores, sections = [self.scoring.of(part) for part in parts], self.scoring.pool == "section"
+        return not any(score.by_section or (sections and score.compares) for score in scores)
 
 
 def recipe_of(tree: Mapping[str, Any]) -> Recipe:

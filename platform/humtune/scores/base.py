@@ -20,11 +20,12 @@ class Score(Settings, ABC):
     """A score type and its settings. Fitted to reference rows it maps rows to scores.
 
     `needs` says what an encoder must give for it, of references and of what is scored. With `by_section` a
-    clip is scored by its own section, whatever the pool.
+    clip is scored by its own section, whatever the pool; one that doesn't `compare` looks at no references.
     """
 
     needs: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING})
     by_section: ClassVar[bool] = False
+    compares: ClassVar[bool] = True
 
     @abstractmethod
     def fit(self, reference: Encoded) -> "FittedScore":
@@ -117,6 +118,7 @@ class JointScore(Settings, ABC):
 
     needs: ClassVar[frozenset[Output]] = frozenset({Output.SCORES})
     by_section: ClassVar[bool] = False
+    compares: ClassVar[bool] = True
     least_clips: ClassVar[int] = 0  # held out of training, to be fitted by
 
     @abstractmethod

@@ -13,6 +13,7 @@ class Own(Score):
     """The encoder's own, as a reconstruction error or a negative log-likelihood; without references."""
 
     needs: ClassVar[frozenset[Output]] = frozenset({Output.SCORE})
+    compares: ClassVar[bool] = False
 
     def fit(self, reference: Encoded) -> "OwnScore":
         """Whatever the references."""

@@ -58,6 +58,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "arcface": f"{_CLASSIFIER}.heads:ArcFaceHead",
         "asymmetric": f"{_CLASSIFIER}.multilabel:AsymmetricHead",
         "attributes": f"{_CLASSIFIER}.multilabel:AttributeHead",
+        "exposure": f"{_CLASSIFIER}.exposure:ExposureHead",
     },
     SCORE: {
         "cosine": "humtune.scores.distances:Cosine",

@@ -10,6 +10,7 @@ from humtune.search.fit import check_fits
 from humtune.search.grid import grid
 from humtune.search.space import Space
 from humtune.search.space_files import read_space
+from humtune.sounds.joined import expose
 from humtune.testing.recordings import small_bank
 
 FOLDER = Path(__file__).parents[2] / "search_spaces" / "systems"
@@ -58,7 +59,8 @@ def test_every_point_of_a_tiny_system_trains_and_scores_and_one_score_can_be_exp
     space, bank = system(f"tiny/{name}"), small_bank(seconds=1.1)
     for run in space.runs("small"):
         recipe = space.recipe(run.params, machine="small", seed=run.seed)
-        fit = recipe.start(bank)
+        others = [small_bank("other", seconds=1.1, seed=1)]
+        fit = recipe.start(expose(bank, others) if recipe.exposed else bank)
         assert all(np.isfinite(value) for value in fit.step().values())
         detector = fit.finish()
         clips = bank.table.having("select")

@@ -36,6 +36,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "noop": {"steps": 3, "blur": 0.5},
 }
 OTHER_WAYS = {
+    "exposure": {
+        **CLASSIFIER,
+        "head": {"kind": "exposure", "features": "all"},
+        "scores": ["own", "knn", "gmm"],
+        "scoring": {"pool": "section"},
+    },
     "idnn": {"family": "autoencoder", **FRAMES, "rebuild": "middle"},
     "autoregressive": {
         "family": "flow",

@@ -235,7 +235,8 @@ def _print_cost(
         machine = bank.table.machine
         if not space.quota(machine):
             continue
-        estimates = costs(space, bank, resources)
+        others = [other for other in banks.values() if other is not bank]
+        estimates = costs(space, bank, resources, others=others)
         corners = len(list(sizes(space, machine)))
         found = list(tracked(estimates, total=corners, title=machine))
         mean = sum(c.estimate.trial_seconds for c in found) / len(found)

@@ -110,11 +110,13 @@ class Check(NamedTuple):
     """Something that a family needs of the recordings.
 
     `settings` are the dotted names that it depends on: a space tries all extreme values of these. `raises`
-    is a method that raises a UsageError where it is missing.
+    is a method that raises a UsageError where it is missing. `of_others`: of other machines' recordings too,
+    where the recipe is exposed to them.
     """
 
     settings: tuple[str, ...]
     raises: Callable[[Any, ClipTable, NDArray[np.int64]], None]
+    of_others: bool = False
 
 
 class Estimate(Frozen):
@@ -161,6 +163,11 @@ class Recipe(Settings, ABC):
     def giver(self) -> str:
         """What it is that gives or doesn't give what a score needs, in words."""
         return f"the family {self.family}"
+
+    @property
+    def exposed(self) -> bool:
+        """Whether a machine's fit wants the recordings of the search's other machines too, as NEGATIVE."""
+        return False
 
     @property
     def starts_shared(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from humtune.sounds.table import ClipTable, Role
 
 def check_all(space: Space, banks: Mapping[str, ClipBank]) -> None:
     """Raise a UsageError where a machine's trials, or shared ones, can't work on these recordings."""
-    for bank in banks.values():
+    for machine, bank in banks.items():
         if space.trials == 0:
             objective_of(space.objective, bank.table)
         else:
             check_fits(space, bank.table, bank.lengths)
+            _check_others(space, machine, [other for other in banks.values() if other is not bank])
     if space.shared_trials:
         check_shared_fits(space, banks)
 
@@ -39,6 +41,12 @@ def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:
         raise UsageError(
             f"a machine is called '{SHARED}', as shared trials are; call its folder something else, or {mend}"
         )
+    for params, recipe in space.corners(*_given_by(space), machine=SHARED):
+        if recipe.exposed:
+            raise UsageError(
+                f"{recipe.giver} tells one machine from the others, and a shared trial is all machines'; "
+                f"{mend}, or set another below machines: {SHARED}{_chosen(params)}"
+            )
     joined = join_banks(banks.values())
     if space.enumerated and not space.runs(SHARED):
         raise UsageError(
@@ -74,10 +82,32 @@ def _check_recipes(space: Space, table: ClipTable, lengths: NDArray[np.int64], *
             if check in recipe.checks:
                 with _naming(params):
                     check.raises(recipe, table, lengths)
-    given_by = dict.fromkeys(name for recipe in space.recipes for name in recipe.given_by)
-    for params, recipe in space.corners("scores", *given_by, machine=machine):
+    for params, recipe in space.corners("scores", *_given_by(space), machine=machine):
         with _naming(params):
             _check_joint(recipe, machine, held_out)
+
+
+def _check_others(space: Space, machine: str, others: Iterable[ClipBank]) -> None:
+    """Refuse trials that are exposed to other machines' recordings where there are none, or none that do."""
+    others = list(others)
+    checks = [check for recipe in space.recipes for check in recipe.checks if check.of_others]
+    wanted = (*_given_by(space), *(name for check in checks for name in check.settings))
+    for params, recipe in space.corners(*wanted, machine=machine):
+        if recipe.exposed and not others:
+            raise UsageError(
+                f"{machine}: {recipe.giver} tells a machine from others, and there is {machine} alone; "
+                f"search two machines or more (--machines), or choose another{_chosen(params)}"
+            )
+        if recipe.exposed:
+            with _naming(params):
+                for check, other in product(recipe.checks, others):
+                    if check.of_others:
+                        check.raises(recipe, other.table, other.lengths)
+
+
+def _given_by(space: Space) -> tuple[str, ...]:
+    """The settings that it depends on what a trial gives, and what it wants."""
+    return tuple(dict.fromkeys(name for recipe in space.recipes for name in recipe.given_by))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ The choice is made once, where the trials run, and written into the plan: so all
 alike, on whichever computer of a cluster, and an interrupted one goes on as it began.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import ray
@@ -20,7 +20,7 @@ from humtune.records import ParamValue
 from humtune.search.space import Space
 from humtune.search.space_checks import planned_space
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.joined import join_banks
+from humtune.sounds.joined import expose, join_banks
 from humtune.storage import Storage
 
 
@@ -43,12 +43,17 @@ def costs(
     space: Space,
     bank: ClipBank,
     resources: Resources,
+    *,
+    others: Sequence[ClipBank] = (),
 ) -> Iterator[Cost]:
-    """The cost of a trial at every size that the space can choose, computed as a search would."""
+    """The cost of a trial at every size that the space can choose, computed as a search would.
+
+    `others` are those of the search's other machines.
+    """
     settle(resources)
     for params, recipe in sizes(space, bank.table.machine):
         found = recipe.estimate(
-            bank,
+            expose(bank, others) if recipe.exposed else bank,
             device=resources.device,
             bf16=resources.bf16,
             compiled=resources.compiled,
@@ -71,13 +76,12 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     for machine in plan.studies:
         if not plan.quota(machine):
             continue
-        bank = (
-            join_banks(map(ledger.bank, plan.machines)) if plan.is_shared(machine) else ledger.bank(machine)
-        )
+        banks = {each: ledger.bank(each) for each in plan.machines}
+        bank = join_banks(banks.values()) if plan.is_shared(machine) else banks.pop(machine)
         for _, recipe in sizes(space, machine):
             if recipe.size not in chosen:
                 found = recipe.estimate(
-                    bank,
+                    expose(bank, banks.values()) if recipe.exposed else bank,
                     device=resources.device,
                     bf16=resources.bf16,
                     compiled=None,

@@ -24,7 +24,7 @@ from humtune.records import Epoch, OnMachine, TrialRecord, TrialState, ended
 from humtune.search.evaluator import Evaluator, Measurement
 from humtune.search.watchdog import Watchdog
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.joined import join_banks
+from humtune.sounds.joined import expose, join_banks
 from humtune.storage import Storage
 
 
@@ -44,9 +44,11 @@ class TrialRun:
         self.checkpoint = ledger.layout.checkpoint(record.id)
         self.recipe = recipe_of(record.config)
         how = record.acceleration or plan.acceleration(self.recipe.size)
-        bank = join_banks(banks) if record.machines else banks[0]
-        self.fit = self._restored(record, bank, device=resources.device, how=how)
         probes = [ledger.probes(bank.table.machine) for bank in banks]
+        bank = join_banks(banks) if record.machines else banks[0]
+        if self.recipe.exposed and not record.machines:
+            bank = self._exposed(bank, probes[0])
+        self.fit = self._restored(record, bank, device=resources.device, how=how)
         self.evaluators = [Evaluator(*pair) for pair in zip(banks, probes, strict=True)]
         self.quick_evaluators = [
             Evaluator.quick(*pair, judged_by=record.judged_by) for pair in zip(banks, probes, strict=True)
@@ -66,6 +68,13 @@ class TrialRun:
         self.record = _shortened(self.record, done)
         self.checkpointed = monotonic()
         self.begun = False  # nothing is written before: Tune makes actors for trials that others then run
+
+    def _exposed(self, bank: ClipBank, probes: ClipBank | None) -> ClipBank:
+        """The machine's bank with the other machines', but for the clips that its probes are made of."""
+        plan = self.ledger.plan
+        others = [m for m in plan.machines if m != bank.table.machine]
+        banks = [open_bank(self.ledger.storage, plan.name, machine) for machine in others]
+        return expose(bank, banks, without=set(probes.table.name) if probes else ())
 
     def _restored(self, record: TrialRecord, bank: ClipBank, *, device: str, how: Acceleration) -> Fit:
         """The fit as its checkpoint left it; from its start where that is damaged.

@@ -95,7 +95,10 @@ def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | N
 
 def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
     own = list(earlier.records(machine))
-    observed = tuple(_observed(space, own, machine)) if _same_clips(machine, plan, earlier.plan) else ()
+    observed: tuple[TrialRecord, ...] = ()
+    if _same_clips(machine, plan, earlier.plan):
+        exposed_alike = _same_machines(plan, earlier.plan)
+        observed = tuple(_observed(space, own, machine, exposed_alike=exposed_alike))
     points = _best_points(space, own, machine)
     if not own:
         others = {m: list(earlier.records(m)) for m in earlier.plan.machines}
@@ -109,23 +112,29 @@ def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
 def _same_clips(machine: str, plan: Plan, earlier: Plan) -> bool:
     """Whether both searches measure a study's trials by the same figure of the same clips."""
     if plan.is_shared(machine):
-        same = plan.machines.keys() == earlier.machines.keys()
-        return same and all(_same_clips(each, plan, earlier) for each in plan.machines)
+        return _same_machines(plan, earlier)
     ours, theirs = plan.machines[machine], earlier.machines.get(machine)
     known = theirs and (ours.data_hash, ours.judged_by) == (theirs.data_hash, theirs.judged_by)
     return bool(known) and plan.asked.holdout == earlier.asked.holdout
 
 
-def _observed(space: Space, records: list[TrialRecord], machine: str) -> Iterator[TrialRecord]:
+def _same_machines(plan: Plan, earlier: Plan) -> bool:
+    """Whether both searches have the same machines, and the same clips of each."""
+    same = plan.machines.keys() == earlier.machines.keys()
+    return same and all(_same_clips(each, plan, earlier) for each in plan.machines)
+
+
+def _observed(
+    space: Space, records: list[TrialRecord], machine: str, *, exposed_alike: bool
+) -> Iterator[TrialRecord]:
     for record in records:
         point = point_of(space, record.config, machine)
         ended = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if (
-            ended
-            and record.started_from is None  # that encoder is not of this search
-            and point
-            and space.recipe(point, machine=machine, seed=record.seed) == recipe_of(record.config)
-        ):
+        alone = record.started_from is None  # another's encoder is not of this search
+        if not (ended and alone and point):
+            continue
+        recipe = space.recipe(point, machine=machine, seed=record.seed)
+        if recipe == recipe_of(record.config) and (exposed_alike or not recipe.exposed):
             yield record.model_copy(update={"params": point})
 
 

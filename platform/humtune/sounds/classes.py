@@ -16,26 +16,30 @@ Labels = Literal["section", "attributes", "both"]
 NO_CLASS = -1  # of a test clip whose class has no training clip
 
 
-def class_labels(table: ClipTable, labels: Labels) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def class_labels(
+    table: ClipTable, labels: Labels, *, least: int = 2
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes, sorted, and each clip's class as an index into them, int64 [N].
 
     Of several machines joined, a class is one machine's: fan/section_00 and valve/section_00 are two.
-    Classes are those of the TRAIN and HELD_OUT clips; any other clip's is NO_CLASS. UsageError where the
-    clips have no attributes to tell apart, or where there is one class only.
+    Classes are those of the TRAIN and HELD_OUT clips; any other clip's is NO_CLASS, and that of another
+    machine's clips. UsageError where the clips have no attributes to tell apart, or fewer classes than
+    `least`.
     """
     normal = table.having(Role.TRAIN, Role.HELD_OUT)
     if labels != "section" and not np.any(table.attributes[normal] != ""):
         raise UsageError(f"{table.machine}: its clips carry no attributes to classify; use labels: section")
     names = class_names(table, labels)
     classes = np.unique(names[normal])
-    if len(classes) < 2:
+    if len(classes) < least:
         other = "attributes" if labels == "section" else "section or both"
         found = f"only one class ({classes[0]})" if len(classes) else "no class"
         raise UsageError(
             f"{table.machine}: labels: {labels} gives {found}, a classifier needs two; use {other}"
         )
     index = np.minimum(np.searchsorted(classes, names), len(classes) - 1)
-    return tuple(classes.tolist()), np.where(classes[index] == names, index, NO_CLASS).astype(np.int64)
+    own = (classes[index] == names) & (table.role != str(Role.NEGATIVE))
+    return tuple(classes.tolist()), np.where(own, index, NO_CLASS).astype(np.int64)
 
 
 def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:

@@ -1,15 +1,15 @@
-"""The recordings of several machines as one bank, for what is fitted to all of them together."""
+"""The recordings of several machines as one bank, for what is fitted to more than one machine's."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humtune.config import SHARED
 from humtune.sounds.bank import ClipBank, Samples
-from humtune.sounds.table import ClipTable
+from humtune.sounds.table import ClipTable, Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,32 @@ def join_banks(banks: Iterable[ClipBank]) -> ClipBank:
         machines=np.repeat([t.machine for t in tables], [len(t) for t in tables]),
         **{name: np.concatenate([getattr(t, name) for t in tables]) for name in columns},
     )
+    return _joined(table, banks, [bank.hash for bank in banks])
+
+
+def expose(bank: ClipBank, others: Iterable[ClipBank], *, without: Collection[str] = ()) -> ClipBank:
+    """A machine's bank and, behind its clips, those of other machines, whose training clips are NEGATIVE.
+
+    The others' other clips have no role: they are there only as their samples are. Nor have those named in
+    `without`, as <machine>/<file>: a detector may be judged by what it makes of them.
+    """
+    others = sorted(others, key=lambda other: other.table.machine)
+    tables = [bank.table, *(_negatives(other.table, without) for other in others)]
+    hashes = [bank.hash, "against", *(other.hash for other in others)]
+    return _joined(ClipTable.concatenate(tables), [bank, *others], hashes)
+
+
+def _negatives(table: ClipTable, without: Collection[str]) -> ClipTable:
+    kept = [f"{table.machine}/{name}" not in without for name in table.name]
+    negative = (table.role == str(Role.TRAIN)) & np.asarray(kept, dtype=bool)
+    return replace(table, role=np.where(negative, str(Role.NEGATIVE), ""))
+
+
+def _joined(table: ClipTable, banks: Sequence[ClipBank], hashes: Iterable[str]) -> ClipBank:
     lengths = np.concatenate([bank.lengths for bank in banks])
     return ClipBank(
         table,
         JoinedSamples(bank.samples for bank in banks),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        hashlib.sha256(" ".join(bank.hash for bank in banks).encode()).hexdigest(),
+        hashlib.sha256(" ".join(hashes).encode()).hexdigest(),
     )

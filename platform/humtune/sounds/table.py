@@ -31,6 +31,7 @@ class Role(StrEnum):
     SELECT = "select"  # labelled test clips whose Ω chooses
     HIDDEN = "hidden"  # labelled test clips that a search asked not to be chosen by
     REPORT = "report"  # test clips that are only reported, with or without truth
+    NEGATIVE = "negative"  # another machine's, from which a detector learns what the machine is not
     PROBE = "probe"  # made, not recorded: what stands in for anomalies where nobody has any
 
 

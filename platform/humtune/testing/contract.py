@@ -25,14 +25,21 @@ from humtune.export.onnx import export_onnx
 from humtune.metrics.cells import Array
 from humtune.runtime.scorer import INPUT
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.joined import expose
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import SCORED, Role
+from humtune.testing.recordings import small_bank
 
 
 def check_recipe(recipe: Recipe, bank: ClipBank) -> None:
-    """All of the contract; a recipe of a few short steps and a small bank take seconds."""
+    """All of the contract; a recipe of a few short steps and a small bank take seconds.
+
+    A recipe that wants other machines' recordings gets a small bank of them.
+    """
     check_settings(recipe)
     recipe.check(bank.table, bank.lengths)
+    if recipe.exposed:
+        bank = expose(bank, [small_bank("other", seed=1)])
     detector = check_same_seed(recipe, bank)
     check_resume(recipe, bank, detector)
     check_file(detector, bank)

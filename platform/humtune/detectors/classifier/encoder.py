@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from humtune.config import Output
 from humtune.detectors.encoder import ChunkEncoder, Encoder
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
@@ -43,9 +44,10 @@ class ClassifierEncoder(ChunkEncoder):
         return features.float()
 
     def read(self, features: Tensor) -> dict[str, Any]:
-        """Embedding means and, where the head has them, log-variances [B, k]."""
+        """Embedding means and, where the head has them, log-variances [B, k] and a score of its own [B]."""
         mean, log_variance = self.head.embed(features)
-        return {"mean": mean} | ({} if log_variance is None else {"log_variance": log_variance})
+        found = {"mean": mean} | ({} if log_variance is None else {"log_variance": log_variance})
+        return found | ({"score": self.head.score(features)} if Output.SCORE in self.recipe.gives else {})
 
     @torch.no_grad()
     def classify(self, embedding: Tensor) -> Tensor:

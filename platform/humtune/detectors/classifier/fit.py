@@ -14,9 +14,10 @@ from humtune.config import Acceleration, Settings
 from humtune.detectors.classifier.compiled import compiled
 from humtune.detectors.encoder import Encoder, random_chunks
 from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
-from humtune.errors import HumtuneError
+from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.classes import class_labels
+from humtune.sounds.classes import NO_CLASS, class_labels
+from humtune.sounds.table import Role
 
 if TYPE_CHECKING:
     from humtune.detectors.classifier.encoder import ClassifierEncoder
@@ -69,9 +70,14 @@ class ClassifierFit(Fit):
     def __init__(
         self, recipe: "Classifier", bank: ClipBank, *, device: str, acceleration: Acceleration
     ) -> None:
-        names, labels = class_labels(bank.table, recipe.labels)
+        names, labels = class_labels(bank.table, recipe.labels, least=recipe.head.least_classes)
         self.device = torch.device(device)
         super().__init__(recipe, bank, recipe.build(names).to(self.device))
+        self.others = bank.table.having(Role.NEGATIVE) if recipe.exposed else self.clips[:0]
+        if recipe.exposed and not len(self.others):
+            raise UsageError(
+                f"{bank.table.machine}: {recipe.giver} learns from other machines' clips, there are none"
+            )
         self.acceleration = acceleration
         self.labels = torch.from_numpy(labels)
         training = recipe.training
@@ -97,22 +103,21 @@ class ClassifierFit(Fit):
     def step(self) -> dict[str, float]:
         """Visit every training clip `chunks_per_clip` times; the epoch's loss, accuracy and learning rate.
 
-        Accuracy is that of the louder of two mixed chunks, in training mode.
+        Accuracy is that of the louder of two mixed chunks, in training mode; other machines' have no class.
         """
         training = self.recipe.training
         self.encoder.train()
-        visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
         total = torch.zeros(2, device=self.device)  # loss and correct chunks; read once, at the end
-        seen = 0
-        for first in range(0, len(visits), training.batch_size):
-            batch = visits[first : first + training.batch_size]
+        seen = torch.zeros(2)
+        batches = self._batches()
+        for number, batch in enumerate(batches):
             if len(batch) < 2:  # batch norm has no variance of one chunk
                 continue
-            self._set_rate(learning_rate(training, self.done + first / len(visits)))
+            self._set_rate(learning_rate(training, self.done + number / len(batches)))
             total += self.batch(batch)
-            seen += len(batch)
+            seen += torch.tensor([len(batch), (self.labels[batch] != NO_CLASS).sum()])
         self.done += 1
-        loss, accuracy = (total / seen).tolist()
+        loss, accuracy = (total.cpu() / seen).tolist()
         if not math.isfinite(loss):
             raise HumtuneError(f"the loss became {loss} in epoch {self.done}")
         rate = learning_rate(training, self.done - 1)
@@ -121,6 +126,23 @@ class ClassifierFit(Fit):
     def _set_rate(self, rate: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+
+    def _batches(self) -> list[NDArray[np.intp]]:
+        """The clips of an epoch's batches: the machine's and, by their share, those of others among them.
+
+        Of the others' each is taken once before one is taken again.
+        """
+        training = self.recipe.training
+        size, share = training.batch_size, self.recipe.head.share_of_others
+        beside = min(max(1, round(size * share)), size - 1) if share else 0
+        visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
+        own = [visits[first : first + size - beside] for first in range(0, len(visits), size - beside)]
+        if not beside:
+            return own
+        counts = [max(1, len(batch) * beside // (size - beside)) for batch in own]
+        passes = [self.rng.permutation(self.others) for _ in range(-(-sum(counts) // len(self.others)))]
+        others = np.split(np.concatenate(passes), np.cumsum(counts))[:-1]
+        return [self.rng.permutation(np.concatenate(both)) for both in zip(own, others, strict=True)]
 
     def batch(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
@@ -145,8 +167,8 @@ class ClassifierFit(Fit):
             for *some, their in zip(*(x.tensor_split(parts) for x in (*inputs, target)), strict=True):
                 loss, logits = self.encoder.head.loss(self._features(some, count), their, self.noise)
                 (loss * (len(their) / count)).backward()
-                correct = (logits.argmax(dim=1) == their.argmax(dim=1)).sum()
-                total += torch.stack([loss.detach() * len(their), correct])
+                correct = (logits.argmax(dim=1) == their.argmax(dim=1)) & (their.sum(dim=1) > 1 / 2)
+                total += torch.stack([loss.detach() * len(their), correct.sum()])
         except torch.OutOfMemoryError:
             return None  # what the error holds on to is free once it has been left
         return total
@@ -180,8 +202,10 @@ class ClassifierFit(Fit):
         return values.to(self.device, non_blocking=True)
 
     def _targets(self, clips: NDArray[np.intp]) -> Tensor:
-        labels = self.labels[torch.from_numpy(clips)]
-        return torch.nn.functional.one_hot(labels, len(self.encoder.classes)).float()
+        """Class weights [B, C]: one of a clip's own class, none where it is another machine's."""
+        return (
+            self.labels[torch.from_numpy(clips)][:, None] == torch.arange(len(self.encoder.classes))
+        ).float()
 
     def _mix(self, inputs: tuple[Tensor, ...], target: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Mixup: inputs and class weights, and by them the class means, with the same λ (eq. 12)."""

@@ -24,6 +24,7 @@ class Head(Part, ABC):
     gives: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING, Output.LOGITS})
     embeds: ClassVar[tuple[str, ...]] = ()  # parts of the layer that make embeddings, and know no class
     by_attributes: ClassVar[bool] = False  # whether classes must be named by their attributes
+    least_classes: ClassVar[int] = 2
 
     @abstractmethod
     def build(self, embedding: int, classes: Sequence[str], generator: torch.Generator) -> nn.Module:
@@ -32,6 +33,11 @@ class Head(Part, ABC):
     def most_classes(self, embedding: int) -> int | None:
         """The classes that it can tell apart at most; None: any number."""
         return None
+
+    @property
+    def share_of_others(self) -> float:
+        """The share of a batch that is clips of other machines."""
+        return 0.0
 
 
 class VariationalHead(Head):
@@ -81,7 +87,7 @@ class ArcFaceHead(Head):
 
 
 class HeadLayer(Protocol):
-    """A head at work: an nn.Module."""
+    """A head at work: an nn.Module. One that gives SCORE has `score`, features [B, k] to scores [B]."""
 
     def embed(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features [B, k] to embedding means [B, k] and log-variances [B, k] or None, as in a test."""
@@ -90,7 +96,11 @@ class HeadLayer(Protocol):
         """Embeddings [B, k] to class logits [B, C]."""
 
     def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The loss of features [B, k] against class weights [B, C] (rows sum to 1), and the logits [B, C]."""
+        """The loss of features [B, k] against class weights [B, C], and the logits [B, C].
+
+        Rows of the weights sum to 1; where the head wants other machines' clips, to how much of a chunk is
+        the machine's own.
+        """
 
 
 class Variational(nn.Module):

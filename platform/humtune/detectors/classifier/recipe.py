@@ -53,7 +53,12 @@ class Classifier(Recipe):
     @property
     def giver(self) -> str:
         """The head."""
-        return f"a {self.head.kind} head"
+        return f"{'an' if self.head.kind[0] in 'aeiou' else 'a'} {self.head.kind} head"
+
+    @property
+    def exposed(self) -> bool:
+        """Where the head wants other machines' clips."""
+        return bool(self.head.share_of_others)
 
     @property
     def budget(self) -> int:
@@ -94,7 +99,7 @@ class Classifier(Recipe):
                 f"head.kind = {self.head.kind} learns attributes, but labels = section names none; "
                 "set labels to attributes or both"
             )
-        names, _ = class_labels(table, self.labels)
+        names, _ = class_labels(table, self.labels, least=self.head.least_classes)
         most = self.head.most_classes(self.backbone.embedding)
         if most is not None and len(names) > most:
             raise UsageError(
@@ -103,7 +108,7 @@ class Classifier(Recipe):
             )
 
     checks: ClassVar[tuple[Check, ...]] = (
-        Check(("spectrogram",), _check_chunks),
+        Check(("spectrogram",), _check_chunks, of_others=True),
         Check(("spectrogram", "backbone"), _check_takes),
         Check(("backbone", "labels", "head.kind"), _check_classes),
     )

@@ -15,7 +15,7 @@ from humtune.detectors.recipe import Estimate
 from humtune.errors import HumtuneError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import PER_KIND
-from humtune.sounds.table import Role
+from humtune.sounds.table import SCORED, Role
 
 if TYPE_CHECKING:
     from humtune.detectors.classifier.recipe import Classifier
@@ -60,8 +60,8 @@ def estimate(
     """What a trial takes as it is best computed; `measured` are the epochs after which it is scored."""
     run = recipe.start(bank, device=device, acceleration=Acceleration(bf16=bf16))
     chunk = _chunk_seconds(run)
-    trained = len(run.clips) * recipe.training.chunks_per_clip
-    clips = len(bank.table) + 3 * PER_KIND  # with about as many probes
+    trained = len(run.clips) * recipe.training.chunks_per_clip / (1 - recipe.head.share_of_others)
+    clips = len(bank.table.having(Role.TRAIN, *SCORED)) + 3 * PER_KIND  # with about as many probes
     previewed = len(bank.table.having(Role.SELECT)) + min(PREVIEW_CLIPS, len(run.clips))
     scored = TEST_CHUNKS * (clips + previewed * measured)
     trial = chunk * (trained * recipe.budget + scored * FORWARD_SHARE)

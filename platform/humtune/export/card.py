@@ -54,7 +54,7 @@ Recordings: {data}, content hash `{data_hash}`.
 
 ## How good it is
 
-{figures}
+{metrics}
 
 Ω is the harmonic mean of AUC source, AUC target and pAUC (p = 0.1) over the sections, as DCASE Task 2 ranks.
 {words}

@@ -451,7 +451,7 @@ def drill_searches(drill: Drill, kills: int, faults: int) -> None:
     found = check(made.ledger(name) for name in made.searches)
     found.compare(made.finished, {name: made.ledger(name) for name in made.searches})
     drill.counts.tried["search"].update({str(kind): count for kind, count in made.kills.items()})
-    drill.counts.searches.update({"searches": len(made.searches), "sittings": made.sittings} | found.counts)
+    drill.counts.searches.update({"searches": len(made.searches), "runs": made.runs} | found.counts)
     drill.counts.searches["trials' processes that outlived their driver by a minute"] += made.orphans
     for violation in found.violations:
         drill.lose("search", "", violation)

@@ -2,7 +2,7 @@
 
 Two synthetic machines are searched by the real command. At random moments it kills, at random: the driver
 alone, a trial's process, the raylet, or the driver with all of Ray. What a kill ends, `humtune resume` takes
-up at once, while what is left of the sitting before may still be alive. Or disk or clock are wrong for all
+up at once, while what is left of the run before may still be alive. Or disk or clock are wrong for all
 processes for a while, or a second resume begins while the search runs. A search that ends before all is
 used up is followed by another one with another seed. Then everything is read: see drill_checks.py.
 """
@@ -64,24 +64,24 @@ class Drill:
 
     folder: Path
     kills: Counter[Kind] = field(default_factory=Counter)
-    sittings: int = 0
+    runs: int = 0
     orphans: int = 0  # trials' processes that did not notice that their driver was gone
     searches: list[str] = field(default_factory=list)
     finished: dict[tuple[str, str], TrialRecord] = field(default_factory=dict)  # (search, trial) -> record
     page: Page | None = None  # where faults are asked for
-    begun: list["Sitting"] = field(default_factory=list)
+    begun: list["Run"] = field(default_factory=list)
 
-    def break_disk_or_clock(self, kind: Kind, sitting: "Sitting", rng: random.Random) -> None:
+    def break_disk_or_clock(self, kind: Kind, run: "Run", rng: random.Random) -> None:
         """Let all processes of a search meet a fault, which passes."""
         assert self.page is not None
-        sitting.met_fault = True
+        run.met_fault = True
         if kind in JUMPS:
             self.page.clock += JUMPS[kind]
             return
         fault = Fault[kind.name]
         self.page.arm(self.storage, fault, at=rng.randint(1, STEPS), slow=0.05)
         deadline = time.monotonic() + PATIENCE
-        while not (sitting.is_over or self.page.met) and time.monotonic() < deadline:
+        while not (run.is_over or self.page.met) and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(LASTS)
         self.page.arm(self.storage)
@@ -99,20 +99,20 @@ class Drill:
             if record.state != TrialState.RUNNING:
                 self.finished.setdefault((name, record.id), record)
 
-    def begin(self, *words: str, seed: int, trials: int, epochs: int) -> "Sitting":
+    def begin(self, *words: str, seed: int, trials: int, epochs: int) -> "Run":
         """Start another search, with further words of its command."""
         name = f"drill-{len(self.searches)}"
         self.searches.append(name)
         space = write_space(self.folder, seed=seed, trials=trials, epochs=epochs)
         always = ("search", space, "--data", self.folder / "data", "--checkpoint-seconds", "0")
-        return self.sit(name, *always, "--name", name, *words)
+        return self.start(name, *always, "--name", name, *words)
 
-    def resume(self, name: str) -> "Sitting":
-        return self.sit(name, "resume", name)
+    def resume(self, name: str) -> "Run":
+        return self.start(name, "resume", name)
 
-    def sit(self, name: str, *words: str | Path) -> "Sitting":
-        self.sittings += 1
-        log = (self.folder / f"sitting-{self.sittings:03d}.log").open("wb")
+    def start(self, name: str, *words: str | Path) -> "Run":
+        self.runs += 1
+        log = (self.folder / f"run-{self.runs:03d}.log").open("wb")
         command = [sys.executable, "-m", "humtune.cli.main", *map(str, words), "--storage", self.storage]
         process = subprocess.Popen(
             command,
@@ -121,36 +121,36 @@ class Drill:
             start_new_session=True,
             env=os.environ | {"MLFLOW_TRACKING_URI": ""},
         )
-        self.begun.append(Sitting(name, process, Path(log.name)))
+        self.begun.append(Run(name, process, Path(log.name)))
         return self.begun[-1]
 
-    def wait_for_work(self, sitting: "Sitting", ended: int = 0) -> None:
-        """Until a trial of this sitting has written a checkpoint and so many ended, or the search is over."""
-        checkpoints = Layout(sitting.name).checkpoint("*")
+    def wait_for_work(self, run: "Run", ended: int = 0) -> None:
+        """Until a trial of this run has written a checkpoint and so many ended, or the search is over."""
+        checkpoints = Layout(run.name).checkpoint("*")
         deadline = time.monotonic() + PATIENCE
-        while not sitting.is_over and time.monotonic() < deadline:
+        while not run.is_over and time.monotonic() < deadline:
             with suppress(FileNotFoundError):  # a trial that ends takes its checkpoint along
-                if any(path.stat().st_mtime > sitting.began for path in self.storage.glob(checkpoints)):
-                    self.remember(sitting.name)
-                    if sum(name == sitting.name for name, _ in self.finished) >= ended:
+                if any(path.stat().st_mtime > run.began for path in self.storage.glob(checkpoints)):
+                    self.remember(run.name)
+                    if sum(name == run.name for name, _ in self.finished) >= ended:
                         return
             time.sleep(0.02)
 
-    def clear(self, sitting: "Sitting") -> None:
-        """Wait until no trial's process is left of a sitting: one that stays is counted, and ended.
+    def clear(self, run: "Run") -> None:
+        """Wait until no trial's process is left of a run: one that stays is counted, and ended.
 
         Ray's two agents notice a minute later that their raylet is gone. They write nothing, and are ended.
         """
         deadline = time.monotonic() + ORPHANS
-        while (left := sitting.pids(Kind.WORKER)) and time.monotonic() < deadline:
+        while (left := run.pids(Kind.WORKER)) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.orphans += len(left)
-        for pid in sitting.processes():
+        for pid in run.processes():
             kill(pid)
 
 
 @dataclass
-class Sitting:
+class Run:
     """One run of the command: a process in a session of its own, with Ray's processes below it."""
 
     name: str
@@ -253,50 +253,50 @@ def drill(
 ) -> Drill:
     """Make the kills in their order and end every search.
 
-    Each comes up to `pause` seconds after a checkpoint of the sitting that it hits; a share of them, `hasty`,
-    up to `pause` seconds after the sitting's start, or whatever the kill before left of it. The others wait
+    Each comes up to `pause` seconds after a checkpoint of the run that it hits; a share of them, `hasty`,
+    up to `pause` seconds after the run's start, or whatever the kill before left of it. The others wait
     until `ended` trials have ended for each kill that went before.
     """
     record_machines(folder)
     made = Drill(folder, page=page)
     wanted = list(kinds)
-    sitting: Sitting | None = None
+    run: Run | None = None
     try:
         while wanted:
-            if sitting is None:
-                sitting = made.begin(seed=seed + len(made.searches), trials=trials, epochs=epochs)
-            before = sitting
+            if run is None:
+                run = made.begin(seed=seed + len(made.searches), trials=trials, epochs=epochs)
+            before = run
             if rng.random() >= hasty:
-                made.wait_for_work(sitting, ended * made.kills.total())
+                made.wait_for_work(run, ended * made.kills.total())
             time.sleep(rng.uniform(0.0, pause))
-            made.remember(sitting.name)
-            if wanted[0] not in KILLS and not sitting.is_over:
+            made.remember(run.name)
+            if wanted[0] not in KILLS and not run.is_over:
                 kind = wanted.pop(0)
                 made.kills[kind] += 1
                 if kind == Kind.SECOND:
-                    sitting = made.resume(before.name)
+                    run = made.resume(before.name)
                     before.wait()
                     made.clear(before)
                 else:
-                    made.break_disk_or_clock(kind, sitting, rng)
+                    made.break_disk_or_clock(kind, run, rng)
                 continue
-            if not sitting.strike(wanted[0], rng):
-                sitting = finished(made, sitting)
+            if not run.strike(wanted[0], rng):
+                run = finished(made, run)
                 continue
             kind = wanted.pop(0)
             made.kills[kind] += 1
             if kind != Kind.WORKER:
-                sitting.wait()  # a dead raylet ends the driver too
-                ledger = made.ledger(sitting.name)
+                run.wait()  # a dead raylet ends the driver too
+                ledger = made.ledger(run.name)
                 if ledger.storage.exists(ledger.layout.plan):
-                    sitting = made.resume(sitting.name)  # at once: orphans may be at work
+                    run = made.resume(run.name)  # at once: orphans may be at work
                 else:  # killed before there was anything to go on with
-                    made.searches.remove(sitting.name)
-                    sitting = None
+                    made.searches.remove(run.name)
+                    run = None
                 made.clear(before)
-        while sitting is not None:
-            sitting.wait()
-            sitting = finished(made, sitting)
+        while run is not None:
+            run.wait()
+            run = finished(made, run)
     except BaseException:
         for pid in [pid for each in made.begun for pid in each.processes()]:
             kill(pid)
@@ -304,12 +304,12 @@ def drill(
     return made
 
 
-def finished(made: Drill, sitting: Sitting) -> Sitting | None:
-    """None after a search that ended well; where it failed, the sitting that goes on with it."""
-    made.remember(sitting.name)
-    made.clear(sitting)
-    if sitting.wait() == 0:
+def finished(made: Drill, run: Run) -> Run | None:
+    """None after a search that ended well; where it failed, the run that goes on with it."""
+    made.remember(run.name)
+    made.clear(run)
+    if run.wait() == 0:
         return None
-    if sitting.met_fault:
-        return made.resume(sitting.name)
-    raise RuntimeError(f"{sitting.name} failed though nothing was killed:\n{sitting.log.read_text()}")
+    if run.met_fault:
+        return made.resume(run.name)
+    raise RuntimeError(f"{run.name} failed though nothing was killed:\n{run.log.read_text()}")

@@ -2,7 +2,7 @@
 
     python benchmarks/int8.py quick --storage humtune-runs
 
-Every complete trial's network is quantised as `humtune export --int8` does it, and hears the machine's clips
+Every complete trial's network is quantised as `humtune export --int8` does it, and scores the machine's clips
 again. Ω (official, %) of every score type on the labelled clips of the dev set and of the evaluation set, and
 the rank correlation of both networks' scores.
 """
@@ -49,7 +49,7 @@ def omegas(scores: NDArray[np.float64], clips: ClipTable) -> Iterator[float]:
 
 
 def main() -> None:
-    """Quantise, hear, compare."""
+    """Quantise, score, compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -173,11 +173,11 @@ def test_a_torn_record_of_no_trial_is_no_trial(ledger: Ledger) -> None:
     assert list(ledger.records()) == []
 
 
-def test_a_later_sitting_takes_the_right_to_write(ledger: Ledger) -> None:
-    ledger.begin_sitting()
-    worker = Ledger(ledger.storage, "hums", sitting=ledger.sitting)
+def test_a_later_run_takes_the_right_to_write(ledger: Ledger) -> None:
+    ledger.take_lease()
+    worker = Ledger(ledger.storage, "hums", lease=ledger.lease)
     worker.write(make_record())
-    Ledger(ledger.storage, "hums").begin_sitting()
+    Ledger(ledger.storage, "hums").take_lease()
     for late in (worker, ledger):
         with pytest.raises(Superseded, match="hums was resumed elsewhere"):
             late.write(make_record(state="failed"))

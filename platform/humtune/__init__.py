@@ -1,3 +1,3 @@
-"""humtune: searches, per machine, for the detector that best hears it go wrong."""
+"""humtune: searches, per machine, for the detector that best tells when it goes wrong."""
 
 __version__ = "0.1.0"

@@ -26,7 +26,7 @@ class UsageError(HumtuneError):
 
 
 class Superseded(HumtuneError):
-    """What is written here belongs to a sitting that another one has taken over from."""
+    """What is written here belongs to a run of the search that another one has taken over from."""
 
 
 class TooNew(HumtuneError):

@@ -14,7 +14,7 @@
 <storage>/<search>/ensembles/<machine>.npy       float64, one score a clip, in the order of clips/
 <storage>/<search>/archive/<machine>.parquet     a copy of all records and scores, to be read at once
 <storage>/<search>/report/                       tables and plots, made again by each report
-<storage>/<search>/sitting                       who may write trials: the last that began or resumed
+<storage>/<search>/lease                         who may write trials: the last that began or resumed
 <storage>/<search>/stop                          that somebody wishes it to end
 <storage>/banks, mlflow.db, mlflow-artifacts     what the searches share
 """
@@ -37,9 +37,9 @@ class Layout:
         return f"{self.search}/plan.json"
 
     @property
-    def sitting(self) -> str:
+    def lease(self) -> str:
         """Who may write trials."""
-        return f"{self.search}/sitting"
+        return f"{self.search}/lease"
 
     @property
     def stop(self) -> str:

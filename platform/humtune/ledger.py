@@ -35,11 +35,11 @@ Kept = TypeVar("Kept", bound=Stored)
 class Ledger:
     """Reads and writes one search's record."""
 
-    def __init__(self, storage: Storage, name: str, *, sitting: str = "") -> None:
+    def __init__(self, storage: Storage, name: str, *, lease: str = "") -> None:
         self.storage = storage
         self.name = name
         self.layout = Layout(name)
-        self.sitting = sitting
+        self.lease = lease
         self._claims: dict[str, bytes] = {}  # file -> what it holds as long as the trial is ours
 
     @classmethod
@@ -74,7 +74,7 @@ class Ledger:
         """
         layout, studies = self.layout, self.plan.studies
         written = [name(study) for name in (layout.clips, layout.warm) for study in studies]
-        for name in (layout.plan, layout.sitting, layout.stop, *written):
+        for name in (layout.plan, layout.lease, layout.stop, *written):
             self.storage.delete(name)
         for folder in (*{name.rpartition("/")[0] for name in written}, layout.trials, self.name):
             self.storage.delete_empty(folder)
@@ -103,17 +103,17 @@ class Ledger:
         folder = self.plan.machines[machine].probes
         return ClipBank.open(self.storage, folder) if folder else None
 
-    def begin_sitting(self) -> None:
-        """Take over: whatever is left of an earlier sitting may write no trial any more."""
-        self.sitting = uuid.uuid4().hex
-        self.storage.write(self.layout.sitting, self.sitting.encode())
+    def take_lease(self) -> None:
+        """Take the lease: whatever is left of an earlier run of the search may write no trial any more."""
+        self.lease = uuid.uuid4().hex
+        self.storage.write(self.layout.lease, self.lease.encode())
 
-    def check_sitting(self) -> None:
-        """Raise Superseded where a later sitting has begun, or the claimed trial has been begun elsewhere.
+    def check_lease(self) -> None:
+        """Raise Superseded where a later run has begun, or the claimed trial has been begun elsewhere.
 
-        A ledger of no sitting that has claimed nothing may always write.
+        A ledger without a lease that has claimed nothing may always write.
         """
-        if self.sitting and self.storage.read(self.layout.sitting) != self.sitting.encode():
+        if self.lease and self.storage.read(self.layout.lease) != self.lease.encode():
             raise Superseded(f"{self.name} was resumed elsewhere, and goes on there")
         for name, mark in self._claims.items():
             if self.storage.read(name) != mark:
@@ -135,17 +135,17 @@ class Ledger:
     def claim(self, trial: str) -> None:
         """Take over a trial: a process on a computer that was thought lost may write it no more."""
         name, mark = self.layout.holder(trial), uuid.uuid4().bytes
-        self.check_sitting()
+        self.check_lease()
         self.storage.write(name, mark)
         self._claims = {name: mark}
 
     def write(self, record: TrialRecord) -> None:
-        """Write one trial's record over the one before; Superseded where a later sitting has begun.
+        """Write one trial's record over the one before; Superseded where a later run has begun.
 
         What has ended has a file of its own: a write of an earlier state, which was under way when a computer
         lost its network, arrives when that is mended, however late.
         """
-        self.check_sitting()
+        self.check_lease()
         data, progress = record.model_dump_json().encode(), self.layout.progress(record.id)
         if record.state == TrialState.RUNNING:
             self.storage.write(progress, data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LONGEST = 200  # bytes: with what humtune adds (anomaly_score_…_section_00_test.csv) a file's name has 255
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # line ends, escapes, changes of direction, bytes of no alphabet
-_JOINERS = "\u200c\u200d"  # of letters, and of pictures
+_JOINERS = "\u200c\u200d"  # of letters, and of emoji
 
 
 def check_name(name: str, what: str, mend: str) -> None:
@@ -47,12 +47,12 @@ def shown(text: object) -> str:
 
 
 def caption(text: str, *, letters: int) -> str:
-    """A text for a picture, in lines of so many letters at most."""
+    """A text for a plot, in lines of so many letters at most."""
     return "\n".join(textwrap.wrap(shown(text), letters))
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """A screen that prints names as they are: nothing in them is markup, a picture's code or highlighted."""
+    """A screen that prints names as they are: nothing in them is markup, an emoji's code or highlighted."""
     from rich.console import Console  # here: it takes a while, and who only checks a name needs none
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

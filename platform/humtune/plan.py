@@ -18,7 +18,7 @@ class Resources(Frozen):
     device: str = "cpu"
     cpus: float = 1.0
     gpus: float = 0.0
-    hours_per_trial: float = Field(24.0, description="of work, over all sittings; then it has failed")
+    hours_per_trial: float = Field(24.0, description="of work, over all runs; then it has failed")
     checkpoint_seconds: float = Field(5.0, ge=0, description="the work that a kill may cost a trial, at most")
     precision: str = "auto"  # of its network
     compiled: bool | None = Field(None, description="whether networks are compiled; null: where it pays")

@@ -59,7 +59,7 @@ class TrialRecord(Stored):
     reason: str | None = None  # why it failed or was stopped
     started: float  # seconds since 1970
     ended: float | None = None
-    seconds: float = 0.0  # of work, without the time between two sittings
+    seconds: float = 0.0  # of work, without the time between two runs
     epochs: tuple[Epoch, ...] = ()
     continued: tuple[int, ...] = ()  # the epochs after which it went on from a checkpoint
     judged_by: Objective = "omega"

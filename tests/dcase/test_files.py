@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from waiting import PATIENCE
 
-from humtune.dcase.files import read_file, read_folder, told_domain, write_file
+from humtune.dcase.files import domain_in_name, read_file, read_folder, write_file
 from humtune.errors import UsageError
 
 
@@ -116,7 +116,7 @@ def test_the_files_of_2021_of_the_baselines_and_in_capitals_are_read(tmp_path):
     ],
 )
 def test_only_clips_of_2021_tell_their_domain_without_their_label(clip, domain):
-    assert told_domain(clip) == domain
+    assert domain_in_name(clip) == domain
 
 
 def test_a_file_that_can_not_be_written_is_named_and_leaves_no_draft(tmp_path):

@@ -194,7 +194,7 @@ def test_the_card_tells_what_a_user_has_to_know(exported):
     precision = f"{100 * true / (true + false):.1f}" if true + false else "–"
     assert f" {100 * true:.1f} | {precision} |" in card
     assert "humtune's docs/glossary.md" in card
-    assert "It hears worst in section 0" in card
+    assert "It is worst in section 0" in card
     assert "No licence lies beside the recordings" in card
     page = (folder / PAGE).read_text()
     assert "<h2>How it fails</h2>" in page

@@ -1,4 +1,4 @@
-"""What a card tells of an ensemble, of the recordings' licence, and of where a model hears worst."""
+"""What a card tells of an ensemble, of the recordings' licence, and of where a model is worst."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_the_worst_cell_is_named_and_its_section_leads(domain, name):
     scores[deaf] += 2  # normals of that cell outscore every anomaly
     told = failures(labelled_clips(clips).read(scores))
     assert told.startswith(
-        f"It hears worst in section 01 of the dev clips in the {name} domain: AUC 0.0 %, hardly"
+        f"It is worst in section 01 of the dev clips in the {name} domain: AUC 0.0 %, hardly"
     )
     rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| dev")]
     assert [row[0] for row in rows] == ["| dev 01", "| dev 00"]

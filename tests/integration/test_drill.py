@@ -35,7 +35,7 @@ def test_a_search_that_is_killed_three_times_loses_nothing_and_can_have_more(
     assert found.violations == []
     assert made.kills.total() == 3
     assert made.orphans == 0
-    assert made.sittings >= 3
+    assert made.runs >= 3
     assert found.counts["finished trials run again"] == 0
     assert found.counts["trials that went on from a checkpoint"] >= 1
     assert found.counts["trials equal to an unbroken run"] >= 2

@@ -70,7 +70,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Ledger
     ledger = prepare(
         space, name="f", data=folder / "data", storage=Storage(folder / "runs"), resources=limits
     )
-    ledger.begin_sitting()
+    ledger.take_lease()
     with tempfile.TemporaryDirectory() as place:
         studies = Studies(ledger, space)
         tuner(studies, ledger.plan.asked.resources, slots=2, folder=place, trial=Failing).fit()

@@ -37,16 +37,16 @@ def ended(made: Any) -> list[str]:
 
 def test_a_log_ends_with_the_best_so_far_and_how_to_go_on(made: Any) -> None:
     """After a SIGTERM to all of its processes; a terminal's SIGINT comes below."""
-    sitting = made.begin(*SMALL, seed=0, trials=40, epochs=4)
+    run = made.begin(*SMALL, seed=0, trials=40, epochs=4)
     wait_for(lambda: ended(made))
-    os.killpg(sitting.process.pid, signal.SIGTERM)
-    assert sitting.process.wait(PATIENCE) == 128 + signal.SIGTERM
-    said = sitting.log.read_text()
+    os.killpg(run.process.pid, signal.SIGTERM)
+    assert run.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    said = run.log.read_text()
     assert "fan" in said
     assert "│ trial" in said or "┃ trial" in said
     assert "trials are left: humtune resume drill-0" in said
     assert not [word for word in NOISE if word in said], said
-    wait_for(lambda: not sitting.processes())
+    wait_for(lambda: not run.processes())
     left = {r.id: r for r in made.ledger("drill-0").records() if r.ended}
     assert left
     assert all(record.state in ("complete", "pruned") for record in left.values())
@@ -55,14 +55,14 @@ def test_a_log_ends_with_the_best_so_far_and_how_to_go_on(made: Any) -> None:
 def test_a_second_one_ends_at_once(made: Any) -> None:
     from drill_search import Kind
 
-    sitting = made.begin(*SMALL, seed=0, trials=40, epochs=4)
+    run = made.begin(*SMALL, seed=0, trials=40, epochs=4)
     wait_for(lambda: ended(made))
-    send(sitting.process, signal.SIGINT)
-    sitting.process.send_signal(signal.SIGINT)
-    assert sitting.process.wait(PATIENCE) == 130
-    assert "are left" not in sitting.log.read_text()
-    wait_for(lambda: not sitting.pids(Kind.WORKER))
-    made.clear(sitting)  # Ray's agents notice by themselves, a minute later
+    send(run.process, signal.SIGINT)
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(PATIENCE) == 130
+    assert "are left" not in run.log.read_text()
+    wait_for(lambda: not run.pids(Kind.WORKER))
+    made.clear(run)  # Ray's agents notice by themselves, a minute later
 
 
 def test_on_a_terminal_the_table_stays(made: Any) -> None:

@@ -21,16 +21,16 @@ def test_equal_parameters_are_one_configuration_worth_its_mean(make):
     records = [make(0, 5, 0.9), make(1, 10, 0.7), make(2, 10, 0.8), make(3, 5, 0.5)]
     first, second = configurations(records)
     assert [t.number for t in first.trials] == [1, 2]
-    assert (first.figure, second.figure) == (pytest.approx(0.75), pytest.approx(0.7))
+    assert (first.metric, second.metric) == (pytest.approx(0.75), pytest.approx(0.7))
 
 
 def test_the_score_type_is_the_best_by_the_mean_and_the_trial_the_median_by_it(make):
     values = [(0.9, 0.7), (0.2, 0.74), (0.3, 0.72), (0.35, 0.60)]
     (found,) = configurations(make(i, 5, a, b) for i, (a, b) in enumerate(values))
-    assert (found.best_score, found.figure) == ("nll", pytest.approx(0.69))
+    assert (found.best_score, found.metric) == ("nll", pytest.approx(0.69))
     middle = found.middle
     assert middle.trial.number == 0  # of 0.60, 0.70, 0.72, 0.74 the lower of the two in the middle
-    assert (middle.score_type, middle.figure) == ("nll", 0.7)  # though its own cosine is higher
+    assert (middle.score_type, middle.metric) == ("nll", 0.7)  # though its own cosine is higher
     assert middle.value == pytest.approx(0.69)
 
 
@@ -72,7 +72,7 @@ def test_what_is_measured_is_the_median_trial_and_the_search_is_cross_fitted_wit
     middle = sorted(again, key=lambda r: r.omega[score])[1]
     assert (after.best.trial.id, after.best.score_type) == (middle.id, score)
     assert float(after.select.omega_official) == middle.omega[score]
-    assert after.confirmed.figure == pytest.approx(means[score])
+    assert after.confirmed.metric == pytest.approx(means[score])
     assert after.cross_fitted.mean == before.cross_fitted.mean
     assert (
         (after.candidates, after.within_noise)

@@ -65,7 +65,7 @@ def test_every_score_type_of_every_complete_trial_is_a_candidate(bench):
     assert [(c.trial.number, c.score_type) for c in every] == [
         (number, name) for number in range(3) for name in ("cosine", "nll")
     ]
-    assert all(c.value == c.figure == c.trial.omega[c.score_type] for c in every)
+    assert all(c.value == c.metric == c.trial.omega[c.score_type] for c in every)
     scores = archive.of(every)
     assert scores.shape == (6, len(ledger.clips("fan")))
     np.testing.assert_array_equal(scores[3], ledger.scores("fan-00001", "nll"))

@@ -25,7 +25,7 @@ def write(path, wave, **how):
 
 @pytest.mark.parametrize("window", [0.1, 0, -3, math.nan, math.inf])
 def test_a_window_shorter_than_a_chunk_or_without_end_is_refused(model, window):
-    with pytest.raises(UsageError, match=rf"--window {window:g}: the model hears 0.25 s at a time"):
+    with pytest.raises(UsageError, match=rf"--window {window:g}: the model takes 0.25 s at a time"):
         Listener(Scorer.open(model), window=window)
 
 

@@ -52,13 +52,13 @@ def test_a_gpu_that_is_not_here_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch
 
 def test_a_node_without_the_storage_says_why(tmp_path: Path) -> None:
     ledger = Ledger(Storage(tmp_path / "runs"), "fans")
-    ledger.begin_sitting()
+    ledger.take_lease()
     assert misses(ledger) == ""
-    elsewhere = Ledger(Storage(tmp_path / "another"), "fans", sitting=ledger.sitting)
+    elsewhere = Ledger(Storage(tmp_path / "another"), "fans", lease=ledger.lease)
     assert "No such file or directory" in misses(elsewhere)
 
 
 def test_a_storage_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
     ledger = Ledger(Storage(tmp_path / "runs"), "fans")
-    ledger.begin_sitting()
-    assert "resumed elsewhere" in misses(Ledger(ledger.storage, "fans", sitting="another"))
+    ledger.take_lease()
+    assert "resumed elsewhere" in misses(Ledger(ledger.storage, "fans", lease="another"))

@@ -204,7 +204,7 @@ def test_a_grid_killed_again_and_again_is_run_exactly_once(bench: Make, name: st
     """Two at a time; some die before their first record, some in the middle, some fail."""
     rng = np.random.default_rng(4)
     search = bench(sampler="grid", search={"head": HEADS["head"]}, seeds=2, pruner=name, trials=None)
-    for _sitting in range(200):
+    for _run in range(200):
         studies = search.studies()
         before = {r.id: r for m in studies.machines.values() for r in m.ended.values()}
         for _ in range(int(rng.integers(1, 6))):

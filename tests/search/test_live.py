@@ -99,7 +99,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line(bench: Make) -> None:
         failed = "[Errno 5] [bold]no[/] such [/clip];" + 30 * " long"
         search.end(studies, studies.ask(), TrialState.FAILED, failed.replace("; ", ";\n\t"))
     said = console.file.getvalue().splitlines()
-    assert len(said) == 3  # the trial of the sitting before is no news, and no line is broken
+    assert len(said) == 3  # the trial of the run before is no news, and no line is broken
     assert said[0].startswith("fan-00001 [2/4] Ω 70.0 with mu=")
     assert said[0].endswith(" nll (16 s)")
     assert said[1] == "fan-00002 [3/4] pruned: stopped by median after epoch 2 (0 s)"

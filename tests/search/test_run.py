@@ -85,7 +85,7 @@ def test_this_computer_has_no_others_whatever_is_wanted() -> None:
 @pytest.mark.parametrize("error", [UsageError, HumtuneError, OSError, KeyboardInterrupt])
 def test_a_search_that_never_began_keeps_no_name_and_nothing_of_others(bench: Any, error: type) -> None:
     ledger = bench().ledger
-    ledger.begin_sitting()
+    ledger.take_lease()
     ledger.storage.write("hums/clips/fan.json", b"")
     ledger.storage.write("hums/clips/theirs.wav", b"")
     with pytest.raises(error), free_unless_begun(ledger):

@@ -72,7 +72,7 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
 
 
 def search(ledger: Ledger) -> Studies:
-    ledger.begin_sitting()
+    ledger.take_lease()
     studies = Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
     Loop(studies, ledger.plan.asked.resources).fit()
     return studies
@@ -178,11 +178,11 @@ def test_a_shared_trial_is_a_candidate_of_each_machine(done: Ledger) -> None:
         for candidate in archive.candidates():
             (scores,) = again.of([candidate])
             cells = Cells.of(done.clips(machine), Role.SELECT)
-            assert candidate.figure == float(evaluate(scores, cells).omega_official)
+            assert candidate.metric == float(evaluate(scores, cells).omega_official)
         measured = measure(done, machine)
-        best = max(c.figure for c in archive.candidates())
+        best = max(c.metric for c in archive.candidates())
         assert measured.best is not None
-        assert measured.best.figure == best
+        assert measured.best.metric == best
         assert measured.candidates == 9
 
 
@@ -219,7 +219,7 @@ def test_a_killed_shared_trial_goes_on_as_if_it_had_not_been(prepared: Make) -> 
     search(whole)
     resources = broken.plan.asked.resources.model_copy(update={"checkpoint_seconds": 0.0})
     broken.write_plan(broken.plan.asking(resources=resources))
-    broken.begin_sitting()
+    broken.take_lease()
     studies = Studies(broken, check_space(broken.plan.asked.space, where="plan"))
     record = studies.ask()
     assert record is not None
@@ -330,4 +330,4 @@ def test_choosing_knows_shared_trials(done: Ledger) -> None:
     trials = done.trials_of("valve")
     best = choose(trials)
     assert best is not None
-    assert best.figure == max(max(r.omega.values()) for r in trials)
+    assert best.metric == max(max(r.omega.values()) for r in trials)

@@ -22,7 +22,7 @@ def test_a_wish_to_stop_is_seen_though_the_clock_jumps(
     on_disk: Any, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
     ledger = on_disk().ledger
-    ledger.begin_sitting()
+    ledger.take_lease()
     monkeypatch.setattr(Stop, "SECONDS", 0.05)
     stop = Stop(ledger, Interruption())
     ledger.request_stop()
@@ -33,15 +33,15 @@ def test_a_wish_to_stop_is_seen_though_the_clock_jumps(
     assert stop.stop_all()
 
 
-def test_a_sitting_that_lost_its_trials_to_another_asks_for_no_more(on_disk: Any) -> None:
+def test_a_run_that_lost_its_trials_to_another_asks_for_no_more(on_disk: Any) -> None:
     """Tune would wait ten minutes for the next trial, and ask nobody meanwhile whether to end."""
     search = on_disk()
-    search.ledger.begin_sitting()
+    search.ledger.take_lease()
     studies = search.studies()
     scheduler, searcher = StudyScheduler(studies), MachineSearcher(studies, cpus=1.0)
     asked = searcher.suggest("a")
     assert isinstance(asked, dict)
-    Ledger(search.ledger.storage, search.ledger.name).begin_sitting()
+    Ledger(search.ledger.storage, search.ledger.name).take_lease()
     trial = SimpleNamespace(config=asked)
     scheduler.on_trial_complete(None, trial, {"done": True, "reason": "it goes on elsewhere"})
     assert searcher.suggest("b") == Searcher.FINISHED

@@ -187,7 +187,7 @@ def test_machines_draw_different_points_and_a_search_can_be_repeated(bench: Make
     assert asked[0][0] != asked[0][1]
 
 
-def test_a_new_sitting_draws_new_points(bench: Make) -> None:
+def test_a_new_run_draws_new_points(bench: Make) -> None:
     search = bench(machines=("fan",), sampler="random")
     studies = search.studies()
     drawn = [search.play(studies, studies.ask(), 0.6).params for _ in range(2)]
@@ -337,14 +337,13 @@ def test_a_rebuilt_pruner_decides_alike(bench: Make, name: str) -> None:
     for _ in unfinished:
         again.ask()
     decisions = []
-    for sitting in (studies, again):
+    for run in (studies, again):
         said = [
-            sitting.report(r.id, 4, 2.0, omega)
-            for r, omega in zip(unfinished, (0.55, 0.72, 0.9), strict=True)
+            run.report(r.id, 4, 2.0, omega) for r, omega in zip(unfinished, (0.55, 0.72, 0.9), strict=True)
         ]
         for omega in np.linspace(0.3, 1.0, 15):
-            record = sitting.ask()
-            said += [sitting.report(record.id, epoch, 2.0, omega) for epoch in (2, 4)]
+            record = run.ask()
+            said += [run.report(record.id, epoch, 2.0, omega) for epoch in (2, 4)]
         decisions.append(said)
     assert decisions[0] == decisions[1]
     if name in ("successive_halving", "median"):
@@ -374,9 +373,9 @@ def test_a_search_killed_again_and_again_keeps_to_its_plan(bench: Make) -> None:
     """Every driver dies with trials under way; in the end each planned trial ended once."""
     rng = np.random.default_rng(1)
     search = bench(trials=8, pruner="median", first=FIRST)
-    sittings = 0
+    runs = 0
     while True:
-        sittings += 1
+        runs += 1
         studies = search.studies()
         for _ in range(int(rng.integers(1, 5))):
             asked = [record for record in (studies.ask(), studies.ask()) if record is not None]
@@ -389,8 +388,8 @@ def test_a_search_killed_again_and_again_keeps_to_its_plan(bench: Make) -> None:
                 search.epoch(studies, asked[0])
         if all(len(m.ended) == m.quota for m in studies.machines.values()):
             break
-        assert sittings < 50
-    assert sittings > 3
+        assert runs < 50
+    assert runs > 3
     records = list(search.ledger.records())
     assert Counter(r.machine for r in records) == {"fan": 8, "fan-2": 8}
     assert all(r.state != TrialState.RUNNING for r in records)
@@ -503,7 +502,7 @@ def test_the_best_ran_its_whole_budget(bench: Make) -> None:
     assert [r.id for r in studies.machines["fan"].ranking] == [ends[1].id, ends[2].id, ends[0].id]
 
 
-def test_time_left_is_told_from_this_sittings_epochs(bench: Make) -> None:
+def test_time_left_is_told_from_this_runs_epochs(bench: Make) -> None:
     search = bench(trials=2)
     studies = search.studies()
     assert studies.seconds_left(2) is None

@@ -176,7 +176,7 @@ def test_a_failure_that_cannot_be_written_is_told_all_the_same(
     assert search.ledger.read(asked.id).state == TrialState.RUNNING
 
 
-def test_a_trial_has_a_limit_of_hours_over_all_its_sittings(search: Any, asked: TrialRecord) -> None:
+def test_a_trial_has_a_limit_of_hours_over_all_its_runs(search: Any, asked: TrialRecord) -> None:
     always_checkpoint(search)
     config = tune_config(search, asked)
     start_trial(config).epoch()
@@ -443,13 +443,13 @@ def test_a_checkpoint_ahead_of_the_record_is_not_trusted(search: Any, asked: Tri
     assert [e.epoch for e in again.epochs] == [1, 2, 3]
 
 
-def test_a_process_of_an_earlier_sitting_writes_nothing_any_more(search: Any, asked: TrialRecord) -> None:
+def test_a_process_of_an_earlier_run_writes_nothing_any_more(search: Any, asked: TrialRecord) -> None:
     always_checkpoint(search)
-    search.ledger.begin_sitting()
-    orphan = DetectorTrial(tune_config(search, asked) | {"sitting": search.ledger.sitting})
+    search.ledger.take_lease()
+    orphan = DetectorTrial(tune_config(search, asked) | {"lease": search.ledger.lease})
     orphan.step()
-    search.ledger.begin_sitting()
-    mine = start_trial(tune_config(search, asked) | {"sitting": search.ledger.sitting})
+    search.ledger.take_lease()
+    mine = start_trial(tune_config(search, asked) | {"lease": search.ledger.lease})
     record = mine.epoch()
     checkpoint = search.ledger.storage.read(mine.checkpoint)
     result = orphan.step()
@@ -461,8 +461,8 @@ def test_a_process_of_an_earlier_sitting_writes_nothing_any_more(search: Any, as
 
 def test_a_computer_that_was_thought_lost_writes_nothing_any_more(search: Any, asked: TrialRecord) -> None:
     always_checkpoint(search)
-    search.ledger.begin_sitting()
-    config = tune_config(search, asked) | {"sitting": search.ledger.sitting}
+    search.ledger.take_lease()
+    config = tune_config(search, asked) | {"lease": search.ledger.lease}
     lost = DetectorTrial(config)
     lost.step()
     elsewhere = start_trial(config)

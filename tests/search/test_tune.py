@@ -61,7 +61,7 @@ class Stage:
 
 
 class _Quiet:
-    """Studies that hear nothing: the process of a trial knows none."""
+    """Studies that are told nothing: the process of a trial knows none."""
 
     def report(self, *_: Any) -> bool:
         return False
@@ -265,13 +265,13 @@ def test_an_end_that_cannot_be_written_ends_in_memory_and_is_told_once(
     assert later.ledger.storage.exists(later.ledger.layout.checkpoint("fan-00000"))
 
 
-def test_a_sitting_that_was_taken_over_ends_no_trial(stage: Make) -> None:
+def test_a_run_that_was_taken_over_ends_no_trial(stage: Make) -> None:
     here = stage()
-    here.ledger.begin_sitting()
+    here.ledger.take_lease()
     trial, record = here.suggest()
     Ledger(here.ledger.storage, "hums").write(record)
     here.ledger.storage.write(here.ledger.layout.checkpoint("fan-00000"), b"weights")
-    Ledger(here.ledger.storage, "hums").begin_sitting()
+    Ledger(here.ledger.storage, "hums").take_lease()
     here.scheduler.on_trial_complete(None, trial, {"done": True, "reason": "resumed elsewhere"})
     assert here.ledger.read("fan-00000").state == TrialState.RUNNING
     assert here.ledger.storage.exists(here.ledger.layout.checkpoint("fan-00000"))
@@ -396,7 +396,7 @@ def test_only_the_best_keep_their_reference_embeddings(stage: Make) -> None:
 
 def test_the_searcher_hands_out_the_quota_and_then_ends(stage: Make) -> None:
     here = stage(trials=2, pruner="median")
-    here.ledger.begin_sitting()
+    here.ledger.take_lease()
     configs = [here.searcher.suggest(str(i)) for i in range(2)]
     assert [c["trial"] for c in configs] == ["fan-00000", "fan-00001"]
     assert here.searcher.suggest("2") is None  # a process may die, and its trial be asked for again
@@ -404,7 +404,7 @@ def test_the_searcher_hands_out_the_quota_and_then_ends(stage: Make) -> None:
         here.finish(TuneTrial(config), 0.5)
     assert here.searcher.suggest("2") == "FINISHED"
     for config in configs:
-        assert config["sitting"] == here.ledger.sitting != ""
+        assert config["lease"] == here.ledger.lease != ""
         assert config["storage"] == here.ledger.storage.uri
         assert config["search"] == "hums"
         assert config["measured"] == [2, 4]

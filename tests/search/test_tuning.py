@@ -69,7 +69,7 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
 
 
 def studies_of(ledger: Ledger) -> Studies:
-    ledger.begin_sitting()
+    ledger.take_lease()
     return Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
 
 

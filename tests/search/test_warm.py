@@ -11,7 +11,7 @@ from humtune.plan import Plan
 from humtune.records import TrialState
 from humtune.search.grid import Point
 from humtune.search.space import Space
-from humtune.search.warm import MOST_POINTS, Warmth, point_of, told, warm_up, warmth_of
+from humtune.search.warm import MOST_POINTS, Warmth, notes, point_of, warm_up, warmth_of
 
 Make = Callable[..., Any]
 
@@ -187,9 +187,9 @@ def test_what_a_search_starts_with_is_told(bench: Make) -> None:
     earlier = bench(name="earlier", machines=("fan", "valve"), trials=2)
     play_all(earlier, [0.6, 0.7])
     search = bench(name="later", machines=("fan", "slider"))
-    assert list(told(search.ledger)) == []
+    assert list(notes(search.ledger)) == []
     warmed(search, earlier)
-    assert list(told(search.ledger)) == [
+    assert list(notes(search.ledger)) == [
         "fan: 2 trials of earlier are known",
         "slider: 4 points of earlier are tried first",
     ]

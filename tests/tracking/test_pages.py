@@ -11,7 +11,7 @@ from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.results.candidates import Candidate
 from humtune.tracking import Tracker, sync
-from humtune.tracking.pages import Best, MachineTold, search_page
+from humtune.tracking.pages import Best, MachineSummary, search_page
 from humtune.tracking.place import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sketches")]
@@ -126,6 +126,6 @@ def test_names_of_any_kind_are_mirrored_and_shown_as_they_are(
         trial = ledger.read(f"{machine}-00000")
         candidate = Candidate(trial, trial.best_score, trial.objective)
         best = Best(candidate, "1", runs[trial.id]["info"]["run_id"])
-        whole = shown(search_page("1", [MachineTold(machine, best, [trial])])).splitlines()
+        whole = shown(search_page("1", [MachineSummary(machine, best, [trial])])).splitlines()
         assert "".join(whole).count(f"{machine}-00000") == 2  # in the first line, and in the table
     assert sync(ledger, uri=uri).unchanged == len(FILE_NAMES)

@@ -140,7 +140,7 @@ def test_what_the_environment_says_of_other_runs_is_not_for_us(
     small.write_plan(small.plan.model_copy(update={"machines": {"fan": Machine(data_hash="cd34")}}))
     bank = ClipBank(small.clips("fan"), np.ones(40_000, np.int16), np.arange(41) * 1_000, "cd34")
     monkeypatch.setattr(Ledger, "bank", lambda *_: bank)
-    assert enter("fan-00001", 9.0).version == "2"  # after the champion has heard the clips
+    assert enter("fan-00001", 9.0).version == "2"  # after the champion has scored the clips
     sync(small, uri=uri)
     assert held(elsewhere) == before
     assert {k: v for k, v in os.environ.items() if k in environment} == environment
@@ -270,7 +270,7 @@ def test_a_champion_of_other_recordings_hears_these(small, uri, make_model, monk
     small.write_plan(small.plan.model_copy(update={"machines": {"fan": Machine(data_hash="cd34")}}))
     loud = np.repeat(np.arange(1, 41) / 50 * 32_768, 1_000).astype(
         np.int16
-    )  # what that model hears is loudness
+    )  # what that model scores is loudness
     loud *= np.tile([1, -1], 20_000).astype(np.int16)
     bank = ClipBank(clips, loud, np.arange(41) * 1_000, "cd34")
     monkeypatch.setattr(Ledger, "bank", lambda *_: bank)

@@ -153,7 +153,7 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A real server; the search runs in this process and without Ray, of which MLflow hears nothing."""
+    """A real server; the search runs in this process and without Ray, of which MLflow is told nothing."""
     search_here(monkeypatch)
     monkeypatch.setattr("humtune.sounds.probes.PER_KIND", 12)  # to score a hundred takes most of a trial
     sizes = Sizes(sections=2, train_source=8, train_target=2, test_per_cell=3, seconds=1.0)

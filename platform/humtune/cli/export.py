@@ -25,7 +25,7 @@ def export(
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="The same in int8 too: smaller, faster; hears all clips once.")
+        bool, typer.Option("--int8", help="The same in int8 too: smaller, faster; scores all clips once.")
     ] = False,
     register: Annotated[
         bool, typer.Option(help="Also in MLflow's registry, as SEARCH-MACHINE; the better one is champion.")

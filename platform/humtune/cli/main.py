@@ -13,7 +13,7 @@ from humtune.errors import HumtuneError, in_a_line
 from humtune.names import console, shown
 
 app = typer.Typer(
-    help="Searches, per machine, for the detector that best hears it go wrong.",
+    help="Searches, per machine, for the detector that best tells when it goes wrong.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

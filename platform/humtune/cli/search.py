@@ -89,7 +89,7 @@ def search(
     from humtune.search import run
     from humtune.search.connection import check_address, check_device, check_temporary
     from humtune.search.fit import remarks
-    from humtune.search.warm import told
+    from humtune.search.warm import notes
 
     place = Storage(storage)
     wanted = split_names(machines)
@@ -120,7 +120,7 @@ def search(
         channel=read,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
-    for line in (*told(ledger), *remarks(chosen, ledger.plan.studies)):
+    for line in (*notes(ledger), *remarks(chosen, ledger.plan.studies)):
         console().print(line, soft_wrap=True)
     _run(ledger, address, slots, is_new=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from humtune.dcase.files import file_name, find_files, read_folder, told_domain
+from humtune.dcase.files import domain_in_name, file_name, find_files, read_folder
 from humtune.dcase.truth import Truth, find_unscored, label_clips
 from humtune.errors import UsageError
 from humtune.metrics.cells import Array, Cells
@@ -159,7 +159,7 @@ def _check_complete(
     if first.machine not in tables:
         mend = f"--machines {word(join_names(tables))} evaluates the others alone"
     else:
-        domain = told_domain(first.path.name)
+        domain = domain_in_name(first.path.name)
         mend = f"add its line to {file_name('anomaly_score', first.machine, first.section, domain)}"
     raise UsageError(
         f"{folder}: {first.machine}: {first.path.stem} stands in the truth below {truth.path}, "
@@ -182,7 +182,7 @@ def _align_decisions(folder: Path, table: ClipTable, decisions: Mapping[str, flo
         without = np.isnan(found) & here
         if without.any() and not np.isnan(found[here]).all():
             name = str(table.name[without][0])
-            file = file_name("decision_result", table.machine, int(section), told_domain(name))
+            file = file_name("decision_result", table.machine, int(section), domain_in_name(name))
             raise UsageError(
                 f"{folder}: {table.machine}: {name} has a score, but no decision; add it to {file}"
             )

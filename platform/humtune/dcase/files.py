@@ -42,7 +42,7 @@ def file_name(kind: FileKind, machine: str, section: int | None, domain: str = "
     return f"{kind}_{machine}_section_{section:02d}{domain and f'_{domain}'}_test.csv"
 
 
-def told_domain(name: str) -> str:
+def domain_in_name(name: str) -> str:
     """The domain in a clip's name that hides its label, as 2021's alone have it; empty in all others."""
     match = _BY_DOMAIN.fullmatch(name)
     return match[1] if match else ""
@@ -137,10 +137,10 @@ def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
 
     2021 has a file per domain, of all sections: its test clips without labels tell their domain.
     """
-    told = any(told_domain(str(name)) for name in clips.name)
+    has_domains = any(domain_in_name(str(name)) for name in clips.name)
     files = []
     for section in np.unique(clips.section).tolist():
-        for domain, domain_name in _DOMAINS.items() if told else ((None, ""),):
+        for domain, domain_name in _DOMAINS.items() if has_domains else ((None, ""),):
             here = clips.section == section
             here &= True if domain is None else clips.domain == domain
             if here.any():
@@ -149,7 +149,7 @@ def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
 
 
 def _one_spelling(name: str) -> str:
-    """A clip's name as it is told apart: `section_03_test_0000.wav` is `section_03_0000.wav`."""
+    """What tells a clip from others: `section_03_test_0000.wav` is `section_03_0000.wav`."""
     return name.replace("_test_", "_")
 
 

@@ -19,7 +19,7 @@ from humtune.sounds.table import UNKNOWN, ClipTable, Role
 _CARD = """\
 # {name}
 
-Hears whether a {name} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
+Tells whether a {name} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
 [-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
 **{threshold:.6g}** counts as an anomaly.
 
@@ -83,7 +83,7 @@ One clip at a time on one core of the computer that made it, other work there in
 ## Limits
 
 - It knows the machines, microphones and rooms of its training recordings; others need their own search.
-- It takes what those recordings hold for healthy. A fault that was there all along is not heard.
+- It takes what those recordings hold for healthy. A fault that was there all along is not found.
 {limits}- A score says how strange a recording is, not what is broken, nor how badly.
 - A recording of less than {seconds:.2f} s ({least} samples) is repeated to that length by `humtune score`.
 - The graph's scores were compared with those of what was trained, on held-out recordings: they differ by at

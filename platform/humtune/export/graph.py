@@ -42,7 +42,7 @@ class FrontEnds(nn.Module):
     def __init__(self, graphs: Sequence[Graph]) -> None:
         super().__init__()
         self.frontends = [graph.frontend for graph in graphs]
-        self.parts = nn.ModuleList(self.frontends)  # so that they hear of eval()
+        self.parts = nn.ModuleList(self.frontends)  # so that eval() reaches them
         keys = [frontend.key for frontend in self.frontends]
         self.made_by = [keys.index(key) for key in keys]
 

@@ -119,7 +119,7 @@ def _quantised(network: onnx.ModelProto, chunks: "Chunks") -> onnx.ModelProto:
 def _kept(graph: onnx.GraphProto) -> list[str]:
     """The nodes that stay in float32: the first two convolutions with their activations, and the last two.
 
-    The first ones hear the spectrogram, whose power spans decades; the last ones make the features. They take
+    The first ones get the spectrogram, whose power spans decades; the last ones make the features. They take
     little time, and there a rounding would cost most.
     """
     convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]

@@ -1,4 +1,4 @@
-"""What a model card tells of one model: where it comes from, under what terms, and where it hears worst."""
+"""What a model card tells of one model: where it comes from, under what terms, and where it is worst."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ def _worst(sections: list[tuple[str, SectionMetrics]]) -> str:
     )
     where = f"section {section:02d} of the {part} clips {_DOMAINS[domain]}".rstrip()
     guess = ", hardly more than a guess" if value < GUESS else ""
-    return f"It hears worst in {where}: AUC {percent(value)} %{guess}. The sections, worst first:"
+    return f"It is worst in {where}: AUC {percent(value)} %{guess}. The sections, worst first:"
 
 
 def _row(part: str, section: SectionMetrics) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Pictures of scores and searches, as PNG bytes."""
+"""Plots of scores and searches, as PNG bytes."""
 
 import io
 import math
@@ -203,7 +203,7 @@ def plain(panel: Axes) -> None:
 
 
 def to_png(figure: Figure, title: str) -> bytes:
-    """The picture's bytes, with its title. A dollar in a name is one, no formula's."""
+    """The plot's bytes, with its title. A dollar in a name is one, no formula's."""
     if title:
         figure.suptitle(caption(title, letters=round(10 * figure.get_figwidth())), fontsize=12)
     for text in figure.findobj(Text):

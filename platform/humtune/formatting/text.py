@@ -79,8 +79,8 @@ def in_percent(fraction: float | None) -> float | None:
     return None if fraction is None else round(100 * fraction, 4)
 
 
-def to_html(markdown: str, pictures: Mapping[str, bytes]) -> str:
-    """A Markdown text as one HTML file that needs nothing beside it: its PNG pictures (by name) are in it.
+def to_html(markdown: str, plots: Mapping[str, bytes]) -> str:
+    """A Markdown text as one HTML file that needs nothing beside it: its PNG plots (by name) are in it.
 
     HTML in the text is shown as it is written.
     """
@@ -96,7 +96,7 @@ def to_html(markdown: str, pictures: Mapping[str, bytes]) -> str:
     title = "".join(child.content for child in first) or "humtune"
     for token in tokens:
         for child in token.children or ():
-            if child.type == "image" and (png := pictures.get(unquote(str(child.attrs["src"])))):
+            if child.type == "image" and (png := plots.get(unquote(str(child.attrs["src"])))):
                 child.attrs["src"] = f"data:image/png;base64,{b64encode(png).decode()}"
     body = Markup(parser.renderer.render(tokens, parser.options, {}))
     return str(Template(_PAGE, autoescape=True).render(title=title, body=body))

@@ -167,7 +167,7 @@ class PseudoCells:
 
 def _cells(table: ClipTable, kind: ProbeKind) -> Cells:
     probes = (table.role == str(Role.PROBE)) & (table.part == str(kind))
-    sections = kind == ProbeKind.SECTION  # its normals are told their section as its anomalies are
+    sections = kind == ProbeKind.SECTION  # its normals are scored as of their section, as its anomalies are
     normal = probes & (table.label == NORMAL) if sections else table.role == str(Role.HELD_OUT)
     cells = _per_section(table, normal, probes & (table.label == ANOMALY))
     return Cells(table.machine, table.name, tuple(cells))

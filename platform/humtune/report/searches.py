@@ -91,8 +91,8 @@ def _summary(ledger: Ledger) -> SearchSummary:
         pruned=states[TrialState.PRUNED],
         failed=states[TrialState.FAILED],
         unfinished=states[TrialState.RUNNING],
-        omega_best=_mean(c.figure for c in best if c.trial.judged_by == "omega"),
-        pseudo_best=_mean(c.figure for c in best if c.trial.judged_by == "pseudo"),
+        omega_best=_mean(c.metric for c in best if c.trial.judged_by == "omega"),
+        pseudo_best=_mean(c.metric for c in best if c.trial.judged_by == "pseudo"),
     )
 
 

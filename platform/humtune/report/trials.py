@@ -58,7 +58,7 @@ def list_best(records: Sequence[TrialRecord]) -> Table:
     table.add_column("score")
     table.add_column("searched", overflow="fold")
     for best in _best(records):
-        row = (best.trial.machine, best.trial.id, percent(best.figure), best.score_type)
+        row = (best.trial.machine, best.trial.id, percent(best.metric), best.score_type)
         table.add_row(*row, Text(searched(best.trial)))
     return table
 
@@ -217,7 +217,7 @@ def confirmed_block(machines: Iterable[Measured]) -> list[str]:
                     f"{len(found.trials)}",
                     f"{symbol} {_average(found)}",
                     str(hidden or MISSING),
-                    percent(old.figure) if old else MISSING,
+                    percent(old.metric) if old else MISSING,
                 ]
             )
     if not rows:

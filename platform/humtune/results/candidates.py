@@ -18,7 +18,7 @@ class Candidate:
 
     trial: TrialRecord
     score_type: str
-    value: float  # 0…1, by which it is chosen: its own figure, or the mean over new seeds
+    value: float  # 0…1, by which it is chosen: its own metric, or the mean over new seeds
 
     @property
     def name(self) -> str:
@@ -26,7 +26,7 @@ class Candidate:
         return f"{self.trial.id}, {self.score_type}"
 
     @property
-    def figure(self) -> float:
+    def metric(self) -> float:
         """What the trial is judged by with this score type, 0…1."""
         return self.trial.judged[self.score_type]
 
@@ -44,16 +44,16 @@ class Configuration:
         return max(self.means, key=lambda s: self.means[s])
 
     @property
-    def figure(self) -> float:
+    def metric(self) -> float:
         """Its best score type's mean."""
         return self.means[self.best_score]
 
     @property
     def middle(self) -> Candidate:
-        """The trial with the median figure of the best score type (of two, the lower), valued by the mean."""
+        """The trial with the median metric of the best score type (of two, the lower), valued by the mean."""
         score = self.best_score
         ranked = sorted(self.trials, key=lambda t: (t.judged[score], t.number))
-        return Candidate(ranked[(len(ranked) - 1) // 2], score, self.figure)
+        return Candidate(ranked[(len(ranked) - 1) // 2], score, self.metric)
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -74,8 +74,8 @@ def candidates(records: Iterable[TrialRecord], *, exportable: bool = False) -> l
 def choose(records: Iterable[TrialRecord], *, exportable: bool = False) -> Candidate | None:
     """What report, export and submission take as a machine's best; None where no trial is complete.
 
-    Without confirmation it is the candidate with the highest figure, of equal ones the first. With it, the
-    configuration with the highest mean over its new seeds, and of those the trial with the median figure.
+    Without confirmation it is the candidate with the highest metric, of equal ones the first. With it, the
+    configuration with the highest mean over its new seeds, and of those the trial with the median one.
     With `exportable` only what a model can score is chosen from.
     """
     records = list(records)
@@ -92,9 +92,9 @@ def label_free(records: Iterable[TrialRecord]) -> Candidate | None:
     """
     found = []
     for record in searched_trials(records):
-        if told := record.pseudo:
-            score = FUSION if FUSION in told else max(told, key=lambda name: told[name])
-            found.append(Candidate(record, score, told[score]))
+        if pseudo := record.pseudo:
+            score = FUSION if FUSION in pseudo else max(pseudo, key=lambda name: pseudo[name])
+            found.append(Candidate(record, score, pseudo[score]))
     return min(found, key=lambda c: (-c.value, c.trial.number), default=None)
 
 
@@ -104,7 +104,7 @@ def configurations(records: Iterable[TrialRecord], *, exportable: bool = False) 
     for record in complete_trials(records):
         groups.setdefault(record.configuration, []).append(record)
     found = [_configuration(group, exportable=exportable) for group in groups.values()]
-    return sorted((c for c in found if c.means), key=lambda c: (-c.figure, c.trials[0].number))
+    return sorted((c for c in found if c.means), key=lambda c: (-c.metric, c.trials[0].number))
 
 
 def confirmed(records: Iterable[TrialRecord], *, exportable: bool = False) -> list[Configuration]:

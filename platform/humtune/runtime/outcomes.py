@@ -129,7 +129,7 @@ class ResultFiles:
         try:
             self._open.close()
         except OSError as full:
-            raise self._told(full) from full
+            raise self._failure(full) from full
 
     @property
     def files(self) -> list[Path]:
@@ -148,7 +148,7 @@ class ResultFiles:
             try:
                 writer.writerow((name, value))
             except OSError as error:
-                raise self._told(error) from error
+                raise self._failure(error) from error
         return write_timeline(self.folder, name, scored.timeline, self.threshold) if scored.timeline else []
 
     def _begin(self, name: str) -> Any:
@@ -159,7 +159,7 @@ class ResultFiles:
             raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
         return csv.writer(self._open.enter_context(stream), lineterminator="\n")
 
-    def _told(self, error: OSError) -> UsageError:
+    def _failure(self, error: OSError) -> UsageError:
         return UsageError(f"{self.folder}: can't be written to ({error.strerror or error})")
 
     def _name(self, path: Path) -> str:

@@ -34,7 +34,7 @@ class Listener:
         least = scorer.info.least_samples / self.rate
         if window is not None and not least <= window < math.inf:
             raise UsageError(
-                f"--window {window:g}: the model hears {least:.2f} s at a time; a window can't be less"
+                f"--window {window:g}: the model takes {least:.2f} s at a time; a window can't be less"
             )
         self.size = scorer.info.clip_samples if window is None else round(window * self.rate)
         self._long = Lock()  # one long recording at a time: its windows keep all cores busy

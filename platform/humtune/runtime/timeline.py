@@ -20,7 +20,7 @@ from humtune.errors import UsageError
 from humtune.names import caption
 
 LONG = 2  # a recording of more than so many windows is scored in windows
-OVERLAP = 2  # windows that hear any moment, but for the ends
+OVERLAP = 2  # windows that any moment lies in, but for the ends
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
 _ROOM = 255 - len(".windows.csv")  # bytes of a file's name

@@ -30,7 +30,7 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
     start: Callable[[dict[str, Any]], "TrialRun"] = staticmethod(start_trial)
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial in a new actor. What goes wrong is told by the first step.
+        """Begin a trial in a new actor. What goes wrong is reported by the first step.
 
         Where the storage can't be read, it may be so for a moment: that is left to Tune, which begins again.
         """

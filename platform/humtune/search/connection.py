@@ -116,7 +116,7 @@ def disconnect() -> None:
 
 
 def check_shared(ledger: Ledger) -> None:
-    """Raise a UsageError that names the nodes where this sitting's mark can't be read.
+    """Raise a UsageError that names the nodes where this run's lease can't be read.
 
     A single node has the storage by itself. Nodes that join later are not asked.
     """
@@ -142,7 +142,7 @@ def check_shared(ledger: Ledger) -> None:
 def misses(ledger: Ledger) -> str:
     """Why this node can't read what the search has just written; nothing where it can."""
     try:
-        ledger.check_sitting()
+        ledger.check_lease()
     except Exception as error:
         return " ".join(str(error).split())[:300] or type(error).__name__
     return ""

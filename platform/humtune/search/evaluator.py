@@ -20,11 +20,11 @@ from humtune.sounds.table import SCORED, Role
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it can't be told."""
+    """What one look at a detector gave; Ω and pseudo-Ω per score type, empty where it isn't known."""
 
     scores: dict[str, Array]  # score type -> [N], in the order of the scored clips and probes
     by_objective: dict[Objective, dict[str, Metrics]]  # what it can be judged by -> score type -> metrics
-    accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips told their own class
+    accuracy: dict[str, float]  # accuracy_held_out, accuracy_test: share of clips whose class is recognised
 
     @classmethod
     def over(cls, machines: Iterable["Measurement"]) -> Self:

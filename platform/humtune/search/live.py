@@ -26,7 +26,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         self.slots = slots
         self.console = console or names.console()
         self.began = monotonic()
-        self._told: set[str] = {r for m in studies.machines.values() for r in m.ended}
+        self._printed: set[str] = {r for m in studies.machines.values() for r in m.ended}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -57,8 +57,8 @@ class LiveTable(AbstractContextManager["LiveTable"]):
             for record in list(this.ended.values()):
                 confirms = record.origin == CONFIRM
                 counts[confirms] += 1
-                if record.id not in self._told:
-                    self._told.add(record.id)
+                if record.id not in self._printed:
+                    self._printed.add(record.id)
                     wanted = this.confirmations[1] if confirms else this.quota
                     place = f"[{'confirms ' if confirms else ''}{counts[confirms]}/{wanted}]"
                     line = f"{record.id} {place} {names.shown(outcome(record))} ({duration(record.seconds)})"
@@ -110,7 +110,7 @@ def row(this: MachineStudy) -> list[str]:
 
 def judged(best: Candidate) -> str:
     """What a candidate is judged by, in percent."""
-    return f"{best.trial.symbol} {100 * best.figure:.1f}"
+    return f"{best.trial.symbol} {100 * best.metric:.1f}"
 
 
 def outcome(record: TrialRecord) -> str:

@@ -19,7 +19,7 @@ class Running:
     trial: optuna.Trial | None
     record: TrialRecord
     epoch: int = 0
-    restarts: int = 0  # in this sitting, as its process died
+    restarts: int = 0  # in this run, as its process died
 
 
 class Ended(dict[str, TrialRecord]):
@@ -47,7 +47,7 @@ class MachineStudy:
     quota: int  # of the search; what confirms comes on top
     running: dict[str, Running] = field(default_factory=dict)
     ended: Ended = field(default_factory=Ended)
-    unfinished: list[Running] = field(default_factory=list)  # of an earlier sitting, not yet asked for
+    unfinished: list[Running] = field(default_factory=list)  # of an earlier run, not yet asked for
     interrupted: list[Running] = field(default_factory=list)  # the same, of trials that confirm
     next_number: int = 0
     confirm: int = 0  # best configurations that are trained again after the search

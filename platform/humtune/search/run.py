@@ -153,12 +153,12 @@ def run(
 
     Whatever was unfinished goes on from its checkpoint, with studies rebuilt from the ledger; Tune's own
     record is thrown away. Ray is started here unless an address is given or it runs already. Where the same
-    search still runs elsewhere, this sitting takes over and the other one ends.
+    search still runs elsewhere, this run takes over and the other one ends.
     """
     plan = ledger.plan
     resources = plan.asked.resources
     interruption = interruption or Interruption()
-    ledger.begin_sitting()
+    ledger.take_lease()
     studies = Studies(ledger, planned_space(plan))
     if studies.over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
@@ -186,7 +186,7 @@ def run(
     finally:
         if started_here:
             disconnect()
-    ledger.check_sitting()
+    ledger.check_lease()
     if dead:
         mend = f"{ledger.resume} goes on" if any(True for _ in ledger.records()) else "start it again"
         raise HumtuneError(f"Ray's {dead} died; {mend}")

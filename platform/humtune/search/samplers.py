@@ -32,7 +32,7 @@ UNLIKELY = 0.1  # p of a curve that is no worse than the best one's, below which
 def sampler(space: Space, *, seed: int, trials: int | None = None) -> BaseSampler:
     """The space's sampler, for so many trials of a study; None: as many as the space says for a machine.
 
-    The seed differs from sitting to sitting, so that no draw is repeated.
+    The seed differs from run to run, so that no draw is repeated.
     """
     startup = min(10, max(2, (trials or space.trials or TRIALS) // 3))
     match space.sampler:

@@ -143,8 +143,8 @@ def _check_value(space: Space, place: Place, point: Point, *, machine: str | Non
     except ValidationError as error:
         first = first_of(error)
         named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)
-        told = first_error(error) if named else message_of(first)
-        raise UsageError(f"{said}: {told}") from error
+        reason = first_error(error) if named else message_of(first)
+        raise UsageError(f"{said}: {reason}") from error
     except UsageError as error:
         raise UsageError(f"{said}: {error}") from error
 

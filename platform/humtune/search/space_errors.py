@@ -37,7 +37,7 @@ def _key(place: tuple[int | str, ...]) -> str:
 
 
 def first_of(error: ValidationError) -> Any:
-    """The error that is told: a misspelt key before the others that it brings."""
+    """The error to report: a misspelt key before the others that it brings."""
     return min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
 
 

@@ -122,7 +122,7 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(value: Any) -> bool:
-    """Whether a value is a mapping by names; what is not stays as it is, to be told when it is checked."""
+    """Whether a value is a mapping by names; what is not stays as it is, to be refused when it is checked."""
     return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
 

@@ -1,4 +1,4 @@
-"""What ends a search before its trials are through: a wish, a signal, another sitting, a Ray that died."""
+"""What ends a search before its trials are through: a wish, a signal, another run, a Ray that died."""
 
 import os
 import signal
@@ -20,17 +20,17 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interruption:
-    """Hears SIGINT and SIGTERM while it is entered; the second one ends the process at once.
+    """Catches SIGINT and SIGTERM while it is entered; the second one ends the process at once.
 
     A thread listens: Python's handlers wait until the main thread is back from whatever it has called, which
     may be a storage that hangs, and by then two signals are one. Ray's own processes end with their driver.
-    Away from the main thread, where Python takes no signals, nothing is heard.
+    Away from the main thread, where Python takes no signals, nothing is caught.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._mouth: socket.socket | None = None
+        self._sender: socket.socket | None = None
 
     def __reduce__(self) -> tuple[type["Interruption"], tuple[()]]:
         return Interruption, ()  # Tune keeps a copy of what it is given, and handlers belong to a process
@@ -47,10 +47,10 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            ear, self._mouth = socket.socketpair()
-            self._mouth.setblocking(False)
-            self._fd_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-            threading.Thread(target=self._listen, args=(ear,), daemon=True).start()
+            receiver, self._sender = socket.socketpair()
+            self._sender.setblocking(False)
+            self._fd_before = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._listen, args=(receiver,), daemon=True).start()
             self.take_signals()
         return self
 
@@ -59,24 +59,24 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._mouth:
+        if self._sender:
             signal.set_wakeup_fd(self._fd_before)
-            self._mouth.close()
+            self._sender.close()
 
     def take_signals(self) -> None:
         """Take the signals, where this is entered; again, where a library has taken them since."""
-        if self._mouth:
+        if self._sender:
             for number in SIGNALS:
                 before = signal.signal(number, lambda *_: None)
                 self._before.setdefault(number, before)
 
-    def _listen(self, ear: socket.socket) -> None:
-        """Hear the number of each signal as it comes, until the other end is closed."""
-        with ear:
-            while heard := ear.recv(1):
-                self._hear(heard[0])
+    def _listen(self, receiver: socket.socket) -> None:
+        """Read the number of each signal as it comes, until the other end is closed."""
+        with receiver:
+            while number := receiver.recv(1):
+                self._catch(number[0])
 
-    def _hear(self, number: int) -> None:
+    def _catch(self, number: int) -> None:
         if number not in SIGNALS:
             return
         if self.asked:
@@ -117,7 +117,7 @@ class Stop(tune.Stopper):  # type: ignore[misc]
         if dead_ray_process():
             raise LeaveTune
         try:
-            self.ledger.check_sitting()
+            self.ledger.check_lease()
             return self.ledger.is_asked_to_stop
         except Superseded:
             return True
@@ -127,6 +127,6 @@ class Stop(tune.Stopper):  # type: ignore[misc]
 
 def dead_ray_process() -> str:
     """Which of the processes that make up a Ray that was started here has died; nothing where none has."""
-    node = ray._private.worker._global_node  # the public API hears of it half a minute later, if at all
+    node = ray._private.worker._global_node  # the public API knows of it half a minute later, if at all
     vital = {"raylet", "gcs_server"}
     return next((kind for kind, _ in node.dead_processes() if kind in vital), "") if node else ""

@@ -38,10 +38,10 @@ class Studies:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = ledger.plan
         self.ledger = ledger
-        self.superseded = False  # whether another sitting has taken over
+        self.superseded = False  # whether another run has taken over
         self.space = space
         self.plan = plan
-        self.epochs_run = 0  # in this sitting, with the seconds they took: what time is left is told from it
+        self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
         self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.studies)}
 
@@ -207,7 +207,7 @@ class Studies:
         return None
 
     def _confirming(self, this: MachineStudy) -> Running:
-        """One of the best again; Optuna hears nothing of it, as its study holds one trial a choice."""
+        """One of the best again; Optuna is left out, as its study holds one trial a choice."""
         return Running(None, self._record(this, this.due[0], origin=CONFIRM))
 
     def _ask(self, study: optuna.Study, machine: str) -> optuna.Trial:
@@ -281,7 +281,7 @@ class Studies:
                 self.seconds_run += epoch.seconds
 
     def seconds_left(self, slots: int) -> float | None:
-        """Time until the quota is reached, by the epochs of this sitting; None before the first one."""
+        """Time until the quota is reached, by the epochs of this run; None before the first one."""
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())

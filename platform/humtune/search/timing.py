@@ -94,7 +94,7 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
 def calibrated(ledger: Ledger) -> Plan:
     """The search's plan with its choice, made now where it wasn't before. Ray runs.
 
-    A calibration that fails is told, and leaves the trials uncompiled.
+    A calibration that fails is reported, and leaves the trials uncompiled.
     """
     plan = ledger.plan
     resources = plan.asked.resources

@@ -134,7 +134,7 @@ class TrialRun:
         epoch = Epoch(epoch=done, ended=ended, seconds=seconds, metrics=metrics)
         update |= {"epochs": (*self.record.epochs, epoch), "seconds": self.record.seconds + epoch.seconds}
         if last and whole:
-            self.ledger.check_sitting()
+            self.ledger.check_lease()
             self._keep({machine: each.scores for machine, each in found.items()})
             update |= {"state": TrialState.COMPLETE, "ended": ended}
         self.record = self.record.model_copy(update=update)
@@ -232,7 +232,7 @@ def start_trial(config: dict[str, Any]) -> TrialRun:
 
     The ledger's record goes before the configuration's: after a process died, it knows more.
     """
-    ledger = Ledger(Storage(config["storage"]), config["search"], sitting=config.get("sitting", ""))
+    ledger = Ledger(Storage(config["storage"]), config["search"], lease=config.get("lease", ""))
     settle(ledger.plan.asked.resources)
     record = ledger.find(config["trial"]) or TrialRecord.model_validate_json(config["record"])
     if not record.readable:

@@ -45,7 +45,7 @@ class MachineSearcher(Searcher):  # type: ignore[misc]
         return {
             "storage": self.studies.ledger.storage.uri,
             "search": self.studies.ledger.name,
-            "sitting": self.studies.ledger.sitting,
+            "lease": self.studies.ledger.lease,
             "record": record.model_dump_json(),
             "trial": record.id,
             "measured": list(self.studies.space.measured),
@@ -137,7 +137,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     def _end(self, name: str, state: TrialState, reason: str) -> None:
         """Close the trial's record, unless its process has done so itself.
 
-        Where it can't be written, the trial ends in memory only, and a later sitting takes it up again. Tune
+        Where it can't be written, the trial ends in memory only, and a later run takes it up again. Tune
         tells of a trial that was stopped a second time, as of one that is complete.
         """
         if not self.studies.is_running(name):
@@ -145,7 +145,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         ledger = self.studies.ledger
         record = self.studies.running(name).record
         try:
-            ledger.check_sitting()
+            ledger.check_lease()
             record = ledger.find(name) or record
             if record.state == TrialState.RUNNING:
                 record = ended(record, state, reason)
@@ -154,7 +154,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
             self.studies.end(record)
             self._forget_reference(record)
         except Superseded:
-            self.studies.superseded = True  # the trial is another sitting's, and so is what is left
+            self.studies.superseded = True  # the trial is another run's, and so is what is left
         except OSError as error:
             self._warn(error)
             self.studies.end(record if record.ended else ended(record, state, reason))

@@ -145,7 +145,7 @@ def _best_points(space: Space, records: list[TrialRecord], machine: str) -> list
     return [point for point in points if point]
 
 
-def told(ledger: Ledger) -> Iterator[str]:
+def notes(ledger: Ledger) -> Iterator[str]:
     """A line a machine: what it starts with; none for a search that starts cold."""
     plan = ledger.plan
     warm = plan.asked.warm

@@ -47,7 +47,7 @@ def in_order(
     """`map_in_order` without progress, of items that may come slowly and without end.
 
     A result is there as soon as it and those before it are: a thread of its own waits for items.
-    `ended` is set as soon as no more results are wanted, for functions that take long to hear of it.
+    `ended` is set as soon as no more results are wanted, for functions that take long to notice.
     """
     ended = ended or Event()
     workers = workers or cores()

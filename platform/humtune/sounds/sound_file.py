@@ -98,7 +98,7 @@ class OpenSound:
         size = max(1, _BLOCK // self.channels)
         read, peak, whole = 0, 0.0, self._file.subtype in ("FLOAT", "DOUBLE")
         while True:
-            with _told(self.path):
+            with _naming(self.path):
                 raw = self._file.read(size, dtype=dtype, always_2d=True)
             if not len(raw):
                 break
@@ -148,7 +148,7 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
     Of several channels one is read, counted from 1, or all of them, mixed down (None).
     """
     with ExitStack() as opened:
-        with _told(path):
+        with _naming(path):
             if path.stat().st_size == 0:
                 raise UsageError(f"{path}: an empty file")
             sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
@@ -167,7 +167,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """What goes wrong with a file, in one sentence."""
     try:
         yield

@@ -16,7 +16,7 @@ _LONGEST_WAIT = 60.0  # seconds between two tries while MLflow is away
 class Mirror:
     """Syncs a ledger to MLflow every `interval` seconds in a background thread.
 
-    MLflow may be away, slow or full: `warn` hears of it once, and once when it is back; nothing is raised.
+    MLflow may be away, slow or full: `warn` is called once, and once when it is back; nothing is raised.
     `close` makes a last sync, waits for it no longer than `patience` seconds, and says what is left.
     """
 

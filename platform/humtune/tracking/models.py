@@ -43,7 +43,7 @@ def log_model(
 
     digest, clips = model_digest(folder), ledger.clips(info.machine)
     tags = {runs.SEARCH: ledger.name, runs.MACHINE: info.machine, "trial": info.trial, DIGEST: digest}
-    heard = {
+    stored = {
         "data_hash": ledger.plan.machines[info.machine].data_hash,
         "scores": dict(zip(clip_keys(clips), scores.tolist(), strict=True)),
     }
@@ -51,7 +51,7 @@ def log_model(
     for left in client.search_runs([experiment], f"tags.`{DIGEST}` = '{digest}'"):
         client.delete_run(left.info.run_id)  # of a process that was killed before the version was made
     run_id = str(client.create_run(experiment, tags=tags, run_name=f"{info.machine} model").info.run_id)
-    client.log_dict(run_id, heard, _SCORES)
+    client.log_dict(run_id, stored, _SCORES)
     model = client.create_logged_model(experiment, model_name(info.machine), source_run_id=run_id)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
@@ -94,8 +94,8 @@ def read_scores(client: "MlflowClient", champion: "ModelVersion", place: str) ->
         content = Path(client.download_artifacts(champion.run_id, _SCORES, place)).read_bytes()
     except (MlflowException, OSError):
         return {}
-    heard: dict[str, Any] = json.loads(content)
-    return heard
+    stored: dict[str, Any] = json.loads(content)
+    return stored
 
 
 def clip_keys(clips: ClipTable) -> list[str]:

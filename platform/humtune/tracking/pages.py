@@ -21,7 +21,7 @@ _VIEWS = {  # title, filter and whether the best come first, by key; MLflow nest
     "humtune-best": ("the best of each machine", f"tags.`{runs.BEST}` = 'true'", True),
     "humtune-trials": ("all trials, the best first", f"tags.`{runs.TRIAL}` LIKE '%'", True),
 }
-_PLAIN_VIEW = {  # what MLflow wants to be told beside
+_PLAIN_VIEW = {  # what MLflow wants beside
     "startTime": "ALL",
     "lifecycleFilter": "Active",
     "datasetsFilter": [],
@@ -47,12 +47,12 @@ class Best(NamedTuple):
         return f"[{escaped(self.candidate.trial.id)}](#/experiments/{self.experiment}/runs/{self.run_id})"
 
     @property
-    def figure(self) -> str:
+    def metric(self) -> str:
         """What it is judged by, in percent."""
-        return percent(self.candidate.figure)
+        return percent(self.candidate.metric)
 
 
-class MachineTold(NamedTuple):
+class MachineSummary(NamedTuple):
     """A machine as the search's page tells of it."""
 
     machine: str
@@ -67,16 +67,16 @@ def counted(records: Iterable[TrialRecord]) -> str:
     return ", ".join(f"{found[kind]} {kind.value}" for kind in kinds if found[kind])
 
 
-def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
+def search_page(experiment: str, machines: Sequence[MachineSummary]) -> str:
     """Every machine's best trial, and the way to it.
 
     MLflow shows the first line alone until it is unfolded: that leads to each machine's best.
     """
-    symbol = next((told.best.candidate.trial.symbol for told in machines if told.best), "Ω")
-    first = " · ".join(f"{told.best.named} {told.best.figure}" for told in machines if told.best)
+    symbol = next((parent.best.candidate.trial.symbol for parent in machines if parent.best), "Ω")
+    first = " · ".join(f"{parent.best.named} {parent.best.metric}" for parent in machines if parent.best)
     rows = []
     for machine, best, records in machines:
-        cells = (best.named, best.candidate.score_type, best.figure) if best else (MISSING,) * 3
+        cells = (best.named, best.candidate.score_type, best.metric) if best else (MISSING,) * 3
         rows.append([escaped(machine), *cells, counted(records)])
     table = to_markdown(["machine", "best trial", "score type", f"{symbol}, %", "trials"], rows, left=3)
     ways = ", ".join(f"[{title}]({_view_link(experiment, key)})" for key, (title, _, _) in _VIEWS.items())
@@ -84,20 +84,20 @@ def search_page(experiment: str, machines: Sequence[MachineTold]) -> str:
     return _signed(f"Best trials by {symbol}: {first or MISSING}\n\n{table}\n\n{rest} As lists: {ways}.")
 
 
-def views(figure: str) -> dict[str, str]:
+def views(metric: str) -> dict[str, str]:
     """The tags that hold the lists of runs which a search's page leads to, with few and telling columns.
 
-    `figure` is the metric that trials are judged by.
+    `metric` is the one that trials are judged by.
     """
     tags = [f"tags.`{name}`" for name in ("score_type", "searched", "state")]
-    columns = ["attributes.`Duration`", f"metrics.`{figure}`", *tags]
+    columns = ["attributes.`Duration`", f"metrics.`{metric}`", *tags]
     return {
         f"mlflow.sharedViewState.{key}": json.dumps(
             _PLAIN_VIEW
             | {
                 "selectedColumns": columns,
                 "searchFilter": wanted,
-                "orderByKey": f"metrics.`{figure}`" if best_first else "attributes.start_time",
+                "orderByKey": f"metrics.`{metric}`" if best_first else "attributes.start_time",
                 "orderByAsc": not best_first,
             }
         )
@@ -110,18 +110,18 @@ def _view_link(experiment: str, key: str) -> str:
 
 
 def machine_page(
-    ledger: Ledger, best: Best, *, pictures: Sequence[str], place: tuple[str, str], over: bool
+    ledger: Ledger, best: Best, *, plots: Sequence[str], place: tuple[str, str], over: bool
 ) -> tuple[str, bool]:
-    """A machine's best trial and its pictures, and its part of the table when all its trials are `over`.
+    """A machine's best trial and its plots, and its part of the table when all its trials are `over`.
 
-    `pictures` are files in the artifacts of a run, at this `place`: its id, and a folder or "". Of shared
+    `plots` are files in the artifacts of a run, at this `place`: its id, and a folder or "". Of shared
     trials there is what the best one is worth on each machine. Also whether all trials' scores could be read.
     """
     is_whole = True
     run_id, folder = place
     record = best.candidate.trial
-    figure = f"{record.symbol} {best.figure} % with {best.candidate.score_type}"
-    text = [f"{best.named} is the best of {escaped(record.machine)}: {figure}.", ""]
+    metric = f"{record.symbol} {best.metric} % with {best.candidate.score_type}"
+    text = [f"{best.named} is the best of {escaped(record.machine)}: {metric}.", ""]
     if record.machines:
         worth = [(m, seen) for m in record.machines if (seen := record.of(m))]
         rows = [[escaped(m), seen.best_score, percent(seen.objective)] for m, seen in worth if seen.judged]
@@ -129,7 +129,7 @@ def machine_page(
     elif over:
         measured = measure(ledger, record.machine)
         row, is_whole = machine_row(measured), not measured.lost
-        cells = {name: told for name, show in fields([row]).items() if (told := show(row)) != MISSING}
+        cells = {name: cell for name, show in fields([row]).items() if (cell := show(row)) != MISSING}
         cells |= {name: f"**{cells[name]}**" for name in headline([row]) if name in cells}
         text += [to_markdown(["", escaped(record.id)], cells.items()), "", *SHORT_LEGEND[:2], ""]
         text += [
@@ -138,7 +138,7 @@ def machine_page(
     else:
         before = code(command("report", ledger.name))
         text += [f"The table follows when its trials have ended; before: {before}.", ""]
-    text += [f"![{name}](get-artifact?path={folder}{name}&run_uuid={run_id})" for name in pictures]
+    text += [f"![{name}](get-artifact?path={folder}{name}&run_uuid={run_id})" for name in plots]
     return _signed("\n".join(text)), is_whole
 
 

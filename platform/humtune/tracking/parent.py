@@ -64,7 +64,7 @@ class Parent:
     status: str
     ended: int | None = None  # milliseconds since 1970
     shown: str = ""  # digest of the best trial that it shows
-    told: str = ""  # mark of the trials that its description is about
+    described: str = ""  # mark of the trials that its description is about
 
     @classmethod
     def of(cls, run: "Run") -> Self:
@@ -72,7 +72,7 @@ class Parent:
         info = run.info
         tags = run.data.tags
         return cls(
-            info.run_id, info.status, info.end_time, tags.get(runs.DIGEST, ""), tags.get(runs.TOLD, "")
+            info.run_id, info.status, info.end_time, tags.get(runs.DIGEST, ""), tags.get(runs.DESCRIBED, "")
         )
 
 
@@ -96,31 +96,31 @@ def show(
     digest: str,
     results: Sequence[Result],
 ) -> Parent:
-    """Put the best trial's configuration, pictures and Ω on its own run and on its machine's.
+    """Put the best trial's configuration, plots and Ω on its own run and on its machine's.
 
     The machine's run has them in `best/`; its tags come last, among them the `digest` of the best. A shared
     trial's own run has none: it may be the best of several machines.
 
-    A trial without stored scores gives no pictures; it is then shown again by the next sync.
+    A trial without stored scores gives no plots; it is then shown again by the next sync.
     """
     record = best.trial
-    pictures = _pictures(ledger, best)
+    plots = _plots(ledger, best)
     with tempfile.TemporaryDirectory(prefix="humtune-") as folder:
         (Path(folder) / "config.json").write_bytes(
             json.dumps(record.config, indent=1, ensure_ascii=False).encode()
         )
-        for name, data in pictures.items():
+        for name, data in plots.items():
             (Path(folder) / name).write_bytes(data)
         if not record.is_shared:
             client.log_artifacts(run_id, folder)
         client.log_artifacts(parent.run_id, folder, "best")
     _log_rise(client, parent.run_id, results)
-    shown = digest if pictures or record.machines else ""
+    shown = digest if plots or record.machines else ""
     runs.tag(client, parent.run_id, {"best": record.id, "score_type": best.score_type, runs.DIGEST: shown})
     return replace(parent, shown=shown)
 
 
-def _pictures(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
+def _plots(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
     """How a candidate's scores tell normal from anomalous, as PNG."""
     from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram
 
@@ -136,10 +136,10 @@ def _pictures(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
         "roc.png": roc_curves,
     }
     clips = ledger.clips(best.trial.machine)
-    return {name: draw[name](scores, clips, title=best.name) for name in _picture_names(clips)}
+    return {name: draw[name](scores, clips, title=best.name) for name in _plot_names(clips)}
 
 
-def _picture_names(clips: ClipTable) -> tuple[str, ...]:
+def _plot_names(clips: ClipTable) -> tuple[str, ...]:
     return ("scores.png", "roc.png") if labelled(clips) else ("probes.png",)
 
 
@@ -164,18 +164,18 @@ def tell(
     """
     over = parent.status == "FINISHED"
     trials = sorted(result.digest for result in results) if over else []
-    told = runs.mark(f"{best.run_id} {parent.shown} {trials}")
-    if told == parent.told:
+    described = runs.mark(f"{best.run_id} {parent.shown} {trials}")
+    if described == parent.described:
         return parent
     if pages.may_write(client.get_run(parent.run_id).data.tags.get(pages.NOTE, "")):
         trial = best.candidate.trial
         shows = parent.shown and not trial.machines
-        pictures = _picture_names(ledger.clips(trial.machine)) if shows else ()
+        plots = _plot_names(ledger.clips(trial.machine)) if shows else ()
         place = (parent.run_id, "best/") if trial.is_shared else (best.run_id, "")
-        text, is_whole = pages.machine_page(ledger, best, pictures=pictures, place=place, over=over)
-        told = told if is_whole else ""
-        runs.tag(client, parent.run_id, {pages.NOTE: text, runs.TOLD: told})
-    return replace(parent, told=told)
+        text, is_whole = pages.machine_page(ledger, best, plots=plots, place=place, over=over)
+        described = described if is_whole else ""
+        runs.tag(client, parent.run_id, {pages.NOTE: text, runs.DESCRIBED: described})
+    return replace(parent, described=described)
 
 
 def _log_rise(client: "MlflowClient", run_id: str, results: Sequence[Result]) -> None:

@@ -159,29 +159,29 @@ def _scores_of(
 ) -> Array:
     """What the champion says of the ledger's scored clips [N], NaN where nothing is compared.
 
-    As it was written down, where it has heard the same recordings; else it hears them now.
+    As it was written down, where it has scored the same recordings; else it scores them now.
     """
     clips = ledger.clips(machine)
     wanted = np.concatenate([part for cell in cells.cells for part in (cell.normal, cell.anomaly)])
     keys, found = clip_keys(clips), np.full(len(clips), np.nan)
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
-        heard = read_scores(client, champion, place)
-    if heard.get("data_hash") == ledger.plan.machines[machine].data_hash and all(
-        keys[i] in heard["scores"] for i in wanted
+        stored = read_scores(client, champion, place)
+    if stored.get("data_hash") == ledger.plan.machines[machine].data_hash and all(
+        keys[i] in stored["scores"] for i in wanted
     ):
-        found[wanted] = [heard["scores"][keys[i]] for i in wanted]
+        found[wanted] = [stored["scores"][keys[i]] for i in wanted]
         return found
     bank = ledger.bank(machine)
     place_of = {key: i for i, key in enumerate(clip_keys(bank.table))}
     with tempfile.TemporaryDirectory(prefix="humtune-") as place:
         model = load_model(client, uri, champion, place)
 
-        def hear(clip: int) -> float:
+        def score(clip: int) -> float:
             waveform = to_waveform(bank.clip(place_of[keys[clip]]))
             return float(model.predict(waveform[None])[0]["score"])
 
-        title = f"{machine}: the champion hears {len(wanted)} clips"
-        found[wanted] = list(map_in_order(hear, wanted.tolist(), title=title))
+        title = f"{machine}: the champion scores {len(wanted)} clips"
+        found[wanted] = list(map_in_order(score, wanted.tolist(), title=title))
     return found
 
 

@@ -25,7 +25,7 @@ SEARCH = "humtune.search"
 CREATED = "humtune.created"  # tells a search from an earlier one of the same name
 DIGEST = "humtune.digest"  # of the record that the run is level with; written last
 BEST = "humtune.best"
-TOLD = "humtune.told"  # digest of the trials that a machine's description is about
+DESCRIBED = "humtune.described"  # digest of the trials that a machine's description is about
 
 _BATCH = 900  # metrics a call: MLflow takes 1,000 entries in all, up to 100 of them parameters
 _FORMAT = 2  # of what this file makes out of a record: raise it, and every run is brought up to date

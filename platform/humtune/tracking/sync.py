@@ -99,8 +99,8 @@ class Tracker:
         records = [result.record for result in self._ended.values()]
         bests = {study: choose(of_machine(records, study)) for study in plan.studies}
         crowned = self._crown(client, {best.trial.id for best in bests.values() if best})
-        told = [self._level_parent(client, plan, s, best, crowned=crowned) for s, best in bests.items()]
-        self._describe(client, told)
+        parents = [self._level_parent(client, plan, s, best, crowned=crowned) for s, best in bests.items()]
+        self._describe(client, parents)
         return Synced(**done)
 
     def _trials(self) -> list[str]:
@@ -174,7 +174,7 @@ class Tracker:
 
     def _level_parent(
         self, client: "MlflowClient", plan: Plan, study: str, best: Candidate | None, *, crowned: set[str]
-    ) -> pages.MachineTold:
+    ) -> pages.MachineSummary:
         """Bring the run of a machine, or of all, up to date; what there is to tell of it."""
         parent = self._parents[study]
         results = [seen for result in self._ended.values() if (seen := result.seen_by(study))]
@@ -189,22 +189,20 @@ class Tracker:
         if named:
             parent = tell(client, self._ledger, parent, best=named, results=results)
         self._parents[study] = parent
-        return pages.MachineTold(study, named, [result.record for result in results])
+        return pages.MachineSummary(study, named, [result.record for result in results])
 
     def _over(self, plan: Plan, study: str) -> bool:
         """Whether all trials have ended that may be a machine's best."""
         ended = Counter(r.machine for r in self._ended.values() if r.record.origin != CONFIRM)
         return all(ended[s] >= plan.quota(s) for s in plan.studies if s == study or plan.is_shared(s))
 
-    def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineTold]) -> None:
+    def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineSummary]) -> None:
         """Tell on the experiment's page what there is; what a person wrote there stays."""
         text = pages.search_page(self._experiment, machines)
         if text == self._page:
             return
         held = client.get_experiment(self._experiment).tags
-        wanted = pages.views(
-            next((told.best.candidate.trial.judged_by for told in machines if told.best), "omega")
-        )
+        wanted = pages.views(next((m.best.candidate.trial.judged_by for m in machines if m.best), "omega"))
         if pages.may_write(held.get(pages.NOTE, "")):
             wanted[pages.NOTE] = text
         for key, value in wanted.items():

@@ -14,7 +14,7 @@ SHARED = "shared"  # what stands in a machine's place where all machines of a se
 TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
 Pool = Literal["machine", "section"]
-Aggregation = Literal["mean", "max", "embedding"]
+Aggregation = Literal["mean", "median", "max", "embedding"]
 Domains = Literal["pooled", "apart", "standardised"]
 _NUMBERS = (int, float, int | None)  # annotations of settings that pydantic would let true be 1 of
 

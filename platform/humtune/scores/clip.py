@@ -28,6 +28,9 @@ class ClipScore(nn.Module):
     def forward(self, encoded: Encoded, *, mask_own: bool = False) -> Tensor:
         """Scores float64 [n] of n clips; with `mask_own`, references of the same clip are left out."""
         chunks = self._pooled(encoded, mask_own=mask_own).view(-1, encoded.chunks)
+        if self.aggregation == "median":
+            count = chunks.shape[1]
+            chunks = chunks.sort(dim=1).values[:, (count - 1) // 2 : count // 2 + 1]
         return chunks.amax(dim=1) if self.aggregation == "max" else chunks.mean(dim=1)
 
     def _pooled(self, encoded: Encoded, *, mask_own: bool) -> Tensor:

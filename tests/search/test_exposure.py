@@ -66,7 +66,7 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
 
 
 def studies_of(ledger: Ledger) -> Studies:
-    ledger.begin_sitting()
+    ledger.take_lease()
     return Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
 
 
@@ -85,7 +85,7 @@ def tune_config(ledger: Ledger, studies: Studies) -> dict[str, Any]:
         "trial": record.id,
         "record": record.model_dump_json(),
         "measured": [],
-        "sitting": ledger.sitting,
+        "lease": ledger.lease,
     }
 
 
@@ -185,6 +185,21 @@ def test_a_shared_trial_is_refused_and_one_with_another_head_is_not(prepared: Ma
         machines={"shared": {"head.kind": "arcface", "scores": ["knn"]}},
         search={"labels": ["section"]},
     )
+
+
+def test_a_trial_may_start_from_a_shared_one_with_another_head(prepared: Make) -> None:
+    shared = {"head.kind": "arcface", "scores": ["knn"]}
+    fixed = FIXED | {"training": FIXED["training"] | {"start": "shared"}}
+    ledger = prepared(
+        trials=1, shared_trials=1, fixed=fixed, machines={"shared": shared}, search={"labels": ["section"]}
+    )
+    search(ledger)
+    records = list(ledger.records())
+    assert [(r.id, r.state) for r in records] == [
+        (f"{study}-00000", TrialState.COMPLETE) for study in ("fan", "shared", "valve")
+    ]
+    assert [r.started_from for r in records] == ["shared-00000", None, "shared-00000"]
+    assert set(records[0].omega) == {"own", "knn"}
 
 
 def test_others_clips_must_be_long_enough_too() -> None:

@@ -143,3 +143,42 @@ def test_own_and_shared_trials_are_one_field_of_candidates(
     done("ensemble", "both")
     done("export", "both", "--out", tmp_path / "models")
     check_models(tmp_path / "models", ledger)
+
+
+def test_machines_trials_start_from_shared_ones_on_ray(
+    recordings: Path, tmp_path: Path, done: Callable[..., str], ray_here: None
+) -> None:
+    """Two at a time: those of the machines wait until shared ones are complete, and Tune with them."""
+    presets = {"training": {"presets": {"tuned": {"start": "shared"}}}, "head.mu": [5, 10]}
+    space = write_space(tmp_path, search=presets)
+    done("search", space, "--data", recordings, "--name", "tuned", "--no-compile", "--slots", "2")
+    ledger = Ledger(Storage(tmp_path), "tuned")
+    found = {r.id: r for r in ledger.records()}
+    assert {r.state for r in found.values()} == {TrialState.COMPLETE}
+    assert found.keys() == {"fan-00000", "valve-00000", "shared-00000", "shared-00001"}
+    for machine in MACHINES:
+        tuned = found[f"{machine}-00000"]
+        assert tuned.started_from
+        assert (found[tuned.started_from].ended or 0) <= tuned.started
+        assert f"started from {tuned.started_from}" in done("show", "tuned", tuned.id)
+
+    done("resume", "tuned", "--trials", "2", "--confirm", "1", "--seeds", "1")
+    again = [r for r in ledger.records(*MACHINES) if r.origin == "confirm"]
+    assert {(r.machine, r.state) for r in again} == {(m, TrialState.COMPLETE) for m in MACHINES}
+    for record in again:
+        alike = [r for r in ledger.records(record.machine) if r.configuration == record.configuration]
+        assert len(alike) > 1  # of the same start, too
+    done("track", "tuned")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("tuned")
+    tags = [run.data.tags for run in client.search_runs([experiment.experiment_id])]
+    starts = {t["humtune.trial"]: t["started_from"] for t in tags if "humtune.trial" in t}
+    assert starts == {r.id: r.started_from or "" for r in ledger.records()}
+
+    done("export", "tuned", "--out", tmp_path / "models")
+    check_models(tmp_path / "models", ledger)
+    for machine in MACHINES:
+        trial = Scorer.open(tmp_path / "models" / machine).info.trial
+        start = ledger.read(trial).started_from
+        card = (tmp_path / "models" / machine / "README.md").read_text()
+        assert (f"which started from `{start}`" if start else "trained on all machines of the search") in card

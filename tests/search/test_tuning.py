@@ -19,6 +19,7 @@ from humtune.search import run
 from humtune.search.space import Space
 from humtune.search.space_checks import check_space
 from humtune.search.studies import Studies
+from humtune.search.timing import sizes
 from humtune.search.trial import open_bank, start_trial
 from humtune.search.warm import point_of
 from humtune.sounds.synthetic import Sizes, synthesise
@@ -304,6 +305,23 @@ def test_new_seeds_start_where_the_configuration_did(prepared: Make) -> None:
 def test_a_shared_trial_that_would_start_from_one_is_refused(keys: dict[str, Any], at: str) -> None:
     with pytest.raises(UsageError, match=f"here: {at}: training.start = shared: a shared trial starts anew"):
         make_space(**({"first": []} | keys))
+
+
+def test_a_machine_alone_has_no_shared_trial_to_start_from(recordings: Path, tmp_path: Path) -> None:
+    """And isn't sent to --shared-trials 0, which would be refused too."""
+    said = "there is fan alone; search a space without shared trials and training.start"
+    with pytest.raises(UsageError, match=said):
+        run.prepare(
+            make_space(first=[]), name="x", data=recordings, storage=Storage(tmp_path), machines=["fan"]
+        )
+
+
+def test_what_is_timed_of_shared_trials_starts_anew() -> None:
+    space = make_space()
+    assert [params for params, _ in sizes(space, SHARED)] == [
+        {"training": "anew", "spectrogram.n_mels": n_mels} for n_mels in (16, 24)
+    ]
+    assert {params["training"] for params, _ in sizes(space, "fan")} == {"anew", "tuned"}
 
 
 def test_a_start_without_shared_trials_is_refused() -> None:

@@ -12,7 +12,7 @@ from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
-from humtune.search.space import Space
+from humtune.search.space import START, Space
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import join_banks
 from humtune.sounds.table import ClipTable, Role
@@ -33,6 +33,8 @@ def check_all(space: Space, banks: Mapping[str, ClipBank]) -> None:
 def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:
     """Raise a UsageError where no shared trial can work on the machines' recordings together."""
     mend = "search without shared trials (--shared-trials 0)"
+    if space.starting_shared:
+        mend = f"search a space without shared trials and {START}"
     if len(banks) < 2:
         raise UsageError(
             f"shared trials need two machines or more, there is {', '.join(banks)} alone; {mend}"

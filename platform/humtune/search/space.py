@@ -230,7 +230,7 @@ class Space(Settings):
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
             chosen = list(combinations(self.search, lambda d: d.extremes(), wanted=wanted))
-        for params in chosen:
+        for params in self._open(chosen, machine) if self._is_shared(machine) else chosen:
             yield params, self.recipe(params, machine=machine)
 
 

@@ -59,7 +59,7 @@ def _check_starts(space: Space, where: str) -> None:
     if space.starting_shared and not space.shared_trials:
         raise UsageError(
             f"{where}: {START} = shared: the search has no shared trials to start from; "
-            "say how many in shared_trials (--shared-trials)"
+            "say how many in shared_trials (--shared-trials), or leave it out"
         )
     if not space.shared_trials:
         return

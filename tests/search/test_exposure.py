@@ -222,6 +222,22 @@ def test_a_dry_run_counts_what_others_add(prepared: Make, monkeypatch: pytest.Mo
     assert len(calibrate(ledger.storage.uri, ledger.name)) == 1
 
 
+def test_a_dry_run_tells_heads_that_hear_others_from_those_that_do_not(
+    prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "batch_seconds", lambda run, clips: float(len(clips)))
+    fixed = {name: value for name, value in FIXED.items() if name != "head"}
+    presets = {"presets": {"arc": {"kind": "arcface"}, "out": {"kind": "exposure", "negatives": 0.75}}}
+    ledger = prepared(fixed=fixed, search={"head": presets})
+    space = check_space(ledger.plan.asked.space, where="plan")
+    found = list(costs(space, ledger.bank("fan"), Resources(), others=[ledger.bank("valve")]))
+    trained = len(ledger.bank("fan").table.having(Role.TRAIN))
+    assert [(c.chosen, c.estimate.step_seconds) for c in found] == [
+        ({"head": "arc"}, trained),
+        ({"head": "out"}, 4 * trained),
+    ]
+
+
 def test_a_warm_start_observes_trials_that_had_the_same_others_alone(prepared: Make) -> None:
     search(prepared("first", sampler="tpe", trials=2))
     earlier = Ledger(prepared("second").storage, "first")

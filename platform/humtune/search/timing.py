@@ -36,7 +36,11 @@ class Cost:
 
 def sizes(space: Space, machine: str) -> Iterator[tuple[dict[str, ParamValue], Recipe]]:
     """Every combination of extreme values of what a trial's time depends on, and its recipe."""
-    return space.corners(*(name for recipe in space.recipes for name in recipe.sizes), machine=machine)
+    wanted = [name for recipe in space.recipes for name in recipe.sizes]
+    given_by = [name for recipe in space.recipes for name in recipe.given_by]
+    if any(recipe.exposed for _, recipe in space.corners(*given_by, machine=machine)):
+        wanted += given_by  # those that hear other machines have more to do
+    return space.corners(*wanted, machine=machine)
 
 
 def costs(

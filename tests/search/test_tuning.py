@@ -392,3 +392,5 @@ def test_the_point_of_a_tuned_configuration_leaves_its_network_out() -> None:
     network = space.recipe({"spectrogram.n_mels": 24, "training": "anew"}, machine=SHARED)
     config = tuned.starting_from(network).model_dump(mode="json")
     assert point_of(space, config, "fan") == {"training": "tuned"}
+    longer = make_space(fixed=FIXED | {"training": FIXED["training"] | {"epochs": 9}})
+    assert point_of(longer, config, "fan") == {"training": "tuned"}  # no preset says how many epochs

@@ -66,12 +66,10 @@ def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | N
     given = nested(space.fixed, space.machines.get(machine, {}))
 
     def true(name: str, preset: str, dimension: Presets) -> bool:
-        settings = dimension.settings(name, preset)
-        own = leaves(nested(given, settings))
-        mine = {leaf for leaf, _ in leaves(nested(settings))}
-        return all(
-            said.get(leaf) == value for leaf, value in own if leaf in mine or leaf.startswith(f"{name}.")
-        )
+        each = {p: dict(leaves(nested(dimension.settings(name, p)))) for p in dimension.presets}
+        searched = {leaf for some in each.values() for leaf in some if leaf.startswith(f"{name}.")}
+        own = leaves(nested(given, dimension.settings(name, preset)))
+        return all(said.get(leaf) == value for leaf, value in own if leaf in searched or leaf in each[preset])
 
     point: Point = {}
     still_open = space.in_order

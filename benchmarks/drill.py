@@ -248,7 +248,7 @@ def perform(scene: Scene, here: Path) -> None:
 def search_begins(here: Path) -> None:
     """What a search does before its first trial: banks, probes, plan."""
     from humtune.search.run import prepare
-    from humtune.search.space_checks import check_space
+    from humtune.search.space import check_space
     from humtune.storage import Storage
 
     storage = Storage(here / "runs")
@@ -373,7 +373,7 @@ def furnish(folder: Path, needs: str) -> None:
     from humtune.report.submission import write_submission
     from humtune.results.ensembles.make import make_ensembles
     from humtune.search.run import prepare
-    from humtune.search.space_checks import check_space
+    from humtune.search.space import check_space
     from humtune.search.trial import TrialRun
     from humtune.sounds.synthetic import Sizes, synthesise
     from humtune.storage import Storage

@@ -14,7 +14,7 @@ from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.report.write import write_report
 from humtune.search.evaluator import Evaluator
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
 from humtune.search.studies import Studies
 from humtune.sounds.parallel import tracked
 

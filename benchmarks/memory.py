@@ -21,8 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from humtune.ledger import Ledger
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
 from humtune.search.tune import MachineSearcher
 from humtune.sounds.bank import keep_bank

@@ -65,7 +65,7 @@ def make_space(
     trials: int, *, sampler: str, pruner: str = "none", steps: int = STEPS, seconds: float = 0.0
 ) -> "Space":
     """How blurred a level is; and how long a step takes, half to one and a half times so many seconds."""
-    from humtune.search.space_checks import check_space
+    from humtune.search.space import check_space
 
     search: dict[str, Any] = {"blur": {"low": 0.0, "high": 10.0}}
     if seconds:

@@ -33,7 +33,7 @@ from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
 from humtune.search.live import LiveTable
 from humtune.search.run import tuner
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
 from humtune.search.studies import Studies
 from humtune.search.tune import MachineSearcher
 from humtune.storage import Storage

@@ -79,7 +79,7 @@ def test_imports_run_one_way() -> None:
 
 FIND_QUICK = """
 import humtune
-from humtune.search.space_files import read_space
+from humtune.search.space import read_space
 print(humtune.__file__)
 print(read_space("quick")[1].trials)
 print(read_space("paper/mu_sigma2")[1].reproduces)

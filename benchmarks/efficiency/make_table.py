@@ -18,7 +18,7 @@ from pyarrow import parquet
 from humtune.layout import Layout
 from humtune.ledger import Ledger
 from humtune.search import run
-from humtune.search.space_files import read_space
+from humtune.search.space import read_space
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

@@ -31,8 +31,7 @@ from humtune.formatting.text import to_markdown
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import Epoch, TrialRecord, TrialState
-from humtune.search.space import Space
-from humtune.search.space_files import read_space
+from humtune.search.space import Space, read_space
 from humtune.search.studies import Studies
 from humtune.search.trial import ended
 from humtune.search.warm import warm_up

@@ -17,7 +17,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import TrialRecord, TrialState, trial_id
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
 from humtune.search.stop import Interruption
 from humtune.search.studies import Studies
 from humtune.sounds.synthetic import Sizes, synthesise

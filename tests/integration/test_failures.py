@@ -32,7 +32,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Ledger
     from humtune.errors import HumtuneError
     from humtune.search.actor import DetectorTrial
     from humtune.search.run import Resources, prepare, tuner
-    from humtune.search.space_files import read_space
+    from humtune.search.space import read_space
     from humtune.search.studies import Studies
     from humtune.search.trial import start_trial
 

@@ -13,10 +13,9 @@ from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.report.paper.write import RESULTS, write_paper
 from humtune.report.write import write_report
-from humtune.search.overrides import override, read_settings
 from humtune.search.run import prepare, run
-from humtune.search.space_checks import check_space
-from humtune.search.space_files import read_space
+from humtune.search.space import check_space, read_space
+from humtune.search.space.overrides import override, read_settings
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

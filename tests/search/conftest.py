@@ -11,8 +11,7 @@ import pytest
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import Epoch, TrialRecord, TrialState, ended
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import scored_table

@@ -15,8 +15,8 @@ from humtune.ledger import Ledger
 from humtune.plan import Resources
 from humtune.records import TrialState
 from humtune.search import run
-from humtune.search.fit import check_all
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
+from humtune.search.space.fit import check_all
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrate, costs
 from humtune.search.trial import open_bank, start_trial

@@ -18,10 +18,9 @@ from humtune.errors import UsageError
 from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.search.evaluator import Evaluator
-from humtune.search.fit import check_fits
-from humtune.search.overrides import override
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
+from humtune.search.space.fit import check_fits
+from humtune.search.space.overrides import override
 from humtune.search.timing import sizes
 from humtune.search.trial import TrialRun, open_bank, start_trial
 from humtune.search.warm import point_of

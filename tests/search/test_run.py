@@ -11,7 +11,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.plan import Plan, Resources
 from humtune.records import TrialState
 from humtune.search.run import free_unless_begun, prepare, slots_of
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
 

@@ -22,9 +22,8 @@ from humtune.results.archive import read_archive
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.search import run
-from humtune.search.fit import check_shared_fits
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
+from humtune.search.space.fit import check_shared_fits
 from humtune.search.studies import Studies
 from humtune.search.trial import TrialRun, open_bank, start_trial
 from humtune.sounds.joined import join_banks

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from humtune.config import SAMPLE_RATE
-from humtune.search.fit import check_fits
-from humtune.search.grid import grid
-from humtune.search.space import Space
-from humtune.search.space_files import read_space
+from humtune.search.space import Space, read_space
+from humtune.search.space.fit import check_fits
+from humtune.search.space.grid import grid
 from humtune.sounds.joined import expose
 from humtune.testing.recordings import small_bank
 

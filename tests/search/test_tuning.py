@@ -16,8 +16,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.search import run
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
 from humtune.search.timing import sizes
 from humtune.search.trial import open_bank, start_trial

@@ -9,8 +9,8 @@ from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.plan import Plan
 from humtune.records import TrialState
-from humtune.search.grid import Point
 from humtune.search.space import Space
+from humtune.search.space.grid import Point
 from humtune.search.warm import MOST_POINTS, Warmth, notes, point_of, warm_up, warmth_of
 
 Make = Callable[..., Any]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from humtune.detectors.recipe import recipe_of
-from humtune.search.space_checks import check_space
+from humtune.search.space import check_space
 from humtune.testing import contract
 from humtune.testing.recordings import small_bank
 

@@ -76,8 +76,8 @@ def search(
 
     Example: humtune search quick --data recordings --machines fan,bearing --trials 20
     """
-    from humtune.search.overrides import override, read_settings
-    from humtune.search.space_files import read_space
+    from humtune.search.space import read_space
+    from humtune.search.space.overrides import override, read_settings
     from humtune.storage import Storage
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space fails at once
@@ -88,7 +88,7 @@ def search(
     from humtune.plan import Resources
     from humtune.search import run
     from humtune.search.connection import check_address, check_device, check_temporary
-    from humtune.search.fit import remarks
+    from humtune.search.space.fit import remarks
     from humtune.search.warm import notes
 
     place = Storage(storage)

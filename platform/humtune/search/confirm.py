@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from humtune.records import CONFIRM, TrialRecord
 from humtune.results.candidates import configurations, searched_trials
-from humtune.search.grid import Run
+from humtune.search.space.grid import Run
 
 FIRST_SEED = 1_000_000  # above the space's own seed: no trial of a search gets as far
 

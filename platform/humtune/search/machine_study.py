@@ -9,7 +9,7 @@ from optuna.trial import TrialState as OptunaState
 from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
 from humtune.results.candidates import Candidate, choose
 from humtune.search import confirm
-from humtune.search.grid import Run
+from humtune.search.space.grid import Run
 
 
 @dataclass

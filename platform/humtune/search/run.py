@@ -20,10 +20,9 @@ from humtune.names import check_name, is_text
 from humtune.plan import Asked, Machine, Plan, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.connection import check_shared, connect, disconnect
-from humtune.search.fit import check_all, check_shared_fits, objective_of
 from humtune.search.live import LiveTable
-from humtune.search.space import Space
-from humtune.search.space_checks import planned_space
+from humtune.search.space import Space, planned_space
+from humtune.search.space.fit import check_all, check_shared_fits, objective_of
 from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrated

@@ -23,7 +23,8 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import ParamValue, TrialRecord, TrialState
-from humtune.search.space import TRIALS, Space
+from humtune.search.space import Space
+from humtune.search.space.space import TRIALS
 
 REDUCTION = 2  # of the trials that reach a rung, one in so many goes on
 UNLIKELY = 0.1  # p of a curve that is no worse than the best one's, below which Wilcoxon's test stops it

@@ -22,10 +22,11 @@ from humtune.records import (
     machine_of,
     trial_id,
 )
-from humtune.search.grid import Point, Run
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
-from humtune.search.space import TRANSFER_EVERY, Space
+from humtune.search.space import Space
+from humtune.search.space.grid import Point, Run
+from humtune.search.space.space import TRANSFER_EVERY
 from humtune.search.warm import Warmth, warmth_of
 
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure

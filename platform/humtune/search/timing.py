@@ -17,8 +17,7 @@ from humtune.detectors.recipe import Estimate, Recipe
 from humtune.ledger import Ledger
 from humtune.plan import Plan, Resources
 from humtune.records import ParamValue
-from humtune.search.space import Space
-from humtune.search.space_checks import planned_space
+from humtune.search.space import Space, planned_space
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import expose, join_banks
 from humtune.storage import Storage

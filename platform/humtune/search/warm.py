@@ -16,9 +16,10 @@ from humtune.errors import UsageError
 from humtune.ledger import Ledger, read_stored
 from humtune.plan import Plan
 from humtune.records import ParamValue, TrialRecord, TrialState
-from humtune.search.dimensions import Presets
-from humtune.search.grid import Point
-from humtune.search.space import Space, nested
+from humtune.search.space import Space
+from humtune.search.space.dimensions import Presets
+from humtune.search.space.grid import Point
+from humtune.search.space.space import nested
 
 MOST_POINTS = 5  # to try first: more would be the earlier search again
 

@@ -7,11 +7,11 @@ from typing import Any
 from humtune.config import check_spelled_once
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
-from humtune.search.dimensions import FAMILY
-from humtune.search.grid import grid
-from humtune.search.space import Space, nested
-from humtune.search.space_checks import check_space
-from humtune.search.strict_yaml import read_mapping
+from humtune.search.space.checks import check_space
+from humtune.search.space.dimensions import FAMILY
+from humtune.search.space.grid import grid
+from humtune.search.space.space import Space, nested
+from humtune.search.space.strict_yaml import read_mapping
 
 MERGED = ("fixed", "machines")  # leaf by leaf with those of the space that is extended
 

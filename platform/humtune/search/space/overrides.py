@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from humtune.config import check_spelled_once, leaves, set_path
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
-from humtune.search.dimensions import Dimension, Presets, within
-from humtune.search.grid import Point
-from humtune.search.space import Space, nested
-from humtune.search.space_checks import check_space
-from humtune.search.strict_yaml import read_value
+from humtune.search.space.checks import check_space
+from humtune.search.space.dimensions import Dimension, Presets, within
+from humtune.search.space.grid import Point
+from humtune.search.space.space import Space, nested
+from humtune.search.space.strict_yaml import read_value
 
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:

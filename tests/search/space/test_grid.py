@@ -9,9 +9,8 @@ import pytest
 
 from humtune.errors import UsageError
 from humtune.records import TrialRecord, TrialState
-from humtune.search import grid as grid_module
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
+from humtune.search.space import grid as grid_module
 
 Make = Callable[..., Any]
 

@@ -9,10 +9,10 @@ from humtune.config import SHARED, leaves
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.plan import Plan
-from humtune.search.dimensions import FAMILY, Place, Presets, places
-from humtune.search.grid import Point, grid
-from humtune.search.space import START, Space, nested, starts
-from humtune.search.space_errors import first_error, first_of, message_of
+from humtune.search.space.dimensions import FAMILY, Place, Presets, places
+from humtune.search.space.errors import first_error, first_of, message_of
+from humtune.search.space.grid import Point, grid
+from humtune.search.space.space import START, Space, nested, starts
 
 BUDGET = "training.epochs"
 ALIKE = "the budget is the same for every trial"

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from humtune.records import ParamValue
-from humtune.search.dimensions import Dimension, Presets
+from humtune.search.space.dimensions import Dimension, Presets
 
 MOST_POINTS = 100_000  # of a grid: more is a slip of the pen
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from humtune.config import SHARED, Settings, leaves, set_path
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.records import ParamValue
-from humtune.search.dimensions import FAMILY, Dimension, Presets, Scalar, places
-from humtune.search.grid import Point, Run, combinations, grid, touching
+from humtune.search.space.dimensions import FAMILY, Dimension, Presets, Scalar, places
+from humtune.search.space.grid import Point, Run, combinations, grid, touching
 
 TRIALS = 20  # per machine, where neither the space nor the command line says
 TRANSFER_EVERY = 4  # trials of a machine: one is lent by another, the sampler chooses the others

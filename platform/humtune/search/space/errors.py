@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from humtune import plugins
-from humtune.search.dimensions import Range
-from humtune.search.space import Space
+from humtune.search.space.dimensions import Range
+from humtune.search.space.space import Space
 
 _TAGS = {"range", "choice", "presets", "values", "[key]"}  # in pydantic's paths, not in the user's
 _WORDS = {

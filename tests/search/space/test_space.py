@@ -14,13 +14,12 @@ from humtune.detectors.classifier.heads import ArcFaceHead
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
-from humtune.search.dimensions import Choice, Presets, Range, places
-from humtune.search.overrides import override
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
-from humtune.search.space_files import read_space, space_folders
+from humtune.search.space import Space, check_space, read_space
+from humtune.search.space.dimensions import Choice, Presets, Range, places
+from humtune.search.space.files import space_folders
+from humtune.search.space.overrides import override
 
-CARRIED = Path(__file__).parents[2] / "search_spaces"
+CARRIED = Path(__file__).parents[3] / "search_spaces"
 OF_THE_PAPER = sorted((CARRIED / "paper").glob("[!_]*.yaml"))
 MU = "search: {head.mu: [5, 10]}\n"
 HEADS = "{variational: {}, ce: {kind: cross_entropy}, arcface: {kind: arcface, scale: 16}}"

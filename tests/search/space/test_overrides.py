@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.dimensions import Presets
-from humtune.search.overrides import override, read_settings
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
+from humtune.search.space import Space, check_space
+from humtune.search.space.dimensions import Presets
+from humtune.search.space.overrides import override, read_settings
 
 SPECTROGRAMS = {"presets": {"low": {"n_fft": 1024, "n_mels": 64}, "linear": {"n_fft": 256, "db": False}}}
 HEADS = {

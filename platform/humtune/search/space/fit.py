@@ -12,7 +12,7 @@ from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
-from humtune.search.space import START, Space
+from humtune.search.space.space import START, Space
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import join_banks
 from humtune.sounds.table import ClipTable, Role

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.overrides import read_settings
-from humtune.search.space_files import read_space
-from humtune.search.strict_yaml import read_mapping, read_value
+from humtune.search.space import read_space
+from humtune.search.space.overrides import read_settings
+from humtune.search.space.strict_yaml import read_mapping, read_value
 
 MU = "search: {head.mu: [5, 10]}\n"
 

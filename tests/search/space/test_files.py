@@ -10,10 +10,8 @@ import pytest
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
-from humtune.search.fit import check_fits, remarks
-from humtune.search.space import Space
-from humtune.search.space_checks import check_space
-from humtune.search.space_files import read_space
+from humtune.search.space import Space, check_space, read_space
+from humtune.search.space.fit import check_fits, remarks
 from humtune.search.timing import sizes
 
 Make = Callable[..., Any]
@@ -148,7 +146,7 @@ def test_a_space_is_extended_by_its_siblings_first_and_may_add_to_the_carried_on
 
 @pytest.mark.parametrize("page", ["README.md", "docs/spaces.md"])
 def test_the_pages_show_spaces_that_work(tmp_path: Path, page: str) -> None:
-    blocks = (Path(__file__).parents[2] / page).read_text(encoding="utf-8").split("```yaml\n")[1:]
+    blocks = (Path(__file__).parents[3] / page).read_text(encoding="utf-8").split("```yaml\n")[1:]
     assert len(blocks) > 1
     for count, block in enumerate(blocks):
         text = block.partition("```")[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.fit import check_fits, objective_of, remarks
+from humtune.search.space.fit import check_fits, objective_of, remarks
 from humtune.sounds.table import ClipTable, Role
 
 Make = Callable[..., Any]
@@ -61,7 +61,7 @@ def test_every_corner_of_the_spectrogram_is_checked(space: Make, table: Make) ->
 
 
 def test_the_papers_own_spectrograms_fit_ten_seconds_and_not_four(table: Make) -> None:
-    from humtune.search.space_files import read_space
+    from humtune.search.space import read_space
 
     _, paper = read_space("paper")
     check_fits(paper, table(), np.full(len(table()), 160_000))

@@ -7,7 +7,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from humtune.records import CONFIRM, TrialState
-from humtune.search.confirm import FIRST_SEED
+from humtune.search.machine_study import FIRST_SEED
 from humtune.search.studies import Studies
 from humtune.search.tune import MachineSearcher
 

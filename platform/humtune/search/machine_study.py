@@ -1,15 +1,17 @@
 """One machine's study, or that of all, and where its trials stand: asked for, running, ended, to confirm."""
 
 from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
-from humtune.results.candidates import Candidate, choose
-from humtune.search import confirm
+from humtune.results.candidates import Candidate, choose, configurations, searched_trials
 from humtune.search.space.grid import Run
+
+FIRST_SEED = 1_000_000  # above the space's own seed: no trial of a search gets as far
 
 
 @dataclass
@@ -85,7 +87,7 @@ class MachineStudy:
         if not (self.confirm and self.is_searched):
             return []
         records = [*self.ended.values(), *(r.record for r in (*self.running.values(), *self.interrupted))]
-        return confirm.due(records, best=self.confirm, seeds=self.seeds, seed=self.first_seed)
+        return to_confirm(records, best=self.confirm, seeds=self.seeds, seed=self.first_seed)
 
     @property
     def is_asked(self) -> bool:
@@ -119,3 +121,16 @@ class MachineStudy:
     def best(self) -> Candidate | None:
         """The best candidate, as the report chooses it."""
         return choose([*self.ranking[:1], *self.ended.confirming])
+
+
+def to_confirm(records: Iterable[TrialRecord], *, best: int, seeds: int, seed: int) -> list[Run]:
+    """The best configurations, each with the same new seeds, that no trial has had yet; seed by seed.
+
+    Configurations are ranked by what the search's own trials are judged by, those with several seeds by the
+    mean. What confirms has no say in what is confirmed, so a resumed search asks for the same.
+    """
+    records = list(records)
+    had = [Run(r.params, r.seed, r.started_from) for r in records if r.origin == CONFIRM]
+    firsts = [c.trials[0] for c in configurations(searched_trials(records))[:best]]
+    runs = [Run(r.params, seed + FIRST_SEED + i, r.started_from) for i in range(seeds) for r in firsts]
+    return [run for run in runs if run not in had]

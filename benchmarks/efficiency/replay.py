@@ -24,6 +24,7 @@ import matplotlib as mpl
 import numpy as np
 from landscape import Landscape, key, landscape
 from numpy.typing import NDArray
+from optuna.logging import WARNING, set_verbosity
 from rich.console import Console
 from rich.table import Table
 
@@ -205,7 +206,7 @@ def main() -> None:
     tasks = [(way, seed) for way in ways for seed in range(given.replays)]
     work = partial(replayed, path=given.table, trials=given.trials, slots=given.slots)
     curves: dict[str, list[Curve]] = defaultdict(list)
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=set_verbosity, initargs=(WARNING,)) as pool:
         done = pool.map(work, tasks, chunksize=2)
         for (way, _), found in zip(tasks, tracked(done, total=len(tasks), title="replaying"), strict=True):
             curves[way.name] += found

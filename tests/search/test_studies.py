@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from optuna.samplers import GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 
 from humtune.records import TrialRecord, TrialState
+from humtune.search.run import run as run_search
 from humtune.search.samplers import pruner, rungs_of, sampler
 from humtune.search.studies import Studies
 
@@ -576,14 +578,22 @@ def test_tpe_learns_and_random_does_not(bench: Make) -> None:
     assert best["random"][0] < np.quantile(blind, 0.7)
 
 
-def test_optuna_keeps_quiet(bench: Make, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_search_keeps_optuna_quiet(
+    bench: Make, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = bench(machines=("fan",), trials=2, pruner="hyperband")
     studies = search.studies()
     for _ in range(2):
         search.play(studies, studies.ask(), 0.5)
-    search.studies()
-    assert capfd.readouterr() == ("", "")
-    assert optuna.logging.get_verbosity() == optuna.logging.WARNING
+    capfd.readouterr()
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    monkeypatch.setattr("humtune.search.run.Mirror", lambda ledger: nullcontext())
+    try:
+        assert run_search(search.ledger).over  # it is rebuilt, and there is nothing left to run
+        assert capfd.readouterr() == ("", "")
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def test_a_record_is_plain(bench: Make) -> None:
@@ -622,3 +632,13 @@ def test_nothing_is_lent_where_it_was_not_asked_for(bench: Make, keys: dict[str,
     for record in iter(studies.ask, None):
         search.play(studies, record, 0.7)
     assert {r.origin for m in studies.machines for r in search.ledger.records(m)} == {"sampler"}
+
+
+def test_studies_leave_the_talk_of_optuna_as_it_is(bench: Make) -> None:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        bench(trials=1).studies()
+        assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+    finally:
+        optuna.logging.set_verbosity(before)

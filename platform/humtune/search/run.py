@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from time import time
 
+import optuna
 import ray
 from ray import tune
 
@@ -157,6 +158,7 @@ def run(
     plan = ledger.plan
     resources = plan.asked.resources
     interruption = interruption or Interruption()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for each study says nothing new
     ledger.take_lease()
     studies = Studies(ledger, planned_space(plan))
     if studies.over:

@@ -36,7 +36,6 @@ class Studies:
     """All studies of one search: each machine's and, where there are shared trials, SHARED."""
 
     def __init__(self, ledger: Ledger, space: Space) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = ledger.plan
         self.ledger = ledger
         self.superseded = False  # whether another run has taken over

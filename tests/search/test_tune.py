@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from ray.tune.schedulers import TrialScheduler
 
+from humtune.detectors.recipe import recipe_of
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.search.actor import what_went_wrong
 from humtune.search.studies import RESTARTS
 from humtune.search.tune import KEPT_REFERENCES, MachineSearcher, StudyScheduler
 from humtune.storage import Storage
@@ -287,6 +290,37 @@ def test_a_trial_that_could_not_begin_leaves_a_record_with_the_reason(stage: Mak
     assert record.config == asked.config
     assert states(here) == ["FAIL"]
     assert list(here.studies.machines["fan"].ended) == ["fan-00000"]
+
+
+def test_values_that_do_not_go_together_cost_their_trial_and_no_other(stage: Make) -> None:
+    """Three of them: no two are refused beforehand."""
+    together = {
+        "spectrogram.n_fft": [128, 1024],
+        "spectrogram.hop": [128, 32],
+        "spectrogram.chunk_frames": [64, 16],
+    }
+    wrong = {name: values[-1] for name, values in together.items()}
+    here = stage(search=together, trials=3, transfer=False)
+    here.studies.machines["fan"].study.enqueue_trial(wrong)
+    trial, asked = here.suggest()
+    assert (asked.params, asked.config["spectrogram"]) == (
+        wrong,
+        {"n_fft": 1024, "hop": 32, "chunk_frames": 16},
+    )
+    with pytest.raises(ValidationError) as caught:
+        recipe_of(asked.config)
+    reason = what_went_wrong(caught.value)
+    assert reason == "chunk_frames must be 18 or more with n_fft = 1024 and hop = 32, got 16"
+    here.scheduler.on_trial_complete(None, trial, {"done": True, "reason": reason})
+    assert (here.ledger.read(asked.id).state, here.ledger.read(asked.id).reason) == (
+        TrialState.FAILED,
+        reason,
+    )
+    assert states(here) == ["FAIL"]
+    here.studies = here.search.studies()  # as a run that goes on has them
+    assert states(here) == ["FAIL"]
+    assert [here.studies.ask().number for _ in range(2)] == [1, 2]
+    assert here.studies.ask() is None
 
 
 def test_a_trial_that_says_done_without_a_result_has_failed(stage: Make) -> None:

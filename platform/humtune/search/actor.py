@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from ray import tune
 
 from humtune.errors import HumtuneError, Superseded
@@ -72,6 +73,10 @@ class DetectorTrial(tune.Trainable):  # type: ignore[misc]
 def what_went_wrong(error: Exception) -> str:
     """An error as the reason of a trial that failed: what was wrong, before what it is called."""
     text = str(error)
+    if isinstance(error, ValidationError):
+        from humtune.search.space.errors import why_apart  # brings optuna, which a process does without
+
+        return why_apart(error)
     if isinstance(error, HumtuneError):
         return text
     if isinstance(error, MemoryError) or NO_MEMORY.search(text):

@@ -6,9 +6,11 @@ told how trials end. Knows no Ray.
 
 from functools import partial
 from time import time
+from typing import Any
 
 import optuna
 from optuna.samplers import RandomSampler
+from pydantic import ValidationError
 
 from humtune.config import SHARED
 from humtune.detectors.recipe import Recipe, recipe_of
@@ -219,17 +221,24 @@ class Studies:
     def _record(self, this: MachineStudy, run: Run, *, origin: Origin) -> TrialRecord:
         number = this.next_number
         this.next_number += 1
-        recipe = self.space.recipe(run.params, machine=this.machine, seed=run.seed)
-        start = self._start(recipe, run)
-        if start and start.readable:
-            recipe = recipe.starting_from(recipe_of(start.config))
+        config: Recipe | dict[str, Any]
+        start = None
+        try:
+            config = self.space.recipe(run.params, machine=this.machine, seed=run.seed)
+            start = self._start(config, run)
+            if start and start.readable:
+                config = config.starting_from(recipe_of(start.config))
+        except (
+            ValidationError
+        ):  # of values that don't go together: the trial fails as it begins, and says why
+            config = self.space.settings(run.params, machine=this.machine, seed=run.seed)
         return TrialRecord(
             id=trial_id(this.machine, number),
             machine=this.machine,
             number=number,
             origin=origin,
             params=run.params,
-            config=recipe,
+            config=config,
             started_from=start.id if start else None,
             judged_by=self.plan.objective(this.machine),
             machines=self._machines_of(this),

@@ -31,6 +31,13 @@ def first_error(error: ValidationError) -> str:
     return f"{key} = {first['input']!r}: {message_of(first)}"
 
 
+def why_apart(error: ValidationError) -> str:
+    """Why values that are each valid don't go together: the rule that says so, without all that it saw."""
+    first = first_of(error)
+    of_a_rule = first["type"] == "value_error" and isinstance(first["input"], dict)
+    return message_of(first) if of_a_rule else first_error(error)
+
+
 def _key(place: tuple[int | str, ...]) -> str:
     """A setting's dotted name, without the names of pydantic's alternatives."""
     return ".".join(str(part) for part in place if part not in _TAGS)

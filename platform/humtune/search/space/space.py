@@ -63,14 +63,18 @@ class Space(Settings):
     )
 
     def recipe(self, params: Point, *, machine: str | None = None, seed: int = 0) -> Recipe:
-        """The trial that a point of the space stands for; a ValueError where the values don't fit."""
+        """The trial that a point of the space stands for; a ValidationError where the values don't fit."""
+        recipe = recipe_of(self.settings(params, machine=machine, seed=seed))
+        return recipe.anew() if self._is_shared(machine) else recipe
+
+    def settings(self, params: Point, *, machine: str | None = None, seed: int = 0) -> dict[str, Any]:
+        """The settings that a point of the space stands for, also where they don't go together."""
         tree = nested(self.fixed, self.machines.get(machine or "", {}))
         for name, dimension in self.dimensions.items():  # a preset before what it opens
             if name in params:
                 for path, value in dimension.settings(name, params[name]).items():
                     set_path(tree, path, value)
-        recipe = recipe_of(tree | {"seed": seed})
-        return recipe.anew() if self._is_shared(machine) else recipe
+        return tree | {"seed": seed}
 
     def _is_shared(self, study: str | None) -> bool:
         return study == SHARED and bool(self.shared_trials)

@@ -19,7 +19,7 @@ from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.search.evaluator import Evaluator
 from humtune.search.space import Space, check_space
-from humtune.search.space.fit import check_fits
+from humtune.search.space.fit import check_fits, corners
 from humtune.search.space.overrides import override
 from humtune.search.timing import sizes
 from humtune.search.trial import TrialRun, open_bank, start_trial
@@ -83,7 +83,7 @@ def test_each_family_has_a_budget_of_its_own() -> None:
 def test_corners_of_a_branch_are_those_of_the_families_that_have_it() -> None:
     space = make_space()
     windows = [{"family": "classifier", "spectrogram.n_fft": n} for n in (256, 512)]
-    assert [params for params, _ in space.corners("spectrogram")] == [*windows, {"family": "noop"}]
+    assert [params for params, _ in corners(space, "spectrogram")] == [*windows, {"family": "noop"}]
     assert [type(recipe) for recipe in space.recipes] == [Classifier, Noop]
     found = list(sizes(space, "fan"))
     assert [params for params, _ in found] == [*windows, {"family": "noop"}]
@@ -296,7 +296,7 @@ def test_a_head_from_outside_is_one_of_the_presets() -> None:
     recipe = space.recipe({"head": "prototypes", "head.sharpness": 0.5})
     assert recipe.head == Prototypes(sharpness=0.5)
     assert recipe.score_types == ("cosine",)  # it gives no variances
-    kinds = [recipe.head.kind for _, recipe in space.corners("head.kind")]
+    kinds = [recipe.head.kind for _, recipe in corners(space, "head.kind")]
     assert kinds == ["variational", HEAD]
 
 

@@ -18,6 +18,7 @@ from humtune.ledger import Ledger
 from humtune.plan import Plan, Resources
 from humtune.records import ParamValue
 from humtune.search.space import Space, planned_space
+from humtune.search.space.fit import corners
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import expose, join_banks
 from humtune.storage import Storage
@@ -37,9 +38,9 @@ def sizes(space: Space, machine: str) -> Iterator[tuple[dict[str, ParamValue], R
     """Every combination of extreme values of what a trial's time depends on, and its recipe."""
     wanted = [name for recipe in space.recipes for name in recipe.sizes]
     given_by = [name for recipe in space.recipes for name in recipe.given_by]
-    if any(recipe.exposed for _, recipe in space.corners(*given_by, machine=machine)):
+    if any(recipe.exposed for _, recipe in corners(space, *given_by, machine=machine)):
         wanted += given_by  # those that hear other machines have more to do
-    return space.corners(*wanted, machine=machine)
+    return corners(space, *wanted, machine=machine)
 
 
 def costs(

@@ -11,6 +11,7 @@ from humtune.errors import UsageError
 from humtune.records import TrialRecord, TrialState
 from humtune.search.space import Space, check_space
 from humtune.search.space import grid as grid_module
+from humtune.search.space.fit import corners
 
 Make = Callable[..., Any]
 
@@ -146,7 +147,7 @@ def test_a_list_is_of_its_machine_and_may_be_cut() -> None:
     assert [run.params["head.mu"] for run in space.runs("fan")] == [5, 10, 5, 10]
     cut = space.model_copy(update={"trials": 3})
     assert [cut.quota(m) for m in ("fan", "fan-2")] == [3, 2]
-    chosen = [params for params, _ in space.corners("head.mu", machine="fan")]
+    chosen = [params for params, _ in corners(space, "head.mu", machine="fan")]
     assert chosen == [{"head.mu": 5}, {"head.mu": 10}]  # what its points choose, not all that is searched
 
 

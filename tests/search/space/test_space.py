@@ -17,6 +17,7 @@ from humtune.errors import UsageError
 from humtune.search.space import Space, check_space, read_space
 from humtune.search.space.dimensions import Choice, Presets, Range, places
 from humtune.search.space.files import space_folders
+from humtune.search.space.fit import corners
 from humtune.search.space.overrides import override
 
 CARRIED = Path(__file__).parents[3] / "search_spaces"
@@ -389,7 +390,7 @@ def test_papers_first_point_of_a_machine_is_its_best_of_table_4(machine: str) ->
 def test_quick_is_quick_and_reaches_as_far_as_the_paper() -> None:
     _, space = read_space(str(CARRIED / "quick.yaml"))
     assert (space.trials, space.epochs) == (8, 8)
-    for _, recipe in space.corners("spectrogram", "backbone"):
+    for _, recipe in corners(space, "spectrogram", "backbone"):
         assert recipe.spectrogram.bins * recipe.spectrogram.chunk_frames <= 64 * 64
         assert recipe.backbone.width <= 0.25
     sigma2 = space.search["head.sigma2"]
@@ -450,7 +451,7 @@ def test_a_recipe_leaves_the_space_as_it_was() -> None:
     )
     before = space.model_dump_json()
     space.recipe({"training": "a", "head.mu": 5})
-    list(space.corners("training", "head"))
+    list(corners(space, "training", "head"))
     assert space.model_dump_json() == before
 
 
@@ -595,22 +596,22 @@ def test_corners_are_the_extremes_of_some_branches() -> None:
             "head.mu": [5, 10],
         }
     )
-    found = [(c.spectrogram.n_fft, c.spectrogram.n_mels) for _, c in space.corners("spectrogram")]
+    found = [(c.spectrogram.n_fft, c.spectrogram.n_mels) for _, c in corners(space, "spectrogram")]
     assert found == [(n, m) for n in (128, 512) for m in (32, 64, 128)]
-    assert [params for params, _ in space.corners("backbone")] == [
+    assert [params for params, _ in corners(space, "backbone")] == [
         {"backbone.width": 0.25},
         {"backbone.width": 1.0},
     ]
-    assert len(list(space.corners("spectrogram", "backbone"))) == 12
-    assert [params for params, _ in space.corners("training")] == [{}]
-    assert len(list(space.corners("backbone.width", "head.mu"))) == 4
-    assert len(list(space.corners("backbone.embedding"))) == 1
+    assert len(list(corners(space, "spectrogram", "backbone"))) == 12
+    assert [params for params, _ in corners(space, "training")] == [{}]
+    assert len(list(corners(space, "backbone.width", "head.mu"))) == 4
+    assert len(list(corners(space, "backbone.embedding"))) == 1
 
 
 def test_a_preset_has_a_part_in_everything_below_its_branch() -> None:
     space = make_space(search={"training": {"presets": {"a": {"batch_size": 8}, "b": {}}}, "head.mu": [5]})
-    assert [p for p, _ in space.corners("training.batch_size")] == [{"training": "a"}, {"training": "b"}]
-    assert [p for p, _ in space.corners("train")] == [{}]
+    assert [p for p, _ in corners(space, "training.batch_size")] == [{"training": "a"}, {"training": "b"}]
+    assert [p for p, _ in corners(space, "train")] == [{}]
 
 
 # --- what a preset opens
@@ -639,13 +640,13 @@ def test_a_preset_opens_what_is_searched_below_it(write: Write) -> None:
 
 def test_corners_open_what_their_preset_opens(write: Write) -> None:
     _, space = read_space(str(write(OPENING)))
-    assert [params for params, _ in space.corners("head")] == [
+    assert [params for params, _ in corners(space, "head")] == [
         *({"head": "variational", "head.mu": mu, "head.sigma2": s} for mu in (5, 10) for s in (0.02, 0.5)),
         {"head": "ce"},
         *({"head": "arcface", "head.margin": margin} for margin in (0.2, 0.5)),
     ]
-    assert len(list(space.corners("head.margin"))) == 4
-    assert [params for params, _ in space.corners("spectrogram")] == [{}]
+    assert len(list(corners(space, "head.margin"))) == 4
+    assert [params for params, _ in corners(space, "spectrogram")] == [{}]
 
 
 def test_two_presets_each_open_their_own() -> None:
@@ -658,7 +659,7 @@ def test_two_presets_each_open_their_own() -> None:
             "head.mu": [5, 10],
         }
     )
-    assert len(list(space.corners("spectrogram", "head"))) == 8
+    assert len(list(corners(space, "spectrogram", "head"))) == 8
     assert space.recipe({"spectrogram.db": False, "spectrogram": "linear"}).spectrogram.n_mels is None
 
 
@@ -684,7 +685,7 @@ def test_a_name_that_two_presets_open_alike_is_one_dimension() -> None:
         first=[{"head": "b", "head.mu": 10}],
     )
     assert list(space.distributions()) == ["head", "head.mu"]
-    assert [len(p) for p, _ in space.corners("head")] == [2, 2, 2, 2, 1]
+    assert [len(p) for p, _ in corners(space, "head")] == [2, 2, 2, 2, 1]
 
 
 # --- what the command line says differently

@@ -13,6 +13,7 @@ from humtune.search.space.dimensions import FAMILY, Place, Presets, places
 from humtune.search.space.errors import first_error, first_of, message_of
 from humtune.search.space.grid import Point, grid
 from humtune.search.space.space import START, Space, nested, starts
+from humtune.search.space.together import check_together, openings
 
 BUDGET = "training.epochs"
 ALIKE = "the budget is the same for every trial"
@@ -20,11 +21,14 @@ ALIKE = "the budget is the same for every trial"
 
 def planned_space(plan: Plan) -> Space:
     """The space of a search; a UsageError where today's humtune can't take it any more."""
-    return check_space(plan.asked.space, where=f"plan of {plan.name}")
+    return check_space(plan.asked.space, where=f"plan of {plan.name}", begun=True)
 
 
-def check_space(raw: dict[str, Any], *, where: str) -> Space:
-    """A space from plain data, each of its values shown to make a trial; a UsageError says what is wrong."""
+def check_space(raw: dict[str, Any], *, where: str, begun: bool = False) -> Space:
+    """A space from plain data, each of its values shown to make a trial; a UsageError says what is wrong.
+
+    Of a search that has `begun`, it isn't asked whether the values go together: trials fail where they don't.
+    """
     try:
         space = Space.model_validate(raw)
     except ValidationError as error:
@@ -34,13 +38,13 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
     for machine in (None, *space.machines):
         at = where if machine is None else f"{where}: machines.{machine}"
         try:
-            space.recipe({}, machine=machine)
+            space.beside({}, machine=machine)
         except ValidationError as error:
             raise UsageError(f"{at}{': fixed' if machine is None else ''}: {first_error(error)}") from error
         for place in places(space.search):
             for value in place.dimension.probes():
                 said = f"{at}: search.{place.name} can be {value!r}"
-                for given in _openings(space, place):
+                for given in openings(space, place.given, place.name):
                     point = {**given, place.name: value}
                     recipe = _check_value(space, place, point, machine=machine, said=said)
                     checked.append((said, point, recipe))
@@ -49,6 +53,8 @@ def check_space(raw: dict[str, Any], *, where: str) -> Space:
         _check_point(space, point, where=f"{where}: first point {count}")
     _check_sampler(space, where)
     _check_starts(space, where)
+    if not begun:
+        check_together(space, where)
     if space.trials == 0 and not space.shared_trials:
         raise UsageError(f"{where}: trials = 0 and shared_trials = 0: there is nothing to try; raise one")
     return space
@@ -119,17 +125,10 @@ def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _openings(space: Space, place: Place) -> list[Point]:
-    """What is chosen where a dimension is searched: one that no family's preset opens is searched in all."""
-    if place.name == FAMILY or FAMILY in place.given:
-        return [place.given]
-    return [{**family, **place.given} for family in space.families]
-
-
 def _check_budgets(space: Space, checked: Iterable[tuple[str, Point, Recipe]]) -> None:
     """Refuse values that change the budget of a family's trials, or of those of a preset of the family."""
     first = [
-        (p, space.recipe(p, machine=m)) for m in reversed((None, *space.machines)) for p in space.families
+        (p, space.beside(p, machine=m)) for m in reversed((None, *space.machines)) for p in space.families
     ]
     budgets = {(point.get(FAMILY), recipe.family): recipe.budget for point, recipe in first}
     for said, point, recipe in checked:
@@ -139,7 +138,7 @@ def _check_budgets(space: Space, checked: Iterable[tuple[str, Point, Recipe]]) -
 
 def _check_value(space: Space, place: Place, point: Point, *, machine: str | None, said: str) -> Recipe:
     try:
-        return space.recipe(point, machine=machine)
+        return space.beside(point, machine=machine)
     except ValidationError as error:
         first = first_of(error)
         named = first["type"] == "extra_forbidden" or isinstance(place.dimension, Presets)

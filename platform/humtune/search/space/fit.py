@@ -6,12 +6,15 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from humtune.config import SHARED
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
+from humtune.search.space.errors import why_apart
+from humtune.search.space.grid import Point
 from humtune.search.space.space import START, Space
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import join_banks
@@ -43,7 +46,7 @@ def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:
         raise UsageError(
             f"a machine is called '{SHARED}', as shared trials are; call its folder something else, or {mend}"
         )
-    for params, recipe in space.corners(*_given_by(space), machine=SHARED):
+    for params, recipe in corners(space, *_given_by(space), machine=SHARED):
         if recipe.exposed:
             raise UsageError(
                 f"{recipe.giver} tells one machine from the others, and a shared trial is all machines'; "
@@ -77,14 +80,28 @@ def check_fits(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> No
     _check_recipes(space, table, lengths, held_out=len(table.having(Role.HELD_OUT)))
 
 
+def corners(space: Space, *branches: str, machine: str | None = None) -> Iterator[tuple[Point, Recipe]]:
+    """Each combination of extreme values of what touches some branches, or the family, and its recipe.
+
+    Of a list, what its points choose there. UsageError where such values don't go together.
+    """
+    for params in space.extremes(*branches, machine=machine):
+        try:
+            recipe = space.beside(params, machine=machine)
+        except ValidationError as error:
+            whose = "" if machine is None else f"{machine}: "
+            raise UsageError(f"{whose}{why_apart(error)}{_chosen(params)}") from error
+        yield params, recipe
+
+
 def _check_recipes(space: Space, table: ClipTable, lengths: NDArray[np.int64], *, held_out: int) -> None:
     machine = table.machine
     for check in dict.fromkeys(check for recipe in space.recipes for check in recipe.checks):
-        for params, recipe in space.corners(*check.settings, machine=machine):
+        for params, recipe in corners(space, *check.settings, machine=machine):
             if check in recipe.checks:
                 with _naming(params):
                     check.raises(recipe, table, lengths)
-    for params, recipe in space.corners("scores", *_given_by(space), machine=machine):
+    for params, recipe in corners(space, "scores", *_given_by(space), machine=machine):
         with _naming(params):
             _check_joint(recipe, machine, held_out)
 
@@ -94,7 +111,7 @@ def _check_others(space: Space, machine: str, others: Iterable[ClipBank]) -> Non
     others = list(others)
     checks = [check for recipe in space.recipes for check in recipe.checks if check.of_others]
     wanted = (*_given_by(space), *(name for check in checks for name in check.settings))
-    for params, recipe in space.corners(*wanted, machine=machine):
+    for params, recipe in corners(space, *wanted, machine=machine):
         if recipe.exposed and not others:
             raise UsageError(
                 f"{machine}: {recipe.giver} tells a machine from others, and there is {machine} alone; "
@@ -153,7 +170,7 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
     lines: dict[str, None] = {}
     for machine in machines:
         whose = f"{machine}: " if machine in space.machines else ""
-        for params, recipe in space.corners("spectrogram", machine=machine):
+        for params, recipe in corners(space, "spectrogram", machine=machine):
             lines |= dict.fromkeys(f"{whose}{remark}{_chosen(params)}" for remark in recipe.remarks())
     return list(lines)
 

@@ -22,7 +22,7 @@ class Run(NamedTuple):
 
 def grid(dimensions: Mapping[str, Dimension]) -> list[Point]:
     """Every point there is, the last dimension changing fastest; a ValueError where they can't all be run."""
-    points = list(islice(combinations(dimensions, lambda d: d.every()), MOST_POINTS + 1))
+    points = list(islice(combinations(dimensions, lambda _, d: d.every()), MOST_POINTS + 1))
     if len(points) > MOST_POINTS:
         raise ValueError(f"a grid of more than {MOST_POINTS} points; search fewer values")
     return points
@@ -30,7 +30,7 @@ def grid(dimensions: Mapping[str, Dimension]) -> list[Point]:
 
 def combinations(
     dimensions: Mapping[str, Dimension],
-    values: Callable[[Dimension], tuple[ParamValue, ...]],
+    values: Callable[[str, Dimension], tuple[ParamValue, ...]],
     *,
     wanted: Callable[[str], bool] = lambda name: True,
 ) -> Iterator[Point]:
@@ -41,7 +41,7 @@ def combinations(
         return
     name, *others = chosen
     dimension = chosen[name]
-    for value in values(dimension):
+    for value in values(name, dimension):
         below = dimension.below(name, value) if isinstance(dimension, Presets) else {}
         for rest in combinations(below | {n: chosen[n] for n in others}, values, wanted=wanted):
             yield {name: value} | rest

@@ -1,11 +1,11 @@
 """A search space: which choices are fixed, which are searched, and what to try first."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from humtune.config import SHARED, Settings, leaves, set_path
 from humtune.detectors.recipe import Recipe, recipe_of
@@ -76,6 +76,27 @@ class Space(Settings):
                     set_path(tree, path, value)
         return tree | {"seed": seed}
 
+    def beside(self, params: Point, *, machine: str | None = None) -> Recipe:
+        """The recipe of part of a point; a ValidationError where no other part makes it whole.
+
+        What is left open is as nobody set it or, where that doesn't go with the rest, the first it can be.
+        """
+        try:
+            return self.recipe(params, machine=machine)
+        except ValidationError as error:
+            first = self.completed(params)
+            if first == params:
+                raise
+            try:
+                return self.recipe(first, machine=machine)
+            except ValidationError as other:
+                same = error.errors()[0]["loc"] == other.errors()[0]["loc"]
+                raise other if same else error from None
+
+    def completed(self, params: Point) -> Point:
+        """A whole point: what part of one leaves open is the first that it can be."""
+        return next(combinations(self.search, lambda n, d: (params[n],) if n in params else d.extremes()[:1]))
+
     def _is_shared(self, study: str | None) -> bool:
         return study == SHARED and bool(self.shared_trials)
 
@@ -83,7 +104,7 @@ class Space(Settings):
     def starting_shared(self) -> frozenset[str]:
         """The families of which a machine's trial may start from a shared one."""
         machines = [m for m in (None, *self.machines) if not self._is_shared(m)]
-        found = [recipe for m in machines for _, recipe in self.corners(START, machine=m)]
+        found = [self.beside(p, machine=m) for m in machines for p in self.extremes(START, machine=m)]
         return frozenset(recipe.family for recipe in found if recipe.starts_shared)
 
     @property
@@ -106,18 +127,19 @@ class Space(Settings):
         if self._is_shared(study):
             # a family is searched by all; its recipe then starts anew
             return dimension.where(lambda v: name == FAMILY or not starts(dimension.settings(name, v)))
-        starting = self.recipe(point, machine=study)
+        first = touching((FAMILY, START))  # the rest may not go with what is still open
+        starting = self.beside({n: v for n, v in point.items() if first(n)}, machine=study)
         return None if starting.starts_shared and touching(starting.taken_over)(name) else dimension
 
     @property
     def families(self) -> list[Point]:
         """Each family that can be chosen, as a point; where none is searched, the empty one."""
-        return list(combinations(self.search, lambda d: d.extremes(), wanted=touching((FAMILY,))))
+        return list(combinations(self.search, lambda _, d: d.extremes(), wanted=touching((FAMILY,))))
 
     @property
     def recipes(self) -> list[Recipe]:
         """A recipe of each family that can be chosen, by everyone or on some machine."""
-        return [self.recipe(f, machine=machine) for machine in (None, *self.machines) for f in self.families]
+        return [self.beside(f, machine=machine) for machine in (None, *self.machines) for f in self.families]
 
     @property
     def dimensions(self) -> dict[str, Dimension]:
@@ -222,8 +244,8 @@ class Space(Settings):
         """Epochs before the last after which a trial is measured."""
         return tuple(range(1, self.epochs)) if self.curves else self.rungs
 
-    def corners(self, *branches: str, machine: str | None = None) -> Iterator[tuple[Point, Recipe]]:
-        """What touches some branches, or the family: each combination of its extreme values, and the recipe.
+    def extremes(self, *branches: str, machine: str | None = None) -> list[Point]:
+        """What touches some branches, or the family: each combination of its extreme values.
 
         Of a list, what its points choose there.
         """
@@ -233,9 +255,8 @@ class Space(Settings):
             points = [{n: v for n, v in p.items() if n != "machine" and wanted(n)} for p in own]
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
-            chosen = list(combinations(self.search, lambda d: d.extremes(), wanted=wanted))
-        for params in self._open(chosen, machine) if self._is_shared(machine) else chosen:
-            yield params, self.recipe(params, machine=machine)
+            chosen = list(combinations(self.search, lambda _, d: d.extremes(), wanted=wanted))
+        return self._open(chosen, machine) if self._is_shared(machine) else chosen
 
 
 def starts(settings: Mapping[str, Any]) -> bool:

@@ -385,6 +385,40 @@ def test_a_family_that_always_starts_from_a_shared_trial_is_shared_anew() -> Non
     assert space.recipe({"family": "classifier"}, machine="fan").starts_shared
 
 
+def test_what_a_preset_opens_is_chosen_after_what_the_trial_starts_from() -> None:
+    opened = {"backbone.width": [0.125, 0.25], "training.start": [None, "shared"]}
+    families = {"presets": {"classifier": {"training.epochs": 2}}, "search": {"classifier": opened}}
+    fixed = {"scores": ["cosine"]}
+    space = make_space(fixed=fixed, search={"family": families, "head.mu": [5, 10]}, first=[])
+
+    def draw(start: str | None) -> list[str]:
+        return list(
+            space.draw(lambda name, d: start if name == "training.start" else d.choices[0], study="fan")
+        )
+
+    assert draw("shared") == ["family", "training.start", "head.mu"]  # the width is the shared trial's
+    assert draw(None) == ["family", "training.start", "backbone.width", "head.mu"]
+    tuned = space.recipe({"family": "classifier", "training.start": "shared", "head.mu": 10}, machine="fan")
+    assert point_of(space, tuned.model_dump(mode="json"), "fan") == {
+        "family": "classifier",
+        "training.start": "shared",
+        "head.mu": 10,
+    }
+    assert point_of(space, tuned.model_dump(mode="json"), SHARED) is None  # none of those starts so
+
+
+def test_half_a_point_need_not_go_with_a_default() -> None:
+    """A hop of 512 with what n_fft is where nobody sets it: no trial has it."""
+    search = {
+        "spectrogram.hop": [512, 1024],
+        "spectrogram.n_fft": [1024, 2048],
+        "training.start": [None, "shared"],
+    }
+    fixed = FIXED | {"spectrogram": {}}
+    space = make_space(fixed=fixed, search=search, first=[])
+    assert len(space.draw(lambda _, d: d.choices[0], study="fan")) == 3
+
+
 def test_the_point_of_a_tuned_configuration_leaves_its_network_out() -> None:
     space = make_space()
     tuned = space.recipe({"training": "tuned"}, machine="fan")

@@ -62,6 +62,15 @@ def test_a_point_is_found_again_by_its_recipe(space: Make) -> None:
         assert found(made, made.recipe(point, seed=3)) == point
 
 
+def test_a_point_whose_values_do_not_go_together_here_is_none(space: Make) -> None:
+    hops = {"spectrogram.hop": [64, 256]}
+    narrow = space(fixed={"spectrogram.n_fft": 256}, search=hops)
+    config = narrow.recipe({"spectrogram.hop": 256}).model_dump(mode="json")
+    wide = narrow.model_copy(update={"fixed": {"spectrogram.n_fft": 128}})
+    assert point_of(narrow, config, "fan") == {"spectrogram.hop": 256}
+    assert point_of(wide, config, "fan") is None
+
+
 def test_what_a_space_does_not_hold_is_no_point_of_it(space: Make) -> None:
     wide, narrow = space(), space(search={"head.mu": [5, 10], "head.sigma2": [0.1]})
     assert found(narrow, wide.recipe({"head.mu": 20, "head.sigma2": 0.1})) is None

@@ -5,9 +5,11 @@ them from the beginning. Of any other only the point is worth something: the bes
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from pydantic import ValidationError
 
 from humtune.config import Stored, leaves
@@ -17,7 +19,7 @@ from humtune.ledger import Ledger, read_stored
 from humtune.plan import Plan
 from humtune.records import ParamValue, TrialRecord, TrialState
 from humtune.search.space import Space
-from humtune.search.space.dimensions import Presets
+from humtune.search.space.dimensions import Presets, holds
 from humtune.search.space.grid import Point
 from humtune.search.space.space import nested
 
@@ -72,24 +74,26 @@ def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | N
         own = leaves(nested(given, dimension.settings(name, preset)))
         return all(said.get(leaf) == value for leaf, value in own if leaf in searched or leaf in each[preset])
 
-    point: Point = {}
-    still_open = space.in_order
-    while still_open:
-        name = next(iter(still_open))
-        dimension = space.choices(name, still_open.pop(name), point, machine)
-        if dimension is None:
-            continue
+    def choose(name: str, distribution: BaseDistribution) -> ParamValue:
+        dimension = space.dimensions[name].where(partial(holds, distribution))
         if isinstance(dimension, Presets):
             fitting = [preset for preset in dimension.presets if true(name, preset, dimension)]
-            if not fitting:
-                return None
-            point[name] = max(fitting, key=lambda preset: len(dimension.presets[preset]))
-            still_open = dimension.below(name, point[name]) | still_open
-        elif name in said and dimension.holds(said[name]):
-            point[name] = said[name]
-        else:
-            return None
+            if fitting:
+                return max(fitting, key=lambda preset: len(dimension.presets[preset]))
+        elif name in said and holds(distribution, said[name]):
+            return said[name]  # type: ignore[no-any-return]
+        raise _NotOfSpace
+
+    try:
+        point = space.draw(choose, study=machine)
+        space.recipe(point, machine=machine)
+    except (_NotOfSpace, ValidationError):  # beside what this space fixes, the values may not go together
+        return None
     return point
+
+
+class _NotOfSpace(Exception):
+    """A configuration has what a space can't choose."""
 
 
 def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:

@@ -35,6 +35,14 @@ Scalar = Annotated[ParamValue, PlainValidator(_scalar)]
 Number = Annotated[int | float, PlainValidator(_number)]
 
 
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether this value can be drawn."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:
+        return False
+
+
 class _Searched(Frozen, ABC):
     """Whatever a sampler can draw from."""
 
@@ -48,11 +56,7 @@ class _Searched(Frozen, ABC):
 
     def holds(self, value: Any) -> bool:
         """Whether it can be this value."""
-        distribution = self.distribution()
-        try:
-            return bool(distribution._contains(distribution.to_internal_repr(value)))
-        except ValueError:
-            return False
+        return holds(self.distribution(), value)
 
 
 class _OneOf(_Searched):

@@ -107,13 +107,10 @@ class Space(Settings):
         found = [self.beside(p, machine=m) for m in machines for p in self.extremes(START, machine=m)]
         return frozenset(recipe.family for recipe in found if recipe.starts_shared)
 
-    @property
-    def in_order(self) -> dict[str, Dimension]:
-        """What is searched, in the order in which it is chosen: first what a trial starts from."""
-        if not self.starting_shared:
-            return dict(self.search)
-        first = touching((FAMILY, START))
-        return dict(sorted(self.search.items(), key=lambda item: not first(item[0])))
+    def _in_order(self, still_open: Mapping[str, Dimension]) -> dict[str, Dimension]:
+        """What is open, in the order in which it is chosen: first what a trial starts from."""
+        first = touching((FAMILY, START) if self.starting_shared else ())
+        return dict(sorted(still_open.items(), key=lambda item: not first(item[0])))
 
     def choices(
         self, name: str, dimension: Dimension, point: Point, study: str | None = None
@@ -155,7 +152,7 @@ class Space(Settings):
     ) -> Point:
         """A point of the space: what `choose` says of each dimension that the ones before it open."""
         point: Point = {}
-        still_open = self.in_order
+        still_open = self._in_order(self.search)
         while still_open:
             name = next(iter(still_open))
             dimension = self.choices(name, still_open.pop(name), point, study)
@@ -163,7 +160,7 @@ class Space(Settings):
                 continue
             point[name] = choose(name, dimension.distribution())
             if isinstance(dimension, Presets):
-                still_open = dimension.below(name, point[name]) | still_open
+                still_open = self._in_order(dimension.below(name, point[name]) | still_open)
         return point
 
     def first_points(self, machine: str | None) -> list[Point]:

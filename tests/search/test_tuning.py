@@ -407,6 +407,43 @@ def test_what_a_preset_opens_is_chosen_after_what_the_trial_starts_from() -> Non
     assert point_of(space, tuned.model_dump(mode="json"), SHARED) is None  # none of those starts so
 
 
+@pytest.mark.parametrize(
+    ("points", "at"),
+    [
+        ([{"head.kind": "arcface"}], "first point 1"),
+        (
+            [{"head.kind": "arcface", "backbone.width": 0.25}, {"machine": SHARED, "head.kind": "arcface"}],
+            "first point 2",
+        ),
+    ],
+)
+def test_a_listed_point_says_what_shared_trials_choose_too(points: list[Any], at: str) -> None:
+    """A machine's trial takes the width over, a shared one has to have it."""
+    fixed = {"scores": ["cosine"], "training": {"epochs": 2, "start": "shared"}}
+    search = {"head.kind": ["arcface", "cross_entropy"], "backbone.width": [0.125, 0.25]}
+    keys: dict[str, Any] = {"fixed": fixed, "search": search, "sampler": "listed"}
+    with pytest.raises(UsageError, match=f"{at}: backbone.width is open for shared trials; a listed point"):
+        make_space(**keys, first=points)
+    whole = {"head.kind": "cross_entropy", "backbone.width": 0.25}
+    space = make_space(**keys, first=[{"machine": "fan", "head.kind": "arcface"}, whole])
+    assert [run.params for run in space.runs("fan")] == [
+        {"head.kind": "arcface"},
+        {"head.kind": "cross_entropy"},
+    ]
+    assert [run.params for run in space.runs(SHARED)] == [whole]
+
+
+def test_what_a_list_has_one_machine_start_from_is_known() -> None:
+    points = [{"machine": "fan", "training": "tuned", "spectrogram.n_mels": 16}]
+    keys: dict[str, Any] = {"sampler": "listed", "first": points}
+    with pytest.raises(UsageError, match="the search has no shared trials to start from"):
+        make_space(**keys, shared_trials=0)
+    shared = {"machine": SHARED, "training": "anew", "spectrogram.n_mels": 24}
+    space = make_space(**{**keys, "first": [*points, shared]})
+    assert space.starting_shared == {"classifier"}
+    assert [run.params for run in space.runs("fan")] == [{"training": "tuned"}]
+
+
 def test_half_a_point_need_not_go_with_a_default() -> None:
     """A hop of 512 with what n_fft is where nobody sets it: no trial has it."""
     search = {

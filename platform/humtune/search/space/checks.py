@@ -205,16 +205,11 @@ def _check_list(space: Space, where: str) -> None:
             f"{where}: pruner = {space.pruner!r}: the points of a list run to their end; leave it out"
         )
     for count, point in enumerate(space.first, 1):
-        at = f"{where}: first point {count}"
-        try:
-            space.draw(lambda name, _, point=point: point[name])  # type: ignore[misc]
-        except KeyError as error:
-            raise UsageError(
-                f"{at}: {error.args[0]} is open; a listed point says all that is searched"
-            ) from error
         for other, before in enumerate(space.first[: count - 1], 1):
             if _same(point, before):
-                raise UsageError(f"{at} is point {other} again; `seeds` runs points again")
+                raise UsageError(
+                    f"{where}: first point {count} is point {other} again; `seeds` runs points again"
+                )
 
 
 def _same(one: Point, other: Point) -> bool:

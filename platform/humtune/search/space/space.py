@@ -103,7 +103,8 @@ class Space(Settings):
     @cached_property
     def starting_shared(self) -> frozenset[str]:
         """The families of which a machine's trial may start from a shared one."""
-        machines = [m for m in (None, *self.machines) if not self._is_shared(m)]
+        named = [str(p["machine"]) for p in self.first if "machine" in p]
+        machines = [m for m in dict.fromkeys((None, *self.machines, *named)) if not self._is_shared(m)]
         found = [self.beside(p, machine=m) for m in machines for p in self.extremes(START, machine=m)]
         return frozenset(recipe.family for recipe in found if recipe.starts_shared)
 
@@ -166,9 +167,18 @@ class Space(Settings):
     def first_points(self, machine: str | None) -> list[Point]:
         """The points that are tried before the sampler chooses, in order: a machine's, and everyone's."""
         points = [p for p in self.first if p.get("machine", machine) == machine]
-        return self._open([{k: v for k, v in p.items() if k != "machine"} for p in points], machine)
+        return self.chosen_by(machine, [{k: v for k, v in p.items() if k != "machine"} for p in points])
 
-    def _open(self, points: list[Point], study: str | None) -> list[Point]:
+    def studies_of(self, point: Point) -> list[str | None]:
+        """Whose trials one of the first points makes: its machine's or, None and shared ones, everyone's.
+
+        A machine with settings of its own stands by its name too.
+        """
+        if "machine" in point:
+            return [str(point["machine"])]
+        return list(dict.fromkeys((None, *self.machines, *([SHARED] if self.shared_trials else []))))
+
+    def chosen_by(self, study: str | None, points: list[Point]) -> list[Point]:
         """Those that a study can choose, without what is not its choice; what is the same then, once."""
         if not self.starting_shared:
             return points
@@ -198,7 +208,7 @@ class Space(Settings):
         if not self.enumerated:
             return []
         if self.sampler == "grid":
-            points = self._open(grid(self.search), machine)
+            points = self.chosen_by(machine, grid(self.search))
         else:
             points = self.first_points(machine)
         return [Run(point, self.seed + i) for i in range(self.seeds) for point in points]
@@ -253,7 +263,7 @@ class Space(Settings):
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
             chosen = list(combinations(self.search, lambda _, d: d.extremes(), wanted=wanted))
-        return self._open(chosen, machine) if self._is_shared(machine) else chosen
+        return self.chosen_by(machine, chosen) if self._is_shared(machine) else chosen
 
 
 def starts(settings: Mapping[str, Any]) -> bool:

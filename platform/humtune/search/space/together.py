@@ -5,6 +5,7 @@ from itertools import combinations
 
 from pydantic import ValidationError
 
+from humtune.config import SHARED
 from humtune.errors import UsageError
 from humtune.search.space.dimensions import FAMILY, places
 from humtune.search.space.errors import why_apart
@@ -22,8 +23,11 @@ def check_together(space: Space, where: str) -> None:
     """
     for count, point in enumerate(space.first, 1):
         chosen = {name: value for name, value in point.items() if name != "machine"}
-        for machine in [str(point["machine"])] if "machine" in point else _machines(space):
-            _check(space, chosen, chosen, machine, f"{where}: first point {count}")
+        for study in space.studies_of(point):
+            for own in space.chosen_by(study, [chosen]):
+                if space.sampler == "listed":
+                    _check_whole(space, own, study, f"{where}: first point {count}")
+                _check(space, own, own, study, f"{where}: first point {count}")
     if space.sampler == "listed":
         return
     points = grid(space.search) if space.sampler == "grid" else []
@@ -32,6 +36,17 @@ def check_together(space: Space, where: str) -> None:
         at = where if machine is None else f"{where}: machines.{machine}"
         for point, named in ((p, p) for p in points) if whole else _pairs(space):
             _check(space, point, named, machine, f"{at}: search")
+
+
+def _check_whole(space: Space, point: Point, study: str | None, at: str) -> None:
+    """Refuse a listed point that leaves open what a study chooses: it would be drawn."""
+    try:
+        space.draw(lambda name, _: point[name], study=study)
+    except KeyError as error:
+        whose = " for shared trials" if study == SHARED else ""
+        raise UsageError(
+            f"{at}: {error.args[0]} is open{whose}; a listed point says all that is searched"
+        ) from error
 
 
 def openings(space: Space, given: Point, *names: str) -> list[Point]:

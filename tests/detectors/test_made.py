@@ -106,6 +106,17 @@ def test_a_context_reaches_every_output_the_first_too() -> None:
             assert (slope != 0).all()
 
 
+@pytest.mark.parametrize(("hidden", "context"), [(1, 0), (4, 0), (4, 2), (7, 2)])
+def test_every_value_is_seen_though_there_are_fewer_units_than_places(hidden: int, context: int) -> None:
+    network = stirred(MaskedNetwork(torch.arange(9)[None], 1, hidden=hidden, layers=2, context=context))
+    x = torch.randn(64, 9, requires_grad=True)
+    (found,) = network(x, torch.randn(64, context) if context else None)
+    (slope,) = torch.autograd.grad(found[:, -1].sum(), x)
+    seen = (slope != 0).any(dim=0)
+    assert seen[:8].all()
+    assert not seen[8]
+
+
 def test_masks_take_no_weight_away_that_order_allows() -> None:
     """With one hidden layer that is wide enough, each value sees all before it: against a plain network."""
     network = stirred(MaskedNetwork(torch.tensor([[1, 0]]), 1, hidden=4, layers=1))

@@ -27,7 +27,10 @@ class MaskedNetwork(nn.Module):
         orders, size = places.shape
         lowest = -1 if context else 0  # units that see the context alone, for the values at the first place
         highest = max(int(places.max()) - 1, lowest)
-        degrees = lowest + torch.arange(hidden) % (highest - lowest + 1)
+        if hidden > highest - lowest:
+            degrees = lowest + torch.arange(hidden) % (highest - lowest + 1)
+        else:  # fewer units than degrees: evenly from the lowest to the highest, so that no value is left out
+            degrees = torch.linspace(highest, lowest, hidden).round().flip(0)
         seen = torch.cat([places, torch.full((orders, context), -1)], dim=1)
         widths = [size + context, *[hidden] * layers, outputs * size]
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from humtune.detectors.autoencoder import Autoencoder
 from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
@@ -23,6 +24,7 @@ from humtune.runtime.scorer import Scorer
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
 from humtune.storage import Storage
+from humtune.testing.recordings import small_bank
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +41,15 @@ def test_a_machine_without_training_clips_is_refused(ledger):
     bank = replace(plan.bank, table=plan.bank.table.with_columns(role=str(Role.HELD_OUT)))
     with pytest.raises(HumtuneError, match="there are no clips to cut chunks from"):
         quantise(plan.members[0].detector, bank)
+
+
+def test_a_family_without_convolutions_says_that_it_has_no_int8():
+    bank = small_bank()
+    recipe = Autoencoder(
+        spectrogram=Spectrogram(n_fft=256, chunk_frames=16, n_mels=16), hidden=8, layers=1, epochs=1
+    )
+    with pytest.raises(HumtuneError, match=r"autoencoder has no network to quantise.*without --int8"):
+        quantise(recipe.start(bank).run(), bank)
 
 
 def test_the_networks_are_int8_and_the_ends_are_not(exported):

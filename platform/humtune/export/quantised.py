@@ -26,6 +26,7 @@ from humtune.sounds.parallel import tracked
 from humtune.sounds.table import SCORED, Role
 
 CALIBRATING = 32  # training clips, five chunks each, that say how far each feature map reaches
+KEPT = 4  # convolutions that stay in float32
 BLOCK = 8  # clips embedded between two looks at the progress
 _TYPES = ("Conv", "Add", "Relu", "LeakyRelu")
 
@@ -66,22 +67,32 @@ def in_int8(plan: Blueprint) -> Blueprint:
 def quantise(detector: Detector, bank: ClipBank) -> Detector:
     """A detector whose network is an int8 graph, with references and joint scores of its own.
 
-    HumtuneError for a family whose networks have no front end to be quantised behind.
+    HumtuneError for a family whose networks have no front end to be quantised behind, or no convolutions.
     """
     encoder = detector.encoder
     if not isinstance(encoder, ChunkEncoder):
-        raise HumtuneError(f"{detector.machine}: {detector.recipe.giver} has no network to quantise")
+        raise _unfit(detector)
     train = bank.table.having(Role.TRAIN)
     few = train[:: max(1, len(train) // CALIBRATING)][:CALIBRATING]
     encoder.eval()
     example = next(_inputs(encoder, bank, few[:1]))
-    network = _quantised(export_network(encoder.graph(), example), Chunks(_inputs(encoder, bank, few)))
+    network = export_network(encoder.graph(), example)
+    if sum(node.op_type == "Conv" for node in network.graph.node) <= KEPT:
+        raise _unfit(detector)
+    network = _quantised(network, Chunks(_inputs(encoder, bank, few)))
     twin = Detector(detector.recipe, detector.recipe.build(encoder.classes), machine=detector.machine)
     twin.encoder.load_state_dict(encoder.state_dict())
     twin.encoder.replace_network(GraphNetwork(network))
     twin.reference = _encode(twin, bank, train, "reference")
     twin.join(bank, bank.table.having(Role.HELD_OUT))
     return twin
+
+
+def _unfit(detector: Detector) -> HumtuneError:
+    return HumtuneError(
+        f"{detector.machine}: {detector.recipe.giver} has no network to quantise, which int8 wants of "
+        "convolutions; export it without --int8"
+    )
 
 
 def _encode(detector: Detector, bank: ClipBank, clips: NDArray[np.intp], what: str) -> Encoded:

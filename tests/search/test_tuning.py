@@ -166,6 +166,27 @@ def test_a_tuned_trial_is_what_a_fit_by_hand_gives(prepared: Make) -> None:
         assert torch.equal(tensor, kept.encoder.state_dict()[name]), name
 
 
+def test_which_shared_trial_is_the_best_is_known_when_all_have_ended(prepared: Make) -> None:
+    ledger = prepared(trials=1, shared_trials=2)
+    studies = studies_of(ledger)
+    searcher = Loop(studies, ledger.plan.asked.resources).searcher
+    first, second = (start_trial(searcher.suggest(name)) for name in ("a", "b"))
+    for slow, trial in ((True, second), (False, first)):
+        assert studies.ask() is None
+        while trial.epoch().state == TrialState.RUNNING:
+            assert studies.ask() is None
+        studies.end(ledger.read(trial.record.id))
+        assert (studies.ask() is None) == slow
+
+
+def test_a_search_whose_trials_start_shared_keeps_its_shared_trials(prepared: Make) -> None:
+    ledger = prepared(trials=1, shared_trials=1)
+    before = ledger.plan
+    with pytest.raises(UsageError, match="shared trials = 0: trials of this search start from shared ones"):
+        run.want(ledger, shared_trials=0)
+    assert ledger.plan == before
+
+
 def leave_half_done(ledger: Ledger) -> None:
     """Search until the fan's trial, the first after the shared one, has made an epoch; the process dies."""
     studies = studies_of(ledger)

@@ -131,13 +131,17 @@ def _holding(plan: Plan, space: Space) -> Plan:
 def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:
     """Have a search make so many trials per machine, and of all machines together; None: as before.
 
-    UsageError where it had no shared trials before, and can't have any.
+    UsageError where it had no shared trials before, and can't have any, or where others start from them.
     """
     plan = ledger.plan
     wish = {"trials": trials, "shared_trials": shared_trials}
     wanted = plan.asking(**{name: count for name, count in wish.items() if count is not None})
     if not wanted.asked.trials and not wanted.asked.shared_trials:
         raise UsageError("trials = 0 and shared trials = 0: there is nothing to try; raise one")
+    if plan.asked.shared_trials and not wanted.asked.shared_trials and planned_space(plan).starting_shared:
+        raise UsageError(
+            "shared trials = 0: trials of this search start from shared ones; ask for one or more"
+        )
     if wanted.asked.shared_trials and not plan.asked.shared_trials:
         space = planned_space(plan)
         check_shared_fits(space, {machine: ledger.bank(machine) for machine in plan.machines})

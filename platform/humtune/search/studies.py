@@ -5,6 +5,7 @@ told how trials end. Knows no Ray.
 """
 
 from functools import partial
+from statistics import mean
 from time import time
 from typing import Any
 
@@ -147,12 +148,12 @@ class Studies:
         return running.record
 
     def _may_begin(self, this: MachineStudy) -> bool:
-        """Whether a study's trials have what they start from: shared ones, which then come first."""
+        """Whether a study's trials have what they start from: shared ones, which then come first.
+
+        All of these must have ended, so that it doesn't depend on who is quicker which one is the best.
+        """
         shared = self._shared
-        if not self.space.starting_shared or shared is None or this is shared or shared.is_searched:
-            return True
-        asked = shared.started >= shared.quota
-        return asked and all(self._best_shared(family) for family in self.space.starting_shared)
+        return not self.space.starting_shared or shared is None or this is shared or shared.is_searched
 
     @property
     def _shared(self) -> MachineStudy | None:
@@ -290,10 +291,14 @@ class Studies:
                 self.seconds_run += epoch.seconds
 
     def seconds_left(self, slots: int) -> float | None:
-        """Time until the quota is reached, by the epochs of this run; None before the first one."""
+        """Time until the quota is reached, by the epochs of this run; None before the first one.
+
+        Where families have several budgets, each is thought to be tried as often.
+        """
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())
         trials = sum(m.left for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
-        return (trials * self.space.epochs - begun) * self.seconds_run / self.epochs_run / slots
+        budget = mean(recipe.budget for recipe in self.space.recipes)
+        return max(0.0, trials * budget - begun) * self.seconds_run / self.epochs_run / slots

@@ -54,7 +54,7 @@ def test_a_folders_spaces_are_one_space_with_a_budget_each(write: Make) -> None:
     name, space = read_space("mine")
     assert (name, space.seeds, space.epochs) == ("mine", 2, 9)
     runs = [run.params["family"] for run in space.runs("fan")]
-    assert runs == ["long-5", "long-10", "short"] * 2
+    assert runs == ["long mu=5", "long mu=10", "short"] * 2
     short = space.recipe({"family": "short"})
     assert isinstance(short, Classifier)
     assert (short.family, short.training.epochs, short.head) == (
@@ -66,7 +66,11 @@ def test_a_folders_spaces_are_one_space_with_a_budget_each(write: Make) -> None:
 
 def test_a_space_of_a_folder_that_no_grid_holds_is_named(write: Make) -> None:
     folder = write(mine__one="sampler: grid\nsearch: {head.mu: [5]}\n", mine__two=MU)
-    with pytest.raises(UsageError, match=r"two\.yaml: .* each is a grid.*; search mine/two by itself"):
+    said = r"two\.yaml: its sampler is tpe, and .* each is a grid.*; search mine/two by itself"
+    with pytest.raises(UsageError, match=said):
+        read_space("mine")
+    write(mine__two=f"sampler: grid\ngrace: 0.5\n{MU}")
+    with pytest.raises(UsageError, match=r"two\.yaml: it sets grace, and"):
         read_space("mine")
     (folder / "mine.yaml").write_text(MU)
     assert read_space("mine")[1].sampler == "tpe"  # a file goes before a folder

@@ -13,6 +13,7 @@ from humtune.search.space.grid import grid
 from humtune.search.space.space import Space, nested
 from humtune.search.space.strict_yaml import read_mapping
 
+OF_FOLDERS = ("description", "sampler", "seeds", "fixed", "search")  # keys of spaces searched together
 MERGED = ("fixed", "machines")  # leaf by leaf with those of the space that is extended
 
 
@@ -36,22 +37,25 @@ def read_space(name: str) -> tuple[str, Space]:
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:
-    """Every point of a folder's spaces: each is a preset of the family."""
+    """Every point of a folder's spaces: each is a preset of the family, run with as many seeds as any."""
     presets: dict[str, dict[str, Any]] = {}
     seeds = 1
     for name in _names(folder, "*.yaml"):
         path = folder / f"{name}.yaml"
-        space = check_space(_read(path), where=str(path))
-        if space.sampler != "grid" or space.machines or space.shared_trials:
+        raw = _read(path)
+        space = check_space(raw, where=str(path))
+        if space.sampler != "grid" or (more := sorted(raw.keys() - OF_FOLDERS)):
+            why = f"it sets {more[0]}" if space.sampler == "grid" else f"its sampler is {space.sampler}"
             raise UsageError(
-                f"{path}: the spaces of a folder are searched together only where each is a grid, for all "
-                f"machines alike and without shared trials; search {folder.name}/{name} by itself"
+                f"{path}: {why}, and spaces of a folder are searched together where each is a grid with "
+                f"nothing but {', '.join(OF_FOLDERS)}; search {folder.name}/{name} by itself"
             )
         points = grid(space.search)
         for point in points:
             chosen = [space.dimensions[key].settings(key, value) for key, value in point.items()]
             settings = nested(space.fixed, *chosen)
-            called = name if len(points) == 1 else "-".join(map(str, (name, *point.values())))
+            values = [f"{key.rpartition('.')[2]}={value}" for key, value in point.items()]
+            called = name if len(points) == 1 else " ".join((name, *values))
             presets[called] = {**settings, FAMILY: recipe_of(settings).family}
         seeds = max(seeds, space.seeds)
     return {"sampler": "grid", "seeds": seeds, "search": {FAMILY: {"presets": presets}}}

@@ -33,7 +33,7 @@ demo: .venv/installed
 	$(BIN)/humtune export demo --out $(DEMO)/models --storage $(DEMO)/runs
 	$(BIN)/humtune report demo --storage $(DEMO)/runs
 	@echo
-	@echo "Next, hear some recordings with the exported model, or browse the runs:"
+	@echo "Next, score some recordings with the exported model, or browse the runs:"
 	@echo "  $(BIN)/humtune score $(DEMO)/models/fan $(DEMO)/recordings/eval_data/fan/test --out $(DEMO)/scores"
 	@echo "  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)/runs/mlflow.db"
 

@@ -38,7 +38,7 @@ where r.lifecycle_stage = 'active' and r.status = 'FINISHED'
 
 
 def fill(ledger: Ledger, *, epochs: int, metrics: int) -> None:
-    """Finished trials with random curves, and the scores that the best ones' pictures are drawn from."""
+    """Finished trials with random curves, and the scores that the best ones' plots are drawn from."""
     plan, rng = ledger.plan, np.random.default_rng(0)
     names = [f"metric_{i}" for i in range(metrics)]
     for machine in plan.machines:

@@ -1,4 +1,4 @@
-"""Photographs of a search as MLflow shows it: its page, a machine's run, the best trial and its pictures.
+"""Photographs of a search as MLflow shows it: its page, a machine's run, the best trial and its plots.
 
     apt-get install chromium chromium-driver && pip install selenium
     python mlflow/photograph.py SEARCH [--at http://127.0.0.1:5000] [--machine fan] [--out docs/images]
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def walk(browser: Browser, search: str, machine: str, out: Path) -> None:
-    """From the list of searches to everything that is told of one machine."""
+    """From the list of searches to everything that is there of one machine."""
     best = f"//a[starts-with(text(), '{machine}-')]"  # in the search's description, not in the table below
     run = f"//a[span[text()='{machine}']]"  # in that table
     browser.click(f"//a[text()='{search}']")
@@ -109,7 +109,7 @@ def walk(browser: Browser, search: str, machine: str, out: Path) -> None:
     browser.photograph(out / "mlflow-best.png", until="//*[starts-with(text(), 'Parameters')]")
     browser.click("//*[@role='tab' and contains(., 'Artifacts')]")
     browser.click("//*[text()='scores.png']")
-    browser.photograph(out / "mlflow-pictures.png", until="//img[starts-with(@src, 'blob:')]")
+    browser.photograph(out / "mlflow-plots.png", until="//img[starts-with(@src, 'blob:')]")
     browser.close()
 
     browser.click(run)

@@ -4,7 +4,7 @@
 #   MLFLOW_ADMIN_PASSWORD     of the user `admin`: 12 characters or more, no default
 #   MLFLOW_BACKEND_STORE_URI  runs and users: postgresql://USER:PASSWORD@HOST/DATABASE; default the database
 #                             `mlflow` of the PostgreSQL on this computer, as the user who starts the server
-#   MLFLOW_ARTIFACTS          pictures and models: a folder or s3://BUCKET/PATH; default ./mlflow-artifacts
+#   MLFLOW_ARTIFACTS          plots and models: a folder or s3://BUCKET/PATH; default ./mlflow-artifacts
 #   MLFLOW_HOST, MLFLOW_PORT  where it listens; default 127.0.0.1 and 5000
 #   MLFLOW_WORKERS            processes that answer, about 300 MB each; default 2
 set -euo pipefail

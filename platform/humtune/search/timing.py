@@ -39,7 +39,7 @@ def sizes(space: Space, machine: str) -> Iterator[tuple[dict[str, ParamValue], R
     wanted = [name for recipe in space.recipes for name in recipe.sizes]
     given_by = [name for recipe in space.recipes for name in recipe.given_by]
     if any(recipe.exposed for _, recipe in corners(space, *given_by, machine=machine)):
-        wanted += given_by  # those that hear other machines have more to do
+        wanted += given_by  # those that see other machines' clips have more to do
     return corners(space, *wanted, machine=machine)
 
 

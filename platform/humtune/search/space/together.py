@@ -64,7 +64,7 @@ def _pairs(space: Space) -> Iterator[tuple[Point, Point]]:
     """Every two values that can be chosen together: with what opens them, and by themselves."""
     for one, other in combinations(places(space.search), 2):
         given = {**one.given, **other.given}
-        if not (one.given.items() <= given.items() and other.given.items() <= given.items()):
+        if not one.given.items() <= given.items():
             continue  # of two presets
         if one.name == other.name or {one.name, other.name} & given.keys():
             continue  # one opens the other

@@ -117,7 +117,7 @@ class Server:
     @contextmanager
     def running(self) -> Iterator[None]:
         settings = {"MLFLOW_ADMIN_PASSWORD": PASSWORD, "MLFLOW_BACKEND_STORE_URI": self.database}
-        settings |= {"MLFLOW_PORT": str(self.port), "MLFLOW_WORKERS": "1", "MLFLOW_ARTIFACTS": "pictures"}
+        settings |= {"MLFLOW_PORT": str(self.port), "MLFLOW_WORKERS": "1", "MLFLOW_ARTIFACTS": "artifacts"}
         process = serve(self.folder, **settings)
         try:
             wait_for(lambda: process.poll() is not None or self.status("/health") == 200)
@@ -195,7 +195,7 @@ def test_a_search_survives_an_outage_and_mlflow_lacks_nothing(
         assert code == 0, out + err
         assert "behind" not in caplog.text
         same(server.address, ledger)
-        assert list((tmp_path / "pictures").rglob("roc.png"))
+        assert list((tmp_path / "artifacts").rglob("roc.png"))
 
 
 @pytest.mark.integration
@@ -219,7 +219,7 @@ def test_a_person_clicks_from_a_search_to_each_machines_best_trial(
         done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     taken = {path.stem: path.read_bytes()[:4] for path in (tmp_path / "out").iterdir()}
-    names = ("search", "machines", "best", "pictures", "machine")
+    names = ("search", "machines", "best", "plots", "machine")
     assert taken == {f"mlflow-{name}": b"\x89PNG" for name in names}
 
 

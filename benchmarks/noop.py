@@ -81,7 +81,10 @@ def make_space(
 
 
 def make_search(folder: str, space: "Space", banks: Sequence[ClipBank]) -> Ledger:
-    """A search of machines whose banks are there."""
+    """A search of machines whose banks are there, of whose studies Optuna says nothing."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(Storage(folder), "noop")
     machines = {bank.table.machine: bank for bank in banks}
     plan = Plan(

@@ -148,10 +148,7 @@ class Studies:
         return running.record
 
     def _may_begin(self, this: MachineStudy) -> bool:
-        """Whether a study's trials have what they start from: shared ones, which then come first.
-
-        All of these must have ended, so that it doesn't depend on who is quicker which one is the best.
-        """
+        """Whether a study's trials know what they start from: the best shared one, when all have ended."""
         shared = self._shared
         return not self.space.starting_shared or shared is None or this is shared or shared.is_searched
 
@@ -291,10 +288,7 @@ class Studies:
                 self.seconds_run += epoch.seconds
 
     def seconds_left(self, slots: int) -> float | None:
-        """Time until the quota is reached, by the epochs of this run; None before the first one.
-
-        Where families have several budgets, each is thought to be tried as often.
-        """
+        """Time until the quota is reached, by this run's epochs and a mean budget; None before the first."""
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())

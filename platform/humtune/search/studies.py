@@ -43,6 +43,8 @@ class Studies:
         self.ledger = ledger
         self.superseded = False  # whether another run has taken over
         self.space = space
+        self.rungs = space.rungs  # asked of the space once: it makes a recipe of every family each time
+        self.budget = mean(recipe.budget for recipe in space.recipes)
         self.plan = plan
         self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
@@ -121,7 +123,7 @@ class Studies:
         """The trial as the study knew it before it was told the end."""
         study.enqueue_trial(record.params)
         trial = self._ask(study, record.machine)
-        for epoch, objective in rungs_of(record, self.space.rungs).items():
+        for epoch, objective in rungs_of(record, self.rungs).items():
             trial.report(objective, epoch)
             trial.should_prune()  # a rung is entered by asking
         return trial
@@ -269,7 +271,7 @@ class Studies:
         running.epoch = max(epoch, running.epoch)
         self.epochs_run += 1
         self.seconds_run += seconds
-        if objective is None or running.trial is None or epoch not in self.space.rungs:
+        if objective is None or running.trial is None or epoch not in self.rungs:
             return False
         if not again:
             running.trial.report(objective, epoch)
@@ -294,5 +296,4 @@ class Studies:
         machines = list(self.machines.values())
         trials = sum(m.left for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
-        budget = mean(recipe.budget for recipe in self.space.recipes)
-        return max(0.0, trials * budget - begun) * self.seconds_run / self.epochs_run / slots
+        return max(0.0, trials * self.budget - begun) * self.seconds_run / self.epochs_run / slots

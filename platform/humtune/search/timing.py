@@ -4,7 +4,7 @@ The choice is made once, where the trials run, and written into the plan: so all
 alike, on whichever computer of a cluster, and an interrupted one goes on as it began.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import ray
@@ -56,14 +56,27 @@ def costs(
     """
     settle(resources)
     for params, recipe in sizes(space, bank.table.machine):
-        found = recipe.estimate(
-            expose(bank, others) if recipe.exposed else bank,
-            device=resources.device,
-            bf16=resources.bf16,
-            compiled=resources.compiled,
-            measured=len(space.measured),
-        )
+        found = _estimate(recipe, bank, others, space, resources, compiled=resources.compiled)
         yield Cost(bank.table.machine, params, recipe.size, found)
+
+
+def _estimate(
+    recipe: Recipe,
+    bank: ClipBank,
+    others: Iterable[ClipBank],
+    space: Space,
+    resources: Resources,
+    *,
+    compiled: bool | None,
+) -> Estimate:
+    """What a trial costs on a machine's recordings, and on the others' where it is exposed to them."""
+    return recipe.estimate(
+        expose(bank, others) if recipe.exposed else bank,
+        device=resources.device,
+        bf16=resources.bf16,
+        compiled=compiled,
+        measured=len(space.measured),
+    )
 
 
 def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
@@ -77,20 +90,15 @@ def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
     resources = plan.asked.resources
     settle(resources)
     chosen: dict[str, Acceleration] = {}
+    banks = {machine: ledger.bank(machine) for machine in plan.machines}
     for machine in plan.studies:
         if not plan.quota(machine):
             continue
-        banks = {each: ledger.bank(each) for each in plan.machines}
-        bank = join_banks(banks.values()) if plan.is_shared(machine) else banks.pop(machine)
+        bank = join_banks(banks.values()) if plan.is_shared(machine) else banks[machine]
+        others = [other for other in banks.values() if other is not bank]
         for _, recipe in sizes(space, machine):
             if recipe.size not in chosen:
-                found = recipe.estimate(
-                    expose(bank, banks.values()) if recipe.exposed else bank,
-                    device=resources.device,
-                    bf16=resources.bf16,
-                    compiled=None,
-                    measured=len(space.measured),
-                )
+                found = _estimate(recipe, bank, others, space, resources, compiled=None)
                 chosen[recipe.size] = found.acceleration
     return chosen
 

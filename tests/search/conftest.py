@@ -13,6 +13,7 @@ from humtune.plan import Asked, Machine, Plan
 from humtune.records import Epoch, TrialRecord, TrialState, ended
 from humtune.search.space import Space, check_space
 from humtune.search.studies import Studies
+from humtune.search.trial import open_bank
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.probes import scored_table
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, assign_roles
@@ -34,6 +35,12 @@ def make_space(**keys: Any) -> Space:
         },
     }
     return check_space(raw | keys, where="here")
+
+
+@pytest.fixture
+def trials_here(one_thread: None) -> None:
+    """Trials of a test run in this process, which knows no bank of the test before."""
+    open_bank.cache_clear()
 
 
 @dataclass

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from loop import Loop
+from loop import search, studies_of
 
 from humtune.detectors.classifier import timing
 from humtune.errors import UsageError
@@ -19,7 +18,7 @@ from humtune.search.space import check_space
 from humtune.search.space.fit import check_all
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrate, costs
-from humtune.search.trial import open_bank, start_trial
+from humtune.search.trial import start_trial
 from humtune.search.warm import warmth_of
 from humtune.sounds.joined import expose
 from humtune.sounds.synthetic import Sizes, synthesise
@@ -39,10 +38,7 @@ SEARCHED = {"head.beta_class": {"low": 1.0, "high": 10.0}}
 Make = Callable[..., Ledger]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    open_bank.cache_clear()
+pytestmark = pytest.mark.usefixtures("trials_here")
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +59,6 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
         )
 
     return make
-
-
-def studies_of(ledger: Ledger) -> Studies:
-    ledger.take_lease()
-    return Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
-
-
-def search(ledger: Ledger) -> Studies:
-    studies = studies_of(ledger)
-    Loop(studies, ledger.plan.asked.resources).fit()
-    return studies
 
 
 def tune_config(ledger: Ledger, studies: Studies) -> dict[str, Any]:

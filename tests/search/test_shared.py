@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from loop import Loop
+from loop import Loop, search
 
 from humtune.config import SHARED
 from humtune.detectors.detector import Detector
@@ -25,7 +24,7 @@ from humtune.search import run
 from humtune.search.space import Space, check_space
 from humtune.search.space.fit import check_shared_fits
 from humtune.search.studies import Studies
-from humtune.search.trial import TrialRun, open_bank, start_trial
+from humtune.search.trial import TrialRun, start_trial
 from humtune.sounds.joined import join_banks
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import SCORED, Role
@@ -42,10 +41,7 @@ SEARCHED = {"head.mu": [5, 10], "head.sigma2": {"low": 0.02, "high": 0.5, "log":
 Make = Callable[..., Ledger]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    open_bank.cache_clear()
+pytestmark = pytest.mark.usefixtures("trials_here")
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +66,9 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
     return make
 
 
-def search(ledger: Ledger) -> Studies:
-    ledger.take_lease()
-    studies = Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
-    Loop(studies, ledger.plan.asked.resources).fit()
-    return studies
-
-
 @pytest.fixture(scope="module")
-def done(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+def done(one_thread: None, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """A search that ran: two shared trials, and one of each machine. Tests leave it as it is."""
-    torch.set_num_threads(1)
     storage = Storage(tmp_path_factory.mktemp("runs"))
     ledger = run.prepare(make_space(), name="hums", data=recordings, storage=storage)
     search(ledger)

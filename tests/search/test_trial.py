@@ -23,7 +23,7 @@ from humtune.plan import Resources
 from humtune.records import TrialRecord, TrialState
 from humtune.scores.encoded import Encoded
 from humtune.search.actor import DetectorTrial
-from humtune.search.trial import TrialRun, open_bank, start_trial
+from humtune.search.trial import TrialRun, start_trial
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ANOMALY, SCORED, Role
 from humtune.storage import Storage
@@ -37,10 +37,7 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    open_bank.cache_clear()
+pytestmark = pytest.mark.usefixtures("trials_here")
 
 
 @pytest.fixture

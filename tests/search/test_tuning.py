@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from loop import Loop
+from loop import Loop, search, studies_of
 
 from humtune.config import SHARED
 from humtune.detectors.classifier.fit import ClassifierFit
@@ -17,9 +17,8 @@ from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.search import run
 from humtune.search.space import Space, check_space
-from humtune.search.studies import Studies
 from humtune.search.timing import sizes
-from humtune.search.trial import open_bank, start_trial
+from humtune.search.trial import start_trial
 from humtune.search.warm import point_of
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.storage import Storage
@@ -39,10 +38,7 @@ SEARCHED = {
 Make = Callable[..., Ledger]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    open_bank.cache_clear()
+pytestmark = pytest.mark.usefixtures("trials_here")
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +62,6 @@ def prepared(recordings: Path, tmp_path: Path) -> Make:
         return run.prepare(make_space(**keys), name=name, data=recordings, storage=storage)
 
     return make
-
-
-def studies_of(ledger: Ledger) -> Studies:
-    ledger.take_lease()
-    return Studies(ledger, check_space(ledger.plan.asked.space, where="plan"))
-
-
-def search(ledger: Ledger) -> Studies:
-    studies = studies_of(ledger)
-    Loop(studies, ledger.plan.asked.resources).fit()
-    return studies
 
 
 # --- what is taken over

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from humtune.ledger import Ledger
 from humtune.plan import Resources
 from humtune.search import run
 from humtune.search.actor import DetectorTrial
+from humtune.search.space import planned_space
 from humtune.search.stop import Interruption, Stop
 from humtune.search.studies import Studies
 from humtune.search.tune import MachineSearcher, StudyScheduler
@@ -31,6 +33,19 @@ class Loop:
             if self.scheduler.on_trial_result(None, trial, result) == StudyScheduler.STOP:
                 return
         self.scheduler.on_trial_complete(None, trial, result)
+
+
+def studies_of(ledger: Ledger) -> Studies:
+    """The studies of a search as a run that takes it over has them."""
+    ledger.take_lease()
+    return Studies(ledger, planned_space(ledger.plan))
+
+
+def search(ledger: Ledger) -> Studies:
+    """Run what is left of a search; its studies at the end."""
+    studies = studies_of(ledger)
+    Loop(studies, ledger.plan.asked.resources).fit()
+    return studies
 
 
 def search_here(monkeypatch: pytest.MonkeyPatch) -> None:

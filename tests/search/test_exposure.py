@@ -19,7 +19,7 @@ from humtune.search.space.fit import check_all
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrate, costs
 from humtune.search.trial import start_trial
-from humtune.search.warm import warmth_of
+from humtune.search.warm import prior_trials
 from humtune.sounds.joined import expose
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import Role
@@ -230,5 +230,5 @@ def test_a_warm_start_observes_trials_that_had_the_same_others_alone(prepared: M
     space = check_space(earlier.plan.asked.space, where="plan")
     for name, machines, observed in (("same", ["fan", "valve"], 2), ("more", ["fan", "slider", "valve"], 0)):
         ledger = run.prepare(space, name=name, data=data, storage=storage, machines=machines, earlier=earlier)
-        found = warmth_of(ledger, "fan")
+        found = prior_trials(ledger, "fan")
         assert (len(found.observed), len(found.points)) == (observed, 2 - observed)

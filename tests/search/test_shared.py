@@ -263,9 +263,9 @@ def test_a_search_starts_from_what_shared_trials_of_an_earlier_one_found(done: L
         storage=done.storage,
         earlier=done,
     )
-    from humtune.search.warm import warmth_of
+    from humtune.search.warm import prior_trials
 
-    known = warmth_of(later, SHARED).observed
+    known = prior_trials(later, SHARED).observed
     assert [r.id for r in known] == ["shared-00000", "shared-00001"]
     studies = Studies(later, check_space(later.plan.asked.space, where="plan"))
     assert len(studies.machines[SHARED].study.trials) == 2

@@ -11,7 +11,7 @@ from humtune.plan import Plan
 from humtune.records import TrialState
 from humtune.search.space import Space
 from humtune.search.space.grid import Point
-from humtune.search.warm import MOST_POINTS, Warmth, notes, point_of, warm_up, warmth_of
+from humtune.search.warm import MOST_POINTS, PriorTrials, notes, point_of, prior_trials, warm_up
 
 Make = Callable[..., Any]
 
@@ -96,12 +96,12 @@ def test_trials_that_the_space_could_have_run_are_observations(bench: Make) -> N
     records = play_all(earlier, [0.6, 0.8, 0.7, 0.5])
     search = bench(name="later", trials=3, pruner="successive_halving")
     warmed(search, earlier)
-    warmth = warmth_of(search.ledger, "fan")
-    assert [r.id for r in warmth.observed] == [r.id for r in records if r.machine == "fan"]
-    assert warmth.points == ()
+    prior = prior_trials(search.ledger, "fan")
+    assert [r.id for r in prior.observed] == [r.id for r in records if r.machine == "fan"]
+    assert prior.points == ()
     study = search.studies().machines["fan"].study
     known = study.get_trials()
-    assert [t.params for t in known] == [r.params for r in warmth.observed]
+    assert [t.params for t in known] == [r.params for r in prior.observed]
     assert {t.state.name for t in known} == {"COMPLETE", "PRUNED"}
     assert known[1].value == 0.8
     assert known[0].intermediate_values.keys() == {2, 4}  # so that the pruner compares with it
@@ -120,10 +120,10 @@ def test_where_figures_can_not_be_compared_only_the_best_points_are_tried(bench:
     fan = plan.machines["fan"].model_copy(update=found.get(change, {}))
     search.ledger.write_plan(plan.model_copy(update={"machines": {"fan": fan}}))
     warmed(search, earlier)
-    warmth = warmth_of(search.ledger, "fan")
-    assert warmth.observed == ()
+    prior = prior_trials(search.ledger, "fan")
+    assert prior.observed == ()
     best = [r.params for r in reversed(records)]
-    assert list(warmth.points) == best[:MOST_POINTS]
+    assert list(prior.points) == best[:MOST_POINTS]
     asked = list(iter(search.studies().ask, None))
     assert [r.params for r in asked[:MOST_POINTS]] == best[:MOST_POINTS]
     assert [r.origin for r in asked] == ["warm"] * MOST_POINTS + ["sampler"] * 3
@@ -136,7 +136,7 @@ def test_a_machine_that_is_new_tries_what_was_best_on_the_others(bench: Make) ->
     warmed(search, earlier)
     by = {(r.machine, r.number): r.params for r in records}
     order = [("fan", 1), ("valve", 1), ("fan", 2), ("valve", 2), ("fan", 0)]
-    assert list(warmth_of(search.ledger, "slider").points) == [by[key] for key in order]
+    assert list(prior_trials(search.ledger, "slider").points) == [by[key] for key in order]
 
 
 def test_first_points_of_the_space_come_before_and_none_is_tried_twice(bench: Make) -> None:
@@ -166,7 +166,7 @@ def test_resume_knows_what_the_search_started_from(bench: Make) -> None:
     search.epoch(studies, studies.ask())  # one is killed in its first epoch
     earlier.ledger.storage.delete("earlier/plan.json")  # the earlier search may be gone
     again = list(iter(search.studies().ask, None))
-    points = list(warmth_of(search.ledger, "fan").points)
+    points = list(prior_trials(search.ledger, "fan").points)
     assert [r.params for r in (*done, *again[:3])] == points
     assert [r.number for r in again] == [2, 3, 4, 5, 6, 7]
 
@@ -181,7 +181,7 @@ def test_failed_and_running_trials_teach_nothing(bench: Make) -> None:
         UsageError, match="--from earlier: no trial of it has settings that this space searches"
     ):
         warmed(search, earlier)
-    assert warmth_of(search.ledger, "fan") == Warmth()
+    assert prior_trials(search.ledger, "fan") == PriorTrials()
 
 
 def test_a_grid_learns_nothing_and_says_so(bench: Make) -> None:

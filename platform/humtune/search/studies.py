@@ -30,7 +30,7 @@ from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
 from humtune.search.space import Space
 from humtune.search.space.grid import Point, Run
 from humtune.search.space.space import TRANSFER_EVERY
-from humtune.search.warm import Warmth, warmth_of
+from humtune.search.warm import PriorTrials, prior_trials
 
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
 
@@ -67,8 +67,8 @@ class Studies:
             seeds=plan.asked.confirm_seeds,
             first_seed=self.space.seed,
         )
-        warmth = warmth_of(self.ledger, machine)
-        for record in warmth.observed:
+        prior = prior_trials(self.ledger, machine)
+        for record in prior.observed:
             tell(study, self._relive(study, record), record)
         for record in records:
             self._replay(this, record)
@@ -80,7 +80,7 @@ class Studies:
         if self.space.enumerated:
             self._enqueue_runs(this, records)
         else:
-            self._enqueue_first(this, records, warmth)
+            self._enqueue_first(this, records, prior)
         return this
 
     def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
@@ -91,10 +91,10 @@ class Studies:
             if run not in had:
                 this.study.enqueue_trial(run.params, user_attrs={"origin": origin, "seed": run.seed})
 
-    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord], warmth: Warmth) -> None:
+    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord], prior: PriorTrials) -> None:
         """The first points that no trial had; what one leaves open is the sampler's to choose."""
         had = [r.params for r in records if r.origin in ("first", "warm")]
-        for origin, points in (("first", self.space.first_points(this.machine)), ("warm", warmth.points)):
+        for origin, points in (("first", self.space.first_points(this.machine)), ("warm", prior.points)):
             for point in points:
                 if not any(point.items() <= params.items() for params in had):
                     this.study.enqueue_trial(point, user_attrs={"origin": origin})

@@ -26,7 +26,7 @@ from humtune.search.space.space import nested
 MOST_POINTS = 5  # to try first: more would be the earlier search again
 
 
-class Warmth(Stored):
+class PriorTrials(Stored):
     """What a machine's study knows before its first trial."""
 
     observed: tuple[TrialRecord, ...] = ()  # with the params of this space
@@ -39,22 +39,22 @@ def warm_up(ledger: Ledger, plan: Plan, space: Space, earlier: Ledger) -> None:
         raise UsageError(
             f"--from {earlier.name}: a {space.sampler} asks no sampler, and learns nothing of it"
         )
-    found = {study: _warmth(space, study, plan, earlier) for study in plan.studies}
-    if not any(warmth.observed or warmth.points for warmth in found.values()):
+    found = {study: _prior_trials(space, study, plan, earlier) for study in plan.studies}
+    if not any(prior.observed or prior.points for prior in found.values()):
         raise UsageError(
             f"--from {earlier.name}: no trial of it has settings that this space searches, or none has ended"
         )
-    for machine, warmth in found.items():
-        ledger.storage.write(ledger.layout.warm(machine), warmth.model_dump_json().encode())
+    for machine, prior in found.items():
+        ledger.storage.write(ledger.layout.warm(machine), prior.model_dump_json().encode())
 
 
-def warmth_of(ledger: Ledger, machine: str) -> Warmth:
+def prior_trials(ledger: Ledger, machine: str) -> PriorTrials:
     """What a machine's study knew before its first trial; nothing, where the search started cold."""
     name = ledger.layout.warm(machine)
     # without a warm start the plan says so: a search that was refused may have left the file
     if not (ledger.plan.asked.warm and ledger.storage.exists(name)):
-        return Warmth()
-    return read_stored(ledger.storage, name, Warmth)
+        return PriorTrials()
+    return read_stored(ledger.storage, name, PriorTrials)
 
 
 def point_of(space: Space, config: Mapping[str, Any], machine: str) -> Point | None:
@@ -96,7 +96,7 @@ class _NotOfSpace(Exception):
     """A configuration has what a space can't choose."""
 
 
-def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
+def _prior_trials(space: Space, machine: str, plan: Plan, earlier: Ledger) -> PriorTrials:
     own = list(earlier.records(machine))
     observed: tuple[TrialRecord, ...] = ()
     if _same_clips(machine, plan, earlier.plan):
@@ -109,7 +109,7 @@ def _warmth(space: Space, machine: str, plan: Plan, earlier: Ledger) -> Warmth:
         points = [point for point in chain.from_iterable(in_turn) if point is not None]
     known = [record.params for record in observed]
     new = [p for i, p in enumerate(points) if p not in known and p not in points[:i]]
-    return Warmth(observed=observed, points=tuple(new[:MOST_POINTS]))
+    return PriorTrials(observed=observed, points=tuple(new[:MOST_POINTS]))
 
 
 def _same_clips(machine: str, plan: Plan, earlier: Plan) -> bool:
@@ -153,9 +153,9 @@ def notes(ledger: Ledger) -> Iterator[str]:
     plan = ledger.plan
     warm = plan.asked.warm
     for machine in plan.studies if warm else ():
-        warmth = warmth_of(ledger, machine)
+        prior = prior_trials(ledger, machine)
         parts = [
-            f"{len(warmth.observed)} trials of {warm} are known" if warmth.observed else "",
-            f"{len(warmth.points)} points of {warm} are tried first" if warmth.points else "",
+            f"{len(prior.observed)} trials of {warm} are known" if prior.observed else "",
+            f"{len(prior.points)} points of {warm} are tried first" if prior.points else "",
         ]
         yield f"{machine}: {', '.join(filter(None, parts)) or f'nothing of {warm} fits'}"

@@ -176,8 +176,8 @@ def test_a_head_of_attributes_is_refused_where_classes_are_sections(bank: ClipBa
     with pytest.raises(UsageError) as caught:
         recipe.check(bank.table, bank.lengths)
     assert str(caught.value) == (
-        "head.kind = attributes learns attributes, but labels = section names none; "
-        "set labels to attributes or both"
+        "head.kind = attributes learns attributes, but labels: auto gives classes of fan without any "
+        "(section_00); set labels to attributes or both"
     )
 
 

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.sounds.classes import class_attributes, class_labels
+from humtune.sounds.classes import class_attributes, class_index, class_labels
+from humtune.sounds.joined import JoinedTable
 from humtune.sounds.table import ClipTable
 
 
@@ -46,17 +50,45 @@ def test_both_together_are_classes(clips: ClipTable):
 
 def test_attributes_that_are_not_there_are_told():
     clips = table([0, 1], ["", ""], ["train", "train"])
-    for labels in ("attributes", "both"):
-        with pytest.raises(UsageError, match=r"fan: .*no attributes.*labels: section"):
-            class_labels(clips, labels)
+    with pytest.raises(UsageError, match=r"fan: labels: attributes gives only one class \(none\).*use auto"):
+        class_labels(clips, "attributes")
+
+
+def test_unsaid_classes_are_sections_and_of_a_machine_with_one_its_attributes(clips: ClipTable):
+    assert class_labels(clips, "auto")[0] == ("section_00", "section_03")
+    one = table([0, 0, 1], ["a=1", "a=2", "a=3"], ["train", "train", "select"])
+    names, index = class_labels(one, "auto")
+    assert names == ("a=1", "a=2")
+    assert index.tolist() == [0, 1, -1]
+    assert class_index(one.take(np.array([1])), "auto", names).tolist() == [1]
+    assert class_index(clips.take(np.array([0])), "auto", ("section_00", "section_03")).tolist() == [1]
+
+
+def test_unsaid_classes_of_machines_joined_are_each_machines_own(clips: ClipTable):
+    one = replace(table([0, 0], ["a=1", "a=2"], ["train", "train"]), machine="valve")
+    joined = JoinedTable(
+        machine="shared",
+        machines=np.array(["fan"] * len(clips) + ["valve"] * len(one)),
+        **{c: np.concatenate([getattr(clips, c), getattr(one, c)]) for c in vars(one) if c != "machine"},
+    )
+    names, index = class_labels(joined, "auto")
+    assert names == ("fan/section_00", "fan/section_03", "valve/a=1", "valve/a=2")
+    assert index.tolist() == [1, 0, 0, 1, -1, 0, 2, 3]
+    assert class_index(one, "auto", names).tolist() == [2, 3]
+
+
+def test_where_no_kind_of_class_is_enough_families_that_need_none_are_named():
+    for labels in ("auto", "section", "attributes"):
+        with pytest.raises(UsageError, match="search a family that needs no classes"):
+            class_labels(table([0, 0], ["", ""], ["train", "train"]), labels)
 
 
 def test_one_class_is_not_enough():
     clips = table([0, 0, 1], ["a=1", "a=2", "a=3"], ["train", "train", "select"])
-    with pytest.raises(UsageError, match=r"only one class \(section_00\).*use attributes"):
+    with pytest.raises(UsageError, match=r"only one class \(section_00\).*use auto"):
         class_labels(clips, "section")
     alike = table([0, 1], ["a=1", "a=1"], ["train", "train"])
-    with pytest.raises(UsageError, match=r"only one class \(a=1\).*use section or both"):
+    with pytest.raises(UsageError, match=r"only one class \(a=1\).*use auto"):
         class_labels(alike, "attributes")
 
 

@@ -43,8 +43,14 @@ def search(
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     trials: Trials = None,
     shared_trials: SharedTrials = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Times that each point of a grid or list is run.")
+    ] = None,
     channel: Channel = None,
-    labels: Annotated[str | None, typer.Option(help="section, attributes or both.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="What classes are: auto (sections, else attributes), section, attributes or both."),
+    ] = None,
     settings: Settings = None,
     holdout: Holdout = 0.0,
     earlier: Annotated[
@@ -83,7 +89,7 @@ def search(
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space fails at once
     read = read_channel(channel)
     said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
-    chosen = override(chosen, trials=trials, shared_trials=shared_trials, settings=said)
+    chosen = override(chosen, trials=trials, shared_trials=shared_trials, seeds=seeds, settings=said)
     from humtune.ledger import Ledger
     from humtune.plan import Resources
     from humtune.search import run

@@ -11,8 +11,12 @@ from humtune.errors import UsageError
 from humtune.sounds.joined import JoinedTable
 from humtune.sounds.table import ClipTable, Role
 
-Labels = Literal["section", "attributes", "both"]
+Labels = Literal["auto", "section", "attributes", "both"]
 
+_OTHERWISE = (
+    "give several sections, or attributes in attributes_SS.csv, or search a family that needs no classes, "
+    "such as systems/xiao_gwrp or systems/dcase_autoencoder"
+)
 NO_CLASS = -1  # of a test clip whose class has no training clip
 
 
@@ -23,45 +27,68 @@ def class_labels(
 
     Of several machines joined, a class is one machine's: fan/section_00 and valve/section_00 are two.
     Classes are those of the TRAIN and HELD_OUT clips; any other clip's is NO_CLASS, and that of another
-    machine's clips. UsageError where the clips have no attributes to tell apart, or fewer classes than
-    `least`.
+    machine's clips. UsageError where there are fewer classes than `least`.
     """
     normal = table.having(Role.TRAIN, Role.HELD_OUT)
-    if labels != "section" and not np.any(table.attributes[normal] != ""):
-        raise UsageError(f"{table.machine}: its clips carry no attributes to classify; use labels: section")
     names = class_names(table, labels)
     classes = np.unique(names[normal])
     if len(classes) < least:
-        other = "attributes" if labels == "section" else "section or both"
         found = f"only one class ({classes[0]})" if len(classes) else "no class"
-        raise UsageError(
-            f"{table.machine}: labels: {labels} gives {found}, a classifier needs two; use {other}"
-        )
+        others = np.unique(class_names(table, "auto")[normal])
+        mend = "use auto" if len(others) >= least else _OTHERWISE
+        raise UsageError(f"{table.machine}: labels: {labels} gives {found}, a classifier needs two; {mend}")
     index = np.minimum(np.searchsorted(classes, names), len(classes) - 1)
     own = (classes[index] == names) & (table.role != str(Role.NEGATIVE))
     return tuple(classes.tolist()), np.where(own, index, NO_CLASS).astype(np.int64)
 
 
 def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:
-    """The name of each clip's class [N], whether or not a training clip has it."""
-    sections = np.asarray([f"section_{section:02d}" for section in table.section])
-    attributes = np.where(table.attributes == "", "none", table.attributes)
-    both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
-    names = {"section": sections, "attributes": attributes, "both": both}[labels]
-    if isinstance(table, JoinedTable):
-        return np.asarray([f"{m}/{name}" for m, name in zip(table.machines, names, strict=True)])
-    return names
+    """The name of each clip's class [N], whether or not a training clip has it.
+
+    `auto` is the section on a machine that has training clips of several, else the attributes.
+    """
+    kinds = _names(table)
+    if labels != "auto":
+        return kinds[labels]
+    return np.where(_has_sections(table) | (table.attributes == ""), kinds["section"], kinds["attributes"])
 
 
 def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
     """Each clip's class as an index into the names of all classes, int64 [N]; NO_CLASS of one without.
 
-    The classes may be of several machines joined, and the table one of these machines'.
+    The classes may be of several machines joined, and the table one of these machines', or a part of it.
     """
     known = {name: i for i, name in enumerate(classes)}
-    names = class_names(table, labels).tolist()
-    found = [known.get(name, known.get(f"{table.machine}/{name}", NO_CLASS)) for name in names]
-    return np.asarray(found, dtype=np.int64)
+    found = np.full(len(table), NO_CLASS, dtype=np.int64)
+    for kind in ("attributes", "section") if labels == "auto" else (labels,):
+        names = _names(table)[kind].tolist()
+        index = [known.get(name, known.get(f"{table.machine}/{name}", NO_CLASS)) for name in names]
+        found = np.where(found == NO_CLASS, index, found)
+    return found
+
+
+def _names(table: ClipTable) -> dict[Labels, NDArray[np.str_]]:
+    """The name of each clip's class [N] in each way of naming it."""
+    sections = np.asarray([f"section_{section:02d}" for section in table.section])
+    attributes = np.where(table.attributes == "", "none", table.attributes)
+    both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
+    names: dict[Labels, NDArray[np.str_]] = {"section": sections, "attributes": attributes, "both": both}
+    if isinstance(table, JoinedTable):
+        machines = table.machines
+        return {
+            k: np.asarray([f"{m}/{n}" for m, n in zip(machines, of, strict=True)]) for k, of in names.items()
+        }
+    return names
+
+
+def _has_sections(table: ClipTable) -> NDArray[np.bool_]:
+    """Whether a clip's machine has training clips of several sections [N]."""
+    machines = table.machines if isinstance(table, JoinedTable) else np.full(len(table), table.machine)
+    normal = table.having(Role.TRAIN, Role.HELD_OUT)
+    several = [
+        m for m in np.unique(machines) if len(np.unique(table.section[normal][machines[normal] == m])) > 1
+    ]
+    return np.isin(machines, several)
 
 
 def class_attributes(classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:

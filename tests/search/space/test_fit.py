@@ -82,15 +82,14 @@ def test_more_classes_than_the_embedding_is_long(space: Make, table: Make) -> No
 
 
 def test_one_class_is_too_few(space: Make, table: Make) -> None:
-    assert "labels: section gives only one class (section_00), a classifier needs two" in said(
+    assert "labels: auto gives only one class (section_00), a classifier needs two" in said(
         space(), table(sections=1), 160_000
     )
 
 
 def test_labels_that_the_clips_do_not_carry(space: Make, table: Make) -> None:
     message = said(space(search={"labels": ["section", "attributes"]}), table(), 160_000)
-    assert "carry no attributes" in message
-    assert "use labels: section" in message
+    assert "labels: attributes gives only one class (none), a classifier needs two; use auto" in message
 
 
 def test_without_labelled_clips_pseudo_omega_is_the_objective(space: Make, table: Make) -> None:

@@ -82,6 +82,13 @@ def test_what_is_set_goes_before_fixed_machines_search_and_first() -> None:
     assert override(space) == space
 
 
+def test_seeds_are_those_of_a_grid_or_list() -> None:
+    grid = override(make(sampler="grid", search={"head.mu": [5, 10]}), seeds=3)
+    assert [run.seed for run in grid.runs("fan")] == [0, 0, 1, 1, 2, 2]
+    with pytest.raises(UsageError, match="command line: seeds = 3: tpe spends its trials better"):
+        override(make(), seeds=3)
+
+
 def test_presets_that_name_a_key_get_the_value() -> None:
     changed = override(make(search={"spectrogram": SPECTROGRAMS}), settings={"spectrogram.n_mels": 32})
     spectrograms = [changed.recipe({"spectrogram": name}).spectrogram for name in ("low", "linear")]

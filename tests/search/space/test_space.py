@@ -155,7 +155,7 @@ BROKEN = {
     "search: {head: [5]}\n": ": search.head can be 5: should be a mapping",
     "search: {head.mu: [5, big]}\n": ": search.head.mu can be 'big': should be a valid number",
     "search: {labels: [section, attribute]}\n": (
-        ": search.labels can be 'attribute': should be 'section', 'attributes' or 'both'"
+        ": search.labels can be 'attribute': should be 'auto', 'section', 'attributes' or 'both'"
     ),
     "search: {head.sigma2: {low: 0, high: 1}}\n": ": search.head.sigma2 can be 0: should be greater than 0",
     "search: {backbone.width: {low: 0.5, high: 5.0}}\n": (
@@ -713,7 +713,7 @@ def test_the_command_line_goes_before_the_space() -> None:
     ("words", "said"),
     [
         ({"trials": 0}, "command line: trials = 0"),
-        ({"settings": {"labels": "sections"}}, "labels = 'sections': should be 'section'"),
+        ({"settings": {"labels": "sections"}}, "labels = 'sections': should be 'auto'"),
     ],
 )
 def test_the_command_line_may_be_wrong(words: dict[str, Any], said: str) -> None:

@@ -17,7 +17,7 @@ from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Estimate, Recipe, open_union
 from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.classes import Labels, class_labels
+from humtune.sounds.classes import Labels, class_attributes, class_labels
 from humtune.sounds.table import ClipTable
 
 
@@ -41,7 +41,7 @@ class Classifier(Recipe):
         VariationalHead(), description="what the embeddings are trained towards"
     )
     training: Training = Training()
-    labels: Labels = "section"
+    labels: Labels = "auto"
     scores: tuple[str, ...] = Field(("cosine", "nll"), min_length=1)
 
     @property
@@ -94,12 +94,12 @@ class Classifier(Recipe):
 
     def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Two classes or more, named by attributes or not, and no more than the head can tell apart."""
-        if self.head.by_attributes and self.labels == "section":
-            raise UsageError(
-                f"head.kind = {self.head.kind} learns attributes, but labels = section names none; "
-                "set labels to attributes or both"
-            )
         names, _ = class_labels(table, self.labels, least=self.head.least_classes)
+        if self.head.by_attributes and not class_attributes(names)[0]:
+            raise UsageError(
+                f"head.kind = {self.head.kind} learns attributes, but labels: {self.labels} gives classes of "
+                f"{table.machine} without any ({names[0]}); set labels to attributes or both"
+            )
         most = self.head.most_classes(self.backbone.embedding)
         if most is not None and len(names) > most:
             raise UsageError(

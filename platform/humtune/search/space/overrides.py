@@ -38,14 +38,15 @@ def override(
     *,
     trials: int | None = None,
     shared_trials: int | None = None,
+    seeds: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Space:
-    """The space with so many trials, and settings that win over all it says: nothing else is tried of them.
+    """The space with so many trials and seeds, and settings that win over all it says of them.
 
     A setting goes to `fixed` and leaves `machines`, `search` and `first`. Where it lies in a branch that is
     searched by presets, each preset that knows the key gets it.
     """
-    counts = {"trials": trials, "shared_trials": shared_trials}
+    counts = {"trials": trials, "shared_trials": shared_trials, "seeds": seeds}
     raw = space.model_dump() | {name: count for name, count in counts.items() if count is not None}
     search = dict(space.search)
     fixed = nested(space.fixed)

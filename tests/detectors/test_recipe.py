@@ -116,7 +116,7 @@ def test_defaults_are_the_papers() -> None:
     assert training.warmup * training.epochs == 10
     assert [share * training.epochs for share in training.milestones] == [25, 40]
     assert recipe.scores == ("cosine", "nll")
-    assert recipe.labels == "section"
+    assert recipe.labels == "auto"
 
 
 @pytest.mark.parametrize(

@@ -308,9 +308,9 @@ def test_a_space_without_any_trial_is_refused() -> None:
 def test_settings_of_shared_trials_alone(prepared: Make) -> None:
     ledger = prepared()
     space = make_space(machines={SHARED: {"labels": "both"}})
-    assert recipe_of(ledger.plan.asked.space["fixed"]).labels == "section"
+    assert recipe_of(ledger.plan.asked.space["fixed"]).labels == "auto"
     assert space.recipe({}, machine=SHARED).labels == "both"
-    assert space.recipe({}, machine="fan").labels == "section"
+    assert space.recipe({}, machine="fan").labels == "auto"
 
 
 def test_choosing_knows_shared_trials(done: Ledger) -> None:

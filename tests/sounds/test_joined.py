@@ -56,8 +56,6 @@ def test_a_machine_of_one_class_has_others_to_be_told_from(banks: list[ClipBank]
         class_labels(alone.table, "section")
     names, _ = class_labels(join_banks([alone, banks[1]]).table, "section")
     assert "pump/section_00" in names
-    with pytest.raises(UsageError, match="carry no attributes"):
-        class_labels(join_banks([alone, banks[1]]).table, "both")
 
 
 def test_a_machine_finds_its_own_classes_among_all(banks: list[ClipBank]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.sounds.compressed import CompressedFile, is_compressed
 from humtune.sounds.oddities import Oddities
 from humtune.sounds.riff import UNFINISHED, Mended, longer_sizes
 
@@ -32,7 +33,13 @@ class OpenSound:
     """A sound file being read: what its header says, and its samples."""
 
     def __init__(
-        self, path: Path, file: soundfile.SoundFile, to_rate: int, channel: int | None, *, longer: bool
+        self,
+        path: Path,
+        file: soundfile.SoundFile | CompressedFile,
+        to_rate: int,
+        channel: int | None,
+        *,
+        longer: bool,
     ) -> None:
         self.path, self.to_rate, self.channel = path, to_rate, channel
         self.rate, self.channels = int(file.samplerate), int(file.channels)
@@ -72,6 +79,11 @@ class OpenSound:
             yield samples
         if not found:
             raise UsageError(f"{self.path}: holds less than one sample at {self.to_rate} Hz")
+
+    @property
+    def seconds(self) -> float | None:
+        """About how long it is, by its header; None where that doesn't say."""
+        return getattr(self._file, "seconds", None) if self.frames is None else self.frames / self.rate
 
     @property
     def silent(self) -> str | None:
@@ -143,19 +155,27 @@ def to_samples(wave: NDArray[np.float64]) -> NDArray[np.int16]:
 
 @contextmanager
 def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = None) -> Iterator[OpenSound]:
-    """Open a wav or flac file to be read at `to_rate` in Hz; UsageError where its header is of no sound.
+    """Open a sound file to be read at `to_rate` in Hz; UsageError where its header is of no sound.
 
+    libsndfile reads wav, flac, ogg, mp3 and aiff, among others, and PyAV what is compressed in other ways.
     Of several channels one is read, counted from 1, or all of them, mixed down (None).
     """
     with ExitStack() as opened:
         with _naming(path):
             if path.stat().st_size == 0:
                 raise UsageError(f"{path}: an empty file")
-            sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
-            name = os.fsencode(path)  # soundfile refuses one that is not UTF-8
-            source = opened.enter_context(Mended(path, sizes)) if sizes else name
-            file = opened.enter_context(_Forward(source))
-        yield OpenSound(path, file, to_rate, channel, longer=bool(sizes))
+            file, longer = _opened(path, opened)
+        yield OpenSound(path, file, to_rate, channel, longer=longer)
+
+
+def _opened(path: Path, opened: ExitStack) -> tuple[soundfile.SoundFile | CompressedFile, bool]:
+    """A file that is closed with `opened`, and whether it is longer than its header promises."""
+    if is_compressed(path):
+        return opened.enter_context(CompressedFile(path)), False
+    sizes = longer_sizes(path)  # also tells why a file can't be opened, which libsndfile doesn't
+    name = os.fsencode(path)  # soundfile refuses one that is not UTF-8
+    source = opened.enter_context(Mended(path, sizes)) if sizes else name
+    return opened.enter_context(_Forward(source)), bool(sizes)
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]

@@ -68,7 +68,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     from typer.testing import CliRunner
 
     commands = [[c.callback.__name__] for c in main.app.registered_commands if c.callback is not None]
-    commands += [["data", "synth"], ["data", "check"], ["data", "fetch"]]
+    commands += [["data", "synth"], ["data", "check"], ["data", "fetch"], ["data", "import"]]
     assert len(commands) > 9
     for words in commands:
         shown = CliRunner().invoke(main.app, [*words, "--help"])

@@ -116,7 +116,8 @@ LAYOUTS = {
         [*below("dev_data", FAN), "dev_data/x.wav"], r"dev_data: 1 recording in no machine's folder"
     ),
     "no machine at all": Layout(
-        ["fan/x.wav"], r"no recordings found; expected .*; sound files lie in .*/fan$"
+        ["fan/x.wav"],
+        r"no recordings found; expected .*; sound files lie in .*/fan: humtune data import .*/fan --out",
     ),
     "a third root": Layout(
         [*below("dev_data", FAN), *below("old", FAN)],

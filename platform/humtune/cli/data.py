@@ -1,4 +1,4 @@
-"""humtune data: make, fetch, check and count data sets."""
+"""humtune data: import, make, fetch, check and count data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +9,53 @@ from humtune.cli.options import Channel, read_channel
 
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
+    from humtune.sounds.importing import Imported
 
-app = typer.Typer(help="Make, fetch and check data sets of machine sounds.", no_args_is_help=True)
+app = typer.Typer(help="Import, make, fetch and check data sets of machine sounds.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="healthy recordings of one machine, however they lie")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DATA", help="the data set that the machine becomes part of")],
+    bad: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="recordings of the machine when it was not well")
+    ] = None,
+    machine: Annotated[str | None, typer.Option(help="what to call the machine; the folder's name")] = None,
+    channel: Channel = None,
+    window: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="about how long the pieces are that recordings are cut into"),
+    ] = 10.0,
+) -> None:
+    """Make a data set of any folder of recordings: any names, depth, format, rate and length.
+
+    What can't be used is named and left out. Again with more files, those before stay where they were.
+    Example: humtune data import pump --out recordings --bad pump-bad
+    """
+    from humtune.names import command
+    from humtune.sounds.importing import import_folder
+
+    imported = import_folder(
+        folder, out, machine=machine, bad=bad, channel=read_channel(channel), window=window
+    )
+    print_imported(imported)
+    typer.echo(f"Next: {command('data check', out)}")
+
+
+def print_imported(imported: "Imported") -> None:
+    """What was imported, in a few lines; what was left out to standard error."""
+    from humtune.names import console, shown
+
+    screen, errors = console(), console(stderr=True)
+    if not imported.is_new:
+        screen.print(f"{imported.machine}: the same files as before, which lie there already", soft_wrap=True)
+    for line in imported.record.left_out:
+        errors.print(f"left out: {shown(line)}", soft_wrap=True)
+    for line in (*imported.record.notes, *imported.record.summary()):
+        screen.print(f"{imported.machine}: {shown(line)}", soft_wrap=True)
 
 
 @app.command()

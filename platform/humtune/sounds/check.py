@@ -10,6 +10,7 @@ from typing import Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.sounds.classes import without_recording
 from humtune.sounds.clip import Clip, clip_key
 from humtune.sounds.dcase import DataSet
 from humtune.sounds.parallel import map_in_order
@@ -139,8 +140,9 @@ def _sections(clips: list[Clip]) -> Iterator[str]:
         yield f"section {section:02d} is in dev_data and in eval_data; a search takes it for one section"
     for section in sorted({clip.section for clip in clips} - trained if trained else ()):
         yield f"section {section:02d} has test clips, but no training clips; other sections stand in for it"
-    if len(trained) == 1 and len({clip.attributes for clip in train}) == 1:
-        same = "the same" if train[0].attributes else "no"
+    told = set(without_recording([clip.attributes for clip in train]).tolist())
+    if len(trained) == 1 and len(told) == 1:
+        same = "the same" if any(told) else "no"
         yield f"one section and {same} attributes: a classifier finds nothing to tell apart"
 
 

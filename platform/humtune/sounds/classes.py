@@ -17,6 +17,7 @@ _OTHERWISE = (
     "give several sections, or attributes in attributes_SS.csv, or search a family that needs no classes, "
     "such as systems/xiao_gwrp or systems/dcase_autoencoder"
 )
+RECORDING = "recording"  # the attribute that says which clips were cut from one recording: it makes no class
 NO_CLASS = -1  # of a test clip whose class has no training clip
 
 
@@ -50,7 +51,14 @@ def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:
     kinds = _names(table)
     if labels != "auto":
         return kinds[labels]
-    return np.where(_has_sections(table) | (table.attributes == ""), kinds["section"], kinds["attributes"])
+    told = without_recording(table.attributes)
+    return np.where(_has_sections(table) | (told == ""), kinds["section"], kinds["attributes"])
+
+
+def without_recording(attributes: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
+    """Attributes [N] without what says only which recording a clip was cut from."""
+    parts = [[p for p in text.split(",") if p.partition("=")[0] != RECORDING] for text in attributes]
+    return np.asarray([",".join(part) for part in parts], dtype=np.str_)
 
 
 def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
@@ -70,7 +78,8 @@ def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDA
 def _names(table: ClipTable) -> dict[Labels, NDArray[np.str_]]:
     """The name of each clip's class [N] in each way of naming it."""
     sections = np.asarray([f"section_{section:02d}" for section in table.section])
-    attributes = np.where(table.attributes == "", "none", table.attributes)
+    told = without_recording(table.attributes)
+    attributes = np.where(told == "", "none", told)
     both = np.asarray([f"{s},{a}" for s, a in zip(sections, attributes, strict=True)])
     names: dict[Labels, NDArray[np.str_]] = {"section": sections, "attributes": attributes, "both": both}
     if isinstance(table, JoinedTable):

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from humtune.errors import UsageError
-from humtune.names import twin
+from humtune.names import command, twin
 from humtune.sounds.clip import (
     TRUTH_FOLDERS,
     Clip,
@@ -185,8 +185,12 @@ def _nothing(data: Path) -> str:
     if any(split_of(child.name) for child in subfolders(data)):
         return f"looks like the folder of one machine; name the folder above it, {data.parent}"
     unread = [found.path for found in walk(data, depth=_LOOK) if any(map(is_sound, found.files))]
-    lie = f"; sound files lie in {unread[0]}{' and elsewhere' * (len(unread) > 1)}" if unread else ""
-    return f"no recordings found; expected {_LAYOUT}{lie}"
+    if not unread:
+        return f"no recordings found; expected {_LAYOUT}"
+    lie = f"sound files lie in {unread[0]}{' and elsewhere' * (len(unread) > 1)}"
+    one = data if len(unread) > 1 else unread[0]
+    mend = f"{command('data import', one, out='DATA')} makes a data set of one machine's"
+    return f"no recordings found; expected {_LAYOUT}; {lie}: {mend}"
 
 
 def split_of(name: str) -> Split | None:

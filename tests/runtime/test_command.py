@@ -147,6 +147,14 @@ def test_a_long_recording_is_told_with_its_stretches(run, model, tmp_path):
     assert [os.path.exists(file) for file in told["files"]] == [True, True]  # noqa: PTH110
 
 
+def test_a_window_that_the_threshold_was_not_measured_on_is_told(run, model, tools, record):
+    tools["write"](model, tools["info"](window=16_000))
+    clip = record("a.wav", 0.05)
+    told = "--window 0.5: the threshold was measured on windows of 1 s, and promises nothing about others"
+    assert told in run(model, clip, "--window", 0.5).stderr
+    assert "--window" not in run(model, clip, "--window", 1).stderr + run(model, clip).stderr
+
+
 def test_a_channel_is_the_models_unless_another_is_asked_for(run, model, tools, tmp_path):
     path, square = tmp_path / "both.wav", np.where(np.arange(8_000) % 2, 1.0, -1.0)
     soundfile.write(path, np.outer(square, [0.05, 0.08]), 16_000)

@@ -1,6 +1,7 @@
 """What model.json says and keeps."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -113,11 +114,24 @@ def test_what_is_no_rate_and_no_fit_is_refused(tools):
 
 def test_a_model_from_before_keeps_its_threshold_and_says_why(tools):
     info = tools["info"]()
-    assert info.clip_samples == 10 * info.sample_rate
+    assert info.window_samples == 10 * info.sample_rate
     with pytest.raises(UsageError, match=r"the model of fan keeps no scores .* export it again"):
         info.with_threshold(0.05)
 
 
-def test_a_window_is_as_long_as_the_clips_that_the_threshold_knows(tools):
-    assert tools["info"](evidence=evidence(clip_samples=96_000)).clip_samples == 96_000
-    assert tools["info"](evidence=evidence(clip_samples=100)).clip_samples == 4_000  # a chunk, at the least
+def test_a_window_is_the_models_and_of_older_ones_as_long_as_the_clips_that_the_threshold_knows(tools):
+    assert tools["info"](evidence=evidence(clip_samples=96_000)).window_samples == 96_000
+    assert tools["info"](evidence=evidence(), window=8_000).window_samples == 8_000
+    assert tools["info"](evidence=evidence(clip_samples=100)).window_samples == 4_000  # a chunk, at the least
+
+
+def test_another_window_leaves_the_threshold(tools):
+    info = tools["info"](window=8_000)
+    assert info.with_window(None) is info
+    assert info.with_window(2.5) == tools["info"](window=40_000)
+
+
+@pytest.mark.parametrize("window", [0.1, 0, -3, math.nan, math.inf])
+def test_a_window_shorter_than_a_chunk_or_without_end_is_refused(tools, window):
+    with pytest.raises(UsageError, match=rf"--window {window:g}: the model takes 0.25 s at a time"):
+        tools["info"]().with_window(window)

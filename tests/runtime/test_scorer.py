@@ -63,6 +63,19 @@ def test_a_short_recording_is_repeated_to_one_chunk(model, tools):
     assert scorer.score(short) == pytest.approx(np.sqrt(0.5) * 0.2)
 
 
+def test_all_of_a_recording_counts_however_long_it_is(tools):
+    info = tools["info"](window=8_000)
+    scorer = Scorer(info, tools["graph"](info))
+    quiet, loud = wave(0.1, 8_000), wave(0.5, 8_000)
+    for place in range(5):
+        parts = [quiet] * 5
+        parts[place] = loud
+        assert scorer.score(np.concatenate(parts)) == pytest.approx(0.5)
+    whole = np.concatenate([quiet, loud])
+    assert scorer.score_window(whole) == pytest.approx(np.sqrt((0.1**2 + 0.5**2) / 2))
+    assert scorer.score(whole[:8_000]) == scorer.score_window(whole[:8_000])
+
+
 def test_the_same_from_bytes_and_from_a_file(model, tools):
     info = tools["info"]()
     assert Scorer(info, tools["graph"](info)).score(wave(0.3)) == Scorer.open(model).score(wave(0.3))

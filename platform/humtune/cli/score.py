@@ -33,7 +33,7 @@ def score(
     fit: FitName = None,
     window: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Of long recordings; else that of the model's normal clips."),
+        typer.Option(metavar="SECONDS", help="Scored at a time; else the model's, which its limit is for."),
     ] = None,
     channel: Channel = None,
     threads: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: as many as cores.")] = 0,
@@ -53,15 +53,17 @@ def score(
 
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")
-    info = read_info(model).with_threshold(false_alarms, fit)
+    own = read_info(model).with_threshold(false_alarms, fit)
+    info = own.with_window(window)
     if channel is not None:  # unsaid, as the model was trained
         info = info.model_copy(update={"channel": read_channel(channel)})
-    listener = Listener(Scorer(info, model / MODEL), window=window, workers=threads or None)
+    listener = Listener(Scorer(info, model / MODEL), workers=threads or None)
     from humtune.cli.scored import Teller, outcomes
 
     tally, interrupted = Tally(), False
     with ResultFiles(out, info.machine, info.threshold.value) as results:
         teller = Teller(info, as_json=as_json, live=watch is not None)
+        teller.begin(own)
         try:
             for outcome in outcomes(listener, recordings or [], watch):
                 tally.add(outcome)

@@ -62,6 +62,15 @@ class Teller:
         self.errors = console(stderr=True)
         self.at_end = not (as_json or live) and console().is_terminal
 
+    def begin(self, own: ModelInfo) -> None:
+        """Warn where the window is not the model's `own`, on which its threshold was measured."""
+        used, measured = (info.window_samples / info.sample_rate for info in (self.info, own))
+        if used != measured:
+            self._say(
+                f"--window {used:g}: the threshold was measured on windows of {measured:g} s, and promises "
+                "nothing about others"
+            )
+
     def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
         """Tell of one recording; `files` are those of its timeline."""
         if self.as_json:

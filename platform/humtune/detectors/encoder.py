@@ -71,13 +71,15 @@ class Graph:
     The front end's `whole` maps a waveform [1, n] to what all chunks are cut from, made once where encoders
     have an equal `key`; its `chunks` maps that to tensors [c, …]. `network` maps one chunk of each [1, …] to
     features [1, k], and `read` the features of all chunks [c, k] to a clip's rows. `least_samples` are those
-    of the shortest clip.
+    of the shortest clip; `most_samples` those of the longest that the chunks leave nothing out of, None where
+    all of any clip counts.
     """
 
     frontend: FrontendLayer
     network: nn.Module
     read: Callable[[Tensor], Encoded]
     least_samples: int
+    most_samples: int | None = None
 
 
 class ChunkEncoder(Encoder):
@@ -109,7 +111,7 @@ class ChunkEncoder(Encoder):
     def graph(self) -> Graph:
         """Front end, network, what reads it."""
         least = (self.settings.chunk_frames - 1) * self.settings.hop_samples
-        return Graph(self.frontend, self.network, self.encoded, least)
+        return Graph(self.frontend, self.network, self.encoded, least, most_samples=TEST_CHUNKS * least)
 
     def fit_frontend(self, bank: ClipBank, clips: NDArray[np.intp]) -> None:
         """Have the front end learn what it needs of the clips' five equispaced chunks."""

@@ -39,7 +39,8 @@ Without humtune:
 ```python
 import onnxruntime, soundfile
 session = onnxruntime.InferenceSession({place})
-waveform, rate = soundfile.read("recording.wav", dtype="float32")  # mono, {rate} Hz, {least} samples or more
+waveform, rate = soundfile.read("recording.wav", dtype="float32")  # mono, {rate} Hz
+# {least} to {window} samples
 score = session.run(None, {{"waveform": waveform}})[0]
 print(score, "anomaly" if score > {threshold!r} else "normal")
 ```
@@ -85,6 +86,9 @@ One clip at a time on one core of the computer that made it, other work there in
 - It knows the machines, microphones and rooms of its training recordings; others need their own search.
 - It takes what those recordings hold for healthy. A fault that was there all along is not found.
 {limits}- A score says how strange a recording is, not what is broken, nor how badly.
+- It scores {window_seconds:.2f} s ({window} samples) at a time. `humtune score` scores a longer recording in
+  windows of that length, half over each other; its score is its strangest window's. So were the clips of the
+  tables above that are longer; cross-fitted Ω alone is of chunks spread over whole clips, as in a search.
 - A recording of less than {seconds:.2f} s ({least} samples) is repeated to that length by `humtune score`.
 - The graph's scores were compared with those of what was trained, on held-out recordings: they differ by at
   most {parity:.1e} of the scores' spread.
@@ -129,6 +133,8 @@ def model_card(
         **info.versions,
         least=info.least_samples,
         seconds=info.least_samples / info.sample_rate,
+        window=info.window_samples,
+        window_seconds=info.window_samples / info.sample_rate,
         data=code(ledger.asked.data),
         data_hash=ledger.machines[info.machine].data_hash,
         clips=_clips(measured.clips),

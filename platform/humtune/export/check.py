@@ -46,7 +46,7 @@ def check_parity(
     `recorded` [n] of them when they were trained. HumtuneError with the figures where either is off.
     """
     wanted = member_scores(members, bank, clips)
-    found = np.array([scorer.score(to_waveform(bank.clip(int(i)))) for i in clips])
+    found = np.array([scorer.score_window(to_waveform(bank.clip(int(i)))) for i in clips])
     floor = ROUNDING * max(1.0, float(np.abs(wanted).max()))
     name = f"{scorer.info.machine}, {scorer.info.trial}"
     off = float(np.abs(wanted - recorded).max())

@@ -101,6 +101,12 @@ def least_samples(members: Sequence[Member]) -> int:
     return max(member.detector.encoder.graph().least_samples for member in members)
 
 
+def most_samples(members: Sequence[Member]) -> int | None:
+    """Samples of the longest clip of which no member leaves anything out; None where there is no longest."""
+    most = [member.detector.encoder.graph().most_samples for member in members]
+    return min((samples for samples in most if samples is not None), default=None)
+
+
 def _score(detector: Detector, score_type: str) -> nn.Module:
     """What maps a clip's rows to its score."""
     if score_type in detector.recipe.base_types:

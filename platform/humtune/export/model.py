@@ -20,6 +20,7 @@ from humtune.export.card import model_card
 from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
 from humtune.export.graph import least_samples
 from humtune.export.onnx import OPSET, export_onnx
+from humtune.export.windows import in_windows, window_of
 from humtune.formatting.text import to_html
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import Fit, threshold_from
@@ -59,32 +60,13 @@ class Exported:
 
 def build_model(
     ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float, fit: Fit
-) -> tuple[Exported, bytes]:
-    """A machine's model, checked against its detectors, and its graph."""
-    measured, scores = plan.measured, plan.scores
-    clips, held_out = measured.clips, measured.clips.having(Role.HELD_OUT)
-    threshold = threshold_from(scores[held_out], false_alarms=false_alarms, fit=fit)
-    kept_out = plan.bank.table.having(Role.HELD_OUT)
-    usual = int(np.median(plan.bank.lengths[kept_out]))
-    evidence = gather_evidence(clips, scores, clip_samples=usual)
-    alarms = evidence.alarms(threshold.value)
-    info = ModelInfo(
-        machine=measured.machine,
-        score_type=plan.score_type,
-        precision=plan.precision,
-        threshold=threshold,
-        sample_rate=SAMPLE_RATE,
-        channel=ledger.plan.asked.channel,
-        least_samples=least_samples(plan.members),
-        search=ledger.name,
-        trial=plan.name,
-        configuration=plan.configuration,
-        metrics=_metrics(plan, alarms),
-        evidence=evidence,
-        versions=_versions(),
-    )
+) -> tuple[Exported, bytes, Blueprint]:
+    """A machine's model, checked against its detectors, its graph, and the plan with the model's scores."""
+    info = _describe(ledger, plan, false_alarms=false_alarms, fit=fit)
     graph = export_onnx(plan.members, _metadata(info))
     scorer = Scorer(info, graph)
+    clips, scores = plan.measured.clips, plan.scores
+    held_out, kept_out = clips.having(Role.HELD_OUT), plan.bank.table.having(Role.HELD_OUT)
     few = np.unique(np.linspace(0, len(held_out) - 1, CLIPS).astype(np.intp))
     parity = check_parity(
         scorer,
@@ -95,8 +77,37 @@ def build_model(
         spread=float(scores[clips.role != str(Role.PROBE)].std()),
         tolerance=TOLERANCE if plan.precision == FULL else INT8_TOLERANCE,
     )
+    plan = in_windows(plan, scorer)
+    info = _describe(ledger, plan, false_alarms=false_alarms, fit=fit)
     cost = measure_cost(scorer, graph)
-    return Exported(folder, info, alarms, cost, parity, scores, plan.left_out), graph
+    alarms = info.kept_evidence().alarms(info.threshold.value)
+    return Exported(folder, info, alarms, cost, parity, plan.scores, plan.left_out), graph, plan
+
+
+def _describe(ledger: Ledger, plan: Blueprint, *, false_alarms: float, fit: Fit) -> ModelInfo:
+    """What stands in the model.json of a blueprint, by the scores that it has."""
+    measured, scores = plan.measured, plan.scores
+    clips = measured.clips
+    threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=false_alarms, fit=fit)
+    lengths = plan.bank.lengths[plan.bank.table.having(Role.HELD_OUT)]
+    evidence = gather_evidence(clips, scores, clip_samples=int(np.median(lengths)))
+    alarms = evidence.alarms(threshold.value)
+    return ModelInfo(
+        machine=measured.machine,
+        score_type=plan.score_type,
+        precision=plan.precision,
+        threshold=threshold,
+        sample_rate=SAMPLE_RATE,
+        channel=ledger.plan.asked.channel,
+        least_samples=least_samples(plan.members),
+        window=window_of(plan.members, lengths),
+        search=ledger.name,
+        trial=plan.name,
+        configuration=plan.configuration,
+        metrics=_metrics(plan, alarms),
+        evidence=evidence,
+        versions=_versions(),
+    )
 
 
 def model_files(

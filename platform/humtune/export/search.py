@@ -18,7 +18,7 @@ from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INT8
 from humtune.sounds.parallel import tracked
 
-Build = Callable[[Blueprint, Path], tuple[Exported, bytes]]
+Build = Callable[[Blueprint, Path], tuple[Exported, bytes, Blueprint]]
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,17 @@ def _machine(
     ledger: Ledger, plan: Blueprint, folder: Path, *, build: Build, int8: bool, other: Blueprint | None
 ) -> tuple[list[Exported], dict[str, bytes]]:
     """A machine's model, the int8 one after it where that is wanted, and the files of both."""
-    model, graph = build(plan, folder)
+    model, graph, plan = build(plan, folder)
     models, files, beside = [model], {}, []
     if int8:
-        small_plan = in_int8(plan)
-        small, small_graph = build(small_plan, folder / INT8)
+        small, small_graph, small_plan = build(in_int8(plan), folder / INT8)
         models.append(small)
         beside.append(Beside(f"in int8 (`{INT8}/`)", small.cost, small.info.omega))
         full = Beside("in float32 (the folder above)", model.cost, model.info.omega)
         own = model_files(small, small_graph, small_plan, ledger, beside=[full])
         files = {f"{INT8}/{name}": content for name, content in own.items()}
     if other is not None:
-        single_model, _ = build(other, folder)
+        single_model, *_ = build(other, folder)
         name = f"the best single, {escaped(other.name)} {other.score_type}"
         beside.append(Beside(name, single_model.cost, single_model.info.omega))
     return models, files | model_files(model, graph, plan, ledger, beside=beside)

@@ -3,6 +3,7 @@
 It keeps the evidence that its threshold was chosen by, so that another can be chosen.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -85,6 +86,11 @@ class ModelInfo(Frozen):
         None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
     )
     least_samples: int = Field(gt=0, description="one chunk; shorter recordings are repeated to it")
+    window: int | None = Field(
+        None,
+        gt=0,
+        description="samples that are scored at a time; a longer recording's score is its strangest window's",
+    )  # None: exported before it was kept
     search: str
     trial: str
     configuration: dict[str, Any]
@@ -96,9 +102,24 @@ class ModelInfo(Frozen):
     evidence: Evidence | None = None  # None: exported before it was kept
 
     @property
-    def clip_samples(self) -> int:
-        """Length of the clips that the threshold was measured on; 10 s where the model doesn't tell."""
-        return max(self.least_samples, self.evidence.clip_samples if self.evidence else 10 * self.sample_rate)
+    def window_samples(self) -> int:
+        """Length of a window; where the model doesn't tell, that of its normal clips, else 10 s."""
+        usual = self.evidence.clip_samples if self.evidence else 10 * self.sample_rate
+        return max(self.least_samples, self.window or usual)
+
+    def with_window(self, seconds: float | None) -> Self:
+        """The same model with another window; UsageError for one shorter than a chunk, or without end.
+
+        The threshold stays, which was measured on the model's own.
+        """
+        if seconds is None:
+            return self
+        least = self.least_samples / self.sample_rate
+        if not least <= seconds < math.inf:
+            raise UsageError(
+                f"--window {seconds:g}: the model takes {least:.2f} s at a time; a window can't be less"
+            )
+        return self.model_copy(update={"window": round(seconds * self.sample_rate)})
 
     def with_threshold(self, false_alarms: float | None = None, fit: str | None = None) -> Self:
         """The same model with another threshold, out of the evidence kept with it.

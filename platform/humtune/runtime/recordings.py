@@ -1,6 +1,5 @@
 """Score recordings of any length: those that can't be read are named, the rest is scored."""
 
-import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
@@ -10,7 +9,7 @@ from threading import Event, Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import HumtuneError
 from humtune.metrics.calibration import decide
 from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.scorer import Scorer
@@ -24,19 +23,10 @@ _AT_ONCE = 16  # windows for each worker
 class Listener:
     """Scores the recordings of one machine, several at a time, and the windows of a long one too."""
 
-    def __init__(self, scorer: Scorer, *, window: float | None = None, workers: int | None = None) -> None:
-        """Windows of `window` seconds (None: of the clips that the threshold was measured on).
-
-        `workers` threads; None: one a core.
-        """
+    def __init__(self, scorer: Scorer, *, workers: int | None = None) -> None:
+        """`workers` threads; None: one a core."""
         self.scorer, self.workers = scorer, workers or cores()
-        self.rate = scorer.info.sample_rate
-        least = scorer.info.least_samples / self.rate
-        if window is not None and not least <= window < math.inf:
-            raise UsageError(
-                f"--window {window:g}: the model takes {least:.2f} s at a time; a window can't be less"
-            )
-        self.size = scorer.info.clip_samples if window is None else round(window * self.rate)
+        self.rate, self.size = scorer.info.sample_rate, scorer.info.window_samples
         self._long = Lock()  # one long recording at a time: its windows keep all cores busy
         self._ended = Event()
 
@@ -75,7 +65,7 @@ class Listener:
             score = float(timeline.scores.max())
             notes.append(f"scored in windows of {timeline.window:g} s")
         else:
-            score = self.scorer.score(to_waveform(samples))
+            score = self.scorer.score_window(to_waveform(samples))
             if self.scorer.is_short(len(samples)):
                 least = self.scorer.info.least_samples / self.rate
                 notes.append(f"repeated to the model's shortest, {least:.2f} s")
@@ -104,7 +94,7 @@ class Listener:
         while some := list(islice(windows, _AT_ONCE * self.workers)):
             if self._ended.is_set():
                 raise HumtuneError("left before its end")
-            yield from pool.map(lambda window: (window[0], self.scorer.score(to_waveform(window[1]))), some)
+            yield from pool.map(lambda own: (own[0], self.scorer.score_window(to_waveform(own[1]))), some)
 
     def _count(self, sound: OpenSound) -> int | None:
         if sound.frames is None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from humtune.errors import HumtuneError, UsageError
 from humtune.metrics.calibration import decide
 from humtune.runtime.info import MODEL, ModelInfo, read_info
+from humtune.runtime.timeline import cut
 
 INPUT, OUTPUT = "waveform", "score"  # names in the graph
 _DESCRIBED = ("machine", "search", "trial", "score_type")  # in the graph as in model.json
@@ -51,13 +52,17 @@ class Scorer:
     def score(self, waveform: NDArray[np.floating]) -> float:
         """The anomaly score of a recording [samples] in [-1, 1] at `info.sample_rate`; higher is stranger.
 
-        A recording shorter than one chunk is repeated until it is long enough.
+        All of it counts: the score of one longer than the model's window is its strangest window's.
         """
-        waveform = np.asarray(waveform)
-        if waveform.ndim != 1 or not len(waveform) or not np.issubdtype(waveform.dtype, np.floating):
-            raise UsageError(
-                f"a waveform is one channel of floats in [-1, 1], got {waveform.dtype} {list(waveform.shape)}"
-            )
+        windows = cut([_checked(waveform)], self.info.window_samples)
+        return max(self.score_window(window) for _, window in windows)
+
+    def score_window(self, waveform: NDArray[np.floating]) -> float:
+        """What the graph gives of one window [samples], or of any sound as if it were one.
+
+        Where it is shorter than one chunk it is repeated until it is long enough.
+        """
+        waveform = _checked(waveform)
         if self.is_short(len(waveform)):
             waveform = np.resize(waveform, self.info.least_samples)  # numpy's resize repeats
         try:
@@ -72,6 +77,15 @@ class Scorer:
     def decide(self, score: float) -> bool:
         """Whether a score says anomaly."""
         return bool(decide(score, self.info.threshold.value))
+
+
+def _checked(waveform: NDArray[np.floating]) -> NDArray[np.floating]:
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or not len(waveform) or not np.issubdtype(waveform.dtype, np.floating):
+        raise UsageError(
+            f"a waveform is one channel of floats in [-1, 1], got {waveform.dtype} {list(waveform.shape)}"
+        )
+    return waveform
 
 
 def _first_line(error: Exception) -> str:

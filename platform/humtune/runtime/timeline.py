@@ -1,6 +1,6 @@
 """A long recording's scores over time, as a table and as a plot.
 
-It is cut into windows of the length that a model's threshold was measured on.
+It is cut into windows as long as those that a model's threshold was measured on.
 """
 
 import csv
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -19,8 +20,9 @@ from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import caption
 
-LONG = 2  # a recording of more than so many windows is scored in windows
 OVERLAP = 2  # windows that any moment lies in, but for the ends
+
+Samples = NDArray[Any]  # [n], of one type throughout
 
 HEADER = ("start_seconds", "end_seconds", "score", "anomaly")
 _ROOM = 255 - len(".windows.csv")  # bytes of a file's name
@@ -39,25 +41,20 @@ class Timeline:
     above: NDArray[np.bool_]  # [W] whether the window's score says anomaly
 
 
-def cut(blocks: Iterable[NDArray[np.int16]], size: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
+def cut(blocks: Iterable[Samples], size: int) -> Iterator[tuple[int, Samples]]:
     """Windows of `size` samples as (first sample, samples), half over each other; the last ends at the end.
 
-    What is not longer than `LONG` windows comes whole. Two windows or so are in memory at a time.
+    What is not longer than a window comes whole. Two windows or so are in memory at a time.
     """
     hop = size // OVERLAP
-    held: NDArray[np.int16] = np.empty(0, np.int16)
-    start, is_long = 0, False  # start: of what is held
+    held: Samples = np.empty(0, np.int16)
+    start = 0  # of what is held
     for block in blocks:
         held = np.concatenate([held, block])
-        is_long = is_long or len(held) > LONG * size
-        if is_long:
-            # A whole window stays back: what comes after it may be too little for one of its own.
-            while len(held) >= size + hop:
-                yield start, held[:size]
-                held, start = held[hop:], start + hop
-    if not is_long:
-        yield 0, held
-        return
+        # A whole window stays back: what comes after it may be too little for one of its own.
+        while len(held) >= size + hop:
+            yield start, held[:size]
+            held, start = held[hop:], start + hop
     yield start, held[:size]
     if len(held) > size:
         yield start + len(held) - size, held[-size:]

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from humtune.runtime.outcomes import ResultFiles, Tally
+from humtune.runtime.outcomes import Scored, Tally
 from humtune.runtime.recordings import Listener
+from humtune.runtime.results import ResultFiles
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.sources import find_recordings
 
@@ -56,17 +57,21 @@ def main() -> None:
         listener, tally = Listener(Scorer.open(words.model)), Tally()
         info = listener.scorer.info
         began = time.perf_counter()
-        with ResultFiles(Path(place) / "scores", info.machine, info.threshold.value) as results:
+        with ResultFiles(Path(place) / "scores", info) as results:
             outcomes = listener.listen(find_recordings([str(folder)]))
             for number, outcome in enumerate(outcomes, start=1):
                 tally.add(outcome)
-                results.write(outcome)
+                if isinstance(outcome, Scored):
+                    results.write(outcome)
                 if number == 1 or number % (words.until // 5) == 0:
                     took = time.perf_counter() - began
                     print(f"{number:8} scored after {took:8.2f} s, {resident():.0f} MiB", flush=True)
                 if number == words.until:
                     break
             outcomes.close()
+            began = time.perf_counter()
+            results.write_tables()
+            print(f"tables written in {time.perf_counter() - began:.2f} s, {resident():.0f} MiB", flush=True)
         tracemalloc.start()
         began = time.perf_counter()
         names = sorted(folder.iterdir())

@@ -129,7 +129,7 @@ def test_a_file_that_can_not_be_written_is_named_and_leaves_no_draft(tmp_path):
 @pytest.mark.integration
 def test_scoring_new_recordings_needs_neither_scipy_nor_pyarrow():
     code = (
-        "import sys, humtune.runtime.outcomes, humtune.runtime.scorer\n"
+        "import sys, humtune.runtime.results, humtune.runtime.scorer\n"
         "print(sorted({'scipy', 'sklearn', 'pyarrow', 'torch'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)

@@ -24,15 +24,15 @@ def test_a_folder_without_recordings_names_its_folders(tmp_path):
     (tmp_path / "fan" / "test").mkdir(parents=True)
     (tmp_path / "fan" / "notes.txt").write_text("quiet today")
     assert found(tmp_path / "fan", tmp_path / "fan" / "test") == [
-        Failed(tmp_path / "fan", "no wav or flac files in it; did you mean one of its folders (test)?"),
-        Failed(tmp_path / "fan" / "test", "no wav or flac files in it"),
+        Failed(tmp_path / "fan", "no sound files in it; did you mean one of its folders (test)?"),
+        Failed(tmp_path / "fan" / "test", "no sound files in it"),
     ]
 
 
 def test_a_pattern_that_fits_nothing_is_told(record, tmp_path):
     record("a.wav", 0.1)
     pattern = tmp_path / "recordings" / "*.flac"
-    assert found(pattern) == [Failed(pattern, "no wav or flac file fits this pattern")]
+    assert found(pattern) == [Failed(pattern, "no sound file fits this pattern")]
 
 
 @pytest.mark.integration

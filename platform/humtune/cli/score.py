@@ -22,13 +22,15 @@ def score(
         list[str] | None,
         typer.Argument(
             metavar="FILE|DIR|PATTERN|-…",
-            help="wav or flac files, folders of them, quoted patterns; -: a list on standard input.",
+            help="Sound files, folders of them, quoted patterns; -: a list on standard input.",
         ),
     ] = None,
     watch: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Score what is there and what arrives, until Ctrl-C.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the CSV files and plots.")] = Path("scores"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Gets the results, beside those that are there.")
+    ] = Path("scores"),
     false_alarms: FalseAlarms = None,
     fit: FitName = None,
     window: Annotated[
@@ -41,14 +43,15 @@ def score(
 ) -> None:
     """Score recordings of any length and rate; decisions and scores are written as DCASE files.
 
-    Long ones are scored in windows, with a table and a plot of the score over time. Exits with 3 where
-    something was anomalous, else with 1 where a recording could not be read, else with 0.
+    Long ones are scored in windows, with a table of them. Exits with 3 where something was anomalous, else
+    with 1 where a recording could not be read, else with 0.
     Example: humtune score models/fan new-recordings/ --false-alarms 0.01
     """
     from humtune.errors import UsageError
     from humtune.runtime.info import MODEL, read_info
-    from humtune.runtime.outcomes import ResultFiles, Scored, Tally
+    from humtune.runtime.outcomes import Scored, Tally
     from humtune.runtime.recordings import Listener
+    from humtune.runtime.results import ResultFiles
     from humtune.runtime.scorer import Scorer
 
     if not recordings and watch is None:
@@ -61,7 +64,7 @@ def score(
     from humtune.cli.scored import Teller, outcomes
 
     tally, interrupted = Tally(), False
-    with ResultFiles(out, info.machine, info.threshold.value) as results:
+    with ResultFiles(out, info) as results:
         teller = Teller(info, as_json=as_json, live=watch is not None)
         teller.begin(own)
         try:
@@ -70,7 +73,7 @@ def score(
                 teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
         except KeyboardInterrupt:
             interrupted = watch is None  # a watch has no other end
-        teller.end(tally, results.files)
+        teller.end(tally, results.write_tables() if tally.scored else [])
     raise typer.Exit(130 if interrupted else tally.exit_code)
 
 

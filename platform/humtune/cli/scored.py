@@ -74,13 +74,14 @@ class Teller:
     def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
         """Tell of one recording; `files` are those of its timeline."""
         if self.as_json:
-            typer.echo(json.dumps(_to_json(outcome, files)))
+            typer.echo(json.dumps(_to_json(self.info, outcome, files)))
         elif isinstance(outcome, Failed):
             self._say(f"{shown(outcome.path)}: {shown(outcome.reason)}")
         else:
             if not self.at_end:
                 notes = f" ({'; '.join(outcome.notes)})" if outcome.notes else ""
-                typer.echo(f"{outcome.score:.6g} {_decision(outcome)} {shown(outcome.path)}{notes}")
+                level = _level(self.info, outcome.score)
+                typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
                 self._say(_course(outcome))
 
@@ -112,12 +113,13 @@ class Teller:
         self.errors.print(line, soft_wrap=True)
 
 
-def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
+def _to_json(info: ModelInfo, outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
     if isinstance(outcome, Failed):
         return {"file": str(outcome.path), "error": outcome.reason}
     result: dict[str, Any] = {
         "file": str(outcome.path),
         "score": outcome.score,
+        "times_limit": info.times_limit(outcome.score),
         "anomaly": outcome.is_anomaly,
         "seconds": outcome.seconds,
         "notes": outcome.notes,
@@ -170,16 +172,20 @@ def _print_table(info: ModelInfo, tally: Tally) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("recording", overflow="fold")
     table.add_column("score", justify="right")
-    table.add_column("threshold", justify="right")
     table.add_column("decision")
     for clip in strangest:
         style = "red" if clip.is_anomaly else None
-        values = (f"{clip.score:.6g}", f"{info.threshold.value:.6g}", _decision(clip))
-        table.add_row(shown(clip.path), *values, style=style)
+        table.add_row(shown(clip.path), _level(info, clip.score), _decision(clip), style=style)
     screen = console()
     screen.print(table)
     if len(strangest) < tally.scored:
         screen.print(f"the {len(strangest)} strangest of {tally.scored} are shown")
+
+
+def _level(info: ModelInfo, score: float) -> str:
+    """A score as a multiple of the limit, or as it is where the model doesn't tell what is usual."""
+    times = info.times_limit(score)
+    return f"{score:.6g}" if times is None else f"{times:.2f} × limit"
 
 
 def _decision(clip: Scored) -> str:

@@ -6,6 +6,7 @@ It keeps the evidence that its threshold was chosen by, so that another can be c
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError
@@ -13,6 +14,7 @@ from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 from humtune.config import Frozen
 from humtune.errors import UsageError
 from humtune.metrics.calibration import Fit, Threshold, false_alarm_rate, fit_named, threshold_from
+from humtune.runtime.log import times_limit
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
 FULL, INT8 = "fp32", "int8"  # what a network computes in; the latter's folder lies in the former's
@@ -106,6 +108,15 @@ class ModelInfo(Frozen):
         """Length of a window; where the model doesn't tell, that of its normal clips, else 10 s."""
         usual = self.evidence.clip_samples if self.evidence else 10 * self.sample_rate
         return max(self.least_samples, self.window or usual)
+
+    @property
+    def usual_score(self) -> float | None:
+        """The median score of normal clips that trained nothing; None where the model keeps none."""
+        return median(self.evidence.held_out) if self.evidence and self.evidence.held_out else None
+
+    def times_limit(self, score: float) -> float | None:
+        """A score as a multiple of the limit, which is 1; a usual healthy clip's is 0."""
+        return times_limit(score, usual=self.usual_score, limit=self.threshold.value)
 
     def with_window(self, seconds: float | None) -> Self:
         """The same model with another window; UsageError for one shorter than a chunk, or without end.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.runtime.outcomes import Failed
-from humtune.sounds.clip import is_recording
+from humtune.sounds.clip import is_sound
 from humtune.sounds.sound_file import open_sound
 
 STDIN = "-"
@@ -26,7 +26,7 @@ PATIENCE = 30.0  # seconds without a change after which a file that isn't whole 
 
 
 def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Iterator[Path | Failed]:
-    """The files named, and the wav and flac files of the folders named; each once.
+    """The files named, and the sound files of the folders named; each once.
 
     A word may be a pattern (`day-*/**/*.wav`), or "-" for the names in `listed`, one a line (or with zero
     bytes between them). What can't be listed is reported and passed over; a named file that isn't there,
@@ -41,7 +41,7 @@ def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Itera
             if path not in folders:
                 folders.add(path)
                 yield from (found for found in _inside(path) if found not in named)
-        elif path not in named and not (path.parent in folders and is_recording(path)):
+        elif path not in named and not (path.parent in folders and is_sound(path)):
             named.add(path)
             yield path
 
@@ -65,9 +65,9 @@ def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Fai
 
 def _fitting(pattern: str) -> Iterator[Path | Failed]:
     found = map(Path, glob.iglob(_with_literal_folders(pattern), recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
-    fitting = (path for path in found if is_recording(path) or os.path.isdir(path))  # noqa: PTH112 - as above
+    fitting = (path for path in found if is_sound(path) or os.path.isdir(path))  # noqa: PTH112 - as above
     first = next(fitting, None)
-    yield Failed(Path(pattern), "no wav or flac file fits this pattern") if first is None else first
+    yield Failed(Path(pattern), "no sound file fits this pattern") if first is None else first
     yield from fitting
 
 
@@ -84,12 +84,12 @@ def _inside(folder: Path) -> Iterator[Path | Failed]:
     try:
         with os.scandir(folder) as entries:
             paths = (Path(entry.path) for entry in entries if not entry.is_dir())
-            recordings = filter(is_recording, paths)
+            recordings = filter(is_sound, paths)
             first = sorted(islice(recordings, SORTED))
             yield from first
             yield from recordings
         if not first:
-            yield Failed(folder, f"no wav or flac files in it{_mend(folder)}")
+            yield Failed(folder, f"no sound files in it{_mend(folder)}")
     except OSError as error:
         yield Failed(folder, f"can't be listed ({error.strerror or error})")
 
@@ -156,7 +156,7 @@ def _look(folder: Path) -> dict[str, tuple[int, int]]:
     looks = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not is_recording(Path(entry.name)) or entry.is_dir():
+            if not is_sound(Path(entry.name)) or entry.is_dir():
                 continue
             try:
                 status = entry.stat()

@@ -1,0 +1,120 @@
+"""A folder of results: the log, and what is made of it in the format of a DCASE submission."""
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from zlib import crc32
+
+from humtune.dcase.files import KINDS, file_name, make_folder, read_file, write_file
+from humtune.errors import UsageError
+from humtune.runtime.info import ModelInfo
+from humtune.runtime.log import Entry, Log, read_log
+from humtune.runtime.outcomes import Scored
+from humtune.runtime.timeline import write_timeline
+from humtune.sounds.clip import Clip
+
+DETAILS = "recordings"  # the folder of what there is of single recordings
+_ROOM = 200  # bytes of a file's name, before what is added to it
+
+
+class ResultFiles:
+    """Logs results as they come, and makes the tables at the end; nothing that was there before is lost."""
+
+    def __init__(self, folder: Path, info: ModelInfo) -> None:
+        """Make the folder and open its log; UsageError where that can't be."""
+        make_folder(folder)
+        self.folder, self.info = folder, info
+        self._log = Log(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.__exit__(kind, error, trace)
+
+    def write(self, scored: Scored) -> list[Path]:
+        """Log a recording's result; of a long one its windows are written too, into the file returned."""
+        info, timeline = self.info, scored.timeline
+        strangest = 0 if timeline is None else int(timeline.scores.argmax())
+        entry = Entry(
+            time=time.time(),
+            recorded=_changed(scored.path),
+            machine=info.machine,
+            trial=info.trial,
+            file=os.path.abspath(scored.path),  # noqa: PTH100 - links stay as they are
+            seconds=scored.seconds,
+            score=scored.score,
+            limit=info.threshold.value,
+            usual=info.usual_score,
+            anomaly=scored.is_anomaly,
+            start=0.0 if timeline is None else float(timeline.starts[strangest]),
+            window=scored.seconds if timeline is None else timeline.window,
+            windows=1 if timeline is None else len(timeline.scores),
+            notes=scored.notes,
+        )
+        files = []
+        if timeline is not None:
+            files = [
+                write_timeline(self.folder / DETAILS / f"{detail_name(entry.file)}.windows.csv", timeline)
+            ]
+        self._log.append(entry)
+        return files
+
+    def write_tables(self) -> list[Path]:
+        """Write the tables of the recordings in the log, the last result of each; the files."""
+        return write_tables(self.folder, read_log(self.folder))
+
+
+def write_tables(folder: Path, entries: Iterable[Entry]) -> list[Path]:
+    """Write scores and decisions, `recording,value` a line, in files of their machine and section.
+
+    Test clips named by the DCASE grammars go to `anomaly_score_<machine>_section_<SS>_test.csv` and
+    `decision_result_…`, all others to `anomaly_score_<machine>.csv` and its pair. Recordings stand by name,
+    or by path where one of the same name, out of another folder, stands there already. Lines of such files
+    that the log knows nothing of stay. UsageError where one can't be read or written.
+    """
+    last: dict[tuple[str, str], tuple[float, bool]] = {}
+    for entry in entries:
+        last[entry.machine, entry.file] = entry.score, entry.anomaly
+    tables: dict[tuple[str, int | None], dict[str, tuple[float, bool]]] = {}
+    for (machine, file), result in last.items():
+        table = tables.setdefault((machine, _section(Path(file), machine)), {})
+        name = os.path.basename(file)  # noqa: PTH119 - a million of them
+        table[file if name in table else name] = result
+    written = []
+    for machine, section in sorted(tables, key=lambda key: (key[0], key[1] is not None, key[1])):
+        table = tables[machine, section]
+        for kind, values in zip(KINDS, zip(*table.values(), strict=True), strict=True):
+            path = folder / file_name(kind, machine, section)
+            before = read_file(path, binary=kind != KINDS[0]) if path.exists() else {}
+            both = before | dict(zip(table, map(float, values), strict=True))
+            written.append(
+                write_file(folder, kind, machine=machine, section=section, names=both, values=both.values())
+            )
+    return written
+
+
+def detail_name(file: str) -> str:
+    """How the files begin that there are of a recording: its name in plain letters, a number for its path."""
+    name = re.sub(r"[^\w.-]", "_", os.path.basename(file))  # noqa: PTH119
+    return f"{os.fsencode(name)[:_ROOM].decode(errors='ignore')}-{crc32(os.fsencode(file)):08x}"
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except (OSError, ValueError):
+        return None
+
+
+def _section(path: Path, machine: str) -> int | None:
+    try:
+        return Clip.parse(path, machine=machine, part="dev", split="test").section
+    except UsageError:
+        return None

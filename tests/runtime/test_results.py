@@ -1,0 +1,194 @@
+"""Folders of results: a log that only grows, and tables made of it."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import make_info
+
+from humtune.dcase.files import read_file, read_folder
+from humtune.errors import UsageError
+from humtune.runtime.info import Evidence
+from humtune.runtime.log import LOG, read_log, times_limit
+from humtune.runtime.outcomes import Scored
+from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.timeline import Timeline
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from models import make_info
+from humtune.runtime.outcomes import Scored
+from humtune.runtime.results import ResultFiles
+
+with ResultFiles(Path(sys.argv[1]), make_info()) as results:
+    results.write(Scored(Path("new.wav"), 0.5, True, seconds=1.0))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def scored(path, score: float, **more) -> Scored:
+    return Scored(Path(path), score, score > 1, seconds=1.0, **more)
+
+
+def write(folder: Path, clips: list[Scored], machine: str = "fan") -> list[Path]:
+    with ResultFiles(folder, make_info(machine=machine)) as results:
+        for clip in clips:
+            results.write(clip)
+        return results.write_tables()
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path):
+    (tmp_path / "scores").write_text("a file")
+    with pytest.raises(UsageError, match=r"scores: can't be made a folder \(File exists\)"):
+        write(tmp_path / "scores", [])
+    (tmp_path / LOG).mkdir()
+    with pytest.raises(UsageError, match=r"log.jsonl: can't be written \(Is a directory\)"):
+        write(tmp_path, [scored("a.wav", 0.5)])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_full_disk_is_told(tmp_path):
+    (tmp_path / LOG).symlink_to("/dev/full")
+    with pytest.raises(UsageError, match=r"log.jsonl: can't be written to \(No space left on device\)"):
+        write(tmp_path, [scored("a.wav", 0.5)])
+
+
+def test_dcase_names_give_files_that_the_evaluator_reads(tmp_path):
+    clips = [
+        scored("x/section_00_source_test_normal_0000_a_1.wav", 0.1 + 0.2),
+        scored("x/section_00_target_test_anomaly_0001_a_1.wav", 1.5),
+        scored("y/section_03_0000.wav", 2e-17),
+    ]
+    files = write(tmp_path, clips, "ToyCar")
+    kinds = ("anomaly_score", "decision_result")
+    assert [f.name for f in files] == [
+        f"{k}_ToyCar_section_{s}_test.csv" for s in ("00", "03") for k in kinds
+    ]
+    assert read_folder(tmp_path) == {"ToyCar": {c.path.name: c.score for c in clips}}
+    decisions = read_folder(tmp_path, "decision_result")["ToyCar"]
+    assert decisions == {c.path.name: float(c.is_anomaly) for c in clips}
+
+
+def test_machines_may_share_a_folder(tmp_path):
+    clip = scored("x/section_00_source_test_normal_0000_a_1.wav", 0.5)
+    write(tmp_path, [clip], "fan")
+    write(tmp_path, [clip], "valve")
+    assert read_folder(tmp_path) == {"fan": {clip.path.name: 0.5}, "valve": {clip.path.name: 0.5}}
+
+
+def test_other_names_and_training_clips_share_a_file_without_a_section(tmp_path):
+    clips = [scored("pump at noon.wav", 0.5), scored("section_00_source_train_normal_0000_a_1.wav", 0.25)]
+    scores, decisions = write(tmp_path, clips)
+    assert (scores.name, decisions.name) == ("anomaly_score_fan.csv", "decision_result_fan.csv")
+    assert read_file(scores) == {c.path.name: c.score for c in clips}
+    assert read_file(decisions, binary=True) == {c.path.name: 0 for c in clips}
+
+
+def test_a_name_that_is_taken_stands_by_its_path_in_whatever_run(tmp_path):
+    monday, tuesday, friday = (tmp_path / day for day in ("monday", "tuesday", "friday"))
+    write(tmp_path, [scored(monday / "a,b.wav", 0.5), scored(tuesday / "a,b.wav", 2)])
+    clips = [scored(tuesday / "c.wav", 3), scored(friday / "c.wav", 4), scored(monday / "d.wav", 5)]
+    scores, _ = write(tmp_path, clips)
+    names = ["a,b.wav", str(tuesday / "a,b.wav"), "c.wav", str(friday / "c.wav"), "d.wav"]
+    assert read_file(scores) == dict(zip(names, [0.5, 2, 3, 4, 5], strict=True))
+
+
+def test_what_is_scored_is_in_the_log_at_once_and_any_name_can_be(tmp_path):
+    odd = 'odd\udcff,\n"name".wav'
+    with ResultFiles(tmp_path, make_info()) as results:
+        results.write(scored(odd, 0.5))
+        (entry,) = read_log(tmp_path)
+        assert (os.path.basename(entry.file), entry.score, entry.limit) == (odd, 0.5, 0.1)  # noqa: PTH119
+        scores, _ = results.write_tables()
+        assert read_file(scores) == {odd: 0.5}
+
+
+def test_a_recording_scored_again_has_its_last_result_and_no_other_is_lost(tmp_path):
+    write(tmp_path, [scored("a.wav", 0.5), scored("b.wav", 0.5)])
+    scores, _ = write(tmp_path, [scored("a.wav", 0.75)])
+    assert read_file(scores) == {"a.wav": 0.75, "b.wav": 0.5}
+    assert [entry.score for entry in read_log(tmp_path)] == [0.5, 0.5, 0.75]
+
+
+def test_tables_of_before_there_was_a_log_keep_their_lines(tmp_path):
+    (tmp_path / "anomaly_score_fan.csv").write_text("old.wav,0.25\na.wav,1\n")
+    scores, _ = write(tmp_path, [scored("a.wav", 0.75)])
+    assert read_file(scores) == {"old.wav": 0.25, "a.wav": 0.75}
+
+
+def test_nothing_scored_writes_no_table(tmp_path):
+    assert write(tmp_path, []) == []
+
+
+@pytest.mark.integration
+def test_a_kill_loses_neither_what_was_there_nor_what_was_scored(tmp_path):
+    write(tmp_path, [scored("old.wav", 0.5)])
+    before = (tmp_path / "anomaly_score_fan.csv").read_bytes()
+    support = Path(__file__).parents[1] / "support"
+    path = os.pathsep.join([str(support), os.environ.get("PYTHONPATH", "")])
+    program = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = subprocess.run(program, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert (tmp_path / "anomaly_score_fan.csv").read_bytes() == before
+    with (tmp_path / LOG).open("ab") as torn:
+        torn.write(b'{"time": 17')
+    scores, _ = write(tmp_path, [scored("next.wav", 0.25)])
+    assert read_file(scores) == {"old.wav": 0.5, "new.wav": 0.5, "next.wav": 0.25}
+
+
+def test_a_later_log_and_lines_of_no_kind_are_read(tmp_path):
+    write(tmp_path, [scored("a.wav", 0.5, notes=("clipped",))])
+    (line,) = (tmp_path / LOG).read_text().splitlines()
+    later = json.dumps(json.loads(line) | {"loudness": 3})
+    (tmp_path / LOG).write_text(f"{later}\n[]\n3\nnot json\n\n{line}\n")
+    first, second = read_log(tmp_path)
+    assert first == second
+    assert first.notes == ("clipped",)
+    assert list(read_log(tmp_path / "nowhere")) == []
+
+
+def test_a_long_recording_has_a_table_and_its_strangest_window_in_the_log(tmp_path):
+    starts, scores = np.arange(5) * 5.0, np.array([0.5, 2.0, 3.0, 0.25, 0.5])
+    timeline = Timeline(starts, scores, 10.0, scores > 1)
+    with ResultFiles(tmp_path, make_info()) as results:
+        (table,) = results.write(scored("x/long $1$.flac", 3.0, timeline=timeline))
+    (entry,) = read_log(tmp_path)
+    assert (entry.start, entry.window, entry.windows) == (10.0, 10.0, 5)
+    assert table == tmp_path / DETAILS / f"{detail_name(entry.file)}.windows.csv"
+    assert table.name.startswith("long__1_.flac-")
+    assert table.read_text().splitlines() == [
+        "start_seconds,end_seconds,score,anomaly",
+        "0.0,10.0,0.5,0",
+        "5.0,15.0,2.0,1",
+        "10.0,20.0,3.0,1",
+        "15.0,25.0,0.25,0",
+        "20.0,30.0,0.5,0",
+    ]
+
+
+def test_names_of_details_differ_by_path_and_are_short():
+    one, other = detail_name("/x/a.wav"), detail_name("/y/a.wav")
+    assert one != other
+    assert len(os.fsencode(detail_name("/x/" + "é" * 125 + ".wav"))) < 220
+
+
+def test_a_usual_clip_is_zero_and_the_limit_one_also_where_scores_are_negative(tmp_path):
+    assert times_limit(-2.0, usual=-6.0, limit=-4.0) == 2.0
+    assert [times_limit(s, usual=1.0, limit=3.0) for s in (1.0, 3.0, 0.0)] == [0.0, 1.0, -0.5]
+    assert times_limit(5.0, usual=None, limit=3.0) is None
+    assert times_limit(5.0, usual=3.0, limit=3.0) is None
+    assert times_limit(5.0, usual=math.nan, limit=3.0) is None
+    evidence = Evidence(held_out=(0.01, 0.02, 0.05), clip_samples=8_000)
+    info = make_info(evidence=evidence)
+    assert info.usual_score == 0.02
+    with ResultFiles(tmp_path, info) as results:
+        results.write(scored("a.wav", 0.18))
+    (entry,) = read_log(tmp_path)
+    assert entry.times_limit == info.times_limit(0.18) == pytest.approx(2.0)

@@ -204,6 +204,24 @@ def test_a_score_that_compares_no_embeddings_knows_no_domains(detector: Detector
     assert not np.allclose(found["cosine"], pooled["cosine"])
 
 
+def test_a_score_type_may_have_a_pool_of_its_own(detector: Detector, bank: ClipBank) -> None:
+    """What it gives is what it gives where all have that pool; only what knows no section is exported."""
+    encoded = detector.encode(bank, bank.table.having(Role.SELECT))
+    found = {}
+    for name, pools in {"mixed": {"pool": "section", "cosine": {"pool": "machine"}}, "machine": {}}.items():
+        detector.recipe = detector.recipe.model_copy(
+            update={"scores": ("cosine", "mahalanobis"), "scoring": Scoring.model_validate(pools)}
+        )
+        found[name] = detector.score(encoded)
+        can = [score for score in ("cosine", "mahalanobis") if detector.recipe.can_be_exported(score)]
+        assert can == (["cosine"] if name == "mixed" else ["cosine", "mahalanobis"])
+    assert np.array_equal(found["mixed"]["cosine"], found["machine"]["cosine"])
+    assert not np.allclose(found["mixed"]["mahalanobis"], found["machine"]["mahalanobis"])
+    assert np.array_equal(
+        found["mixed"]["mahalanobis"], detector.score(encoded, pool="section")["mahalanobis"]
+    )
+
+
 def test_a_damaged_reference_is_refused_in_one_sentence(trained: ClassifierFit) -> None:
     data = trained.finish().reference_bytes()
     bare = Detector.from_bytes(trained.finish().to_bytes())

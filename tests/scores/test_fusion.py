@@ -50,5 +50,5 @@ def test_a_graph_of_fusion_is_the_same_arithmetic(held_out: dict[str, np.ndarray
 
 def test_fusion_is_no_score_of_references() -> None:
     assert isinstance(FusionScore(), JointScore)
-    assert not FusionScore.by_section
+    assert not FusionScore.needs_section
     assert FusionScore.least_clips > 1

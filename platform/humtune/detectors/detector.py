@@ -82,17 +82,21 @@ class Detector:
             reference = replace(reference, section=None)
         if scoring.aggregation == "embedding":
             reference = reference.averaged()
-        pool = pool or scoring.pool
-        return {
-            name: ClipScore(self._score(name), reference, pool=pool, aggregation=scoring.aggregation)
-            for name in (self.recipe.base_types if names is None else names)
-        }
+        found = {}
+        for name in self.recipe.base_types if names is None else names:
+            score = scoring.of(name)
+            assert isinstance(score, Score)
+            found[name] = ClipScore(
+                self._by_domain(score),
+                reference,
+                pool=pool or score.pool,
+                aggregation=scoring.aggregation,
+            )
+        return found
 
-    def _score(self, name: str) -> Score:
-        """A score type as it is fitted: by domain where it compares embeddings and the recipe asks for it."""
+    def _by_domain(self, score: Score) -> Score:
+        """The score as it is fitted: by domain where it compares embeddings and the recipe asks for it."""
         scoring = self.recipe.scoring
-        score = scoring.of(name)
-        assert isinstance(score, Score)
         if score.by_section or Output.EMBEDDING not in score.needs:
             return score
         return ByDomain(

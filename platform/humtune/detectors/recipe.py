@@ -256,8 +256,7 @@ class Recipe(Settings, ABC):
         """Whether a new recording can be scored so: it doesn't say which section it is of."""
         score = self.scoring.of(score_type)
         parts = self.base_types if Output.SCORES in score.needs else (score_type,)
-        scores, sections = [self.scoring.of(part) for part in parts], self.scoring.pool == "section"
-        return not any(score.by_section or (sections and score.compares) for score in scores)
+        return not any(self.scoring.of(part).needs_section for part in parts)
 
 
 def recipe_of(tree: Mapping[str, Any]) -> Recipe:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
-from humtune.config import Output, Settings
+from humtune.config import Output, Pool, Settings
 from humtune.scores.encoded import Encoded
 
 BLOCK = 2**22  # distances held at a time: 32 MiB of float64
@@ -26,6 +27,13 @@ class Score(Settings, ABC):
     needs: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING})
     by_section: ClassVar[bool] = False
     compares: ClassVar[bool] = True
+
+    pool: Pool = Field("machine", description="references that count, where the others' differ")
+
+    @property
+    def needs_section(self) -> bool:
+        """Whether a clip's section must be known to score it."""
+        return self.by_section or (self.compares and self.pool == "section")
 
     @abstractmethod
     def fit(self, reference: Encoded) -> "FittedScore":
@@ -117,8 +125,7 @@ class JointScore(Settings, ABC):
     """A score type made of a clip's scores of the other types, two or more."""
 
     needs: ClassVar[frozenset[Output]] = frozenset({Output.SCORES})
-    by_section: ClassVar[bool] = False
-    compares: ClassVar[bool] = True
+    needs_section: ClassVar[bool] = False  # beyond what the other types need
     least_clips: ClassVar[int] = 0  # held out of training, to be fitted by
 
     @abstractmethod

@@ -1,19 +1,26 @@
 """The published systems: each is carried at full size and as a small one, and makes trials."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from humtune.config import SAMPLE_RATE
+from humtune.config import SHARED
 from humtune.search.space import Space, read_space
-from humtune.search.space.fit import check_fits
+from humtune.search.space.fit import check_all
 from humtune.search.space.grid import grid
-from humtune.sounds.joined import expose
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.joined import expose, join_banks
 from humtune.testing.recordings import small_bank
 
 FOLDER = Path(__file__).parents[2] / "search_spaces" / "systems"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))
+
+
+@lru_cache
+def two_machines(seconds: int) -> dict[str, ClipBank]:
+    return {name: small_bank(name, seconds=seconds) for name in ("small", "other")}
 
 
 def system(name: str) -> Space:
@@ -36,8 +43,7 @@ def test_a_system_says_where_it_comes_from_and_what_was_published(name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("size", "seconds"), [("", 10), ("tiny/", 4)])
 def test_a_system_fits_the_recordings_that_it_is_made_for(name: str, size: str, seconds: int) -> None:
-    table = small_bank(sections=3).table
-    check_fits(system(size + name), table, np.full(len(table), seconds * SAMPLE_RATE))
+    check_all(system(size + name), two_machines(seconds))
 
 
 @pytest.mark.parametrize("size", ["", "/tiny"])
@@ -48,7 +54,15 @@ def test_the_folders_name_is_a_space_of_every_point_of_every_system(size: str) -
     assert together.seeds == max(space.seeds for space in alone)
     recipes = [together.recipe(run.params, seed=run.seed) for run in together.runs("fan")]
     first = recipes[: len(recipes) // together.seeds]
-    assert first == [space.recipe(point) for space in alone for point in grid(space.search)]
+    assert first == [
+        space.recipe(point) for space in alone for point in space.chosen_by("fan", grid(space.search))
+    ]
+    shared = [together.recipe(run.params, machine=SHARED, seed=run.seed) for run in together.runs(SHARED)]
+    sharing = [space for space in alone if space.shared_trials]
+    assert shared == [
+        space.recipe(r.params, machine=SHARED, seed=r.seed) for space in sharing for r in space.runs(SHARED)
+    ]
+    assert len(shared) == together.quota(SHARED) == sum(space.quota(SHARED) for space in sharing)
 
 
 @pytest.mark.slow
@@ -56,10 +70,16 @@ def test_the_folders_name_is_a_space_of_every_point_of_every_system(size: str) -
 @pytest.mark.parametrize("name", NAMES)
 def test_every_point_of_a_tiny_system_trains_and_scores_and_one_score_can_be_exported(name: str) -> None:
     space, bank = system(f"tiny/{name}"), small_bank(seconds=1.1)
+    others = [small_bank("other", seconds=1.1, seed=1)]
     for run in space.runs("small"):
         recipe = space.recipe(run.params, machine="small", seed=run.seed)
-        others = [small_bank("other", seconds=1.1, seed=1)]
+        shared = None
+        if recipe.starts_shared:
+            shared = space.recipe(space.runs(SHARED)[-1].params, machine=SHARED)
+            recipe = recipe.starting_from(shared)
         fit = recipe.start(expose(bank, others) if recipe.exposed else bank)
+        if shared:
+            fit.start_from(shared.start(join_banks([bank, *others])).encoder)
         assert all(np.isfinite(value) for value in fit.step().values())
         detector = fit.finish()
         clips = bank.table.having("select")

@@ -1,5 +1,6 @@
 """Machines' trials that start from a shared trial's encoder: which one, with what weights, and after it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.records import TrialState
 from humtune.search import run
-from humtune.search.space import Space, check_space
+from humtune.search.space import Space, check_space, files, read_space
 from humtune.search.timing import sizes
 from humtune.search.trial import start_trial
 from humtune.search.warm import point_of
@@ -170,6 +171,49 @@ def test_a_search_whose_trials_start_shared_keeps_its_shared_trials(prepared: Ma
     with pytest.raises(UsageError, match="shared trials = 0: trials of this search start from shared ones"):
         run.want(ledger, shared_trials=0)
     assert ledger.plan == before
+
+
+def test_a_folders_trials_start_from_the_shared_ones_of_their_space(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a space that has none; each as it would be if its space were searched by itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "space_folders", lambda: [tmp_path / "spaces"])
+    tuned = {
+        "fixed": FIXED | {"training": FIXED["training"] | {"start": "shared", "learning_rate": 1e-4}},
+        "machines": {SHARED: {"training": {"epochs": 3, "learning_rate": 1e-3}}},
+        "search": {"spectrogram.n_mels": [16, 24]},
+    }
+    cheap = {"fixed": {"family": "gaussian_mixture", "n_mels": 16}, "search": {"components": [1, 2]}}
+    folder = tmp_path / "spaces" / "both"
+    folder.mkdir(parents=True)
+    for name, keys in {"tuned": tuned | {"shared_trials": 2}, "cheap": cheap}.items():
+        text = json.dumps({"sampler": "grid", **keys})  # which is YAML
+        (folder / f"{name}.yaml").write_text(text)
+    found = {}
+    for name in ("both", "both/tuned"):
+        _, space = read_space(name)
+        storage = Storage(tmp_path / "runs")
+        ledger = run.prepare(space, name=name.replace("/", "-"), data=recordings, storage=storage)
+        search(ledger)
+        found[name] = list(ledger.records())
+        assert {r.state for r in found[name]} == {TrialState.COMPLETE}, [r.reason for r in found[name]]
+    together = {
+        machine: [r for r in found["both"] if r.machine == machine] for machine in ("fan", "valve", SHARED)
+    }
+    assert {m: len(records) for m, records in together.items()} == {"fan": 3, "valve": 3, SHARED: 2}
+    assert {r.params["family"] for r in together[SHARED]} == {
+        "tuned shared n_mels=16",
+        "tuned shared n_mels=24",
+    }
+    best = max(together[SHARED], key=lambda r: (r.objective, -r.number))
+    assert [(r.params["family"], r.started_from) for r in together["valve"]] == [
+        ("cheap components=1", None),
+        ("cheap components=2", None),
+        ("tuned", best.id),
+    ]
+    alone = {r.machine: r.omega for r in found["both/tuned"] if r.machine != SHARED}
+    assert {m: together[m][-1].omega for m in ("fan", "valve")} == alone
 
 
 def leave_half_done(ledger: Ledger) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from humtune.config import SHARED
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import UsageError
 from humtune.search.space import Space, check_space, read_space
 from humtune.search.space.fit import check_fits, remarks
+from humtune.search.space.overrides import override
 from humtune.search.timing import sizes
 
 Make = Callable[..., Any]
@@ -74,6 +76,78 @@ def test_a_space_of_a_folder_that_no_grid_holds_is_named(write: Make) -> None:
         read_space("mine")
     (folder / "mine.yaml").write_text(MU)
     assert read_space("mine")[1].sampler == "tpe"  # a file goes before a folder
+
+
+SHARING = """
+sampler: grid
+seeds: 2
+shared_trials: 4
+fixed: {training: {start: shared, epochs: 2, learning_rate: 1e-4}}
+machines: {shared: {training: {epochs: 7, learning_rate: 1e-3}, labels: both}}
+search: {spectrogram.n_mels: [32, 64], head.mu: [5, 10]}
+"""
+ALONE = "sampler: grid\nfixed: {training.epochs: 3}\nsearch: {head.mu: [5, 10]}\n"
+
+
+def test_shared_trials_of_a_folder_are_those_of_the_space_that_asks_for_them(write: Make) -> None:
+    """As the space makes them by itself, and of no other; nor do machines' trials draw theirs."""
+    write(mine__alone=ALONE, mine__tuned=SHARING)
+    tuned, space = read_space("mine/tuned")[1], read_space("mine")[1]
+    assert (space.shared_trials, space.quota(SHARED), len(tuned.runs(SHARED))) == (4, 4, 8)
+    for study in ("fan", SHARED):
+        recipes = [space.recipe(r.params, machine=study, seed=r.seed) for r in space.runs(study)]
+        own = [r for r in recipes if isinstance(r, Classifier) and r.training.epochs != 3]
+        assert len(recipes) - len(own) == (4 if study == "fan" else 0)  # two points, two seeds
+        assert own == [tuned.recipe(r.params, machine=study, seed=r.seed) for r in tuned.runs(study)]
+        assert {r.starts_shared for r in own} == {study == "fan"}
+    assert space.starting_shared == {"classifier"}
+    names = [run.params["family"] for run in space.runs(SHARED)]
+    assert names[:2] == ["tuned shared n_mels=32 mu=5", "tuned shared n_mels=32 mu=10"]
+    assert [params["family"] for params, _ in sizes(space, "fan")] == [
+        "alone mu=5",
+        "alone mu=10",
+        "tuned mu=5",
+        "tuned mu=10",
+    ]
+    assert [params["family"] for params, _ in sizes(space, SHARED)] == names[:4]
+    assert check_space(space.model_dump(mode="json"), where="plan") == space
+
+
+def test_spaces_of_a_folder_do_not_start_from_each_others_shared_trials(write: Make) -> None:
+    write(mine__tuned=SHARING, mine__other=f"{ALONE}shared_trials: 2\n")
+    said = r"tuned\.yaml: its trials start from the best shared one, and other has shared trials"
+    with pytest.raises(UsageError, match=said):
+        read_space("mine")
+    write(mine__tuned=f"{ALONE}shared_trials: 1\n")
+    space = read_space("mine")[1]
+    assert space.shared_trials == 3
+    assert [run.params["family"] for run in space.runs("fan")] == [
+        f"{name} mu={mu}" for name in ("other", "tuned") for mu in (5, 10)
+    ]
+    assert [run.params["family"] for run in space.runs(SHARED)] == [
+        f"{name} shared mu={mu}" for name in ("other", "tuned") for mu in (5, 10)
+    ]
+
+
+def test_a_space_of_a_folder_has_no_settings_of_one_machine(write: Make) -> None:
+    write(mine__one=f"{ALONE}machines: {{shared: {{labels: both}}}}\n")  # a machine of that name
+    with pytest.raises(UsageError, match=r"one\.yaml: it sets machines\.shared, and spaces of a folder"):
+        read_space("mine")
+
+
+def test_shared_trials_may_have_a_budget_of_their_own(write: Make) -> None:
+    write(mine=SHARING)
+    _, space = read_space("mine")
+    budgets = {
+        study: {space.recipe(r.params, machine=study).budget for r in space.runs(study)}
+        for study in ("fan", SHARED)
+    }
+    assert budgets == {"fan": {2}, SHARED: {7}}
+    assert space.epochs == 7
+    with pytest.raises(UsageError, match=r"command line: training.start = shared: the search has no shared"):
+        override(space, shared_trials=0)
+    anew = override(space, shared_trials=0, settings={"training.start": None})
+    assert anew.recipe({}, machine=SHARED).budget == 2  # it would be a machine's name now
 
 
 # --- extends

@@ -191,6 +191,12 @@ BROKEN = {
     f"search: {{head: {{presets: {HEADS}, search: {{arc: {{margin: [0.5]}}}}}}}}\n": (
         "search: there is no preset 'arc'; there are: variational, ce, arcface"
     ),
+    f"search: {{head: {{presets: {HEADS}, shared: [arc]}}}}\n": (
+        "shared: there is no preset 'arc'; there are: variational, ce, arcface"
+    ),
+    f"search: {{head: {{presets: {HEADS}, shared: [arcface, ce, variational]}}}}\n": (
+        "shared: leaves machines' trials no preset; name fewer"
+    ),
     f"search: {{head: {{presets: {HEADS}, search: {{arcface: {{scale: [8, 16]}}}}}}}}\n": (
         "preset 'arcface' both sets and searches scale; keep one"
     ),

@@ -34,7 +34,7 @@ def check_space(raw: dict[str, Any], *, where: str, begun: bool = False) -> Spac
     except ValidationError as error:
         raise UsageError(f"{where}: {first_error(error)}") from error
     _check_names(space, where)
-    checked: list[tuple[str, Point, Recipe]] = []
+    checked: list[tuple[str, str | None, Point, Recipe]] = []
     for machine in (None, *space.machines):
         at = where if machine is None else f"{where}: machines.{machine}"
         try:
@@ -47,7 +47,7 @@ def check_space(raw: dict[str, Any], *, where: str, begun: bool = False) -> Spac
                 for given in openings(space, place.given, place.name):
                     point = {**given, place.name: value}
                     recipe = _check_value(space, place, point, machine=machine, said=said)
-                    checked.append((said, point, recipe))
+                    checked.append((said, machine, point, recipe))
     _check_budgets(space, checked)
     for count, point in enumerate(space.first, 1):
         _check_point(space, point, where=f"{where}: first point {count}")
@@ -101,7 +101,7 @@ def _check_names(space: Space, where: str) -> None:
 
 def _check_machine(space: Space, names: set[str], machine: str, where: str) -> None:
     at = f"{where}: machines.{machine}"
-    if BUDGET in names:
+    if BUDGET in names and not space.is_shared(machine):
         raise UsageError(f"{at}: {BUDGET}: {ALIKE}; put it in fixed")
     if "seed" in names:
         raise UsageError(f"{at}: seed: every trial has its own; set the space's `seed`")
@@ -125,14 +125,18 @@ def _names(settings: Mapping[str, Any], *, where: str) -> set[str]:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _check_budgets(space: Space, checked: Iterable[tuple[str, Point, Recipe]]) -> None:
-    """Refuse values that change the budget of a family's trials, or of those of a preset of the family."""
-    first = [
-        (p, space.beside(p, machine=m)) for m in reversed((None, *space.machines)) for p in space.families
-    ]
-    budgets = {(point.get(FAMILY), recipe.family): recipe.budget for point, recipe in first}
-    for said, point, recipe in checked:
-        if recipe.budget != budgets[point.get(FAMILY), recipe.family]:
+def _check_budgets(space: Space, checked: Iterable[tuple[str, str | None, Point, Recipe]]) -> None:
+    """Refuse values that change the budget of a family's trials, or of those of a preset of the family.
+
+    Shared trials, which are a study of their own, may have another.
+    """
+    budgets: dict[tuple[bool, Any, str], int] = {}
+    for machine in reversed((None, *space.machines)):
+        for point in space.families:
+            recipe = space.beside(point, machine=machine)
+            budgets[space.is_shared(machine), point.get(FAMILY), recipe.family] = recipe.budget
+    for said, machine, point, recipe in checked:
+        if recipe.budget != budgets[space.is_shared(machine), point.get(FAMILY), recipe.family]:
             raise UsageError(f"{said}: {ALIKE}; fix {BUDGET}")
 
 

@@ -111,19 +111,25 @@ class Presets(_OneOf):
     """One of several named settings of a whole branch of the configuration.
 
     `search` says, by a preset's name, what else of the branch is searched where that preset is chosen; names
-    in it are those of the branch.
+    in it are those of the branch. Presets named in `shared` are chosen by shared trials alone; where there
+    are such, shared trials choose no others.
     """
 
     presets: dict[str, dict[str, Any]] = Field(min_length=1)
     search: dict[str, dict[str, "Dimension"]] = Field({})
+    shared: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
+        for at, named in (("search", self.search), ("shared", self.shared)):
+            for preset in named:
+                if preset not in self.presets:
+                    raise ValueError(
+                        f"{at}: there is no preset {preset!r}; there are: {', '.join(self.presets)}"
+                    )
+        if {*self.shared} == {*self.presets}:
+            raise ValueError("shared: leaves machines' trials no preset; name fewer")
         for preset, below in self.search.items():
-            if preset not in self.presets:
-                raise ValueError(
-                    f"search: there is no preset {preset!r}; there are: {', '.join(self.presets)}"
-                )
             if both := sorted(set(below) & set(self.presets[preset])):
                 raise ValueError(f"preset {preset!r} both sets and searches {both[0]}; keep one")
         return self
@@ -132,6 +138,14 @@ class Presets(_OneOf):
         """The same with the wanted presets."""
         left = {preset: settings for preset, settings in self.presets.items() if wanted(preset)}
         return self.model_copy(update={"presets": left}) if left else None
+
+    def of(self, *, shared: bool) -> Self:
+        """The same with what shared trials choose from, or the others."""
+        if not self.shared:
+            return self
+        left = self.where(lambda preset: (preset in self.shared) == shared)
+        assert left
+        return left
 
     def below(self, name: str, value: ParamValue) -> dict[str, "Dimension"]:
         """What a chosen preset opens, by its whole name; `name` is that of the branch."""

@@ -4,16 +4,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from humtune.config import check_spelled_once
+from humtune.config import SHARED, check_spelled_once, set_path
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.search.space.checks import check_space
 from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import grid
-from humtune.search.space.space import Space, nested
+from humtune.search.space.space import START, Space, nested, starts
 from humtune.search.space.strict_yaml import read_mapping
 
-OF_FOLDERS = ("description", "sampler", "seeds", "fixed", "search")  # keys of spaces searched together
+OF_FOLDERS = (
+    "description",
+    "sampler",
+    "seeds",
+    "shared_trials",
+    "fixed",
+    "search",
+)  # keys of spaces searched together
 MERGED = ("fixed", "machines")  # leaf by leaf with those of the space that is extended
 
 
@@ -37,28 +44,61 @@ def read_space(name: str) -> tuple[str, Space]:
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:
-    """Every point of a folder's spaces: each is a preset of the family, run with as many seeds as any."""
+    """Every point of a folder's spaces: each is a preset of the family, run with as many seeds as any.
+
+    Shared trials are those of the spaces that ask for some. A space whose trials start from the best of them
+    can be the only one that has any.
+    """
     presets: dict[str, dict[str, Any]] = {}
-    seeds = 1
-    for name in _names(folder, "*.yaml"):
-        path = folder / f"{name}.yaml"
-        raw = _read(path)
-        space = check_space(raw, where=str(path))
-        if space.sampler != "grid" or (more := sorted(raw.keys() - OF_FOLDERS)):
-            why = f"it sets {more[0]}" if space.sampler == "grid" else f"its sampler is {space.sampler}"
+    spaces = {name: _of_one_folder(folder / f"{name}.yaml", folder.name) for name in _names(folder, "*.yaml")}
+    sharing = {name: space for name, space in spaces.items() if space.shared_trials}
+    for name, space in sharing.items():
+        if space.starting_shared and (others := sharing.keys() - {name}):
             raise UsageError(
-                f"{path}: {why}, and spaces of a folder are searched together where each is a grid with "
-                f"nothing but {', '.join(OF_FOLDERS)}; search {folder.name}/{name} by itself"
+                f"{folder / name}.yaml: its trials start from the best shared one, and {min(others)} has "
+                f"shared trials too; search {folder.name}/{name} by itself"
             )
-        points = grid(space.search)
-        for point in points:
-            chosen = [space.dimensions[key].settings(key, value) for key, value in point.items()]
-            settings = nested(space.fixed, *chosen)
-            values = [f"{key.rpartition('.')[2]}={value}" for key, value in point.items()]
-            called = name if len(points) == 1 else " ".join((name, *values))
-            presets[called] = {**settings, FAMILY: recipe_of(settings).family}
-        seeds = max(seeds, space.seeds)
-    return {"sampler": "grid", "seeds": seeds, "search": {FAMILY: {"presets": presets}}}
+    for name, space in spaces.items():
+        presets |= _presets(space, name)
+    shared: dict[str, dict[str, Any]] = {}
+    for name, space in sharing.items():
+        shared |= _presets(space, f"{name} {SHARED}", study=SHARED)
+    return {
+        "sampler": "grid",
+        "seeds": max((space.seeds for space in spaces.values()), default=1),
+        "shared_trials": sum(space.shared_trials for space in sharing.values()),
+        "search": {FAMILY: {"presets": presets | shared, "shared": [*shared]}},
+    }
+
+
+def _of_one_folder(path: Path, folder: str) -> Space:
+    """A space that can be searched together with others."""
+    raw = _read(path)
+    space = check_space(raw, where=str(path))
+    more = sorted(raw.keys() - OF_FOLDERS - {"machines"})
+    more += [f"machines.{machine}" for machine in space.machines if not space.is_shared(machine)]
+    if space.sampler != "grid" or more:
+        why = f"it sets {more[0]}" if space.sampler == "grid" else f"its sampler is {space.sampler}"
+        raise UsageError(
+            f"{path}: {why}, and spaces of a folder are searched together where each is a grid with "
+            f"nothing but {', '.join(OF_FOLDERS)}, machines.{SHARED}; search {folder}/{path.stem} by itself"
+        )
+    return space
+
+
+def _presets(space: Space, name: str, *, study: str | None = None) -> dict[str, dict[str, Any]]:
+    """A study's points of a space as presets of the family, by the space's name and the points' values."""
+    presets = {}
+    points = space.chosen_by(study, grid(space.search))
+    for point in points:
+        settings = space.settings(point, machine=study)
+        del settings["seed"]
+        if space.is_shared(study) and starts(settings):
+            set_path(settings, START, None)
+        values = [f"{key.rpartition('.')[2]}={value}" for key, value in point.items()]
+        called = name if len(points) == 1 else " ".join((name, *values))
+        presets[called] = {**settings, FAMILY: recipe_of(settings).family}
+    return presets
 
 
 def _read(path: Path, *extending: Path) -> dict[str, Any]:

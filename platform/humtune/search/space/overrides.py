@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from humtune.config import check_spelled_once, leaves, set_path
+from humtune.config import SHARED, check_spelled_once, leaves, set_path
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.search.space.checks import check_space
@@ -51,6 +51,8 @@ def override(
     search = dict(space.search)
     fixed = nested(space.fixed)
     machines = {machine: nested(own) for machine, own in space.machines.items()}
+    if space.shared_trials and shared_trials == 0:
+        raw["machines"] = machines = {m: own for m, own in machines.items() if m != SHARED}
     for name, value in leaves(nested(settings or {})):
         search, everywhere = _settled(search, name, value, nested(fixed))
         if everywhere:

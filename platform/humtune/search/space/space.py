@@ -65,7 +65,7 @@ class Space(Settings):
     def recipe(self, params: Point, *, machine: str | None = None, seed: int = 0) -> Recipe:
         """The trial that a point of the space stands for; a ValidationError where the values don't fit."""
         recipe = recipe_of(self.settings(params, machine=machine, seed=seed))
-        return recipe.anew() if self._is_shared(machine) else recipe
+        return recipe.anew() if self.is_shared(machine) else recipe
 
     def settings(self, params: Point, *, machine: str | None = None, seed: int = 0) -> dict[str, Any]:
         """The settings that a point of the space stands for, also where they don't go together."""
@@ -97,14 +97,15 @@ class Space(Settings):
         """A whole point: what part of one leaves open is the first that it can be."""
         return next(combinations(self.search, lambda n, d: (params[n],) if n in params else d.extremes()[:1]))
 
-    def _is_shared(self, study: str | None) -> bool:
+    def is_shared(self, study: str | None) -> bool:
+        """Whether a study is that of shared trials."""
         return study == SHARED and bool(self.shared_trials)
 
     @cached_property
     def starting_shared(self) -> frozenset[str]:
         """The families of which a machine's trial may start from a shared one."""
         named = [str(p["machine"]) for p in self.first if "machine" in p]
-        machines = [m for m in dict.fromkeys((None, *self.machines, *named)) if not self._is_shared(m)]
+        machines = [m for m in dict.fromkeys((None, *self.machines, *named)) if not self.is_shared(m)]
         found = [self.beside(p, machine=m) for m in machines for p in self.extremes(START, machine=m)]
         return frozenset(recipe.family for recipe in found if recipe.starts_shared)
 
@@ -120,14 +121,19 @@ class Space(Settings):
 
         A shared trial starts anew. Another one that starts from it has its network.
         """
+        dimension = self._offered(dimension, study)
         if not self.starting_shared:
             return dimension
-        if self._is_shared(study):
+        if self.is_shared(study):
             # a family is searched by all; its recipe then starts anew
             return dimension.where(lambda v: name == FAMILY or not starts(dimension.settings(name, v)))
         first = touching((FAMILY, START))  # the rest may not go with what is still open
         starting = self.beside({n: v for n, v in point.items() if first(n)}, machine=study)
         return None if starting.starts_shared and touching(starting.taken_over)(name) else dimension
+
+    def _offered(self, dimension: Dimension, study: str | None) -> Dimension:
+        """A dimension with the presets that are a study's."""
+        return dimension.of(shared=self.is_shared(study)) if isinstance(dimension, Presets) else dimension
 
     @property
     def families(self) -> list[Point]:
@@ -180,7 +186,8 @@ class Space(Settings):
 
     def chosen_by(self, study: str | None, points: list[Point]) -> list[Point]:
         """Those that a study can choose, without what is not its choice; what is the same then, once."""
-        if not self.starting_shared:
+        dimensions = self.dimensions.values()
+        if not (self.starting_shared or any(isinstance(d, Presets) and d.shared for d in dimensions)):
             return points
         left: list[Point] = []
         for point in points:
@@ -262,8 +269,11 @@ class Space(Settings):
             points = [{n: v for n, v in p.items() if n != "machine" and wanted(n)} for p in own]
             chosen = [p for i, p in enumerate(points) if p not in points[:i]]
         else:
-            chosen = list(combinations(self.search, lambda _, d: d.extremes(), wanted=wanted))
-        return self.chosen_by(machine, chosen) if self._is_shared(machine) else chosen
+            offered = combinations(
+                self.search, lambda _, d: self._offered(d, machine).extremes(), wanted=wanted
+            )
+            chosen = list(offered)
+        return self.chosen_by(machine, chosen) if self.is_shared(machine) else chosen
 
 
 def starts(settings: Mapping[str, Any]) -> bool:

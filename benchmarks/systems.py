@@ -46,7 +46,9 @@ def omega(ledger: Ledger, trials: list[TrialRecord]) -> str:
     if cells is None:
         return "–"
     own = recipe_of(trials[0].config).scores[0]
-    draws = [resample(ledger.scores(t.id, own, clips=len(clips)), cells) for t in trials]  # of the same clips
+    draws = [
+        resample(ledger.scores(t.folder, own, clips=len(clips)), cells) for t in trials
+    ]  # of the same clips
     together = Resampled(
         np.mean([d.estimate for d in draws], axis=0),
         np.mean([d.samples for d in draws], axis=0),
@@ -77,13 +79,13 @@ def milliseconds(ledger: Ledger, trial: TrialRecord) -> float:
 
 def sections(ledger: Ledger) -> Iterator[str]:
     """The page's lines, machine by machine."""
-    fitted = {(p.machine, str(p.params)): p.cross_fitted for p in measure_points(ledger)[0]}
+    fitted = {(p.machine, (p.network, str(p.params))): p.cross_fitted for p in measure_points(ledger)[0]}
     for machine in ledger.plan.machines:
-        trials = complete_trials(r for r in ledger.records(machine) if not r.is_shared)
-        systems = group_by(trials, lambda t: str(t.params))
+        trials = complete_trials(ledger.trials_of(machine))
+        systems = group_by(trials, lambda t: (t.network, str(t.params)))
         cells = []
-        for params, seeds in tracked(systems.items(), total=len(systems), title=machine):
-            average = fitted.get((machine, params))
+        for system, seeds in tracked(systems.items(), total=len(systems), title=machine):
+            average = fitted.get((machine, system))
             name = str(seeds[0].params.get("family", recipe_of(seeds[0].config).family))
             speed = milliseconds(ledger, seeds[0])
             fit = mean(t.seconds for t in seeds)

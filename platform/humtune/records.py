@@ -15,6 +15,7 @@ Objective = Literal["omega", "pseudo"]  # Ω of labelled clips, or what stands i
 
 Origin = Literal["first", "warm", "transfer", "sampler", "grid", "confirm"]  # why there is a trial
 
+OWN = "own"  # network of a trial that is the machine's alone, from its first step
 CONFIRM: Literal["confirm"] = "confirm"  # the origin of a trial that repeats one of the best
 
 SYMBOLS: dict[str, str] = {"omega": "Ω", "pseudo": "pseudo-Ω"}
@@ -114,7 +115,12 @@ class TrialRecord(Stored):
     @property
     def configuration(self) -> tuple[object, ...]:
         """What it has in common with trials that differ by their seed alone."""
-        return (self.is_shared, self.started_from, *sorted(self.params.items()))
+        return (self.network, *sorted(self.params.items()))
+
+    @property
+    def network(self) -> str:
+        """Whose it is: the machine's own, all machines', or its own from that shared trial's on."""
+        return SHARED if self.is_shared else self.started_from or OWN
 
     @property
     def is_shared(self) -> bool:

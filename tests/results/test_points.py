@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from humtune.config import SHARED
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.metrics.cells import Cells
 from humtune.metrics.cross_fitting import cross_fit
-from humtune.metrics.omega import evaluate, pool
+from humtune.metrics.omega import evaluate, omega, pool
+from humtune.records import OnMachine
 from humtune.report.point_table import points_markdown, to_terminal, varying, wants_points, write_points
-from humtune.results.points import measure_points, over_machines, shared_points
+from humtune.results.points import common_points, measure_points, over_machines
 from humtune.results.reading import Average
-from humtune.sounds.table import Role
+from humtune.sounds.table import ANOMALY, Role
 
 
 def seeds(bench, ledger, machine, mu, *, first, count=2, skill=1.0, **more):
@@ -131,8 +133,48 @@ def test_machines_are_pooled_seed_by_seed(bench, ledger):
     assert overall.omega("nll").mean == pytest.approx(np.mean(expected))
     assert (overall.machines, len(overall.seeds)) == (2, 2)
     assert len(over_machines([points[2], valve]).seeds) == 1  # no more than the fewest
-    assert [p.params["head.mu"] for p in shared_points(points)] == [5.0, 10.0]  # the fan's 20 is its own
-    assert shared_points([fan]) == []
+    assert [p.params["head.mu"] for p in common_points(points)] == [5.0, 10.0]  # the fan's 20 is its own
+    assert common_points([fan]) == []
+
+
+def test_shared_trials_are_points_of_each_machine_apart_from_its_own(bench, ledger):
+    """Though their parameters are the same; so are those that start from one, whose seeds are their own."""
+    ledger.write_plan(ledger.plan.asking(shared_trials=2))
+    alike = {"params": {"head.mu": 10.0, "training.epochs": 3}}
+    for n in (0, 1):
+        on, name = {}, f"shared-0000{n}"
+        for machine in ("fan", "valve"):
+            clips = ledger.clips(machine)
+            vector = np.random.default_rng(n).normal(size=len(clips)) + (clips.label == ANOMALY)
+            ledger.write_scores(f"{name}/machines/{machine}", {"nll": vector})
+            on[machine] = OnMachine(omega={"nll": float(omega(vector, Cells.of(clips, Role.SELECT)))})
+        changes = {"id": name, "machine": SHARED, "number": n, "machines": on, "omega": {"nll": 0.5}}
+        ledger.write(ledger.read("fan-00002").model_copy(update=alike | changes))
+    for machine in ("fan", "valve"):
+        bench.trial(ledger, machine, 9, skill=1.0, started_from="shared-00001", **alike)
+    points, notes = measure_points(ledger)
+    points += common_points(points)
+    found = [(p.machine, p.network, len(p.seeds)) for p in points if p.params["head.mu"] == 10.0]
+    networks = [("own", 2), ("shared-00001", 1), ("shared", 2)]
+    assert found == [(machine, *each) for machine in ("fan", "valve", "all") for each in networks]
+    assert notes == []
+    overall = next(p for p in points if (p.machine, p.network) == ("all", "shared"))
+    expected = []
+    for n in (0, 1):
+        figures = [
+            evaluate(
+                ledger.scores(f"shared-0000{n}/machines/{machine}", "nll"),
+                Cells.of(ledger.clips(machine), Role.SELECT),
+            )
+            for machine in ("fan", "valve")
+        ]
+        expected.append(pool(figures).omega_official)
+    assert overall.omega("nll").mean == pytest.approx(np.mean(expected))
+    assert "| fan | shared | 10 | 2 |" in points_markdown("fans", points, notes)
+    assert varying(points) == {"network": "network", "head.mu": "mu"}
+    write_points(ledger)
+    rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/points.csv").decode())))
+    assert {row["network"] for row in rows} == {"own", "shared", "shared-00001"}
 
 
 def test_points_are_wanted_where_they_are_tried_on_purpose(bench):
@@ -176,7 +218,7 @@ def test_what_is_written_has_a_line_a_point_and_score_type(bench, ledger):
 def test_a_screen_shows_the_highest_points(ledger):
     points, _ = measure_points(ledger)
     console = Console(file=io.StringIO(), width=80)
-    console.print(to_terminal(points + shared_points(points)))
+    console.print(to_terminal(points + common_points(points)))
     lines = console.file.getvalue().splitlines()
     assert lines[2].startswith("all: mu=10 ")
     assert len(lines) == 4

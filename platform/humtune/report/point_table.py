@@ -10,7 +10,7 @@ from humtune.formatting.text import MISSING, escaped, in_percent, to_csv, to_mar
 from humtune.ledger import Ledger
 from humtune.records import ParamValue
 from humtune.results.candidates import searched_trials
-from humtune.results.points import Clips, Point, measure_points, shared_points
+from humtune.results.points import Clips, Point, common_points, measure_points
 from humtune.results.reading import Average
 from humtune.results.rows import ALL
 
@@ -31,7 +31,7 @@ def wants_points(ledger: Ledger) -> bool:
     if ledger.plan.asked.space.get("sampler") in ("grid", "listed"):
         return True
     seen: set[Any] = set()
-    for record in searched_trials(r for r in ledger.records() if not r.is_shared):
+    for record in searched_trials(ledger.records()):
         point = (record.machine, *sorted(record.params.items()))
         if point in seen:
             return True
@@ -45,7 +45,7 @@ def write_points(ledger: Ledger) -> tuple[list[Point], tuple[str, ...]]:
     With two or more machines, each point that all of them have follows once more, over all of them.
     """
     points, notes = measure_points(ledger)
-    points += shared_points(points)
+    points += common_points(points)
     folder = ledger.layout.report
     ledger.storage.write(f"{folder}/points.md", points_markdown(ledger.name, points, notes).encode())
     ledger.storage.write(f"{folder}/points.csv", to_csv(csv_rows(points)))
@@ -57,7 +57,7 @@ def csv_rows(points: Sequence[Point]) -> list[dict[str, Any]]:
     rows = []
     varied = varying(points)
     for point in points:
-        params = {short: point.params.get(name) for name, short in varied.items()}
+        params = {short: _chosen(point, name) for name, short in varied.items()}
         fitted = _columns("omega_cross_fitted_over_scores", point.cross_fitted)
         for score in _scores([point]):
             row: dict[str, Any] = {"machine": point.machine, **params, "score": score}
@@ -83,7 +83,7 @@ def points_markdown(search: str, points: Sequence[Point], notes: Sequence[str]) 
         rows = [
             [
                 escaped(point.machine),
-                *(escaped(_show(point.params.get(name))) for name in varied),
+                *(escaped(_show(_chosen(point, name))) for name in varied),
                 str(len(point.seeds)),
                 *(_cell(row[s], bold=row[s] is not None and row[s] is best[point.machine]) for s in scores),
                 *([_cell(point.cross_fitted)] if fitted else []),
@@ -118,7 +118,7 @@ def to_terminal(points: Sequence[Point]) -> Table:
         mine = [p for p in points if p.machine == machine and p.best()]
         for point in sorted(mine, key=_height, reverse=True)[:room]:
             score = point.best() or ""
-            values = ", ".join(f"{short}={_show(point.params.get(n))}" for n, short in varied.items())
+            values = ", ".join(f"{short}={_show(_chosen(point, n))}" for n, short in varied.items())
             table.add_row(
                 f"{machine}: {values}" if values else machine,
                 score,
@@ -130,11 +130,15 @@ def to_terminal(points: Sequence[Point]) -> Table:
 
 
 def varying(points: Sequence[Point]) -> dict[str, str]:
-    """The parameters that differ between points: dotted names, and short ones that tell them apart."""
-    names = dict.fromkeys(name for p in points for name in p.params)
-    differing = [n for n in names if len({repr(p.params.get(n)) for p in points}) > 1]
+    """What differs between points, network or parameters: dotted names, and short ones that tell apart."""
+    names = dict.fromkeys(("network", *(name for p in points for name in p.params)))
+    differing = [n for n in names if len({repr(_chosen(p, n)) for p in points}) > 1]
     last = [n.rpartition(".")[2] for n in differing]
     return {n: short if last.count(short) == 1 else n for n, short in zip(differing, last, strict=True)}
+
+
+def _chosen(point: Point, name: str) -> ParamValue:
+    return {"network": point.network, **point.params}.get(name)
 
 
 LEGEND = (
@@ -143,6 +147,7 @@ LEGEND = (
     "Bold: the highest of a machine. It was chosen on the clips that it is read on, which makes it too high.",
     "Ω cross-fitted: per seed, the score type is chosen on half of the selecting clips and official Ω is "
     "read on the other half. The choice of the point is not in it; table.md has that.",
+    "network: a machine's own, the shared one of all machines, or own from that shared trial's on.",
     "all: the n-th seed of every machine together, harmonic mean over all values of all sections.",
 )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells, labelled
 from humtune.metrics.cross_fitting import CrossFitted, cross_fit, cross_fit_machines
 from humtune.metrics.omega import Kind, Metrics, evaluate, pool
-from humtune.records import ParamValue, TrialRecord
+from humtune.records import OWN, ParamValue, TrialRecord
 from humtune.results.archive import Archive, read_archive, trial_stamps
 from humtune.results.candidates import searched_trials
 from humtune.results.reading import Average
@@ -49,6 +49,7 @@ class Point:
     params: Mapping[str, ParamValue]
     config: Mapping[str, Any]  # a recipe; over several machines that of the first: for what they share
     seeds: tuple[Seed, ...]
+    network: str = OWN  # as of a trial
     machines: int = 1
 
     @property
@@ -97,14 +98,14 @@ class Point:
             )
             for seed in self.seeds
         )
-        return Point(self.machine, self.params, self.config, seeds)
+        return replace(self, seeds=seeds)
 
 
 def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[Point], list[str]]:
     """Every machine's points in the order of their first trial, and notes on what can't be measured.
 
-    A shared trial is no machine's point, and left out. Score types are cross-fitted within each trial, which
-    takes longest, or not at all.
+    Shared trials are points of each machine, apart from its own. Score types are cross-fitted within each
+    trial, which takes longest, or not at all.
     """
     points: list[Point] = []
     notes: list[str] = []
@@ -112,16 +113,17 @@ def measure_points(ledger: Ledger, *, cross_fitted: bool = True) -> tuple[list[P
     stamps = trial_stamps(ledger)
     for machine in ledger.plan.machines:
         archive, cells = read_archive(ledger, machine, stamps=stamps), _cells(ledger, machine, notes)
-        trials = searched_trials(r for r in archive.usable(archive.records) if not r.is_shared)
+        trials = searched_trials(archive.usable(archive.records))
         notes += archive.notes
         known[machine] = [
             (record, _measure(archive, record, *cells, cross_fitted=cross_fitted))
             for record in tracked(trials, total=len(trials), title=f"measuring points of {machine}")
         ]
     for machine, measured in known.items():
-        for group in group_by(measured, lambda pair: tuple(sorted(pair[0].params.items()))).values():
+        for group in group_by(measured, lambda pair: pair[0].configuration).values():
             first = group[0][0]
-            points.append(Point(machine, first.params, first.config, tuple(seed for _, seed in group)))
+            seeds = tuple(seed for _, seed in group)
+            points.append(Point(machine, first.params, first.config, seeds, first.network))
     return points, notes
 
 
@@ -146,14 +148,14 @@ def over_machines(points: Iterable[Point]) -> Point:
                 metrics={m: float(np.mean([seed.metrics[m] for seed in together])) for m in metrics},
             )
         )
-    return Point(ALL, points[0].params, points[0].config, tuple(seeds), machines=len(points))
+    return replace(points[0], machine=ALL, seeds=tuple(seeds), machines=len(points))
 
 
-def shared_points(points: Iterable[Point]) -> list[Point]:
+def common_points(points: Iterable[Point]) -> list[Point]:
     """Each point that every machine has, over all machines; none where there is a single machine."""
     points = list(points)
     machines = {p.machine for p in points}
-    groups = group_by(points, lambda p: tuple(sorted(p.params.items()))).values()
+    groups = group_by(points, lambda p: (p.network, *sorted(p.params.items()))).values()
     return [over_machines(g) for g in groups if len(g) == len(machines) > 1]
 
 

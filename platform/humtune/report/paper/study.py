@@ -12,6 +12,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
+from humtune.records import OWN
 from humtune.report.paper.printed import MACHINES, SPECTROGRAMS
 from humtune.results.points import Point, group_by, measure_points, over_machines
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
@@ -56,7 +57,7 @@ def read_study(ledger: Ledger, *, spectrogram_searched: bool = False) -> Study:
     """Measure a search's points and hold its recordings and settings against the paper's."""
     points, notes = measure_points(ledger, cross_fitted=False)
     machines = tuple(ledger.plan.machines)
-    found = tuple(p for p in points if p.score_types)
+    found = tuple(p for p in points if p.score_types and p.network == OWN)
     departures = _other_data([ledger.clips(machine) for machine in machines])
     departures += _other_settings(found, spectrogram_searched=spectrogram_searched)
     return Study(ledger.name, machines, found, tuple(departures), tuple(notes))

@@ -15,7 +15,7 @@ TEST_CHUNKS = 5  # equispaced chunks a clip is scored by (paper §3.1)
 
 Pool = Literal["machine", "section"]
 Aggregation = Literal["mean", "median", "max", "embedding"]
-Domains = Literal["pooled", "apart", "standardised"]
+Domains = Literal["pooled", "source", "apart", "standardised"]
 _NUMBERS = (int, float, int | None)  # annotations of settings that pydantic would let true be 1 of
 
 

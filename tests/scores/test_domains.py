@@ -109,6 +109,30 @@ def test_apart_is_the_less_of_two_detectors(name: str) -> None:
     assert (found == target).any()
 
 
+@pytest.mark.parametrize("name", SCORES)
+def test_of_the_source_alone_no_target_reference_counts(name: str) -> None:
+    reference, test, score = rows(), rows(seed=1), SCORES[name]
+    kept = [i for i, domain in enumerate(reference.domain.tolist()) if domain != TARGET]
+    found = by(score, domains="source").fit(reference)
+    assert torch.equal(found(test), score.fit(reference.take(torch.tensor(kept)))(test))
+    moved = torch.where(reference.domain[:, None] == TARGET, 9 * reference.mean, reference.mean)
+    assert torch.equal(by(score, domains="source").fit(replace(reference, mean=moved))(test), found(test))
+    assert not torch.allclose(score.fit(reference)(test), found(test))
+
+
+def test_neighbours_in_the_source_equal_a_loop() -> None:
+    """Also of training clips, which are no neighbours of themselves, and of target ones among them."""
+    reference = rows()
+    found = by(SCORES["knn"], domains="source").fit(reference)(reference, mask_own=True)
+    unit = [z / np.linalg.norm(z) for z in reference.mean.double().numpy()]
+    columns = list(zip(unit, reference.clip.tolist(), reference.domain.tolist(), strict=True))
+    for (z, clip, _), score in zip(columns, found.tolist(), strict=True):
+        distances = [
+            np.linalg.norm(z - r) for r, other, domain in columns if domain != TARGET and other != clip
+        ]
+        assert score == pytest.approx(np.mean(sorted(distances)[:2]), abs=1e-12)
+
+
 def test_the_nearest_reference_is_the_same_apart() -> None:
     reference, test = rows(), rows(seed=1)
     apart = by(SCORES["cosine"], domains="apart").fit(reference)(test)
@@ -203,6 +227,8 @@ def test_of_one_clip_nothing_is_made() -> None:
 
 
 HOWS: list[dict[str, Any]] = [
+    {"domains": "source"},
+    {"domains": "source", "smote": SHARE},
     {"domains": "pooled", "smote": SHARE},
     {"domains": "apart"},
     {"domains": "apart", "smote": SHARE},
@@ -220,7 +246,7 @@ def test_a_masked_clip_might_as_well_not_be_there(name: str, how: dict[str, Any]
     for clip in (0, 3, 7):
         own = reference.take(reference.clip == clip)
         alone = by(SCORES[name], **how).fit(without(reference, clip))(own)
-        assert torch.equal(found[reference.clip == clip], alone)
+        torch.testing.assert_close(found[reference.clip == clip], alone, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from humtune import plugins
+from humtune.config import Domains
 from humtune.detectors.detector import Detector
 from humtune.detectors.fit import Fit
 from humtune.detectors.recipe import Recipe, recipe_of
@@ -104,7 +105,7 @@ def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: st
     contract.check_recipe(recipe_of(tree | {part: settings | {"kind": kind}}), bank)
 
 
-@pytest.mark.parametrize("domains", ["pooled", "apart", "standardised"])
+@pytest.mark.parametrize("domains", get_args(Domains))
 def test_domains_and_made_references_keep_the_contract(domains: str, bank: ClipBank) -> None:
     tree = FAMILIES["gaussian_mixture"] | {
         "family": "gaussian_mixture",

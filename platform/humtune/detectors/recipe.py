@@ -59,7 +59,8 @@ class Scoring(Settings):
     )
     neighbours: int = Field(5, ge=1, description="references that a k-nearest-neighbour score looks at: k")
     domains: Domains = Field(
-        "pooled", description="references: all; apart: the less of source's and target's; each standardised"
+        "pooled",
+        description="references: all; the source's; apart: the less of source's and target's; standardised",
     )
     smote: float = Field(
         0.0, ge=0, le=1, description="share of the source's references that the target's are filled up to"

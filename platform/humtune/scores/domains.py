@@ -1,4 +1,7 @@
-"""Source and target references apart, and more of the few target ones, around any score of embeddings."""
+"""Source and target references apart, or the source's alone, and more of the few target ones.
+
+Around any score of embeddings.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +25,8 @@ class ByDomain(Score):
 
     Where domains are `standardised`, each of both scores is first brought to mean 0 and deviation 1 over its
     own references, as they score without their fold of clips: what is usual in one domain then doesn't
-    judge the other. Where they are `pooled`, the score is fitted to all references at once. With a share
+    judge the other. Where they are `pooled`, the score is fitted to all references at once, where it is
+    `source`, to the source's alone, or to all where there are none. With a share
     `smote` the target's references are filled up to that share of the source's by rows that lie between
     two of them. References of an unknown domain count as the source's.
     """
@@ -34,9 +38,12 @@ class ByDomain(Score):
     seed: int = 0
 
     def fit(self, reference: Encoded) -> FittedScore:
-        """Against these references; where nothing is asked for, or no domain known, the score itself."""
+        """Against these references; of one set of them as they are, the score itself."""
         if reference.domain is None or (self.domains == "pooled" and not self.smote):
             return self.score.fit(reference)
+        if self.domains == "source":
+            source = ~_target(reference)
+            return self.score.fit(reference.take(source) if source.any() else reference)
         return DomainScore(self, reference)
 
     def parts(self, reference: Encoded) -> list[Encoded]:

@@ -19,15 +19,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Paper = Annotated[
     bool, typer.Option("--paper", help="The paper's table or figure that the search's space stands for.")
 ]
+Published = Annotated[
+    bool, typer.Option("--published", help="The published systems of the search, beside what was published.")
+]
 
 
 def report(
-    name: SearchName, paper: Paper = False, as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE
+    name: SearchName,
+    paper: Paper = False,
+    published: Published = False,
+    as_json: AsJson = False,
+    storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Print and write the table of a search's best configurations, with plots beside it.
 
-    With --paper, the result of the paper that its space reproduces, ours beside theirs. JSON has Ω, AUC and
-    pAUC in percent. Example: humtune report fans
+    With --paper, the result of the paper that its space reproduces, ours beside theirs; with --published,
+    the systems of `systems` that it ran. JSON has Ω, AUC and pAUC in percent. Example: humtune report fans
     """
     from humtune.formatting.columns import SHORT_LEGEND
     from humtune.ledger import Ledger
@@ -41,6 +48,9 @@ def report(
     ledger = Ledger.open(Storage(storage), name)
     if paper:
         _report_paper(ledger, as_json=as_json)
+        return
+    if published:
+        _report_published(ledger, as_json=as_json)
         return
     written = write_report(ledger)
     files = [f"{ledger.storage.uri}/{file}" for file in written.files]
@@ -78,6 +88,24 @@ def _report_paper(ledger: "Ledger", *, as_json: bool) -> None:
     if page.lines:
         screen.print(to_screen(page, study), "")
     for note in why(study):
+        screen.print(note, style="dim")
+    for file in files:
+        screen.print(f"written: {shown(file)}", soft_wrap=True)
+
+
+def _report_published(ledger: "Ledger", *, as_json: bool) -> None:
+    from humtune.report.systems import to_dict, to_terminal, write_systems
+    from humtune.search.space import carried_systems
+
+    written = write_systems(ledger, carried_systems())
+    files = [f"{ledger.storage.uri}/{file}" for file in written.files]
+    if as_json:
+        lines = [to_dict(line) for line in written.lines]
+        typer.echo(json.dumps({"search": ledger.name, "lines": lines, "files": files}, indent=1))
+        return
+    screen = console()
+    screen.print(to_terminal(written.lines), "")
+    for note in written.notes:
         screen.print(note, style="dim")
     for file in files:
         screen.print(f"written: {shown(file)}", soft_wrap=True)

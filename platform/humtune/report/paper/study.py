@@ -4,8 +4,6 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from humtune.config import leaves
 from humtune.detectors.classifier.heads import VariationalHead
 from humtune.detectors.classifier.recipe import Classifier
@@ -14,8 +12,9 @@ from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.records import OWN
 from humtune.report.paper.printed import MACHINES, SPECTROGRAMS
+from humtune.report.systems import is_part
 from humtune.results.points import Point, group_by, measure_points, over_machines
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
+from humtune.sounds.table import ClipTable, Role
 
 Key = Callable[[Classifier], Hashable]
 CLIPS = 50  # of each section, domain and label of the DCASE 2022 development set
@@ -87,28 +86,13 @@ def _other_data(tables: Iterable[ClipTable]) -> list[str]:
         extra = sorted(here - {*MACHINES})
         parts = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(extra)}"] * bool(extra)
         found.append(f"the machines are not the paper's seven ({'; '.join(parts)})")
-    others = [t.machine for t in tables if not _is_development_set(t)]
+    others = [t.machine for t in tables if not is_part(t, Role.SELECT, (0, 1, 2), CLIPS)]
     if others:
         found.append(
             f"the selecting clips of {', '.join(others)} are not DCASE 2022's development set "
             f"(sections 0 to 2, {CLIPS} clips in each of source and target, normal and anomaly)"
         )
     return found
-
-
-def _is_development_set(table: ClipTable) -> bool:
-    selecting = table.role == Role.SELECT
-    cells = [
-        (section, domain, label)
-        for section in (0, 1, 2)
-        for domain in (SOURCE, TARGET)
-        for label in (NORMAL, ANOMALY)
-    ]
-    counts = [
-        np.sum(selecting & (table.section == s) & (table.domain == d) & (table.label == y))
-        for s, d, y in cells
-    ]
-    return set(counts) == {CLIPS} and int(selecting.sum()) == CLIPS * len(cells)
 
 
 def _other_settings(points: Iterable[Point], *, spectrogram_searched: bool) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from humtune.config import SHARED, check_spelled_once, set_path
-from humtune.detectors.recipe import recipe_of
+from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import UsageError
 from humtune.search.space.checks import check_space
 from humtune.search.space.dimensions import FAMILY
@@ -41,6 +41,22 @@ def read_space(name: str) -> tuple[str, Space]:
             "out, --trials runs fewer"
         )
     return path.stem, check_space(raw, where=str(path))
+
+
+def carried_systems() -> dict[str, list[Recipe]]:
+    """The recipes of each published system that humtune carries, and of each small one: tiny/NAME."""
+    folder = next(path for f in space_folders()[1:] if (path := f / "systems").is_dir())
+    found = {}
+    for name in _names(folder, "**/*.yaml"):
+        path = folder / f"{name}.yaml"
+        space = check_space(_read(path), where=str(path))
+        shared = [
+            space.recipe(run.params, machine=SHARED) for run in space.runs(SHARED) if space.shared_trials
+        ]
+        own = [space.recipe(run.params) for run in space.runs("")]
+        tuned = [r.starting_from(other) for r in own if r.starts_shared for other in shared]
+        found[name] = [r for r in own if not r.starts_shared] + tuned + shared
+    return found
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:

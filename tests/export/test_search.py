@@ -7,12 +7,14 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
+from humtune.export.healthy import COUNT
 from humtune.export.model import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import threshold_from
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
+from humtune.runtime.healthy import HEALTHY, read_healthy
 from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.sound_file import to_waveform
@@ -168,6 +170,17 @@ def test_the_settings_say_where_the_model_is_from(exported):
     assert info.metrics["omega_cross_fitted"] == measure(ledger, "fan").cross_fitted.mean
 
 
+def test_a_few_healthy_clips_leave_with_the_model(exported):
+    ledger, exports = exported
+    found, bank = read_healthy(exports.models[0].folder, SAMPLE_RATE), ledger.bank("fan")
+    assert len(found) == COUNT
+    normal = [bank.clip(int(i)).tobytes() for i in bank.table.having(Role.TRAIN, Role.HELD_OUT)]
+    assert len({one.samples.tobytes() for one in found} & set(normal)) == COUNT
+    assert (
+        "`healthy/` holds up to 8 of the healthy recordings" in (exports.models[0].folder / CARD).read_text()
+    )
+
+
 def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_path):
     folder = exported[1].models[0].folder
     assert read_info(folder).channel is None
@@ -258,4 +271,4 @@ def test_exporting_again_replaces_the_model(ledger, tmp_path):
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
     assert after.threshold == before.with_threshold(0.1, "gamma").threshold
-    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD, PAGE}
+    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD, PAGE, HEALTHY}

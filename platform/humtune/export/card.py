@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from humtune.export import healthy
 from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
 from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
@@ -52,6 +53,9 @@ Recordings: {data}, content hash `{data_hash}`.
 {clips}
 
 {licence}
+
+`healthy/` holds up to {healthy} of the healthy recordings that it was made with, of {healthy_seconds} s at
+most, to listen to beside strange ones. Delete it where they mustn't be passed on; no score needs it.
 
 ## How good it is
 
@@ -134,6 +138,8 @@ def model_card(
         least=info.least_samples,
         seconds=info.least_samples / info.sample_rate,
         window=info.window_samples,
+        healthy=healthy.COUNT,
+        healthy_seconds=healthy.SECONDS,
         window_seconds=info.window_samples / info.sample_rate,
         data=code(ledger.asked.data),
         data_hash=ledger.machines[info.machine].data_hash,

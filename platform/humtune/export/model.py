@@ -19,6 +19,7 @@ from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
 from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
 from humtune.export.graph import least_samples
+from humtune.export.healthy import healthy_files
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.export.windows import in_windows, window_of
 from humtune.formatting.text import to_html
@@ -26,6 +27,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.calibration import Fit, threshold_from
 from humtune.metrics.cells import Array
 from humtune.results.rows import machine_row
+from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.info import (
     CARD,
     FULL,
@@ -117,7 +119,8 @@ def model_files(
     own = Beside("this model", model.cost, model.info.omega)
     card = model_card(model.info, plan, model.alarms, [own, *beside], ledger=ledger.plan, parity=model.parity)
     info = model.info.model_dump_json(indent=1)
-    return {MODEL: graph, INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
+    texts = {INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
+    return {MODEL: graph, **texts, **healthy_files(plan.bank)}
 
 
 def _metrics(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
@@ -171,7 +174,7 @@ def gather_evidence(clips: ClipTable, scores: NDArray[np.float64], *, clip_sampl
 def check_replaceable(folder: Path) -> None:
     """UsageError where something else than a model lies in the place of one."""
     if folder.is_dir():
-        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD, PAGE, INT8})
+        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD, PAGE, HEALTHY, INT8})
         if others:
             raise UsageError(
                 f"{folder}: holds {others[0]}, which is no part of a model; choose another --out"
@@ -186,7 +189,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         with drafted(folder) as draft:
             for name, content in files.items():
-                (draft / name).parent.mkdir(exist_ok=True)
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
                 write_through(draft / name, content)
             replace_folder(draft, folder)
     except OSError as error:

@@ -1,16 +1,18 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from functools import partial
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 import soundfile
 import typer
 from typer.testing import CliRunner
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_for
 
 from humtune.cli.score import score, threshold
 from humtune.dcase.files import read_file
@@ -126,8 +128,18 @@ def test_json_is_a_line_a_recording_and_one_of_all(run, model, record, tmp_path)
     assert [summary[key] for key in ("scored", "anomalies", "failed")] == [2, 1, 1]
     assert summary["clips_per_second"] > 0
     assert summary["real_time_factor"] > 0
-    kinds = ("anomaly_score", "decision_result")
-    assert summary["files"] == [str(tmp_path / "scores" / f"{kind}_fan.csv") for kind in kinds]
+    files = ("anomaly_score_fan.csv", "decision_result_fan.csv", "index.html")
+    assert summary["files"] == [str(tmp_path / "scores" / file) for file in files]
+
+
+def test_a_page_is_written_unless_nobody_wants_it(run, model, record, tmp_path):
+    clip = record("a.wav", 0.3)
+    run(model, clip, "--no-page", code=3)
+    assert not (tmp_path / "scores" / "index.html").exists()
+    told = run(model, record("b.wav", 0.2), code=3).stderr
+    assert "written: 3 files in " in told
+    page = (tmp_path / "scores" / "index.html").read_text()
+    assert ("a.wav" in page, "b.wav" in page) == (True, True)  # of the folder, not of one run
 
 
 def test_names_come_from_standard_input(run, model, record):
@@ -215,6 +227,8 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
                 told = json.loads(watch.stdout.readline())
                 assert (told["file"], told["anomaly"]) == (str(tmp_path / "in" / name), loudness > 0.1)
                 assert name in (tmp_path / "scores" / "log.jsonl").read_text()
+            page = tmp_path / "scores" / "index.html"
+            wait_for(lambda: page.exists() and "b.wav" in page.read_text(), "a page while watching")
             watch.send_signal(signal.SIGTERM)
             summary = json.loads(watch.stdout.readline())
             assert (summary["scored"], summary["anomalies"]) == (2, 1)
@@ -222,6 +236,31 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
             assert watch.stderr.read() == ""
         finally:
             watch.kill()
+
+
+@pytest.mark.integration
+def test_a_review_tells_its_address_and_saves_labels_until_it_is_ended(run, model, record, tmp_path):
+    run(model, record("a.wav", 0.3), code=3)
+    program = [
+        sys.executable,
+        "-u",
+        "-m",
+        "humtune.cli.main",
+        "review",
+        str(tmp_path / "scores"),
+        "--no-browser",
+    ]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as review:
+        try:
+            address = review.stdout.readline().split()[0]
+            page = urlopen(address, timeout=PATIENCE).read().decode()
+            said = {"recording": re.search('data-id="([^"]+)"', page)[1], "label": "bad"}
+            urlopen(f"{address}labels", json.dumps(said).encode(), timeout=PATIENCE)
+            assert "a.wav,bad," in (tmp_path / "scores" / "labels.csv").read_text()
+            review.send_signal(signal.SIGINT)
+            assert (review.wait(PATIENCE), review.stderr.read()) == (0, "\n")
+        finally:
+            review.kill()
 
 
 @pytest.mark.integration

@@ -1,12 +1,16 @@
-"""score and threshold: what an exported model says of new recordings, and what its thresholds are worth."""
+"""score, review and threshold: what an exported model says of recordings, and what thresholds are worth."""
 
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from humtune.cli.options import FIT, Channel, read_channel
+
+if TYPE_CHECKING:
+    from humtune.runtime.healthy import Healthy
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
 FalseAlarms = Annotated[
@@ -38,6 +42,7 @@ def score(
         typer.Option(metavar="SECONDS", help="Scored at a time; else the model's, which its limit is for."),
     ] = None,
     channel: Channel = None,
+    page: Annotated[bool, typer.Option(help="Write a page to look and listen, index.html.")] = True,
     threads: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: as many as cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, each as it is known.")] = False,
 ) -> None:
@@ -51,6 +56,7 @@ def score(
     from humtune.runtime.info import MODEL, read_info
     from humtune.runtime.outcomes import Scored, Tally
     from humtune.runtime.recordings import Listener
+    from humtune.runtime.refresher import Refresher
     from humtune.runtime.results import ResultFiles
     from humtune.runtime.scorer import Scorer
 
@@ -64,17 +70,62 @@ def score(
     from humtune.cli.scored import Teller, outcomes
 
     tally, interrupted = Tally(), False
+
+    @cache
+    def healthy() -> "list[Healthy]":
+        from humtune.runtime.healthy import read_healthy
+
+        return read_healthy(model, info.sample_rate)
+
+    def finish(*, live: bool = False, looks: bool = True) -> list[Path]:
+        """The tables and the page, of all that is logged."""
+        files = results.write_tables()
+        if not page:
+            return files
+        from humtune.runtime.page import update_page, write_page
+
+        if not looks:
+            return [*files, write_page(out, info.sample_rate)]
+        return [*files, update_page(out, listener.scorer, healthy(), quiet=live)]
+
     with ResultFiles(out, info) as results:
         teller = Teller(info, as_json=as_json, live=watch is not None)
         teller.begin(own)
-        try:
-            for outcome in outcomes(listener, recordings or [], watch):
-                tally.add(outcome)
-                teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
-        except KeyboardInterrupt:
-            interrupted = watch is None  # a watch has no other end
-        teller.end(tally, results.write_tables() if tally.scored else [])
+        with Refresher(partial(finish, live=True), teller.warn) as refresher:
+            try:
+                for outcome in outcomes(listener, recordings or [], watch):
+                    tally.add(outcome)
+                    teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
+                    if watch is not None:
+                        refresher.news()
+            except KeyboardInterrupt:
+                interrupted = watch is None  # a watch has no other end
+        teller.end(tally, finish(looks=not interrupted) if tally.scored else [])
     raise typer.Exit(130 if interrupted else tally.exit_code)
+
+
+def review(
+    results: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results of `humtune score`.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Show the results of `humtune score` on a page whose buttons write labels.csv, until Ctrl-C.
+
+    The page is this computer's alone. Example: humtune review scores
+    """
+    import webbrowser
+
+    from humtune.runtime.labels import LABELS
+    from humtune.runtime.review import Review
+
+    with Review(results, port) as server:
+        typer.echo(f"{server.address} shows {results}; labels go to {results / LABELS}; Ctrl-C ends it")
+        if browser:
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("", err=True)
 
 
 def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName = None) -> None:

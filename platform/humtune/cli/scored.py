@@ -13,6 +13,7 @@ import typer
 
 from humtune.names import console, shown
 from humtune.runtime.info import ModelInfo
+from humtune.runtime.log import in_limits
 from humtune.runtime.outcomes import Failed, Scored, Tally
 from humtune.runtime.recordings import Listener
 from humtune.runtime.sources import STDIN, counted, find_recordings, watch
@@ -70,6 +71,10 @@ class Teller:
                 f"--window {used:g}: the threshold was measured on windows of {measured:g} s, and promises "
                 "nothing about others"
             )
+
+    def warn(self, line: str) -> None:
+        """Tell of what went wrong beside the recordings."""
+        self._say(shown(line))
 
     def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
         """Tell of one recording; `files` are those of its timeline."""
@@ -185,7 +190,7 @@ def _print_table(info: ModelInfo, tally: Tally) -> None:
 def _level(info: ModelInfo, score: float) -> str:
     """A score as a multiple of the limit, or as it is where the model doesn't tell what is usual."""
     times = info.times_limit(score)
-    return f"{score:.6g}" if times is None else f"{times:.2f} × limit"
+    return f"{score:.6g}" if times is None else in_limits(times)
 
 
 def _decision(clip: Scored) -> str:

@@ -1,5 +1,6 @@
 """Healthy sound that a model folder carries, to listen to beside what is strange."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_healthy(model: Path, rate: int) -> list[Healthy]:
     return found
 
 
-def nearest(healthy: list[Healthy], wave: NDArray[np.floating]) -> Healthy | None:
+def nearest(healthy: Sequence[Healthy], wave: NDArray[np.floating]) -> Healthy | None:
     """The one whose mean spectrum in dB is nearest to a waveform's; None of none."""
     own = level(spectra(wave))
     return min(healthy, key=lambda one: float(np.square(one.level - own).mean()), default=None)

@@ -51,6 +51,11 @@ def times_limit(score: float, *, usual: float | None, limit: float) -> float | N
     return None if usual is None or not limit > usual else (score - usual) / (limit - usual)
 
 
+def in_limits(times: float) -> str:
+    """A multiple of the limit, as it is shown."""
+    return f"{times:.2f} × limit" if abs(times) < 9.995 else f"{times:.0f} × limit"
+
+
 class Log:
     """Appends to the log of a folder; several processes may do so at once."""
 

@@ -1,0 +1,143 @@
+"""The page of a folder of results, as text."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from models import RATE, make_info, write_model
+
+from humtune.errors import UsageError
+from humtune.runtime.info import Evidence
+from humtune.runtime.labels import LABELS, add_label, read_labels
+from humtune.runtime.log import read_log
+from humtune.runtime.page import RECENT, SHOWN, strangest, update_page, with_labels, write_page
+from humtune.runtime.recordings import Listener
+from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.scorer import Scorer
+
+EVIDENCE = Evidence(held_out=(0.0, 0.02, 0.05), clip_samples=8_000)
+
+
+@pytest.fixture
+def scorer(tmp_path):
+    write_model(tmp_path / "model", make_info(evidence=EVIDENCE))
+    return Scorer.open(tmp_path / "model")
+
+
+@pytest.fixture
+def scored(scorer, tmp_path):
+    """Score recordings into a folder; the folder."""
+
+    def score(*paths):
+        with ResultFiles(tmp_path / "scores", scorer.info) as results:
+            for outcome in Listener(scorer).listen(paths):
+                results.write(outcome)
+        return tmp_path / "scores"
+
+    return score
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r"</span>([^<]+)</h2>", page)
+
+
+def test_the_strangest_come_first_each_with_its_last_result(scored, scorer, record):
+    folder = scored(record("a.wav", 0.3), record("b.wav", 0.05), record("c.wav", 0.2))
+    record("a.wav", 0.012)
+    scored(record("a.wav", 0.012))
+    page = update_page(folder, scorer, []).read_text()
+    assert names(page) == ["c.wav", "b.wav", "a.wav"]
+    assert "1 of 3 recordings above the limit" in page
+    assert all(f"{times:.2f} × limit" in page for times in (2.25, 0.38, -0.1))
+
+
+def test_it_needs_nothing_from_elsewhere_and_what_it_shows_is_there(scored, scorer, record):
+    folder = scored(record("a #1?.wav", 0.3), record("b.wav", 0.2))
+    page = update_page(folder, scorer, []).read_text()
+    places = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(places) == 4
+    assert all((folder / place).is_file() for place in places)
+    assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_names_are_text_whatever_is_in_them(scored, scorer, record, tmp_path):
+    odd = "<b>&\"'\n$title ü \udcff.wav"
+    folder = scored(record("plain.wav", 0.3).rename(tmp_path / odd))
+    add_label(folder, next(read_log(folder)).file + "</script>*/", "bad")
+    page = update_page(folder, scorer, []).read_text()
+    assert "<b>&\"'" not in page
+    assert names(page) == ["&lt;b&gt;&amp;&quot;&#x27;\\n$title ü \\udcff.wav"]
+    assert page.count("</script>") == 1
+
+
+def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, scorer, record):
+    paths = [record(f"{i:02d}.wav", 0.001 * (i + 1)) for i in range(SHOWN + 3)]
+    folder = scored(*paths[:SHOWN])
+    update_page(folder, scorer, [])
+    (folder / DETAILS / "kept.windows.csv").touch()
+    assert len(list((folder / DETAILS).glob("*.png"))) == SHOWN
+    scored(*paths[SHOWN:])
+    page = update_page(folder, scorer, []).read_text()
+    assert names(page) == [path.name for path in paths[:2:-1]]
+    assert "3 less strange" in page
+    kept = {detail_name(str(path)) for path in paths[3:]}
+    assert {path.stem for path in (folder / DETAILS).glob("*.png")} == kept
+    assert (folder / DETAILS / "kept.windows.csv").exists()
+
+
+def test_exhibits_are_made_once(scored, scorer, record):
+    folder = scored(record("a.wav", 0.3))
+    update_page(folder, scorer, [])
+    (picture,) = (folder / DETAILS).glob("*.png")
+    before = picture.stat().st_mtime_ns
+    update_page(folder, scorer, [])
+    assert picture.stat().st_mtime_ns == before
+
+
+def test_a_recording_that_is_gone_is_still_on_the_page(scored, scorer, record):
+    path = record("a.wav", 0.3)
+    folder = scored(path)
+    path.unlink()
+    page = update_page(folder, scorer, []).read_text()
+    assert names(page) == ["a.wav"]
+    assert "could not be opened again" in page
+
+
+def test_recordings_of_several_machines_are_told_apart(scored, scorer, record, tmp_path):
+    folder = scored(record("a.wav", 0.3))
+    with ResultFiles(folder, make_info(machine="valve")) as results:
+        results.write(Listener(scorer).score(record("b.wav", 0.2)))
+    page = write_page(folder, RATE).read_text()
+    assert "fan, valve: 2 recordings" in page
+    assert "valve; recorded" in page
+
+
+def test_only_the_newest_are_known_and_scores_without_a_scale_are_in_order(scored, record):
+    (entry,) = read_log(scored(record("a.wav", 0.3)))
+    many = [replace(entry, file=f"/{i}.wav", score=-i, usual=None, anomaly=i == 5) for i in range(RECENT + 5)]
+    found = strangest(many)
+    assert [e.file for e in found[:3]] == ["/5.wav", "/6.wav", "/7.wav"]
+    assert len(found) == RECENT
+
+
+def test_labels_are_the_last_ones_and_another_page_of_them_is_the_same_otherwise(scored, scorer, record):
+    folder = scored(record("a.wav", 0.3))
+    file = next(read_log(folder)).file
+    assert read_labels(folder) == {}
+    add_label(folder, file, "bad")
+    add_label(folder, file, "healthy")
+    add_label(folder, 'odd\udcff,\n".wav', "unsure")
+    assert read_labels(folder) == {file: "healthy", 'odd\udcff,\n".wav': "unsure"}
+    page = update_page(folder, scorer, []).read_bytes()
+    other = with_labels(page, {file: "unsure"})
+    assert b'"unsure"}/*labels*/' in other
+    assert with_labels(other, read_labels(folder)) == page
+
+
+@pytest.mark.parametrize("line", ["/a.wav,good,", "/a.wav,,", ",bad,"])
+def test_labels_of_no_kind_are_refused(tmp_path, line):
+    with pytest.raises(UsageError, match="no label 'good'; there are healthy, bad, unsure"):
+        add_label(tmp_path, "/a.wav", "good")
+    (tmp_path / LABELS).write_text(f"recording,label,time\n{line}\n")
+    with pytest.raises(UsageError, match=r"labels.csv: expected recording,label,time, a label of healthy"):
+        read_labels(tmp_path)

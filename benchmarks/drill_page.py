@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pages import fill
+
 FAULTS = ("killed", "disk full", "I/O error", "read-only", "slow", "two at once")
 
 
@@ -51,12 +53,7 @@ def write_page(path: Path, counts: Counts) -> None:
         ),
         "made by": "\n".join(["```", *counts.runs, "```"]),
     }
-    text = path.read_text()
-    for place, content in told.items():
-        begin, end = f"<!-- drill: {place} -->\n", "<!-- end -->"
-        head, _, rest = text.partition(begin)
-        text = f"{head}{begin}{content}\n{end}{rest.partition(end)[2]}"
-    path.write_text(text)
+    fill(path, {f"drill: {place}": content for place, content in told.items()})
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

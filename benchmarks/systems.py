@@ -1,27 +1,27 @@
 """Published systems side by side: what each reaches, and what it costs to fit and to score with.
 
-    humtune search systems/tiny --data recordings --name tiny
+    humtune search systems/tiny --data recordings --seeds 3 --name tiny
     humtune ensemble tiny
-    python benchmarks/systems.py tiny [--storage humtune-runs] [--write page.md]
+    python benchmarks/systems.py tiny [--storage humtune-runs] [--write docs/systems.md]
 
 For each machine and system: official Ω (%) on the labelled clips that chose, by the system's own score (the
 first of its list), with the 90 % interval that other clips would have given, and cross-fitted over all of its
-scores, both means over the seeds; seconds to fit; milliseconds of one thread for a clip, from samples to
-scores. Below it the ensemble over all systems beside the best single candidate, cross-fitted on the same
+scores, both means over the seeds; seconds of one thread to fit, foretold by a few steps that are timed now; its milliseconds
+for a clip, from samples to scores. Below it the ensemble over all systems beside the best single candidate, cross-fitted on the same
 halves of the clips.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from time import perf_counter
 
 import numpy as np
 import torch
+from pages import fill
 
 from humtune.detectors.recipe import recipe_of
-from humtune.drafts import write_whole
 from humtune.export.blueprint import load_detector
 from humtune.formatting.text import to_markdown
 from humtune.ledger import Ledger
@@ -31,6 +31,7 @@ from humtune.results.candidates import complete_trials
 from humtune.results.ensembles.record import find_ensemble
 from humtune.results.points import group_by, measure_points
 from humtune.results.reading import labelled_clips
+from humtune.sounds.joined import expose, join_banks
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import SCORED
 from humtune.storage import Storage
@@ -46,9 +47,8 @@ def omega(ledger: Ledger, trials: list[TrialRecord]) -> str:
     if cells is None:
         return "–"
     own = recipe_of(trials[0].config).scores[0]
-    draws = [
-        resample(ledger.scores(t.folder, own, clips=len(clips)), cells) for t in trials
-    ]  # of the same clips
+    vectors = [ledger.scores(t.folder, own, clips=len(clips)) for t in trials]  # of the same clips
+    draws = [resample(vector, cells) for vector in vectors]
     together = Resampled(
         np.mean([d.estimate for d in draws], axis=0),
         np.mean([d.samples for d in draws], axis=0),
@@ -58,6 +58,16 @@ def omega(ledger: Ledger, trials: list[TrialRecord]) -> str:
     interval = together.interval()
     low, value, high = (100 * float(x) for x in (interval.low, together.estimate, interval.high))
     return f"{value:.1f} ({low:.1f} – {high:.1f}) {own}"
+
+
+def seconds(ledger: Ledger, trial: TrialRecord) -> float:
+    """What one thread takes for a trial, foretold by a few steps that are timed now."""
+    recipe, bank = recipe_of(trial.config), ledger.bank(trial.machine)
+    if trial.is_shared or recipe.exposed:
+        banks = [ledger.bank(machine) for machine in ledger.plan.machines]
+        others = [other for other in banks if other.table.machine != trial.machine]
+        bank = join_banks(banks) if trial.is_shared else expose(bank, others)
+    return recipe.estimate(bank, device="cpu", bf16=False, compiled=False, measured=1).trial_seconds
 
 
 def milliseconds(ledger: Ledger, trial: TrialRecord) -> float:
@@ -77,50 +87,65 @@ def milliseconds(ledger: Ledger, trial: TrialRecord) -> float:
     return 1000 * median(taken[1:])
 
 
-def sections(ledger: Ledger) -> Iterator[str]:
-    """The page's lines, machine by machine."""
-    fitted = {(p.machine, (p.network, str(p.params))): p.cross_fitted for p in measure_points(ledger)[0]}
-    for machine in ledger.plan.machines:
-        trials = complete_trials(ledger.trials_of(machine))
-        systems = group_by(trials, lambda t: (t.network, str(t.params)))
-        cells = []
-        for system, seeds in tracked(systems.items(), total=len(systems), title=machine):
-            average = fitted.get((machine, system))
-            name = str(seeds[0].params.get("family", recipe_of(seeds[0].config).family))
-            speed = milliseconds(ledger, seeds[0])
-            fit = mean(t.seconds for t in seeds)
-            crossed = str(average or "–")
-            cells.append((name, omega(ledger, seeds), crossed, str(len(seeds)), f"{fit:.0f}", f"{speed:.0f}"))
-        yield f"### {machine}\n"
-        yield to_markdown(
-            ("system", "Ω, own score", "Ω, cross-fitted", "seeds", "fit (s)", "clip (ms)"), cells
-        )
-        ensemble = find_ensemble(ledger, machine)
-        if ensemble and {"best single", "ensemble"} <= ensemble.compared.keys():
-            single, joined = (np.array(ensemble.compared[n]) * 100 for n in ("best single", "ensemble"))
-            better = joined - single
-            yield (
-                f"\nThe ensemble of {len(ensemble.members)} members in {ensemble.networks} networks: "
-                f"{joined.mean():.1f} against {single.mean():.1f} of the best single candidate, cross-fitted "
-                f"({better.mean():+.1f} ± {better.std(ddof=1):.1f} over {len(better)} splits).\n"
-            )
+def table(ledger: Ledger, machine: str, crossed: Mapping[tuple[str, tuple[str, str]], object]) -> str:
+    """What each system reached on a machine, and what it cost; highest cross-fitted Ω first."""
+    systems = group_by(complete_trials(ledger.trials_of(machine)), lambda t: (t.network, str(t.params)))
+    rows = []
+    for system, seeds in tracked(systems.items(), total=len(systems), title=machine):
+        average = crossed.get((machine, system))
+        name = str(seeds[0].params.get("family", recipe_of(seeds[0].config).family))
+        if seeds[0].is_shared:
+            name += ", shared"
+        costs = (f"{seconds(ledger, seeds[0]):.0f}", f"{milliseconds(ledger, seeds[0]):.0f}")
+        rows.append((name, omega(ledger, seeds), str(average or "–"), str(len(seeds)), *costs))
+    rows.sort(key=lambda row: row[2], reverse=True)
+    return to_markdown(("system", "Ω, own score", "Ω, cross-fitted", "seeds", "fit (s)", "clip (ms)"), rows)
+
+
+def joined(ledger: Ledger, machine: str) -> str:
+    """A sentence about the ensemble over all systems beside the best single candidate."""
+    ensemble = find_ensemble(ledger, machine)
+    if not ensemble or not {"best single", "ensemble"} <= ensemble.compared.keys():
+        return f"No ensemble yet: `humtune ensemble {ledger.name}`."
+    single, both = (np.array(ensemble.compared[n]) * 100 for n in ("best single", "ensemble"))
+    better = both - single
+    return (
+        f"The ensemble of {len(ensemble.members)} members in {ensemble.networks} networks: {both.mean():.1f} "
+        f"against {single.mean():.1f} of the best single candidate, cross-fitted ({better.mean():+.1f} ± "
+        f"{better.std(ddof=1):.1f} over {len(better)} splits)."
+    )
+
+
+def page(ledgers: list[Ledger]) -> dict[str, str]:
+    """Tables and sentences, machine by machine."""
+    lines: list[str] = []
+    for ledger in ledgers:
+        crossed = {(p.machine, (p.network, str(p.params))): p.cross_fitted for p in measure_points(ledger)[0]}
+        for machine in ledger.plan.machines:
+            if len(ledgers) > 1:
+                lines.append(f"### {machine}, {ledger.name}")
+            else:
+                lines.append(f"### {machine}")
+            lines += [table(ledger, machine, crossed), joined(ledger, machine)]
+    made = " ".join(["python benchmarks/systems.py", *(ledger.name for ledger in ledgers)])
+    return {"systems": "\n\n".join(lines), "made by": f"```\n{made}\n```"}
 
 
 def main() -> None:
-    """Measure a search of systems, and print or write its page."""
+    """Measure searches of systems, and print their tables or fill a page with them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help="a search that has run")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="searches that have run")
     parser.add_argument("--storage", default="humtune-runs")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page instead of printing it")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="fill this page instead of printing it")
     words = parser.parse_args()
     torch.set_num_threads(1)
-    page = "\n".join(sections(Ledger.open(Storage(words.storage), words.name))) + "\n"
+    found = page([Ledger.open(Storage(words.storage), name) for name in words.names])
     if words.write:
-        write_whole(words.write, page.encode())
+        fill(words.write, found)
     else:
-        print(page)
+        print(found["systems"])
 
 
 if __name__ == "__main__":

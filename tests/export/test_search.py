@@ -15,7 +15,7 @@ from humtune.metrics.calibration import threshold_from
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.runtime.healthy import HEALTHY, read_healthy
-from humtune.runtime.info import CARD, INFO, MODEL, PAGE, read_info
+from humtune.runtime.info import CARD, INFO, MODEL, PAGE, REQUIREMENTS, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
@@ -271,4 +271,5 @@ def test_exporting_again_replaces_the_model(ledger, tmp_path):
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
     assert after.threshold == before.with_threshold(0.1, "gamma").threshold
-    assert {file.name for file in (tmp_path / "fan").iterdir()} == {MODEL, INFO, CARD, PAGE, HEALTHY}
+    files = {MODEL, INFO, CARD, PAGE, REQUIREMENTS, HEALTHY}
+    assert {file.name for file in (tmp_path / "fan").iterdir()} == files

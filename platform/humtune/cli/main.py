@@ -49,6 +49,10 @@ def main() -> None:
         app()
     except HumtuneError as error:
         _complain(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "humtune").partition(".")[0] == "humtune":
+            raise
+        _complain(f"this needs {error.name}, which is not installed here; pip install humtune brings all", 1)
     except OSError as error:  # no permission, a full disk, a file that is gone
         if error.errno == errno.EPIPE:  # who reads has enough
             _leave_quietly()

@@ -1,6 +1,7 @@
 """The model card: what an exported model is, how good it is, and how to run it."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from humtune.formatting.text import code, escaped, percent
 from humtune.metrics.bootstrap import LEVEL
 from humtune.names import command
 from humtune.plan import Plan
-from humtune.runtime.info import INT8, MODEL, Alarms, ModelInfo
+from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -33,6 +34,13 @@ In the folder that holds {machine}:
 
 ```
 {score}
+```
+
+On a computer that only scores, about 200 MB are enough instead of all that a search needs:
+
+```
+pip install -r {requirements}
+pip install --no-deps humtune
 ```
 
 Without humtune:
@@ -128,6 +136,7 @@ def model_card(
         machine=code(info.machine),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
+        requirements=shlex.quote(f"{place}/{REQUIREMENTS}"),
         place=json.dumps(f"{place}/{MODEL}", ensure_ascii=False),
         int8=_INT8 if info.precision == INT8 else "",
         rate=info.sample_rate,

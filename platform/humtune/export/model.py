@@ -34,7 +34,9 @@ from humtune.runtime.info import (
     INFO,
     INT8,
     MODEL,
+    NEEDS,
     PAGE,
+    REQUIREMENTS,
     Alarms,
     DomainScores,
     Evidence,
@@ -119,8 +121,9 @@ def model_files(
     own = Beside("this model", model.cost, model.info.omega)
     card = model_card(model.info, plan, model.alarms, [own, *beside], ledger=ledger.plan, parity=model.parity)
     info = model.info.model_dump_json(indent=1)
-    texts = {INFO: info.encode(), CARD: card.encode(), PAGE: to_html(card, {}).encode()}
-    return {MODEL: graph, **texts, **healthy_files(plan.bank)}
+    needs = "".join(f"{package}=={version(package)}\n" for package in NEEDS)
+    texts = {INFO: info, CARD: card, PAGE: to_html(card, {}), REQUIREMENTS: needs}
+    return {MODEL: graph, **{name: text.encode() for name, text in texts.items()}, **healthy_files(plan.bank)}
 
 
 def _metrics(plan: Blueprint, alarms: Sequence[Alarms]) -> dict[str, float]:
@@ -174,7 +177,8 @@ def gather_evidence(clips: ClipTable, scores: NDArray[np.float64], *, clip_sampl
 def check_replaceable(folder: Path) -> None:
     """UsageError where something else than a model lies in the place of one."""
     if folder.is_dir():
-        others = sorted({entry.name for entry in folder.iterdir()} - {MODEL, INFO, CARD, PAGE, HEALTHY, INT8})
+        own = {MODEL, INFO, CARD, PAGE, REQUIREMENTS, HEALTHY, INT8}
+        others = sorted({entry.name for entry in folder.iterdir()} - own)
         if others:
             raise UsageError(
                 f"{folder}: holds {others[0]}, which is no part of a model; choose another --out"

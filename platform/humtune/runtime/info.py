@@ -17,6 +17,16 @@ from humtune.metrics.calibration import Fit, Threshold, false_alarm_rate, fit_na
 from humtune.runtime.log import times_limit
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
+REQUIREMENTS = "requirements.txt"  # in a model folder: what scoring with it needs
+NEEDS = (
+    "numpy",
+    "onnxruntime",
+    "pydantic",
+    "rich",
+    "soundfile",
+    "soxr",
+    "typer",
+)  # of which they tell versions
 FULL, INT8 = "fp32", "int8"  # what a network computes in; the latter's folder lies in the former's
 FORMAT = 1  # counts the changes that an older reader can't follow
 

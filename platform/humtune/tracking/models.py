@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DIGEST = "humtune.digest"  # of the model's files
 LONGEST = 240  # signs of a name that PostgreSQL takes, a mark left room for
 _SCORES = "scores.json"  # what a model said of the labelled clips
-_NEEDED = ("onnxruntime", "numpy", "pydantic")
+_SERVED = ("onnxruntime", "numpy", "pydantic")
 
 
 def log_model(
@@ -114,7 +114,7 @@ def _save(place: Path, folder: Path, info: ModelInfo, run_id: str, model: "Logge
         loader_module=served.__name__,
         data_path=str(folder),
         code_paths=[str(Path(humtune.__file__).parent)],
-        pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
+        pip_requirements=[f"{package}=={version(package)}" for package in _SERVED],
         mlflow_model=Model(
             artifact_path=model.artifact_location,
             run_id=run_id,

@@ -6,9 +6,9 @@
 
 For each machine and system: official Ω (%) on the labelled clips that chose, by the system's own score (the
 first of its list), with the 90 % interval that other clips would have given, and cross-fitted over all of its
-scores, both means over the seeds; seconds of one thread to fit, foretold by a few steps that are timed now; its milliseconds
-for a clip, from samples to scores. Below it the ensemble over all systems beside the best single candidate, cross-fitted on the same
-halves of the clips.
+scores, both means over the seeds; seconds of one thread to fit, foretold by a few steps that are timed now;
+its milliseconds for a clip, from samples to scores. Below it the ensemble over all systems beside the best
+single candidate, cross-fitted on the same halves of the clips.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from humtune.detectors.encoder import equispaced_starts
 from humtune.detectors.frontends import Spectrogram
 from humtune.detectors.recipe import recipe_of
 from humtune.detectors.waveform import SpectrogramAndWaveform, Waveform
@@ -20,7 +21,7 @@ from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
 
 SHORT = Spectrogram(n_fft=256, chunk_frames=16, n_mels=32)
-REACH = 5 * 15 * 128  # samples that five such chunks lie beside each other on
+REACH = (5 * 16 - 1) * 128  # samples that five such chunks lie beside each other on
 
 
 @pytest.mark.parametrize(
@@ -34,10 +35,16 @@ REACH = 5 * 15 * 128  # samples that five such chunks lie beside each other on
 )
 def test_chunks_leave_nothing_out_of_a_clip_of_most_samples(frontend):
     layer = frontend.build().eval()
-    most = 5 * (frontend.chunk_frames - 1) * frontend.hop_samples
+    hop = frontend.hop_samples
+    most = (5 * frontend.chunk_frames - 1) * hop
+    assert equispaced_starts(frontend.frames(most), frontend.chunk_frames, 5)[1] == frontend.chunk_frames
+    assert (
+        equispaced_starts(frontend.frames(most + hop), frontend.chunk_frames, 5)[4]
+        > 4 * frontend.chunk_frames
+    )
     silence = torch.zeros(1, most)
     quiet = [part.sum() for part in layer.chunks(layer.whole(silence))]
-    for place in range(0, most, frontend.hop_samples // 2):
+    for place in range(0, most, hop // 2):
         click = silence.clone()
         click[0, place] = 1.0
         heard = [part.sum() for part in layer.chunks(layer.whole(click))]
@@ -52,14 +59,14 @@ def test_a_window_is_a_usual_clip_of_which_no_member_leaves_anything_out(make_de
     assert most_samples([short]) == most_samples([other, short]) == REACH
     lengths = np.array([8_000, 9_000, 100_000])
     assert window_of([short], lengths) == 9_000
-    assert window_of([short, other], lengths + 1_000) == REACH
-    assert window_of([other], lengths + 1_000) == 10_000
+    assert window_of([short, other], lengths + 3_000) == REACH
+    assert window_of([other], lengths + 3_000) == 12_000
     assert window_of([other], lengths // 10) == 31 * 128  # a chunk at the least
 
 
 @pytest.mark.slow
 def test_a_threshold_and_its_metrics_are_of_the_scores_that_the_model_gives(ledger, train):
-    """Its chunks lie on 0.6 s, and clips are of 1 s: 0.4 s of them are between the chunks of a search."""
+    """Its chunks span 0.6 s, and clips are of 1 s: 0.4 s of them are between the chunks of a search."""
     trial = train(ledger, 2, spectrogram=SHORT)
     score_type = trial.best_score
     recorded = ledger.scores(trial.id, score_type)

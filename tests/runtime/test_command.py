@@ -159,6 +159,17 @@ def test_a_long_recording_is_told_with_its_stretches(run, model, tmp_path):
     assert [os.path.exists(file) for file in told["files"]] == [True]  # noqa: PTH110
 
 
+def test_longer_recordings_than_the_threshold_is_for_have_more_chances_and_it_is_told(run, judged, tmp_path):
+    """It was measured on clips of 0.5 s."""
+    for seconds, told in ((0.7, False), (5, True)):
+        soundfile.write(tmp_path / "quiet.wav", np.full(round(seconds * 16_000), 0.01), 16_000)
+        said = (
+            "is for recordings of 0.5 s: a healthy one of 5 s has 10.0 times as many chances of a false alarm"
+        )
+        assert (said in run(judged, tmp_path / "quiet.wav").stderr) == told
+    assert "which makes 65% where 10.00% are wanted" in run(judged, tmp_path / "quiet.wav").stderr
+
+
 def test_a_window_that_the_threshold_was_not_measured_on_is_told(run, model, tools, record):
     tools["write"](model, tools["info"](window=16_000))
     clip = record("a.wav", 0.05)

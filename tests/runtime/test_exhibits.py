@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from models import RATE, make_info, write_model
 
+from humtune.metrics.calibration import Threshold
 from humtune.runtime.exhibits import ENDS, make_exhibit, read_exhibit
 from humtune.runtime.healthy import HEALTHY, read_healthy
 from humtune.runtime.log import read_log
@@ -34,7 +35,7 @@ def whistling(seconds: float, start: float, end: float, hertz: float = 3_000) ->
 def scorer(tmp_path):
     """A model of windows of 10 s, with two healthy recordings, one of them of another colour."""
     folder = tmp_path / "model"
-    write_model(folder, make_info(window=10 * RATE))
+    write_model(folder, make_info(window=10 * RATE, threshold=Threshold(0.004, 0.1, 50)))
     (folder / HEALTHY).mkdir()
     soundfile.write(folder / HEALTHY / "00.flac", np.cumsum(noise(5, 2)) / 30, RATE)
     soundfile.write(folder / HEALTHY / "01.flac", noise(5, 3), RATE)
@@ -94,6 +95,14 @@ def test_what_is_no_stranger_than_healthy_sound_has_no_stretch(scorer, entry, tm
     exhibit = make_exhibit(own, scorer, read_healthy(tmp_path / "model", RATE), tmp_path / "detail")
     assert (exhibit.start, exhibit.end) == (0.0, 10.0)
     assert max(exhibit.bands) < 0
+
+
+def test_what_is_below_the_limit_is_not_asked_about(scorer, entry, tmp_path):
+    own = entry(whistling(10, 3, 5) / 100)
+    scorer.score_window = None  # it would fail
+    exhibit = make_exhibit(own, scorer, read_healthy(tmp_path / "model", RATE), tmp_path / "detail")
+    assert (exhibit.start, exhibit.end, exhibit.bands) == (0.0, 10.0, ())
+    assert all((tmp_path / f"detail{end}").exists() for end in ENDS)
 
 
 def test_without_healthy_sound_there_is_nothing_to_replace_by(scorer, entry, tmp_path):

@@ -21,6 +21,7 @@ from humtune.runtime.timeline import clock, stretches
 from humtune.sounds.parallel import tracked
 
 Outcome = Scored | Failed
+LONGER = 1.5  # times as long as the recordings that the threshold was measured on: worth a word
 _SPANS = 6  # stretches named in a line; all are in the table
 
 
@@ -112,6 +113,8 @@ class Teller:
         )
         if threshold.note:
             self._say(threshold.note)
+        if chances := _chances(self.info, tally.longest):
+            self._say(chances)
         self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
 
     def _say(self, line: str) -> None:
@@ -191,6 +194,19 @@ def _level(info: ModelInfo, score: float) -> str:
     """A score as a multiple of the limit, or as it is where the model doesn't tell what is usual."""
     times = info.times_limit(score)
     return f"{score:.6g}" if times is None else in_limits(times)
+
+
+def _chances(info: ModelInfo, longest: float) -> str | None:
+    """A sentence where recordings are much longer than those that the threshold makes its promise for."""
+    usual = (info.evidence.clip_samples if info.evidence else info.window_samples) / info.sample_rate
+    times, rate = longest / usual, info.threshold.false_alarms
+    if times < LONGER:
+        return None
+    return (
+        f"the threshold is for recordings of {usual:g} s: a healthy one of {longest:.0f} s has {times:.1f} "
+        "times as many chances of a false alarm, "
+        f"which makes {1 - (1 - rate) ** times:.0%} where {rate:.2%} are wanted"
+    )
 
 
 def _decision(clip: Scored) -> str:

@@ -111,7 +111,8 @@ class ChunkEncoder(Encoder):
     def graph(self) -> Graph:
         """Front end, network, what reads it."""
         least = (self.settings.chunk_frames - 1) * self.settings.hop_samples
-        return Graph(self.frontend, self.network, self.encoded, least, most_samples=TEST_CHUNKS * least)
+        most = (TEST_CHUNKS * self.settings.chunk_frames - 1) * self.settings.hop_samples  # side by side
+        return Graph(self.frontend, self.network, self.encoded, least, most)
 
     def fit_frontend(self, bank: ClipBank, clips: NDArray[np.intp]) -> None:
         """Have the front end learn what it needs of the clips' five equispaced chunks."""

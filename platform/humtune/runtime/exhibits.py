@@ -61,7 +61,7 @@ def make_exhibit(entry: Entry, scorer: Scorer, healthy: Sequence[Healthy], base:
         near = nearest(healthy, wave)
         found, normal = spectra(wave), None if near is None else spectra(to_waveform(near.samples))
         bands, stretch = tuple[float, ...](), (0.0, len(wave) / rate)
-        if normal is not None:
+        if normal is not None and entry.anomaly:  # what is below the limit needs no explanation
             bands, stretch = _occlude(found, _as_long(normal, len(found)), len(wave), scorer)
     except HumtuneError:
         return None

@@ -40,6 +40,7 @@ class Tally:
     anomalies: int = 0
     failed: int = 0
     sound: float = 0.0  # seconds
+    longest: float = 0.0  # seconds
     notes: Counter[str] = field(default_factory=Counter)
     _heap: list[tuple[float, int, Scored]] = field(default_factory=list)
     _began: float = field(default_factory=perf_counter)
@@ -53,6 +54,7 @@ class Tally:
         self.scored += 1
         self.anomalies += outcome.is_anomaly
         self.sound += outcome.seconds
+        self.longest = max(self.longest, outcome.seconds)
         self.notes.update(outcome.notes)
         entry = (outcome.score, -self.scored, outcome)
         if len(self._heap) < STRANGEST:

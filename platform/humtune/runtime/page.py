@@ -132,6 +132,8 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
     stretch = f"{clock(at + exhibit.start)} to {clock(at + exhibit.end)}"
     whole = exhibit.end - exhibit.start >= exhibit.seconds
     said = "No part of it stands out in time." if whole else f"Strangest from {stretch}."
+    if not entry.anomaly:
+        said = "It is below the limit."
     mark = "" if whole else _box("stretch", exhibit.start / exhibit.seconds, exhibit.end / exhibit.seconds)
     most = max(exhibit.bands, default=0.0)
     bars = ""
@@ -148,7 +150,7 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
             f'width:{100 * max(fall, 0) / most:.0f}%"></i>'
             for i, fall in enumerate(exhibit.bands)
         )
-    elif exhibit.healthy:
+    elif exhibit.bands:
         said += " No band of it stands out alone."
     louder = "" if exhibit.gain < 1.1 else f", both made {exhibit.gain:.0f} times louder"
     played = f"{clock(at + exhibit.played[0])} to {clock(at + exhibit.played[1])}{louder}"

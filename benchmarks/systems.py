@@ -13,6 +13,7 @@ single candidate, cross-fitted on the same halves of the clips.
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -62,7 +63,7 @@ def omega(ledger: Ledger, trials: list[TrialRecord]) -> str:
 
 def seconds(ledger: Ledger, trial: TrialRecord) -> float:
     """What one thread takes for a trial, foretold by a few steps that are timed now."""
-    recipe, bank = recipe_of(trial.config), ledger.bank(trial.machine)
+    recipe, bank = recipe_of(trial.config), replace(ledger.bank(trial.machine), place=None)
     if trial.is_shared or recipe.exposed:
         banks = [ledger.bank(machine) for machine in ledger.plan.machines]
         others = [other for other in banks if other.table.machine != trial.machine]
@@ -72,7 +73,7 @@ def seconds(ledger: Ledger, trial: TrialRecord) -> float:
 
 def milliseconds(ledger: Ledger, trial: TrialRecord) -> float:
     """What one thread takes for a clip; the median."""
-    bank = ledger.bank(trial.machine)
+    bank = replace(ledger.bank(trial.machine), place=None)  # with nothing kept of its clips
     detector = load_detector(ledger, trial, bank)
     fitted = detector.clip_scores()
     taken = []

@@ -4,8 +4,12 @@ After Guan et al. 2023 (arXiv:2305.03328): the frames of each band of a log-mel 
 one number, and a mixture of Gaussians is fitted to these vectors of the training clips.
 """
 
+import hashlib
+import io
+import json
 import math
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -20,12 +24,15 @@ from humtune.detectors.encoder import Encoder, Graph
 from humtune.detectors.fit import Fit
 from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramLayer
 from humtune.detectors.recipe import Check, Recipe
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
 from humtune.scores.gaussians import Covariance, Gaussians, Likelihood, fit_gaussians, negative_log_likelihood
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import ClipTable, Role
+
+POOLED = 1  # counts changes to how a spectrum is pooled: what was kept before is not trusted
 
 
 class GaussianMixture(Recipe):
@@ -150,9 +157,28 @@ class MixtureEncoder(Encoder):
         """The mixture of the scaled vectors."""
         return Gaussians(self.centres, self.whiteners, self.log_weights)
 
-    @torch.no_grad()
     def pooled(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
-        """Pooled spectra [n, F] of the clips, as they are."""
+        """Pooled spectra [n, F] of the clips, as they are; those of an opened bank are kept beside it.
+
+        All its clips' are made by the first trial that wants any, and read by the others with their settings.
+        A file that is damaged is made again, one that can't be written done without.
+        """
+        if bank.place is None:
+            return self._pool(bank, clips)
+        path = bank.place / f"pooled-{self.frontend.print(self.device)}.npy"
+        found = None
+        with suppress(OSError, ValueError, EOFError):
+            found = np.load(path, allow_pickle=False)
+        if found is None or found.shape != (len(bank.table), self.recipe.n_mels):
+            found = self._pool(bank, np.arange(len(bank.table))).cpu().numpy()
+            packed = io.BytesIO()
+            np.save(packed, found, allow_pickle=False)
+            with suppress(OSError):
+                write_whole(path, packed.getvalue())
+        return torch.from_numpy(found[clips]).to(self.device)
+
+    @torch.no_grad()
+    def _pool(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
         self.eval()
         waveforms = (torch.from_numpy(to_waveform(bank.clip(int(i)))) for i in clips)
         found = (self.frontend.chunks(self.frontend.whole(w[None].to(self.device))) for w in waveforms)
@@ -193,6 +219,12 @@ class PooledLayer(FrontendLayer):
     def key(self) -> Hashable:
         """That of the spectrogram."""
         return self.spectrogram.key
+
+    def print(self, device: torch.device) -> str:
+        """Stands for all that a pooled spectrum depends on but the clip."""
+        settings = [POOLED, self.spectrogram.settings.model_dump(), self.pooling, device.type]
+        settings += [self.decay] if self.pooling == "gwrp" else []
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def forward(self, samples: Tensor) -> tuple[Tensor]:
         """Pooled spectra [B, F] of samples [B, n]."""

@@ -59,6 +59,7 @@ class ClipBank:
     samples: Samples  # int16 [all samples], memory-mapped
     offsets: NDArray[np.int64]  # [N + 1]
     hash: str  # of samples, offsets and table
+    place: Path | None = None  # the folder of this computer that it was opened from
 
     @property
     def folder(self) -> str:
@@ -87,7 +88,7 @@ class ClipBank:
             raise HumtuneError(f"{local}: can't open this bank of clips ({error}); delete it") from error
         if len(table) + 1 != len(offsets) or offsets[-1] != len(samples):
             raise HumtuneError(f"{local}: this bank of clips is torn; delete it")
-        return cls(table, samples, np.asarray(offsets), local.name)
+        return cls(table, samples, np.asarray(offsets), local.name, local)
 
 
 def load_banks(

@@ -20,6 +20,14 @@ def found(*words, listed=()):
     return list(find_recordings(map(str, words), listed))
 
 
+def test_a_folder_gives_what_a_name_would(tmp_path):
+    kinds = ("a.FLAC", "b.m4a", "c.mp4", "d.ogg", "e.wav", "f.opus", "g.3gp")
+    for name in (*kinds, ".h.m4a", "i.txt", "j.csv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in found(tmp_path)] == list(kinds)
+    assert {path.name for path in found(tmp_path / "*")} == set(kinds)
+
+
 def test_a_folder_without_recordings_names_its_folders(tmp_path):
     (tmp_path / "fan" / "test").mkdir(parents=True)
     (tmp_path / "fan" / "notes.txt").write_text("quiet today")

@@ -54,6 +54,7 @@ def score(
     """
     from humtune.errors import UsageError
     from humtune.runtime.info import MODEL, read_info
+    from humtune.runtime.log import read_log
     from humtune.runtime.outcomes import Scored, Tally
     from humtune.runtime.recordings import Listener
     from humtune.runtime.refresher import Refresher
@@ -82,10 +83,10 @@ def score(
         files = results.write_tables()
         if not page:
             return files
-        from humtune.runtime.page import update_page, write_page
+        from humtune.runtime.page import strangest, update_page, write_page
 
         if not looks:
-            return [*files, write_page(out, info.sample_rate)]
+            return [*files, write_page(out, strangest(read_log(out)), info.sample_rate)]
         return [*files, update_page(out, listener.scorer, healthy(), quiet=live)]
 
     with ResultFiles(out, info) as results:

@@ -54,8 +54,9 @@ def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, qui
     What there is of recordings that the page no longer shows is removed.
     """
     info, details = scorer.info, folder / DETAILS
-    entries = strangest(read_log(folder))[:SHOWN]
-    own = [entry for entry in entries if (entry.machine, entry.trial) == (info.machine, info.trial)]
+    entries = strangest(read_log(folder))
+    closer = entries[:SHOWN]
+    own = [entry for entry in closer if (entry.machine, entry.trial) == (info.machine, info.trial)]
     new = [entry for entry in own if read_exhibit(entry, details / detail_name(entry.file)) is None]
 
     def look(entry: Entry) -> Exhibit | None:
@@ -63,16 +64,19 @@ def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, qui
 
     for _ in map(look, new) if quiet else map_in_order(look, new, title="a closer look at the strangest"):
         pass
-    kept = {f"{detail_name(entry.file)}{end}" for entry in entries for end in ENDS}
+    kept = {f"{detail_name(entry.file)}{end}" for entry in closer for end in ENDS}
     for path in details.glob("*"):
         if path.suffix in _REMOVED and path.name not in kept:
             path.unlink(missing_ok=True)
-    return write_page(folder, info.sample_rate)
+    return write_page(folder, entries, info.sample_rate)
 
 
-def write_page(folder: Path, rate: int) -> Path:
-    """Write the page of a folder of results, with what exhibits there are; `rate` is the models', in Hz."""
-    entries, labels = strangest(read_log(folder)), read_labels(folder)
+def write_page(folder: Path, entries: Sequence[Entry], rate: int) -> Path:
+    """Write the page of the strangest of a folder's log, with what exhibits there are.
+
+    `rate` is that of the models, in Hz.
+    """
+    labels = read_labels(folder)
     machines = sorted({entry.machine for entry in entries})
     title = f"{', '.join(map(shown, machines))}: {_count(entries, 'recording')}"
     alarms = sum(entry.anomaly for entry in entries)

@@ -14,6 +14,7 @@ from pathlib import Path
 from humtune.errors import HumtuneError, UsageError
 from humtune.runtime.outcomes import Failed
 from humtune.sounds.clip import is_sound
+from humtune.sounds.compressed import is_compressed
 from humtune.sounds.sound_file import open_sound
 
 STDIN = "-"
@@ -41,7 +42,7 @@ def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Itera
             if path not in folders:
                 folders.add(path)
                 yield from (found for found in _inside(path) if found not in named)
-        elif path not in named and not (path.parent in folders and is_sound(path)):
+        elif path not in named and not (path.parent in folders and _is_sound(path)):
             named.add(path)
             yield path
 
@@ -65,7 +66,7 @@ def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Fai
 
 def _fitting(pattern: str) -> Iterator[Path | Failed]:
     found = map(Path, glob.iglob(_with_literal_folders(pattern), recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
-    fitting = (path for path in found if is_sound(path) or os.path.isdir(path))  # noqa: PTH112 - as above
+    fitting = (path for path in found if _is_sound(path) or os.path.isdir(path))  # noqa: PTH112 - as above
     first = next(fitting, None)
     yield Failed(Path(pattern), "no sound file fits this pattern") if first is None else first
     yield from fitting
@@ -84,7 +85,7 @@ def _inside(folder: Path) -> Iterator[Path | Failed]:
     try:
         with os.scandir(folder) as entries:
             paths = (Path(entry.path) for entry in entries if not entry.is_dir())
-            recordings = filter(is_sound, paths)
+            recordings = filter(_is_sound, paths)
             first = sorted(islice(recordings, SORTED))
             yield from first
             yield from recordings
@@ -92,6 +93,11 @@ def _inside(folder: Path) -> Iterator[Path | Failed]:
             yield Failed(folder, f"no sound files in it{_mend(folder)}")
     except OSError as error:
         yield Failed(folder, f"can't be listed ({error.strerror or error})")
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a name is one of sound, of a kind that is read or that is refused with the reason."""
+    return is_sound(path) or (is_compressed(path) and not path.name.startswith("."))
 
 
 def _mend(folder: Path) -> str:
@@ -156,7 +162,7 @@ def _look(folder: Path) -> dict[str, tuple[int, int]]:
     looks = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not is_sound(Path(entry.name)) or entry.is_dir():
+            if not _is_sound(Path(entry.name)) or entry.is_dir():
                 continue
             try:
                 status = entry.stat()

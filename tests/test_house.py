@@ -94,7 +94,7 @@ def test_a_wheel_installed_elsewhere_finds_quick(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
     [wheel] = (tmp_path / "dist").glob("humtune-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "humtune/py.typed" in names
+    assert {"humtune/py.typed", "humtune/runtime/page.html"} <= set(names)
     for path in (HOUSE / "search_spaces").rglob("*.yaml"):
         assert f"humtune/{path.relative_to(HOUSE).as_posix()}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"humtune"}  # no tests, no platform/

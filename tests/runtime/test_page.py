@@ -54,6 +54,7 @@ def test_the_strangest_come_first_each_with_its_last_result(scored, scorer, reco
 def test_it_needs_nothing_from_elsewhere_and_what_it_shows_is_there(scored, scorer, record):
     folder = scored(record("a #1?.wav", 0.3), record("b.wav", 0.2))
     page = update_page(folder, scorer, []).read_text()
+    assert "brings no healthy sound to compare it with; export it again" in page
     places = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(places) == 4
     assert all((folder / place).is_file() for place in places)
@@ -100,7 +101,7 @@ def test_a_recording_that_is_gone_is_still_on_the_page(scored, scorer, record):
     path.unlink()
     page = update_page(folder, scorer, []).read_text()
     assert names(page) == ["a.wav"]
-    assert "could not be opened again" in page
+    assert "No closer look: it is gone" in page
 
 
 def test_recordings_of_several_machines_are_told_apart(scored, scorer, record, tmp_path):

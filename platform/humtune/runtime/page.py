@@ -119,7 +119,7 @@ def _card(folder: Path, entry: Entry, rate: int, *, several: bool) -> str:
         f'<p class="small">{escape("; ".join(about))}</p>',
         _exhibit(entry, exhibit, f"{DETAILS}/{quote(name)}", rate)
         if exhibit
-        else '<p class="small">It could not be opened again for a closer look.</p>',
+        else '<p class="small">No closer look: it is gone, or another model has scored it.</p>',
         _course(entry, base),
         '<div class="buttons" role="group" aria-label="What is it?">',
         *(f'<button type="button" value="{choice}">{choice}</button>' for choice in CHOICES),
@@ -138,6 +138,8 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
     said = "No part of it stands out in time." if whole else f"Strangest from {stretch}."
     if not entry.anomaly:
         said = "It is below the limit."
+    elif exhibit.healthy is None:
+        said = "The model brings no healthy sound to compare it with; export it again."
     mark = "" if whole else _box("stretch", exhibit.start / exhibit.seconds, exhibit.end / exhibit.seconds)
     most = max(exhibit.bands, default=0.0)
     bars = ""
@@ -156,7 +158,8 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
         )
     elif exhibit.bands:
         said += " No band of it stands out alone."
-    louder = "" if exhibit.gain < 1.1 else f", both made {exhibit.gain:.0f} times louder"
+    both = "both " if exhibit.healthy else ""
+    louder = "" if exhibit.gain < 1.1 else f", {both}made {exhibit.gain:.1f} times louder"
     played = f"{clock(at + exhibit.played[0])} to {clock(at + exhibit.played[1])}{louder}"
     strange = _figure(place, mark, bars, at, exhibit.seconds, rate, f"This recording, {played}", said)
     if exhibit.healthy is None:

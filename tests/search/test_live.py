@@ -149,6 +149,7 @@ def test_what_was_chosen_is_short(bench: Make) -> None:
     assert settings(record) == "spectrogram=low mu=5 sigma2=0.123 learning_rate=1e-05 y=None"
     complete = record.model_copy(update={"state": TrialState.COMPLETE, "omega": {"nll": 0.5, "cosine": 0.75}})
     assert outcome(complete).startswith("Ω 75.0 with spectrogram=low")
+    assert outcome(complete.model_copy(update={"params": {}})) == f"Ω 75.0 with {complete.best_score}"
     assert outcome(complete).endswith(" cosine")
 
 

@@ -116,7 +116,8 @@ def judged(best: Candidate) -> str:
 def outcome(record: TrialRecord) -> str:
     """How a trial ended, in one line."""
     if record.state == TrialState.COMPLETE:
-        return f"{record.symbol} {100 * record.objective:.1f} with {settings(record)} {record.best_score}"
+        chosen = " ".join(filter(None, (settings(record), record.best_score)))
+        return f"{record.symbol} {100 * record.objective:.1f} with {chosen}"
     return f"{record.state}: {' '.join((record.reason or '').split())}"
 
 

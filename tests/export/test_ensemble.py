@@ -14,7 +14,7 @@ from humtune.export.blueprint import check_leaving, machine_scores
 from humtune.export.check import Cost
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import GammaTail, Standard, threshold_from
+from humtune.metrics.calibration import GammaTail, Standard
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener
@@ -160,7 +160,10 @@ def test_the_model_scores_recordings_as_the_ensemble_does_a_clip_of_unknown_sect
 def test_the_settings_say_what_it_is_made_of(case):
     info = read_info(case.exports.models[0].folder)
     held_out = case.recorded[case.ledger.clips("fan").having(Role.HELD_OUT)]
-    assert info.threshold.value == pytest.approx(threshold_from(held_out, false_alarms=0.25).value)
+    assert info.evidence.held_out == pytest.approx(tuple(held_out))
+    assert info.threshold == info.evidence.threshold(0.25)
+    alone = case.ledger.bank("fan").table.having(Role.TRAIN, Role.HELD_OUT)
+    assert sum(len(group.scores) for group in info.evidence.left_out) == len(alone)
     assert (info.trial, info.score_type, info.least_samples) == ("fan-ensemble", "ensemble", 24 * 200)
     members = [(m["trial"], m["score_type"], m["weight"]) for m in info.configuration["members"]]
     assert members == [("fan-00000", "cosine", 0.5), ("fan-00000", "nll", 0.2), ("fan-00002", "nll", 0.3)]

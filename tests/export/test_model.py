@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.export.model import check_replaceable, gather_evidence, write_folder
-from humtune.runtime.info import CARD, INFO, MODEL, Alarms
+from humtune.export.evidence import domain_scores
+from humtune.export.model import check_replaceable, write_folder
+from humtune.runtime.info import CARD, INFO, MODEL, Alarms, Evidence
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 KILLED = """
@@ -60,8 +61,7 @@ def test_each_part_and_domain_has_its_own_shares():
         (Role.REPORT, UNKNOWN, UNKNOWN),
     )
     scores = np.array([9.0, 0, 1, 2, 3, 1, 3, 3, 3, 0, 0, 5, 9])
-    evidence = gather_evidence(clips, scores, clip_samples=160_000)
-    assert (evidence.held_out, evidence.clip_samples) == ((9.0,), 160_000)
+    evidence = Evidence(held_out=(9.0,), clip_samples=160_000, tested=domain_scores(clips, scores))
     assert list(evidence.alarms(1.0)) == [
         Alarms("dev", "source", 4, 0.5, 2, 0.5),
         Alarms("dev", "target", 2, 1.0, 1, 0.0),
@@ -71,14 +71,15 @@ def test_each_part_and_domain_has_its_own_shares():
 
 def test_a_data_set_without_domains_has_one_line():
     clips = table((Role.SELECT, UNKNOWN, NORMAL), (Role.SELECT, UNKNOWN, ANOMALY))
-    (alarms,) = gather_evidence(clips, np.array([0.0, 1.0]), clip_samples=1).alarms(0.5)
+    scores = domain_scores(clips, np.array([0.0, 1.0]))
+    (alarms,) = Evidence(held_out=(9.0,), clip_samples=1, tested=scores).alarms(0.5)
     assert alarms == Alarms("dev", "any", 1, 0.0, 1, 1.0)
     assert alarms.to_metrics() == {"false_alarms_dev_any": 0.0, "caught_dev_any": 1.0}
 
 
 def test_without_labels_there_is_nothing_to_count():
     clips = table((Role.REPORT, UNKNOWN, UNKNOWN), (Role.SELECT, SOURCE, NORMAL))
-    assert gather_evidence(clips, np.zeros(2), clip_samples=1).tested == ()
+    assert domain_scores(clips, np.zeros(2)) == ()
 
 
 def content(folder: Path) -> dict[str, bytes]:

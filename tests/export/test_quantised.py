@@ -17,7 +17,7 @@ from humtune.export.graph import Member
 from humtune.export.quantised import in_int8, quantise
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import Standard, threshold_from
+from humtune.metrics.calibration import Standard
 from humtune.results.measure import Measured
 from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE, read_info
 from humtune.runtime.scorer import Scorer
@@ -73,8 +73,7 @@ def test_threshold_reference_and_figures_are_its_own(exported):
     ledger, exports = exported
     full, small = exports.models
     clips, bank = ledger.clips("fan"), ledger.bank("fan")
-    held_out = clips.having(Role.HELD_OUT)
-    assert small.info.threshold == threshold_from(small.scores[held_out], false_alarms=0.1)
+    assert small.info.evidence.held_out == tuple(small.scores[clips.having(Role.HELD_OUT)])
     assert small.info.threshold.value != full.info.threshold.value
     assert "omega_select_official" in small.info.metrics
     assert not {"omega_cross_fitted", "pseudo"} & small.info.metrics.keys()

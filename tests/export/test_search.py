@@ -7,11 +7,10 @@ from humtune import __version__
 from humtune.config import SAMPLE_RATE
 from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
+from humtune.export.evidence import domain_scores
 from humtune.export.healthy import COUNT
-from humtune.export.model import gather_evidence
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import threshold_from
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.runtime.healthy import HEALTHY, read_healthy
@@ -147,10 +146,14 @@ def test_the_model_scores_recordings_as_the_search_did(exported):
     np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-4 * recorded.std())
     assert model.parity < 1e-4
     assert model.cost.size == (model.folder / MODEL).stat().st_size
-    threshold = threshold_from(recorded[clips.having(Role.HELD_OUT)], false_alarms=0.25)
+    evidence = model.info.evidence
+    assert evidence.held_out == tuple(recorded[clips.having(Role.HELD_OUT)])
+    assert (evidence.clip_samples, evidence.tested) == (SAMPLE_RATE, domain_scores(clips, recorded))
+    healthy = bank.table.take(bank.table.having(Role.TRAIN, Role.HELD_OUT))
+    assert sum(len(group.scores) for group in evidence.left_out) == len(healthy)
+    assert {group.domain for group in evidence.left_out} == {"source", "target"}
+    threshold = evidence.threshold(0.25)
     assert scorer.info.threshold == threshold
-    evidence = gather_evidence(clips, recorded, clip_samples=SAMPLE_RATE)
-    assert model.info.evidence == evidence
     assert model.alarms == evidence.alarms(threshold.value)
     assert {(a.part, a.domain) for a in model.alarms} == {
         (part, domain) for part in ("dev", "eval") for domain in ("source", "target")
@@ -267,9 +270,9 @@ def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledge
 def test_exporting_again_replaces_the_model(ledger, tmp_path):
     export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.5)
     before = read_info(tmp_path / "fan")
-    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.1, fit="gamma")
+    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.1)
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
-    assert after.threshold == before.with_threshold(0.1, "gamma").threshold
+    assert after.threshold == before.with_threshold(0.1).threshold
     files = {MODEL, INFO, CARD, PAGE, REQUIREMENTS, HEALTHY}
     assert {file.name for file in (tmp_path / "fan").iterdir()} == files

@@ -72,7 +72,7 @@ def test_a_threshold_and_its_metrics_are_of_the_scores_that_the_model_gives(ledg
     recorded = ledger.scores(trial.id, score_type)
     best = Candidate(trial, score_type, trial.objective)
     plan = single(ledger, replace(measure(ledger, "fan"), best=best, scores=recorded))
-    model, graph, plan = build_model(ledger, plan, None, false_alarms=0.25, fit="quantile")
+    model, graph, plan = build_model(ledger, plan, None, false_alarms=0.25)
     info, bank = model.info, plan.bank
     scorer = Scorer(info, graph)
     assert info.window == info.window_samples == REACH < bank.lengths.min()
@@ -81,6 +81,6 @@ def test_a_threshold_and_its_metrics_are_of_the_scores_that_the_model_gives(ledg
     waves = [to_waveform(bank.clip(int(i))) for i in held_out]
     assert info.evidence.held_out == tuple(scorer.score(wave) for wave in waves)
     assert not np.allclose(info.evidence.held_out, recorded[ledger.clips("fan").having(Role.HELD_OUT)])
-    assert info.threshold == info.evidence.threshold(0.25, "quantile")
+    assert info.threshold == info.evidence.threshold(0.25)
     assert info.metrics["omega_select_official"] == plan.measured.reading.select.omega_official
     assert info.metrics["omega_select_official"] != pytest.approx(best.value)

@@ -14,10 +14,11 @@ import typer
 from typer.testing import CliRunner
 from waiting import PATIENCE, wait_for
 
-from humtune.cli.score import score, threshold
+from humtune.cli.score import score
+from humtune.cli.threshold import threshold
 from humtune.dcase.files import read_file
 from humtune.errors import UsageError
-from humtune.runtime.info import DomainScores, Evidence
+from humtune.runtime.info import DomainScores, Evidence, read_info
 from humtune.runtime.outcomes import STRANGEST
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")
@@ -198,9 +199,11 @@ def test_another_false_alarm_rate_needs_no_other_export(run, judged, record, tmp
     run(judged, clip, code=3)
     result = run(judged, clip, "--false-alarms", 0.05)
     assert "0 of 1 recording above the threshold 0.96 (5.00% wanted, quantile of 100 clips)" in result.stderr
-    told = json.loads(run(judged, clip, "--fit", "gamma", "--json", code=3).stdout.splitlines()[-1])
-    assert (told["fit"], told["false_alarms"]) == ("gamma", 0.1)
-    assert isinstance(run(judged, clip, "--fit", "beta", code=1).exception, UsageError)
+    assert "above the threshold 0.96 (5.00%" in run(judged, clip, "--false-alarms", "5%").stderr
+    error = run(judged, clip, "--false-alarms", "5 per cent", code=1).exception
+    assert "--false-alarms 5 per cent: it should lie between 0 and 1" in str(error)
+    for refused in ("5", "0", "100%", "nan"):
+        assert isinstance(run(judged, clip, "--false-alarms", refused, code=1).exception, UsageError)
 
 
 def test_scores_are_shown_as_multiples_of_the_limit(run, judged, record, monkeypatch):
@@ -214,16 +217,46 @@ def test_scores_are_shown_as_multiples_of_the_limit(run, judged, record, monkeyp
     assert "-0.51 × limit" in run(judged, clip, "--false-alarms", 0.1).stdout
 
 
-def test_both_thresholds_are_shown_with_what_they_give(run, judged, monkeypatch):
+def test_a_threshold_is_shown_with_what_it_promises_and_gives(run, judged, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    output = run(judged, "--false-alarms", 0.05, command="threshold").stdout
-    assert "fan: 5.00% false alarms wanted; 100 held-out normal clips" in output
+    output = run(judged, "--false-alarms", "5%", command="threshold").stdout
+    assert "fan: the threshold for 5.00% false alarms is 0.96" in output
     rows = {" ".join(line.split()[:2]): line.split() for line in output.splitlines()}
-    assert rows["held out"][2] == "4.0"
-    assert rows["dev target"][2:4] == ["50.0", "100.0"]
-    (thresholds,) = (line.split() for line in output.splitlines() if " 0.96 " in line)
-    assert float(thresholds[2]) == pytest.approx(0.96, abs=0.06)
-    assert "few" in run(judged, "--false-alarms", 0.001, command="threshold").stdout
+    assert rows["any 100"][1:] == ["100", "100", "100", "1.0", "0.96", "4.0"]
+    assert rows["dev target"][2:] == ["5.0", "50.0", "100.0"]
+    assert "100 clips can promise 5.00%, and no less than 0.99%" in output
+    few = run(judged, "--false-alarms", "0.5%", command="threshold").stdout
+    assert "0.50% needs 199 clips of 0.5 s; here are 100: 1.0% is the least that can be promised" in few
+
+
+def test_new_healthy_recordings_choose_a_threshold_and_can_be_left_again(run, judged, record, tmp_path):
+    before = read_info(judged)
+    for i in range(30):
+        record(f"{i}.wav", 0.2 + 0.01 * i)
+    (tmp_path / "recordings" / "torn.wav").write_bytes(b"sound")
+    words = (judged, "--healthy", tmp_path / "recordings", "--false-alarms", "10%")
+    result = run(*words, command="threshold", code=1)
+    assert "torn.wav: " in result.stderr
+    info = read_info(judged)
+    assert info.threshold.value == pytest.approx(0.2 + 0.01 * 27, abs=1e-3)  # two of thirty lie above
+    assert (info.threshold.clips, len(info.healthy)) == (30, 30)
+    assert info.recalibrations[-1].before == before.threshold
+    assert info.evidence == before.evidence
+    assert f"before it was {before.threshold.value:.6g}" in result.stdout
+    run(judged, record("loud.wav", 0.95), code=3)
+    assert "30 clips can promise 10.00%" in run(judged, command="threshold").stdout
+    run(judged, "--undo", command="threshold")
+    assert read_info(judged) == before
+    error = run(judged, "--undo", command="threshold", code=1).exception
+    assert str(error) == "the model of fan has the threshold that it was exported with"
+
+
+def test_a_folder_without_healthy_recordings_changes_nothing(run, judged, tmp_path):
+    before = read_info(judged)
+    (tmp_path / "torn.wav").write_bytes(b"sound")
+    error = run(judged, "--healthy", tmp_path / "torn.wav", command="threshold", code=1).exception
+    assert "torn.wav: no recording that can be scored: " in str(error)
+    assert read_info(judged) == before
 
 
 @pytest.mark.integration

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from humtune.errors import UsageError
 from humtune.metrics.calibration import threshold_from
 from humtune.runtime.info import CARD, FORMAT, INFO, MODEL, Alarms, DomainScores, Evidence, read_info
+from humtune.runtime.promises import GroupScores, promises
 
 HELD_OUT = tuple(np.random.default_rng(0).gamma(3, size=200).tolist())
 
@@ -92,24 +93,40 @@ def test_a_threshold_is_judged_in_each_domain():
     assert evidence(tested=()).alarms(3.0) == ()
 
 
-@pytest.mark.parametrize("fit", ["quantile", "gamma"])
-def test_another_threshold_comes_from_what_is_kept(model, tools, fit):
-    info = tools["info"](evidence=evidence())
-    tools["write"](model, info)
+def test_another_threshold_comes_from_what_is_kept(model, tools):
+    tools["write"](model, tools["info"](evidence=evidence()))
     info = read_info(model)
-    other = info.with_threshold(0.05, fit)
-    assert other.threshold == threshold_from(HELD_OUT, false_alarms=0.05, fit=fit)
-    assert info.with_threshold(fit=fit).threshold.false_alarms == info.threshold.false_alarms
     assert info.with_threshold(0.05).threshold == threshold_from(HELD_OUT, false_alarms=0.05)
     assert info.with_threshold() is info
-
-
-def test_what_is_no_rate_and_no_fit_is_refused(tools):
-    info = tools["info"](evidence=evidence())
     with pytest.raises(UsageError, match="a false-alarm rate lies between 0 and 1, got 5"):
         info.with_threshold(5)
-    with pytest.raises(UsageError, match="no fit named 'beta'; there are quantile and gamma"):
-        info.with_threshold(fit="beta")
+
+
+def test_the_threshold_keeps_its_promise_in_each_domain():
+    left_out = [
+        GroupScores(domain="source", group="a", scores=HELD_OUT[:100]),
+        GroupScores(domain="source", group="b", scores=HELD_OUT[100:]),
+        *[GroupScores(domain="target", group=f"{i}", scores=(20.0 + i,)) for i in range(10)],
+    ]
+    found = evidence(left_out=left_out)
+    source, target = promises(found.healthy, 0.1)
+    assert (source.domain, source.groups, source.threshold.clips) == ("source", 2, 200)
+    assert (target.groups, target.effective, target.least) == (10, 10, pytest.approx(1 / 11))
+    assert found.threshold(0.1).value == target.threshold.value == 29
+    note = found.threshold(0.01).note
+    assert "target: 10 held-out normal clips can promise a false-alarm rate of 9.1%, not of 1.0%" in note
+    assert target.needed == 9
+
+
+def test_a_threshold_of_an_earlier_version_is_read(model):
+    kept = json.loads((model / INFO).read_text())
+    kept["threshold"]["fit"] = "gamma"
+    kept["evidence"] = {"held_out": HELD_OUT, "clip_samples": 160_000}
+    (model / INFO).write_text(json.dumps(kept))
+    info = read_info(model)
+    assert info.threshold.fit == "gamma"
+    assert info.with_threshold(0.05).threshold == threshold_from(HELD_OUT, false_alarms=0.05)
+    assert len(info.healthy) == len(HELD_OUT)
 
 
 def test_a_model_from_before_keeps_its_threshold_and_says_why(tools):

@@ -166,3 +166,35 @@ def test_a_holdout_that_leaves_a_side_too_small_is_refused(gone: int, share: flo
 def test_without_labels_there_is_nothing_to_hide():
     with pytest.raises(UsageError, match="fan has no labelled dev test clips to hide; leave out --holdout"):
         assign_roles(table(train(20)), holdout=0.5)
+
+
+def recordings(count: int, clips: int, **rest) -> list[Row]:
+    return [row for i in range(count) for row in train(clips, attributes=f"recording=r{i:02d}", **rest)]
+
+
+def test_whole_recordings_are_held_out():
+    rows = recordings(30, 6)
+    roles = assign_roles(table(rows))
+    count = held(roles)
+    assert sorted(count.values()) == [6, 6, 6]
+    kept = roles.take(roles.having(Role.TRAIN))
+    assert not {attributes for *_, attributes in count} & set(kept.attributes)
+    assert held(assign_roles(table(rows), seed=1)) != count
+
+
+def test_each_class_keeps_a_recording_to_train_on():
+    rows = [
+        row
+        for i in range(4)
+        for row in train(5, attributes=f"recording=r{i},folder={'slow' if i else 'fast'}")
+    ]
+    for seed in range(5):
+        roles = assign_roles(table(rows), seed=seed)
+        (only,) = held(roles)
+        assert only[2].endswith("folder=slow")
+
+
+def test_of_a_single_recording_clips_are_held_out():
+    assert sum(held(assign_roles(table(recordings(1, 20)))).values()) == 2
+    mixed = recordings(3, 10) + train(10)  # some of unknown recordings
+    assert sum(held(assign_roles(table(mixed))).values()) == 4

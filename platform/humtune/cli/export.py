@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, FIT, SearchName, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, read_share
 from humtune.names import command, console, shown, split_names
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Gets a folder per machine.")] = Path("models"),
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     false_alarms: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of normal recordings, that the threshold may flag.")
-    ] = 0.1,
-    fit: Annotated[str, FIT] = "quantile",
+        str, typer.Option(metavar="SHARE", help="Of normal recordings, that the threshold may flag.")
+    ] = "10%",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
@@ -35,23 +34,20 @@ def export(
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
 
     With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score.
-    Example: humtune export first --out models --false-alarms 0.05
+    Example: humtune export first --out models --false-alarms 5%
     """
     from humtune.ledger import Ledger
     from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words fail at once
-    from humtune.metrics.calibration import fit_named
-
-    way = fit_named(fit)
+    rate = read_share(false_alarms)
     from humtune.export.search import export_search
 
     exports = export_search(
         ledger,
         out,
         machines=split_names(machines),
-        false_alarms=false_alarms,
-        fit=way,
+        false_alarms=rate,
         ensemble=ensemble,
         int8=int8,
     )

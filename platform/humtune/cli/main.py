@@ -7,7 +7,7 @@ import sys
 import typer
 
 from humtune import __version__
-from humtune.cli import data, dcase, ensemble, export, report, score, search
+from humtune.cli import data, dcase, ensemble, export, report, score, search, threshold
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
 from humtune.names import console, shown
@@ -31,7 +31,7 @@ app.command()(ensemble.ensemble)
 app.command()(export.export)
 app.command()(score.score)
 app.command()(score.review)
-app.command()(score.threshold)
+app.command()(threshold.threshold)
 app.command()(dcase.evaluate)
 app.command()(dcase.submit)
 

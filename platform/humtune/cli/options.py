@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +17,13 @@ StorageUri = Annotated[
     ),
 ]
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
-FIT = typer.Option(metavar="quantile|gamma", help="How a threshold is found in held-out scores.")
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
+FalseAlarms = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE", help="Another threshold, that so many normal recordings exceed: 1% or 0.01."
+    ),
+]
 
 DEFAULT_STORAGE = "humtune-runs"
 
@@ -32,3 +40,17 @@ def read_channel(said: str | None) -> int | None:
     if not said.isdecimal() or not int(said):
         raise UsageError(f"--channel {said}: it should be mix, or a channel's number, counted from 1")
     return int(said)
+
+
+def read_share(said: str) -> float:
+    """The share of clips that a person asks for as 1% or 0.01; UsageError where it is none."""
+    text = said.strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise UsageError(
+            f"--false-alarms {said}: it should lie between 0 and 1, or 0% and 100%, as 1% or 0.01"
+        )
+    return share

@@ -1,23 +1,15 @@
-"""score, review and threshold: what an exported model says of recordings, and what thresholds are worth."""
+"""score and review: what an exported model says of recordings, and a page to label them."""
 
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import FIT, Channel, read_channel
+from humtune.cli.options import Channel, FalseAlarms, ModelFolder, read_channel, read_share
 
 if TYPE_CHECKING:
     from humtune.runtime.healthy import Healthy
-
-ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
-FalseAlarms = Annotated[
-    float | None,
-    typer.Option(metavar="SHARE", help="Another threshold: one that so many normal recordings exceed."),
-]
-FitName = Annotated[str | None, FIT]
 
 
 def score(
@@ -36,7 +28,6 @@ def score(
         Path, typer.Option(metavar="DIR", help="Gets the results, beside those that are there.")
     ] = Path("scores"),
     false_alarms: FalseAlarms = None,
-    fit: FitName = None,
     window: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Scored at a time; else the model's, which its limit is for."),
@@ -50,7 +41,7 @@ def score(
 
     Long ones are scored in windows, with a table of them. Exits with 3 where something was anomalous, else
     with 1 where a recording could not be read, else with 0.
-    Example: humtune score models/fan new-recordings/ --false-alarms 0.01
+    Example: humtune score models/fan new-recordings/ --false-alarms 1%
     """
     from humtune.errors import UsageError
     from humtune.runtime.info import MODEL, read_info
@@ -63,7 +54,8 @@ def score(
 
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")
-    own = read_info(model).with_threshold(false_alarms, fit)
+    rate = None if false_alarms is None else read_share(false_alarms)
+    own = read_info(model).with_threshold(rate)
     info = own.with_window(window)
     if channel is not None:  # unsaid, as the model was trained
         info = info.model_copy(update={"channel": read_channel(channel)})
@@ -127,43 +119,3 @@ def review(
             server.serve_forever()
         except KeyboardInterrupt:
             typer.echo("", err=True)
-
-
-def threshold(model: ModelFolder, false_alarms: FalseAlarms = None, fit: FitName = None) -> None:
-    """Show the thresholds for a false-alarm rate, and what each does on labelled test clips.
-
-    `humtune score` takes the same two options. Example: humtune threshold models/fan --false-alarms 0.05
-    """
-    from rich import box
-    from rich.table import Table
-
-    from humtune.metrics.calibration import FITS, false_alarm_rate
-    from humtune.names import console
-    from humtune.runtime.info import read_info
-
-    info = read_info(model).with_threshold(false_alarms, fit)
-    evidence, used = info.kept_evidence(), info.threshold
-    choices = [evidence.threshold(used.false_alarms, kind) for kind in FITS]
-    table = Table("clips", box=box.SIMPLE_HEAD)
-    for choice in choices:
-        for column in ("false alarms %", "caught %"):
-            table.add_column(f"{choice.fit}\n{choice.value:.6g}\n{column}", justify="right")
-    held_out = (_percent(false_alarm_rate(evidence.held_out, choice.value)) for choice in choices)
-    table.add_row("held out", *chain.from_iterable((share, "") for share in held_out))
-    for alarms in zip(*(evidence.alarms(choice.value) for choice in choices), strict=True):
-        shares = chain.from_iterable((_percent(a.false_alarms), _percent(a.caught)) for a in alarms)
-        table.add_row(f"{alarms[0].part} {alarms[0].domain}", *shares)
-    screen = console()
-    screen.print(
-        f"{info.machine}: {used.false_alarms:.2%} false alarms wanted; {used.clips} held-out normal clips"
-    )
-    screen.print(table)
-    for choice in choices:
-        if choice.note:
-            screen.print(f"{choice.fit}: {choice.note}", soft_wrap=True)
-    if not evidence.tested:
-        screen.print("there were no labelled test clips to try a threshold on")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -16,6 +16,7 @@ from humtune.metrics.bootstrap import LEVEL
 from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
+from humtune.runtime.promises import promises
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -110,6 +111,15 @@ One clip at a time on one core of the computer that made it, other work there in
 _PRECISION = """\
 Recall is the share of anomalies above the threshold; precision, the share of anomalies among all clips above
 it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
+
+_HEALTHY = """\
+Each was scored by the model without the clips of its group, which are of one recording or working condition.
+They count for as many independent clips as the spread between the groups leaves. The highest threshold of the
+domains is used, because a clip doesn't tell its domain."""
+
+_TRUTH = """\
+`model.json` holds the threshold in use: `humtune threshold` measures another on new healthy recordings. What
+this one, which promises so much, truly gave on labelled test clips:"""
 
 _INT8 = """
 
@@ -246,13 +256,28 @@ def _metrics(metrics: dict[str, float]) -> Iterable[tuple[str, str]]:
 
 def _threshold(info: ModelInfo) -> str:
     threshold = info.threshold
-    wanted, clips = f"{threshold.false_alarms:.1%}", f"{threshold.clips} held-out normal clips"
+    wanted = f"{threshold.false_alarms:.1%}"
     text = {
-        "quantile": f"is the score of one of {clips}, which at most {wanted} of them exceed.",
-        "gamma": f"is what {wanted} of normal clips exceed by a gamma distribution with the mean, spread and "
-        f"skewness of the scores of {clips}; it need not be the score of any.",
+        "quantile": f"is the score of a healthy clip, which at most {wanted} of new ones should exceed.",
+        "tail": f"is what {wanted} of new healthy clips should exceed, if the highest scores of those there "
+        "are fall off exponentially.",
     }[threshold.fit]
-    return " ".join([f"{threshold.value!r} {text}", *([f"{threshold.note}."] if threshold.note else [])])
+    table = markdown(
+        ("domain", "healthy clips", "groups", "as good as", "least rate to promise, %", "threshold"),
+        (
+            (
+                promise.domain,
+                promise.threshold.clips,
+                promise.groups,
+                f"{promise.effective:.0f}",
+                percent(promise.least),
+                f"{promise.threshold.value:.6g}",
+            )
+            for promise in promises(info.healthy, threshold.false_alarms)
+        ),
+    )
+    notes = f"\n\n{threshold.note}." if threshold.note else ""
+    return f"{threshold.value!r} {text} {_HEALTHY}\n\n{table}{notes}\n\n{_TRUTH}"
 
 
 def _alarms(alarms: Sequence[Alarms]) -> str:

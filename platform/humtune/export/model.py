@@ -5,11 +5,11 @@ It is written whole or not at all, and never over what is no model.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
@@ -18,13 +18,13 @@ from humtune.errors import UsageError
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
 from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
+from humtune.export.evidence import gather_evidence, score_left_out
 from humtune.export.graph import least_samples
 from humtune.export.healthy import healthy_files
 from humtune.export.onnx import OPSET, export_onnx
 from humtune.export.windows import in_windows, window_of
 from humtune.formatting.text import to_html
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import Fit, threshold_from
 from humtune.metrics.cells import Array
 from humtune.results.rows import machine_row
 from humtune.runtime.healthy import HEALTHY
@@ -38,15 +38,11 @@ from humtune.runtime.info import (
     PAGE,
     REQUIREMENTS,
     Alarms,
-    DomainScores,
-    Evidence,
     ModelInfo,
 )
+from humtune.runtime.promises import GroupScores
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
-
-_DOMAINS = {SOURCE: "source", TARGET: "target"}
-_PARTS = {Role.SELECT: "dev", Role.HIDDEN: "hidden", Role.REPORT: "eval"}
+from humtune.sounds.table import Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +59,13 @@ class Exported:
 
 
 def build_model(
-    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float, fit: Fit
+    ledger: Ledger, plan: Blueprint, folder: Path, *, false_alarms: float
 ) -> tuple[Exported, bytes, Blueprint]:
     """A machine's model, checked against its detectors, its graph, and the plan with the model's scores."""
-    info = _describe(ledger, plan, false_alarms=false_alarms, fit=fit)
+    window = window_of(plan.members, plan.bank.lengths[plan.bank.table.having(Role.HELD_OUT)])
+    left_out = score_left_out(plan, window=window)
+    describe = partial(_describe, ledger, window=window, left_out=left_out, false_alarms=false_alarms)
+    info = describe(plan)
     graph = export_onnx(plan.members, _metadata(info))
     scorer = Scorer(info, graph)
     clips, scores = plan.measured.clips, plan.scores
@@ -82,19 +81,19 @@ def build_model(
         tolerance=TOLERANCE if plan.precision == FULL else INT8_TOLERANCE,
     )
     plan = in_windows(plan, scorer)
-    info = _describe(ledger, plan, false_alarms=false_alarms, fit=fit)
+    info = describe(plan)
     cost = measure_cost(scorer, graph)
     alarms = info.kept_evidence().alarms(info.threshold.value)
     return Exported(folder, info, alarms, cost, parity, plan.scores, plan.left_out), graph, plan
 
 
-def _describe(ledger: Ledger, plan: Blueprint, *, false_alarms: float, fit: Fit) -> ModelInfo:
+def _describe(
+    ledger: Ledger, plan: Blueprint, *, window: int, left_out: tuple[GroupScores, ...], false_alarms: float
+) -> ModelInfo:
     """What stands in the model.json of a blueprint, by the scores that it has."""
-    measured, scores = plan.measured, plan.scores
-    clips = measured.clips
-    threshold = threshold_from(scores[clips.having(Role.HELD_OUT)], false_alarms=false_alarms, fit=fit)
-    lengths = plan.bank.lengths[plan.bank.table.having(Role.HELD_OUT)]
-    evidence = gather_evidence(clips, scores, clip_samples=int(np.median(lengths)))
+    measured = plan.measured
+    evidence = gather_evidence(plan, left_out)
+    threshold = evidence.threshold(false_alarms)
     alarms = evidence.alarms(threshold.value)
     return ModelInfo(
         machine=measured.machine,
@@ -104,7 +103,7 @@ def _describe(ledger: Ledger, plan: Blueprint, *, false_alarms: float, fit: Fit)
         sample_rate=SAMPLE_RATE,
         channel=ledger.plan.asked.channel,
         least_samples=least_samples(plan.members),
-        window=window_of(plan.members, lengths),
+        window=window,
         search=ledger.name,
         trial=plan.name,
         configuration=plan.configuration,
@@ -149,29 +148,6 @@ def _metadata(info: ModelInfo) -> Mapping[str, str]:
         "score_type": info.score_type,
         "humtune": __version__,
     }
-
-
-def gather_evidence(clips: ClipTable, scores: NDArray[np.float64], *, clip_samples: int) -> Evidence:
-    """Scores [N] of the table: of held-out clips, and of each part and domain with test clips of both kinds.
-
-    `clip_samples` is the usual length of the held-out clips.
-    """
-    tested = []
-    for role, part in _PARTS.items():
-        for domain in np.unique(clips.domain):
-            here = (clips.role == str(role)) & (clips.domain == domain)
-            normal, anomaly = here & (clips.label == NORMAL), here & (clips.label == ANOMALY)
-            if normal.any() and anomaly.any():
-                tested.append(
-                    DomainScores(
-                        part=part,
-                        domain=_DOMAINS.get(int(domain), "any"),
-                        normal=scores[normal].tolist(),
-                        anomaly=scores[anomaly].tolist(),
-                    )
-                )
-    held_out = scores[clips.having(Role.HELD_OUT)].tolist()
-    return Evidence(held_out=held_out, clip_samples=clip_samples, tested=tuple(tested))
 
 
 def check_replaceable(folder: Path) -> None:

@@ -12,7 +12,7 @@ from humtune.export.model import Exported, build_model, check_replaceable, model
 from humtune.export.quantised import in_int8
 from humtune.formatting.text import escaped
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import FALSE_ALARMS, Fit
+from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.names import command, twin
 from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INT8
@@ -36,15 +36,14 @@ def export_search(
     *,
     machines: Sequence[str] | None = None,
     false_alarms: float = FALSE_ALARMS,
-    fit: Fit = "quantile",
     ensemble: bool = False,
     int8: bool = False,
 ) -> Exports:
     """Write the model of each machine's best exportable trial to `out`/<machine>, and show how far it is.
 
     With `ensemble` it is the model of the machine's ensemble; with `int8` a folder in it holds the same model
-    with int8 networks, and stands after it. `false_alarms` (0…1) is the share of held-out normal clips that
-    the threshold may flag, found in their scores by `fit`. A machine that can't be exported does not keep the
+    with int8 networks, and stands after it. `false_alarms` (0…1) is the share of new normal clips that the
+    threshold may flag. A machine that can't be exported does not keep the
     others from theirs. UsageError for an unknown machine or a folder that holds something else; HumtuneError
     where no machine has a complete trial, or an ensemble.
     """
@@ -53,7 +52,7 @@ def export_search(
         raise UsageError(f"--false-alarms lies between 0 and 1, got {false_alarms:g}")
     for machine in wanted:
         check_replaceable(out / machine)
-    build = partial(build_model, ledger, false_alarms=false_alarms, fit=fit)
+    build = partial(build_model, ledger, false_alarms=false_alarms)
     models: list[Exported] = []
     skipped: list[str] = []
     failed: list[str] = []

@@ -6,15 +6,13 @@ Everything but `ranks`, which is left to scores without held-out clips, works on
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.errors import HumtuneError, UsageError
 
-Fit = Literal["quantile", "gamma"]
-FITS: tuple[Fit, ...] = get_args(Fit)
 FALSE_ALARMS = 0.1  # share of normal clips that a threshold may flag, where nobody asks for another
 LEAST_CLIPS = 2  # held-out clips: one has no spread
 LEAST_SPREAD = 1e-6  # of the scores' size: below it they differ by float32 rounding alone
@@ -22,6 +20,7 @@ BODY = 0.9  # share of held-out clips below the parametric tail: where the DCASE
 
 _SKEW = (0.05, 2.0)  # from nearly normal to exponential: a gamma has no heavier tail to one side only
 _LEAST_SHARE = 1e-200  # of clips in the tail that float64 can still tell from none
+_TAIL = 1 / 3  # share of held-out clips that an exponential tail is fitted to
 
 
 @dataclass(frozen=True)
@@ -32,52 +31,90 @@ class Threshold:
     false_alarms: float  # the rate that was asked for, 0…1
     clips: int  # held-out normal clips behind it
     note: str | None = None  # what a user should know about it
-    fit: Fit = "quantile"  # how it was found
+    fit: str = "quantile"  # how it was found: that, or by a "tail"; models of earlier versions: or "gamma"
 
 
 def threshold_from(
-    held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS, fit: Fit = "quantile"
+    held_out: ArrayLike, *, false_alarms: float = FALSE_ALARMS, groups: ArrayLike | None = None
 ) -> Threshold:
-    """The score that the wanted share of normal clips exceeds, judged by scores [N] of held-out normal clips.
+    """The score that the wanted share of new normal clips exceeds, by scores [N] of held-out normal clips.
 
-    "quantile" is the score of a held-out clip that at most that share of them exceeds. With fewer than
-    1 / false_alarms clips no quantile can tell that rate: the highest score is taken, and a note says so.
-    "gamma" is the quantile of a gamma distribution of their mean, spread and skewness (the DCASE baselines'
-    way), which can also tell of rates that the clips are too few for.
+    `groups` [N] names what clips were recorded together; None: each stands for itself. N clips count for
+    n = `effective_clips`. Where n + 1 ≥ 1 / false_alarms it is the score of a held-out clip, "quantile": of
+    n + 1 clips that come in any order, the new one exceeds it no more often than that (conformal prediction,
+    Vovk et al. 2005). Else no clip can tell, and a note says so: an exponential "tail" goes on beyond the
+    upper third, with the predictive distribution that its mean excess over n / 3 clips gives.
     """
     if not 0 < false_alarms < 1:
         raise UsageError(f"a false-alarm rate lies between 0 and 1, got {false_alarms}")
     if np.size(held_out) == 0:
         raise HumtuneError("no held-out normal clips: a threshold needs scores of clips that trained nothing")
-    scores = _finite(held_out)
-    if fit == "gamma":
-        return Threshold(_gamma_quantile(scores, 1 - false_alarms), false_alarms, scores.size, fit=fit)
-    needed = math.ceil(1 / false_alarms - 1e-9)
-    note = None
-    if scores.size < needed:
-        note = (
-            f"{scores.size} held-out normal clips are too few for a false-alarm rate of {false_alarms:.1%} "
-            f"({needed} needed): the threshold is their highest score"
-        )
-    value = float(np.quantile(scores, 1 - false_alarms, method="higher"))
-    return Threshold(value=value, false_alarms=false_alarms, clips=scores.size, note=note)
+    scores = np.sort(_finite(held_out))[::-1]
+    clips, effective = scores.size, effective_clips(held_out, groups)
+    spare = (effective + 1) * false_alarms - 1  # clips that may lie above
+    if spare > -1e-9:
+        above = math.floor(max(spare, 0) / effective * clips + 1e-9)
+        return Threshold(float(scores[above]), false_alarms, clips)
+    needed = clips_needed(false_alarms, clips, effective)
+    note = (
+        f"{clips} held-out normal clips{_counting(clips, effective)} can promise a false-alarm rate of "
+        f"{least_rate(effective):.1%}, not of {false_alarms:.1%} ({needed} needed): "
+        "the threshold goes on beyond them by an exponential tail"
+    )
+    return Threshold(_tail(scores, effective, false_alarms), false_alarms, clips, note, "tail")
 
 
-def fit_named(name: str) -> Fit:
-    """The way to find a threshold that a person has named; UsageError where there is none."""
-    for fit in FITS:
-        if fit == name:
-            return fit
-    raise UsageError(f"no fit named {name!r}; there are {' and '.join(FITS)}")
+def effective_clips(scores: ArrayLike, groups: ArrayLike | None = None) -> float:
+    """For how many independent clips the scores [N] of clips in groups [N] count, 1…N.
+
+    That is N / (1 + (m − 1) ρ), Kish's design effect: ρ is the share of the scores' variance that lies
+    between the groups (the intraclass correlation), m their size, weighted by itself.
+    One group counts for one.
+    """
+    scores = _finite(scores)
+    if groups is None or scores.size < 2:
+        return float(scores.size)
+    _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    count, clips = len(sizes), scores.size
+    if count in (1, clips):
+        return float(count)
+    means = np.bincount(group, weights=scores) / sizes
+    between = float((sizes * (means - scores.mean()) ** 2).sum()) / (count - 1)
+    within = float(((scores - means[group]) ** 2).sum()) / (clips - count)
+    size = (clips - float((sizes**2).sum()) / clips) / (count - 1)
+    total = between + (size - 1) * within
+    shared = max((between - within) / total, 0.0) if total > 0 else 0.0
+    return clips / (1 + (float((sizes**2).sum()) / clips - 1) * shared)
 
 
-def _gamma_quantile(held_out: NDArray[np.float64], share: float) -> float:
-    """The score that a share of clips stays below, by a gamma distribution (Pearson's type III)."""
-    from scipy.special import gammaincinv  # here: scoring starts without scipy's import time
+def least_rate(effective: float) -> float:
+    """The smallest false-alarm rate that so many independent clips can promise."""
+    return 1 / (effective + 1)
 
-    scale, skew = Standard.of(held_out), _skewness(held_out)
-    z = skew / 2 * float(gammaincinv(4 / skew**2, share)) - 2 / skew
-    return scale.mean + scale.spread * z
+
+def clips_needed(false_alarms: float, clips: int, effective: float) -> int:
+    """How many clips a rate needs, of groups like those of `clips` that count for `effective` ones."""
+    return math.ceil((1 / false_alarms - 1) * clips / effective - 1e-6)
+
+
+def _counting(clips: int, effective: float) -> str:
+    return "" if effective > clips - 0.5 else f" (in groups: as good as {effective:.0f})"
+
+
+def _tail(scores: NDArray[np.float64], effective: float, false_alarms: float) -> float:
+    """Where an exponential tail has so little left; scores [N] highest first.
+
+    The excess of k clips over the next one has a mean that is itself uncertain; integrated over, an
+    exponential becomes a Lomax distribution, 1 / (1 + x / (k mean))^k.
+    """
+    clips = scores.size
+    if clips < LEAST_CLIPS:
+        return float(scores[0])
+    tail = min(max(2, round(_TAIL * clips)), clips - 1)
+    start, excess = scores[tail], float((scores[:tail] - scores[tail]).mean())
+    k = max(1.0, tail * effective / clips)
+    beyond = k * excess * (((k + 1) / (effective + 1) / false_alarms) ** (1 / k) - 1)
+    return float(max(scores[0], start + beyond))  # not below what a greater rate would give
 
 
 def decide(scores: ArrayLike, threshold: float) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ It keeps the evidence that its threshold was chosen by, so that another can be c
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -12,9 +13,11 @@ from typing import Any, Self
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
+from humtune.drafts import write_whole
 from humtune.errors import UsageError
-from humtune.metrics.calibration import Fit, Threshold, false_alarm_rate, fit_named, threshold_from
+from humtune.metrics.calibration import Threshold, false_alarm_rate
 from humtune.runtime.log import times_limit
+from humtune.runtime.promises import GroupScores, promises, threshold_of
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
 REQUIREMENTS = "requirements.txt"  # in a model folder: what scoring with it needs
@@ -62,11 +65,22 @@ class Evidence(Frozen):
 
     held_out: tuple[float, ...] = Field(description="scores of normal training clips kept out")
     clip_samples: int = Field(gt=0, description="median length of those clips")
+    left_out: tuple[GroupScores, ...] = Field(
+        (), description="scores of healthy clips, each group's by the model without it; empty in earlier ones"
+    )
     tested: tuple[DomainScores, ...] = ()
 
-    def threshold(self, false_alarms: float, fit: Fit) -> Threshold:
-        """The threshold for a wanted false-alarm rate; UsageError for a rate that is none."""
-        return threshold_from(self.held_out, false_alarms=false_alarms, fit=fit)
+    @property
+    def healthy(self) -> tuple[GroupScores, ...]:
+        """What thresholds are chosen by."""
+        each = (
+            GroupScores(domain="any", group=f"clip {i}", scores=(s,)) for i, s in enumerate(self.held_out)
+        )
+        return self.left_out or tuple(each)
+
+    def threshold(self, false_alarms: float) -> Threshold:
+        """The threshold that keeps a wanted false-alarm rate in each domain; UsageError for no rate."""
+        return threshold_of(promises(self.healthy, false_alarms))
 
     def alarms(self, threshold: float) -> tuple[Alarms, ...]:
         """What a threshold does on the test clips of each part and domain."""
@@ -81,6 +95,15 @@ class Evidence(Frozen):
             )
             for test in self.tested
         )
+
+
+class Recalibration(Frozen):
+    """New healthy recordings that a threshold was chosen by after the export."""
+
+    recordings: str  # where they lay
+    at: datetime
+    healthy: tuple[GroupScores, ...] = Field(min_length=1)
+    before: Threshold = Field(description="the threshold until then")
 
 
 class ModelInfo(Frozen):
@@ -112,6 +135,7 @@ class ModelInfo(Frozen):
     )
     versions: dict[str, str]  # of humtune, torch, onnx, onnxruntime and the opset
     evidence: Evidence | None = None  # None: exported before it was kept
+    recalibrations: tuple[Recalibration, ...] = ()  # the last one counts
 
     @property
     def window_samples(self) -> int:
@@ -121,8 +145,10 @@ class ModelInfo(Frozen):
 
     @property
     def usual_score(self) -> float | None:
-        """The median score of normal clips that trained nothing; None where the model keeps none."""
-        return median(self.evidence.held_out) if self.evidence and self.evidence.held_out else None
+        """The median score of the healthy clips that thresholds are chosen by; None where there are none."""
+        if not self.keeps_scores:
+            return None
+        return median(score for group in self.healthy for score in group.scores)
 
     def times_limit(self, score: float) -> float | None:
         """A score as a multiple of the limit, which is 1; a usual healthy clip's is 0."""
@@ -142,22 +168,39 @@ class ModelInfo(Frozen):
             )
         return self.model_copy(update={"window": round(seconds * self.sample_rate)})
 
-    def with_threshold(self, false_alarms: float | None = None, fit: str | None = None) -> Self:
-        """The same model with another threshold, out of the evidence kept with it.
+    def with_threshold(self, false_alarms: float | None = None) -> Self:
+        """The same model with the threshold for another false-alarm rate; None: as it is.
 
-        What is None stays as it was exported. UsageError for a rate or a fit that is none, or where the
-        evidence isn't there.
+        UsageError for a rate that is none, or where no scores are kept.
         """
-        if false_alarms is None and fit is None:
+        if false_alarms is None:
             return self
-        kept = self.threshold
-        return self.model_copy(
-            update={
-                "threshold": self.kept_evidence().threshold(
-                    kept.false_alarms if false_alarms is None else false_alarms, fit_named(fit or kept.fit)
-                )
-            }
-        )
+        threshold = threshold_of(promises(self.healthy, false_alarms))
+        return self.model_copy(update={"threshold": threshold})
+
+    @property
+    def keeps_scores(self) -> bool:
+        """Whether it keeps what thresholds are chosen by."""
+        return bool(self.recalibrations or self.evidence)
+
+    @property
+    def healthy(self) -> tuple[GroupScores, ...]:
+        """The healthy clips that thresholds are chosen by; UsageError where the model keeps none."""
+        if self.recalibrations:
+            return self.recalibrations[-1].healthy
+        return self.kept_evidence().healthy
+
+    def recalibrated(self, recalibration: Recalibration, false_alarms: float) -> Self:
+        """The same model with the threshold that new healthy recordings give."""
+        kept = self.model_copy(update={"recalibrations": (*self.recalibrations, recalibration)})
+        return kept.with_threshold(false_alarms)
+
+    def without_recalibration(self) -> Self:
+        """The same model before its last recalibration; UsageError where there was none."""
+        if not self.recalibrations:
+            raise UsageError(f"the model of {self.machine} has the threshold that it was exported with")
+        *earlier, last = self.recalibrations
+        return self.model_copy(update={"recalibrations": tuple(earlier), "threshold": last.before})
 
     def kept_evidence(self) -> Evidence:
         """The scores that thresholds are chosen by; UsageError where the model came without."""
@@ -191,6 +234,14 @@ def read_info(folder: Path) -> ModelInfo:
         version = info.versions.get("humtune", "of a later version")
         raise UsageError(f"{folder}: made with humtune {version}, too new for this one; upgrade humtune")
     return info
+
+
+def write_info(folder: Path, info: ModelInfo) -> None:
+    """Write the model.json of a model folder anew, whole or not at all; UsageError where that can't be."""
+    try:
+        write_whole(folder / INFO, info.model_dump_json(indent=1).encode())
+    except OSError as error:
+        raise UsageError(f"{folder / INFO}: can't be written ({error.strerror or error})") from error
 
 
 def _mend(folder: Path) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
-from humtune.sounds.classes import without_recording
 from humtune.sounds.clip import Clip, clip_key
 from humtune.sounds.dcase import DataSet
+from humtune.sounds.groups import without_recording
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.sound_file import open_sound
 from humtune.sounds.survey import Finding, Survey, count, detail, few, survey

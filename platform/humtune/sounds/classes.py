@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
+from humtune.sounds.groups import without_recording
 from humtune.sounds.joined import JoinedTable
 from humtune.sounds.table import ClipTable, Role
 
@@ -17,7 +18,6 @@ _OTHERWISE = (
     "give several sections, or attributes in attributes_SS.csv, or search a family that needs no classes, "
     "such as systems/xiao_gwrp or systems/dcase_autoencoder"
 )
-RECORDING = "recording"  # the attribute that says which clips were cut from one recording: it makes no class
 NO_CLASS = -1  # of a test clip whose class has no training clip
 
 
@@ -53,12 +53,6 @@ def class_names(table: ClipTable, labels: Labels) -> NDArray[np.str_]:
         return kinds[labels]
     told = without_recording(table.attributes)
     return np.where(_has_sections(table) | (told == ""), kinds["section"], kinds["attributes"])
-
-
-def without_recording(attributes: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
-    """Attributes [N] without what says only which recording a clip was cut from."""
-    parts = [[p for p in text.split(",") if p.partition("=")[0] != RECORDING] for text in attributes]
-    return np.asarray([",".join(part) for part in parts], dtype=np.str_)
 
 
 def class_index(table: ClipTable, labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:

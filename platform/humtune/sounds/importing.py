@@ -24,8 +24,8 @@ from humtune.config import SAMPLE_RATE, Frozen, Stored
 from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import HumtuneError, UsageError
 from humtune.names import check_name
-from humtune.sounds.classes import RECORDING
 from humtune.sounds.dcase import split_of
+from humtune.sounds.groups import RECORDING
 from humtune.sounds.loose import WINDOW, LeftOut, Loose, Taken, find_loose, read_loose, without_twins
 from humtune.sounds.pieces import Part, Piece, attribute_value, choose_tested, classes_of, cut_pieces, is_bad
 from humtune.sounds.survey import count, few

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
+from humtune.sounds.groups import recording_names, without_recording
 
 UNKNOWN = -1  # domain or label that is not known
 SOURCE, TARGET = 0, 1
@@ -101,9 +102,10 @@ def assign_roles(
 
     Of the training clips of each section and domain, the share `held_out` (0…1; at least one clip, where
     there are two) is kept back, drawn evenly over the attributes so that each keeps a clip to train on where
-    it has more than one. Labelled dev test clips select; all other test clips are only reported. Of those
-    that select, the share `holdout` of each section, domain and label is hidden instead; a UsageError names
-    the cell where that leaves fewer than two clips on either side.
+    it has more than one. Where clips carry the recording that they were cut from, whole recordings are drawn
+    instead, unless there is but one. Labelled dev test clips select; all other test clips are only reported.
+    Of those that select, the share `holdout` of each section, domain and label is hidden instead; a
+    UsageError names the cell where that leaves fewer than two clips on either side.
     """
     train, select = table.split == "train", (table.part == "dev") & (table.label != UNKNOWN)
     role = np.where(train, str(Role.TRAIN), np.where(select, str(Role.SELECT), str(Role.REPORT)))
@@ -112,7 +114,7 @@ def assign_roles(
     for section, domain in np.unique(cells[train], axis=0):
         cell = np.flatnonzero(train & (table.section == section) & (table.domain == domain))
         generator = np.random.default_rng([seed, int(section), int(domain) + 1])
-        role[_draw(cell[np.argsort(table.name[cell])], table.attributes, held_out, generator)] = Role.HELD_OUT
+        role[_draw_groups(cell[np.argsort(table.name[cell])], table, held_out, generator)] = Role.HELD_OUT
     if holdout:
         role[_hidden(table, np.flatnonzero(~train & select), holdout, seed)] = Role.HIDDEN
     return replace(table, role=role)
@@ -141,6 +143,18 @@ def _hidden(table: ClipTable, clips: NDArray[np.intp], share: float, seed: int) 
         generator = np.random.default_rng([seed, int(section), int(domain) + 1, int(label) + 1])
         hidden.append(generator.permutation(cell[np.argsort(table.name[cell])])[:count])
     return np.concatenate(hidden)
+
+
+def _draw_groups(
+    cell: NDArray[np.intp], table: ClipTable, share: float, generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Choose a share of a cell's recordings with all their clips; of its clips where none are known."""
+    recording = recording_names(table.attributes)
+    _, first, of = np.unique(recording[cell], return_index=True, return_inverse=True)
+    if len(first) < 2 or (recording[cell] == "").any():
+        return _draw(cell, table.attributes, share, generator)
+    chosen = _draw(cell[first], without_recording(table.attributes), share, generator)
+    return cell[np.isin(of, of[np.isin(cell, chosen)])]
 
 
 def _draw(

@@ -1,0 +1,131 @@
+"""threshold: what a model's healthy recordings can promise, and another threshold by new ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from humtune.cli.options import FalseAlarms, ModelFolder, read_share
+
+if TYPE_CHECKING:
+    from humtune.runtime.info import ModelInfo
+    from humtune.runtime.outcomes import Failed
+    from humtune.runtime.promises import Promise
+
+
+def threshold(
+    model: ModelFolder,
+    false_alarms: FalseAlarms = None,
+    healthy: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New healthy recordings to choose the threshold by.")
+    ] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Go back to the threshold before the last --healthy.")
+    ] = False,
+) -> None:
+    """Choose a threshold by new healthy recordings, or show what those there are can promise.
+
+    With --healthy or --undo the model is changed; else it only shows, and `humtune score` takes the same
+    --false-alarms. Example: humtune threshold models/fan --healthy new-healthy/ --false-alarms 1%
+    """
+    from humtune.errors import UsageError
+    from humtune.names import console, shown
+    from humtune.runtime.info import read_info, write_info
+    from humtune.runtime.recalibration import recalibrate
+
+    rate = None if false_alarms is None else read_share(false_alarms)
+    errors = console(stderr=True)
+    failed: tuple[Failed, ...] = ()
+    if undo:
+        if healthy or rate:
+            raise UsageError("--undo goes alone")
+        info = read_info(model).without_recalibration()
+        write_info(model, info)
+    elif healthy:
+        info, failed = recalibrate(model, healthy, false_alarms=rate)
+    else:
+        info = read_info(model).with_threshold(rate)
+    for failure in failed:
+        errors.print(f"{shown(failure.path)}: {shown(failure.reason)}", soft_wrap=True)
+    _show(info)
+    if healthy:
+        before = info.recalibrations[-1].before.value
+        console().print(
+            f"before it was {before:.6g}: humtune threshold {shown(model)} --undo", soft_wrap=True
+        )
+    raise typer.Exit(1 if failed else 0)
+
+
+def _show(info: "ModelInfo") -> None:
+    from rich import box
+    from rich.table import Table
+
+    from humtune.names import console, shown
+    from humtune.runtime.promises import promises
+
+    screen, used = console(), info.threshold
+    parts = promises(info.healthy, used.false_alarms)
+    of = f" by {shown(info.recalibrations[-1].recordings)}" if info.recalibrations else ""
+    screen.print(
+        f"{info.machine}: the threshold for {used.false_alarms:.2%} false alarms{of} is {used.value:.6g}",
+        soft_wrap=True,
+    )
+    table = Table("healthy clips", box=box.SIMPLE_HEAD)
+    for column in ("clips", "groups", "as good as", "least rate %", "threshold", "above it %"):
+        table.add_column(column, justify="right")
+    for part in parts:
+        scores = [s for group in info.healthy if group.domain == part.domain for s in group.scores]
+        above = sum(score > used.value for score in scores) / len(scores)
+        table.add_row(
+            part.domain,
+            str(len(scores)),
+            str(part.groups),
+            f"{part.effective:.0f}",
+            _percent(part.least),
+            f"{part.threshold.value:.6g}",
+            _percent(above),
+        )
+    screen.print(table)
+    for part in parts:
+        screen.print(_needs(info, part, several=len(parts) > 1), soft_wrap=True)
+    _show_tested(info)
+
+
+def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
+    """What rate a domain's healthy clips can promise, in a sentence."""
+    wanted, there = part.threshold.false_alarms, part.threshold.clips
+    where = f"{part.domain}: " if several else ""
+    seconds = info.window_samples / info.sample_rate
+    if part.threshold.fit == "quantile":
+        return f"{where}{there} clips can promise {wanted:.2%}, and no less than {part.least:.2%}"
+    more = part.needed - there
+    return (
+        f"{where}{wanted:.2%} needs {part.needed} clips of {seconds:.3g} s; here are {there}: "
+        f"{part.least:.1%} is the least that can be promised. {more} more are needed "
+        f"({more * seconds / 60:.0f} min); until then the threshold goes on by an exponential tail"
+    )
+
+
+def _show_tested(info: "ModelInfo") -> None:
+    from rich import box
+    from rich.table import Table
+
+    from humtune.names import console
+
+    alarms = info.evidence.alarms(info.threshold.value) if info.evidence else ()
+    if not alarms:
+        console().print("there were no labelled test clips to try it on")
+        return
+    table = Table("labelled test clips", box=box.SIMPLE_HEAD)
+    for column in ("promised %", "false alarms %", "caught %"):
+        table.add_column(column, justify="right")
+    for found in alarms:
+        promised = _percent(info.threshold.false_alarms)
+        table.add_row(
+            f"{found.part} {found.domain}", promised, _percent(found.false_alarms), _percent(found.caught)
+        )
+    console().print(table)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

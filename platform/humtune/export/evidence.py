@@ -1,0 +1,76 @@
+"""What a model said of clips that trained nothing, from which its threshold comes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humtune.export.blueprint import Blueprint
+from humtune.export.left_out import can_leave_out, left_out_scores
+from humtune.runtime.info import DomainScores, Evidence
+from humtune.runtime.promises import GroupScores
+from humtune.sounds.groups import group_names
+from humtune.sounds.parallel import tracked
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
+
+LEAST_HELD_OUT = 5  # clips of a domain: with fewer, those that trained a network say more, though too little
+
+_DOMAINS = {SOURCE: "source", TARGET: "target"}
+_PARTS = {Role.SELECT: "dev", Role.HIDDEN: "hidden", Role.REPORT: "eval"}
+
+
+def gather_evidence(plan: Blueprint, left_out: tuple[GroupScores, ...]) -> Evidence:
+    """What is known of a model's scores, beside those of `score_left_out`."""
+    clips, table = plan.measured.clips, plan.bank.table
+    return Evidence(
+        held_out=plan.scores[clips.having(Role.HELD_OUT)].tolist(),
+        clip_samples=int(np.median(plan.bank.lengths[table.having(Role.HELD_OUT)])),
+        left_out=left_out,
+        tested=domain_scores(clips, plan.scores),
+    )
+
+
+def domain_scores(clips: ClipTable, scores: NDArray[np.float64]) -> tuple[DomainScores, ...]:
+    """Scores [N] of the table, of each part and domain with test clips of both kinds."""
+    found = []
+    for role, part in _PARTS.items():
+        for domain in np.unique(clips.domain):
+            here = (clips.role == str(role)) & (clips.domain == domain)
+            normal, anomaly = here & (clips.label == NORMAL), here & (clips.label == ANOMALY)
+            if normal.any() and anomaly.any():
+                found.append(
+                    DomainScores(
+                        part=part,
+                        domain=_DOMAINS.get(int(domain), "any"),
+                        normal=scores[normal].tolist(),
+                        anomaly=scores[anomaly].tolist(),
+                    )
+                )
+    return tuple(found)
+
+
+def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
+    """Scores of healthy clips, in windows of so many samples, by the model without their group.
+
+    These are all clips that it was made of, where every member can do without some of them; else the
+    held-out ones, and of a domain that has hardly any, all.
+    """
+    table = plan.bank.table
+    clips = table.having(Role.TRAIN, Role.HELD_OUT)
+    if not all(can_leave_out(member.detector, member.score_type) for member in plan.members):
+        kept_out = table.domain[table.having(Role.HELD_OUT)]
+        few = [domain for domain in np.unique(table.domain) if (kept_out == domain).sum() < LEAST_HELD_OUT]
+        clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], few)]
+    groups = group_names(table.attributes, table.section, table.domain)
+    total: NDArray[np.float64] | float = 0.0
+    title = f"{table.machine}: leaving groups out"
+    for member in tracked(plan.members, total=len(plan.members), title=title):
+        own, of = left_out_scores(member.detector, member.score_type, plan.bank, clips, groups, window=window)
+        total = total + member.weight * (own if member.calibration is None else member.calibration(own))
+    scores = np.full(len(clips), -np.inf)
+    np.maximum.at(scores, of, total)  # a clip's is that of its strangest window
+    found = []
+    for domain in np.unique(table.domain[clips]):
+        for group in np.unique(groups[clips][table.domain[clips] == domain]):
+            here = (groups[clips] == group) & (table.domain[clips] == domain)
+            name = _DOMAINS.get(int(domain), "any")
+            found.append(GroupScores(domain=name, group=str(group), scores=scores[here].tolist()))
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""Scores of clips by a detector that doesn't know their group."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from humtune.detectors.detector import Detector
+from humtune.detectors.gaussian_mixture import GaussianMixture
+from humtune.detectors.recipe import recipe_of
+from humtune.export.left_out import can_leave_out, left_out_scores
+from humtune.runtime.timeline import cut
+from humtune.sounds.table import Role
+from humtune.testing.recordings import small_bank
+
+
+def left_out(*words, **more):
+    scores, of = left_out_scores(*words, **more)
+    found = np.full(len(words[3]), -np.inf)
+    np.maximum.at(found, of, scores)
+    return found
+
+
+def recipe(*scores: str) -> GaussianMixture:
+    return GaussianMixture(n_fft=256, n_mels=8, components=1, scores=scores)
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return small_bank()
+
+
+@pytest.fixture(scope="module")
+def healthy(bank):
+    return bank.table.having(Role.TRAIN, Role.HELD_OUT)
+
+
+@pytest.fixture(scope="module")
+def groups(bank):
+    return np.array([f"section {section}" for section in bank.table.section])
+
+
+def test_references_of_the_group_are_left_out(bank, healthy, groups):
+    detector = recipe("knn", "own").start(bank).run()
+    found = left_out(detector, "knn", bank, healthy, groups)
+    for section in range(3):
+        less, mine = recipe("knn", "own").start(bank).run(), bank.table.section[healthy] == section
+        others = np.flatnonzero(bank.table.section != section)
+        less.learn(bank, np.intersect1d(bank.table.having(Role.TRAIN), others))
+        wanted = less.score(less.encode(bank, healthy[mine]))["knn"]
+        np.testing.assert_allclose(found[mine], wanted, rtol=1e-6)
+    known = detector.score(detector.encode(bank, healthy))["knn"]
+    assert found.min() > known.max()  # its own tone is what a clip is near to
+    kept_out = bank.table.having(Role.HELD_OUT)
+    some = left_out(detector, "knn", bank, kept_out, groups)
+    np.testing.assert_allclose(some, found[np.isin(healthy, kept_out)], rtol=1e-6)
+
+
+def test_what_has_no_references_is_fitted_anew_without_the_group(bank, healthy, groups):
+    detector = recipe("own").start(bank).run()
+    before = detector.score(detector.encode(bank, healthy))["own"]
+    found = left_out(detector, "own", bank, healthy, groups)
+    out = bank.table.section == 1
+    role = np.where(out, str(Role.REPORT), bank.table.role)
+    less = recipe("own").start(replace(bank, table=replace(bank.table, role=role))).run()
+    mine = bank.table.section[healthy] == 1
+    np.testing.assert_allclose(found[mine], less.score(less.encode(bank, healthy[mine]))["own"], rtol=1e-6)
+    np.testing.assert_array_equal(detector.score(detector.encode(bank, healthy))["own"], before)
+
+
+def test_more_groups_than_folds_are_left_out_together(bank, healthy):
+    detector = recipe("knn", "own").start(bank).run()
+    each = left_out(detector, "knn", bank, healthy, bank.table.name)
+    encoded = detector.encode(bank, healthy)
+    alone, known = (detector.score(encoded, mask_own=own)["knn"] for own in (True, False))
+    assert (each >= alone - 1e-6).all()
+    assert (alone >= known - 1e-6).all()
+
+
+def test_windows_are_scored_each_by_itself(bank, groups):
+    detector, clips = recipe("knn", "own").start(bank).run(), bank.table.having(Role.HELD_OUT)
+    scores, of = left_out_scores(detector, "knn", bank, clips, groups, window=4_000)
+    assert np.bincount(of).tolist() == [len(list(cut([bank.clip(int(i))], 4_000))) for i in clips]
+    assert min(np.bincount(of)) > 3
+    assert len(set(scores.tolist())) == len(scores)
+    whole = left_out_scores(detector, "knn", bank, clips, groups, window=100_000)
+    np.testing.assert_array_equal(whole[1], np.arange(len(clips)))
+
+
+def test_a_network_knows_the_clips_that_it_trained_on(bank):
+    made = {"frames": 3, "spectrogram": {"n_fft": 256, "n_mels": 8, "chunk_frames": 16}}
+    network = recipe_of({"family": "autoencoder", "scores": ["own", "knn", "fusion"], **made})
+    detector = Detector(network, network.build(()), machine="small")
+    detector.learn(bank, bank.table.having(Role.TRAIN))
+    assert [can_leave_out(detector, score) for score in ("own", "knn", "fusion")] == [False, True, False]
+    assert can_leave_out(recipe("own").start(bank).run(), "own")
+    clips = bank.table.having(Role.HELD_OUT)
+    plain = detector.score(detector.encode(bank, clips))["own"]
+    np.testing.assert_allclose(left_out(detector, "own", bank, clips, bank.table.name), plain, rtol=1e-6)

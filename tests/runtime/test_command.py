@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,6 +132,17 @@ def test_json_is_a_line_a_recording_and_one_of_all(run, model, record, tmp_path)
     assert summary["real_time_factor"] > 0
     files = ("anomaly_score_fan.csv", "decision_result_fan.csv", "index.html")
     assert summary["files"] == [str(tmp_path / "scores" / file) for file in files]
+
+
+def test_a_command_is_run_for_what_is_above_the_limit(run, model, record, tmp_path):
+    quiet, loud, told = record("quiet.wav", 0.05), record("loud.wav", 0.5), tmp_path / "told.txt"
+    tell = shlex.join(["sh", "-c", f'echo "$HUMTUNE_PATH" >> {shlex.quote(str(told))}'])
+    run(model, quiet, loud, "--on-alarm", tell, code=3)
+    assert told.read_text() == f"{loud}\n"
+    failed = run(model, loud, "--on-alarm", "sh -c 'exit 7'", code=3)
+    assert f"--on-alarm sh: exit code 7, for {loud}" in failed.stderr.splitlines()
+    error = run(model, loud, "--on-alarm", "no-such-program-here", code=1).exception
+    assert "--on-alarm no-such-program-here: no program that can be run" in str(error)
 
 
 def test_a_page_is_written_unless_nobody_wants_it(run, model, record, tmp_path):

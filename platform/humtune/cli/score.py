@@ -1,5 +1,6 @@
 """score and review: what an exported model says of recordings, and a page to label them."""
 
+from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +35,13 @@ def score(
     ] = None,
     channel: Channel = None,
     page: Annotated[bool, typer.Option(help="Write a page to look and listen, index.html.")] = True,
+    on_alarm: Annotated[
+        str | None,
+        typer.Option(metavar="CMD", help="Run for alarms, without a shell; HUMTUNE_PATH … tell it of one."),
+    ] = None,
+    alarm_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="From one such command to the next, at least.")
+    ] = 60.0,
     threads: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: as many as cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, each as it is known.")] = False,
 ) -> None:
@@ -44,6 +52,7 @@ def score(
     Example: humtune score models/fan new-recordings/ --false-alarms 1%
     """
     from humtune.errors import UsageError
+    from humtune.runtime.alarms import Alarms
     from humtune.runtime.info import MODEL, read_info
     from humtune.runtime.log import read_log
     from humtune.runtime.outcomes import Scored, Tally
@@ -81,14 +90,17 @@ def score(
             return [*files, write_page(out, strangest(read_log(out)), info.sample_rate)]
         return [*files, update_page(out, listener.scorer, healthy(), quiet=live)]
 
+    teller = Teller(info, as_json=as_json, live=watch is not None)
+    alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
     with ResultFiles(out, info) as results:
-        teller = Teller(info, as_json=as_json, live=watch is not None)
         teller.begin(own)
-        with Refresher(partial(finish, live=True), teller.warn) as refresher:
+        with Refresher(partial(finish, live=True), teller.warn) as refresher, alarms or nullcontext():
             try:
                 for outcome in outcomes(listener, recordings or [], watch):
                     tally.add(outcome)
                     teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
+                    if alarms and isinstance(outcome, Scored) and outcome.is_anomaly:
+                        alarms.add(outcome)
                     if watch is not None:
                         refresher.news()
             except KeyboardInterrupt:

@@ -271,6 +271,14 @@ def test_a_folder_without_healthy_recordings_changes_nothing(run, judged, tmp_pa
     assert read_info(judged) == before
 
 
+def test_many_recordings_that_have_moved_are_told(run, judged, record):
+    """The healthy ones scored 0.01 to 1."""
+    for i in range(50):
+        record(f"{i}.wav", 0.6 + 0.001 * i)
+    result = run(judged, record("0.wav", 0.6).parent, "--false-alarms", "5%")
+    assert "50 of the last 50 recordings score above the median of the healthy ones" in result.stderr
+
+
 @pytest.mark.integration
 def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
     (tmp_path / "in").mkdir()

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from humtune.names import console, shown
+from humtune.runtime.drift import Drift
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.log import in_limits
 from humtune.runtime.outcomes import Failed, Scored, Tally
@@ -63,6 +64,7 @@ class Teller:
         self.info, self.as_json = info, as_json
         self.errors = console(stderr=True)
         self.at_end = not (as_json or live) and console().is_terminal
+        self.drift = Drift(info.healthy if info.keeps_scores else ())
 
     def begin(self, own: ModelInfo) -> None:
         """Warn where the window is not the model's `own`, on which its threshold was measured."""
@@ -90,6 +92,8 @@ class Teller:
                 typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
                 self._say(_course(outcome))
+        if isinstance(outcome, Scored) and (moved := self.drift.add(outcome)):
+            self._say(moved)
 
     def end(self, tally: Tally, files: Sequence[Path]) -> None:
         """Tell of all of them."""

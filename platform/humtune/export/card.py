@@ -119,7 +119,7 @@ domains is used, because a clip doesn't tell its domain."""
 
 _TRUTH = """\
 `model.json` holds the threshold in use: `humtune threshold` measures another on new healthy recordings. What
-this one, which promises so much, truly gave on labelled test clips:"""
+this one, which promises {wanted}, truly gave on labelled test clips:"""
 
 _INT8 = """
 
@@ -277,7 +277,8 @@ def _threshold(info: ModelInfo) -> str:
         ),
     )
     notes = f"\n\n{threshold.note}." if threshold.note else ""
-    return f"{threshold.value!r} {text} {_HEALTHY}\n\n{table}{notes}\n\n{_TRUTH}"
+    truth = _TRUTH.format(wanted=wanted)
+    return f"{threshold.value!r} {text}\n{_HEALTHY}\n\n{table}{notes}\n\n{truth}"
 
 
 def _alarms(alarms: Sequence[Alarms]) -> str:

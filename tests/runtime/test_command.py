@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from urllib.request import urlopen
 
@@ -12,15 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 import typer
+from models import make_info
 from typer.testing import CliRunner
 from waiting import PATIENCE, wait_for
 
+from humtune.cli import watched
 from humtune.cli.score import score
+from humtune.cli.scored import Teller
 from humtune.cli.threshold import threshold
 from humtune.dcase.files import read_file
 from humtune.errors import UsageError
 from humtune.runtime.info import DomainScores, Evidence, read_info
-from humtune.runtime.outcomes import STRANGEST
+from humtune.runtime.outcomes import STRANGEST, Failed, Scored, Tally
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")
 MODULES = 600  # that a first score may import: 476 of Python 3.11, and each heavy one would bring hundreds
@@ -55,6 +59,12 @@ def test_a_folder_that_is_no_model_is_a_usage_error(run, record, tmp_path):
     error = run(tmp_path / "nowhere", record("a.wav", 0.1), code=1).exception
     assert isinstance(error, UsageError)
     assert "not a model folder" in str(error)
+
+
+def test_a_watch_of_no_folder_is_refused_before_it_is_told(run, model, tmp_path):
+    result = run(model, "--watch", tmp_path / "nowhere", code=1)
+    assert str(result.exception) == f"{tmp_path}/nowhere: not a folder that can be watched"
+    assert result.stderr == ""
 
 
 def test_nothing_to_score_is_a_usage_error(run, model):
@@ -297,9 +307,34 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
             summary = json.loads(watch.stdout.readline())
             assert (summary["scored"], summary["anomalies"]) == (2, 1)
             assert watch.wait(PATIENCE) == 3
-            assert watch.stderr.read() == ""
+            (line,) = watch.stderr.read().splitlines()
+            assert re.fullmatch(
+                rf"watching {tmp_path}/in for fan since [\d-]+ [\d:]+; the limit is 0.1 \(10.00% .* wanted\)",
+                line,
+            )
         finally:
             watch.kill()
+
+
+def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tmp_path, capsys):
+    tally, words = Tally(), {"as_json": False, "live": True}
+    tally.add(Failed(tmp_path / "torn.wav", "no sound"))
+    tally.add(Scored(tmp_path / "a.wav", 0.5, True, seconds=1.0))
+    told = ""
+    with watched.told(Teller(make_info(), **words), tally, tmp_path, period=0.01):
+        while told.count("\n") < 3:
+            told += capsys.readouterr().err
+    first, second = told.splitlines()[:2]
+    assert first.startswith(f"watching {tmp_path} for fan since ")
+    assert "1 scored, 1 above the limit, 1 not scored; the last one at " in second
+    assert second.endswith(f"{tmp_path}/a.wav")
+
+
+def test_a_watch_on_a_terminal_tells_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    with watched.told(Teller(make_info(), as_json=False, live=True), Tally(), tmp_path, period=0.001):
+        time.sleep(0.05)
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.integration

@@ -75,7 +75,8 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
     paths = [record(f"{i:02d}.wav", 0.001 * (i + 1)) for i in range(SHOWN + 3)]
     folder = scored(*paths[:SHOWN])
     update_page(folder, scorer, [])
-    (folder / DETAILS / "kept.windows.csv").touch()
+    for name in ("kept.windows.csv", "own.flac", "own-20261130.flac"):
+        (folder / DETAILS / name).touch()
     assert len(list((folder / DETAILS).glob("*.png"))) == SHOWN
     scored(*paths[SHOWN:])
     page = update_page(folder, scorer, []).read_text()
@@ -83,7 +84,8 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
     assert "3 less strange" in page
     kept = {detail_name(str(path)) for path in paths[3:]}
     assert {path.stem for path in (folder / DETAILS).glob("*.png")} == kept
-    assert (folder / DETAILS / "kept.windows.csv").exists()
+    for name in ("kept.windows.csv", "own.flac", "own-20261130.flac"):
+        assert (folder / DETAILS / name).exists()
 
 
 def test_exhibits_are_made_once(scored, scorer, record):

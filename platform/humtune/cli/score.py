@@ -60,6 +60,7 @@ def score(
     from humtune.runtime.refresher import Refresher
     from humtune.runtime.results import ResultFiles
     from humtune.runtime.scorer import Scorer
+    from humtune.runtime.watch import arrivals
 
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")
@@ -70,6 +71,7 @@ def score(
         info = info.model_copy(update={"channel": read_channel(channel)})
     listener = Listener(Scorer(info, model / MODEL), workers=threads or None)
     from humtune.cli.scored import Teller, outcomes
+    from humtune.cli.watched import told
 
     tally, interrupted = Tally(), False
 
@@ -94,9 +96,14 @@ def score(
     alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
     with ResultFiles(out, info) as results:
         teller.begin(own)
-        with Refresher(partial(finish, live=True), teller.warn) as refresher, alarms or nullcontext():
+        arriving = None if watch is None else arrivals(watch)
+        with (
+            Refresher(partial(finish, live=True), teller.warn) as refresher,
+            alarms or nullcontext(),
+            nullcontext() if watch is None else told(teller, tally, watch),
+        ):
             try:
-                for outcome in outcomes(listener, recordings or [], watch):
+                for outcome in outcomes(listener, recordings or [], arriving):
                     tally.add(outcome)
                     teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
                     if alarms and isinstance(outcome, Scored) and outcome.is_anomaly:

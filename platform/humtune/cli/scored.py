@@ -17,7 +17,7 @@ from humtune.runtime.info import ModelInfo
 from humtune.runtime.log import in_limits
 from humtune.runtime.outcomes import Failed, Scored, Tally
 from humtune.runtime.recordings import Listener
-from humtune.runtime.sources import STDIN, counted, find_recordings, watch
+from humtune.runtime.sources import STDIN, counted, find_recordings
 from humtune.runtime.timeline import clock, stretches
 from humtune.sounds.parallel import tracked
 
@@ -26,13 +26,15 @@ LONGER = 1.5  # times as long as the recordings that the threshold was measured 
 _SPANS = 6  # stretches named in a line; all are in the table
 
 
-def outcomes(listener: Listener, words: list[str], watched: Path | None) -> Iterator[Outcome]:
+def outcomes(
+    listener: Listener, words: list[str], arriving: Iterator[Path | Failed] | None
+) -> Iterator[Outcome]:
     """What comes of the recordings named and then of those that arrive; progress where there is an end."""
     listed = _stdin() if STDIN in words else ()
     found = find_recordings(words, listed)
-    if watched is not None:
+    if arriving is not None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service is asked to end
-        yield from listener.listen(chain(found, watch(watched)))
+        yield from listener.listen(chain(found, arriving))
         return
     total = None
     if STDIN not in words:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 from humtune.runtime.timeline import Timeline
 
@@ -41,6 +41,7 @@ class Tally:
     failed: int = 0
     sound: float = 0.0  # seconds
     longest: float = 0.0  # seconds
+    last: tuple[float, Path] | None = None  # when a recording was counted, seconds since 1970, and which
     notes: Counter[str] = field(default_factory=Counter)
     _heap: list[tuple[float, int, Scored]] = field(default_factory=list)
     _began: float = field(default_factory=perf_counter)
@@ -48,6 +49,7 @@ class Tally:
 
     def add(self, outcome: Scored | Failed) -> None:
         """Count a recording."""
+        self.last = time(), outcome.path
         if isinstance(outcome, Failed):
             self.failed += 1
             return

@@ -22,7 +22,7 @@ from humtune.runtime.exhibits import ENDS, Exhibit, make_exhibit, read_exhibit
 from humtune.runtime.healthy import Healthy
 from humtune.runtime.labels import CHOICES, read_labels
 from humtune.runtime.log import Entry, in_limits, read_log, times_limit
-from humtune.runtime.results import DETAILS, detail_name
+from humtune.runtime.results import DETAILS, detail_name, is_detail
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.spectrum import BANDS, band_edges, mel
 from humtune.runtime.timeline import clock
@@ -31,7 +31,6 @@ from humtune.sounds.parallel import map_in_order
 PAGE = "index.html"
 SHOWN = 20  # recordings with pictures and sound
 RECENT = 2000  # recordings that the page knows of, the newest results
-_REMOVED = (".png", ".flac", ".json")  # of exhibits
 _TICKS = (250, 1000, 2000, 4000)  # Hz
 _POINTS = 500  # of a chart
 _LABELS = b"/*labels*/"  # before and after the labels in the page
@@ -66,7 +65,7 @@ def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, qui
         pass
     kept = {f"{detail_name(entry.file)}{end}" for entry in closer for end in ENDS}
     for path in details.glob("*"):
-        if path.suffix in _REMOVED and path.name not in kept:
+        if is_detail(path) and path.name not in kept:
             path.unlink(missing_ok=True)
     return write_page(folder, entries, info.sample_rate)
 

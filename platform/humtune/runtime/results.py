@@ -18,6 +18,7 @@ from humtune.runtime.timeline import write_timeline
 from humtune.sounds.clip import Clip
 
 DETAILS = "recordings"  # the folder of what there is of single recordings
+_KEPT = re.compile(r".+\.\w+-[0-9a-f]{8}(\.healthy)?\.(png|flac|json)")  # beside the tables of windows
 _ROOM = 200  # bytes of a file's name, before what is added to it
 
 
@@ -104,6 +105,11 @@ def detail_name(file: str) -> str:
     """How the files begin that there are of a recording: its name in plain letters, a number for its path."""
     name = re.sub(r"[^\w.-]", "_", os.path.basename(file))  # noqa: PTH119
     return f"{os.fsencode(name)[:_ROOM].decode(errors='ignore')}-{crc32(os.fsencode(file)):08x}"
+
+
+def is_detail(path: Path) -> bool:
+    """Whether a file is what is kept to look and listen, and no recording of the user's."""
+    return path.parent.name == DETAILS and _KEPT.fullmatch(path.name) is not None
 
 
 def _changed(path: Path) -> float | None:

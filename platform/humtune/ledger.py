@@ -96,7 +96,9 @@ class Ledger:
         """The machine's recordings, with the role of each clip; memory-mapped."""
         plan = self.plan
         bank = ClipBank.open(self.storage, plan.machines[machine].bank)
-        return replace(bank, table=assign_roles(bank.table, holdout=plan.asked.holdout))
+        asked = plan.asked
+        table = assign_roles(bank.table, held_out=asked.held_out, holdout=asked.holdout)
+        return replace(bank, table=table)
 
     def probes(self, machine: str) -> ClipBank | None:
         """The machine's probes, memory-mapped; None where the search has none."""

@@ -159,3 +159,12 @@ def test_what_is_judged_without_labels_says_so(bench: Any) -> None:
     assert record is not None
     update = {"state": TrialState.COMPLETE, "judged_by": "pseudo", "pseudo": {"nll": 0.8}, "omega": {}}
     assert outcome(record.model_copy(update=update)).startswith("pseudo-Ω 80.0 with ")
+
+
+def test_without_a_terminal_silence_is_broken(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("humtune.search.live.QUIET_SECONDS", 0.0)
+    studies = bench(trials=3).studies()
+    trial = studies.ask()
+    console = log()
+    LiveTable(studies, slots=2, console=console)._log()
+    assert console.file.getvalue() == f"0 s gone, starting, running: {trial.id}\n"

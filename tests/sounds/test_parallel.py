@@ -1,5 +1,6 @@
 import io
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -133,3 +134,16 @@ def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         show(1_500_000)
     assert "dev_fan.zip" in (shown := capsys.readouterr().err)
     assert "1.5/2.0 MB" in shown
+
+
+def test_what_can_not_tell_how_far_it_is_says_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parallel, "_console", lambda: Console(stderr=True))
+    with parallel.waiting("soon over"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(parallel, "_QUIET", 0.01)
+    with parallel.waiting("long [work]"):
+        time.sleep(0.1)  # ten times as long as it may be quiet
+    assert capsys.readouterr().err == "long [work]: 0 s so far\n"

@@ -16,6 +16,7 @@ from humtune.search.machine_study import MachineStudy
 from humtune.search.studies import Studies
 
 REFRESH_SECONDS = 0.5
+QUIET_SECONDS = 60.0  # without a terminal: after so long without a line there is one
 
 
 class LiveTable(AbstractContextManager["LiveTable"]):
@@ -25,7 +26,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         self.studies = studies
         self.slots = slots
         self.console = console or names.console()
-        self.began = monotonic()
+        self.began = self._said = monotonic()
         self._printed: set[str] = {r for m in studies.machines.values() for r in m.ended}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
@@ -63,13 +64,21 @@ class LiveTable(AbstractContextManager["LiveTable"]):
                     place = f"[{'confirms ' if confirms else ''}{counts[confirms]}/{wanted}]"
                     line = f"{record.id} {place} {names.shown(outcome(record))} ({duration(record.seconds)})"
                     self.console.print(line, soft_wrap=True)
+                    self._said = monotonic()
+        if monotonic() - self._said >= QUIET_SECONDS:
+            running = [trial for this in list(self.studies.machines.values()) for trial in list(this.running)]
+            which = f", running: {', '.join(running)}" if running else ""
+            self.console.print(f"{self._times()}{which}", soft_wrap=True)
+            self._said = monotonic()
+
+    def _times(self) -> str:
+        left = self.studies.seconds_left(self.slots)
+        coming = "starting" if left is None else f"{duration(left)} left"
+        return f"{duration(monotonic() - self.began)} gone, {coming}"
 
     def table(self) -> Table:
         """The table as it stands now."""
-        left = self.studies.seconds_left(self.slots)
-        coming = "starting" if left is None else f"{duration(left)} left"
-        times = f"{duration(monotonic() - self.began)} gone, {coming}"
-        table = Table(title=f"{self.studies.ledger.name}: {times}", title_justify="left")
+        table = Table(title=f"{self.studies.ledger.name}: {self._times()}", title_justify="left")
         for name in ("machine", "trials"):
             table.add_column(name, overflow="fold")
         for name in ("running", "stopped", "failed", "best"):

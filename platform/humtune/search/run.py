@@ -30,6 +30,7 @@ from humtune.search.timing import calibrated
 from humtune.search.tune import MachineSearcher, StudyScheduler
 from humtune.search.warm import warm_up
 from humtune.sounds.bank import ClipBank, load_banks
+from humtune.sounds.parallel import waiting
 from humtune.sounds.probes import make_probes, scored_table, strangers
 from humtune.sounds.table import assign_roles
 from humtune.storage import Storage
@@ -50,14 +51,16 @@ def prepare(
     machines: Sequence[str] | None = None,
     resources: Resources = DEFAULT,
     holdout: float = 0.0,
+    held_out: float = 0.1,
     channel: int | None = None,
     earlier: Ledger | None = None,
 ) -> Ledger:
     """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet.
 
-    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses. Of
-    several channels `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search
-    found is where the samplers start.
+    `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses,
+    `held_out` that of the training clips by which thresholds and calibration are found. Of several channels
+    `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search found is where the
+    samplers start.
     """
     if name in TAKEN:
         raise UsageError(f"name '{name}' is taken by humtune itself; choose another --name")
@@ -68,7 +71,7 @@ def prepare(
     if name in searches(storage):
         resume = Ledger(storage, name).resume
         raise UsageError(f"there is a search named '{name}': {resume}, or choose another --name")
-    banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
+    banks = fitting_banks(space, data, storage, machines, holdout=holdout, held_out=held_out, channel=channel)
     others = partial(strangers, data, channel=channel)
     probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
     clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
@@ -83,6 +86,7 @@ def prepare(
             shared_trials=space.quota(SHARED) if space.shared_trials else 0,
             warm=earlier.name if earlier else None,
             holdout=holdout,
+            held_out=held_out,
             channel=channel,
             resources=resources,
         ),
@@ -111,11 +115,12 @@ def fitting_banks(
     machines: Sequence[str] | None,
     *,
     holdout: float = 0.0,
+    held_out: float = 0.1,
     channel: int | None = None,
 ) -> dict[str, ClipBank]:
     """The machines' recordings with the roles of their clips, each shown to fit the space."""
     banks = {
-        machine: replace(bank, table=assign_roles(bank.table, holdout=holdout))
+        machine: replace(bank, table=assign_roles(bank.table, held_out=held_out, holdout=holdout))
         for machine, bank in load_banks(data, storage, machines, channel=channel).items()
     }
     check_all(space, banks)
@@ -169,7 +174,8 @@ def run(
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies
     ledger.withdraw_stop()
-    started_here = connect(address)
+    with waiting("starting Ray"):
+        started_here = connect(address)
     dead = ""
     try:
         interruption.take_signals()  # Ray has taken SIGTERM

@@ -29,6 +29,7 @@ R = TypeVar("R")
 
 _QUIET = 2.0  # seconds before a first line without a terminal
 _PERIOD = 10.0  # seconds between two of them
+_MINUTE = 60.0  # seconds between two lines where there is nothing to count
 
 
 def map_in_order(
@@ -103,6 +104,31 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
         if time.monotonic() >= due:
             screen.print(f"{title}: {done}" + (f" of {total}" if total else ""), markup=False, soft_wrap=True)
             due = time.monotonic() + _PERIOD
+
+
+@contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """Show that something goes on that can't tell how far it is; without a terminal, a line now and then."""
+    screen, title, over, began = _console(), shown(title), Event(), time.monotonic()
+    if screen.is_terminal:
+        with screen.status(title):
+            yield
+        return
+
+    def tell() -> None:
+        wait = _QUIET
+        while not over.wait(wait):
+            gone = time.monotonic() - began
+            screen.print(f"{title}: {gone:.0f} s so far", markup=False, soft_wrap=True)
+            wait = _MINUTE
+
+    teller = Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 @cache

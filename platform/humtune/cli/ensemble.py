@@ -33,6 +33,9 @@ def ensemble(
     exportable: Annotated[
         bool, typer.Option("--exportable", help="Only members that can leave as a model.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--every", help="All trials with equal weights: nothing is chosen.")
+    ] = False,
     calibration: Annotated[
         str, typer.Option(help="Scale of held-out training clips' scores: gamma or standard.")
     ] = "gamma",
@@ -67,6 +70,7 @@ def ensemble(
         imports=imports or [],
         exportable=exportable,
         calibration=kind,
+        every=every,
     )
     from humtune.report.ensembles import write_ensembles
 

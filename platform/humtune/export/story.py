@@ -133,6 +133,11 @@ def _trial_selection(measured: Measured) -> str:
 def _ensemble_selection(record: EnsembleRecord) -> str:
     settings = record.settings
     among = f"{settings.candidates} candidates (trial × score type)"
+    if settings.every:
+        return (
+            f"The members are all {among}; trials have equal weights, and so have the scores of each.\n"
+            "Nothing was chosen, so that no recording of a fault was needed."
+        )
     if settings.judged_by == "pseudo":
         return (
             f"The members have the highest pseudo-Ω of {among}, with equal weights. No anomaly\n"

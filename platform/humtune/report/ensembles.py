@@ -41,6 +41,7 @@ LEGEND = (
     "that any section wants. Score types of one trial share its forward pass, so the time for a clip grows "
     "with the networks, not with the members.",
 )
+ALL_ALIKE = "All trials, with equal weights, and so with the score types of each: nothing was chosen."
 LABEL_FREE = (
     "Chosen without labels, by pseudo-Ω: the best score type of each of the best trials, with equal weights. "
     "Ω is of all labelled dev clips, none of which chose."
@@ -98,7 +99,10 @@ def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
 def notes(records: Sequence[EnsembleRecord]) -> list[str]:
     """Lines about how the ensembles came to be, each with an empty one behind it."""
     lines = [TRANSDUCTIVE] if any(r.transductive for r in records) else []
-    lines += [LABEL_FREE] if any(r.settings.judged_by == "pseudo" for r in records) else []
+    every = [r.settings.every for r in records]
+    lines += [ALL_ALIKE] if any(every) else []
+    pseudo = [r.settings.judged_by == "pseudo" and not r.settings.every for r in records]
+    lines += [LABEL_FREE] if any(pseudo) else []
     lines += [f"{note}." for r in records for note in r.notes]
     return [line for text in lines for line in (text, "")]
 
@@ -133,7 +137,8 @@ def member_cells(record: EnsembleRecord) -> tuple[list[str], list[list[str]]]:
 
 def figures_line(record: EnsembleRecord) -> str:
     """Official Ω on each kind of labelled clips in a sentence."""
-    chose = "" if record.settings.judged_by == "pseudo" else " (these chose: too high)"
+    blind = record.settings.judged_by == "pseudo" or record.settings.every
+    chose = "" if blind else " (these chose: too high)"
     kinds = {
         "omega_select": f"selecting clips{chose}",
         "omega_hidden": "hidden clips",

@@ -185,3 +185,21 @@ def test_real_systems_know_more_together_than_the_best_of_them(real_data):
     assert record.settings.candidates == 24
     assert more.mean() > 0.02  # two points of Ω, on clips that did not choose
     assert (more > 0).mean() > 0.9
+
+
+def test_all_trials_alike_are_chosen_by_nothing(judged_by_pseudo):
+    ledger = judged_by_pseudo
+    record = make_ensembles(ledger, every=True).records[0]
+    trials = {m.trial for m in record.members}
+    assert trials == {r.id for r in ledger.records("fan")}
+    assert record.settings.every
+    assert record.weights == pytest.approx([1 / (2 * len(trials))] * 2 * len(trials))
+
+
+def test_a_fusion_counts_once_where_all_are_alike(bench):
+    ledger = bench.search("fused", machines=("fan",))
+    bench.trial(ledger, "fan", 0, gains={"cosine": 1, "nll": 1, "fusion": 1})
+    bench.trial(ledger, "fan", 1, gains={"cosine": 1})
+    [record] = make_ensembles(ledger, every=True).records
+    weights = {m.name: w for m, w in zip(record.members, record.weights, strict=True)}
+    assert weights == {"fan-00001 cosine": 0.5, "fan-00000 cosine": 0.25, "fan-00000 nll": 0.25}

@@ -15,6 +15,7 @@ from humtune.metrics.cells import Array, Cells, labelled
 from humtune.metrics.omega import omega
 from humtune.names import twin
 from humtune.results.archive import read_archive, trial_stamps
+from humtune.results.candidates import FUSION
 from humtune.results.ensembles.candidates import (
     CALIBRATION,
     CALIBRATIONS,
@@ -82,11 +83,13 @@ def make_ensembles(
     imports: Sequence[Path] = (),
     exportable: bool = False,
     calibration: CalibrationName = CALIBRATION,
+    every: bool = False,
 ) -> Made:
     """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
 
-    What judged the trials chooses: Ω of the selecting clips, or pseudo-Ω. `imports` are folders of other
-    systems' score files; with `exportable` only what a model can score is a member. A machine without
+    What judged the trials chooses: Ω of the selecting clips, or pseudo-Ω. With `every` nothing is chosen: all
+    trials have equal weights, and so have the score types of each. `imports` are folders of other systems'
+    score files; with `exportable` only what a model can score is a member. A machine without
     complete trials keeps no other from its ensemble; HumtuneError where none can be made.
     """
     plan = ledger.plan
@@ -111,6 +114,7 @@ def make_ensembles(
             judged_by=plan.machines[machine].judged_by,
             imports=tuple(str(system.folder) for system in systems),
             exportable=exportable,
+            every=every,
             candidates=len(candidates.members),
         )
         record, scores = build(candidates, settings, data_hash=plan.machines[machine].data_hash)
@@ -154,7 +158,10 @@ def join_systems(
 def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") -> tuple[EnsembleRecord, Array]:
     """One machine's ensemble and its scores [N] of all clips, NaN where a transductive one has none."""
     clips, scores = candidates.clips, candidates.scores
-    if settings.judged_by == "pseudo":
+    if settings.every:
+        share = Share(all_alike(candidates), {})
+        worth = label_free_worth(candidates, share.machine)
+    elif settings.judged_by == "pseudo":
         share = Share(by_pseudo(candidates, settings.members), {})
         worth = label_free_worth(candidates, share.machine)
     else:
@@ -166,6 +173,18 @@ def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") ->
     rows = {m.name: row for m, row in zip(candidates.members, scores, strict=True)}
     joined = record.combine(np.stack([rows[m.name] for m in record.members]), clips.section)
     return record.model_copy(update={"metrics": dict(_metrics(joined, clips))}), joined
+
+
+def all_alike(candidates: Candidates) -> Array:
+    """Equal weights [K] of all trials, and of each trial's score types; a fusion is made of the others."""
+    types: dict[str | None, list[int]] = {}
+    for k, member in enumerate(candidates.members):
+        types.setdefault(member.trial or member.system, []).append(k)
+    weights = np.zeros(len(candidates.members))
+    for own in types.values():
+        base = [k for k in own if candidates.members[k].score_type != FUSION] or own
+        weights[base] = 1 / len(base)
+    return np.asarray(weights / weights.sum())
 
 
 def by_pseudo(candidates: Candidates, members: int) -> Array:

@@ -49,6 +49,7 @@ class Settings(Frozen):
     judged_by: Objective = "omega"  # pseudo: the best by pseudo-Ω, with equal weights
     imports: tuple[str, ...] = ()  # folders of other systems' score files
     exportable: bool = False  # only members that can leave as a model
+    every: bool = False  # all trials with equal weights, so that nothing was chosen
     candidates: int = Field(ge=1, description="trial × score type, and imported systems")
 
 

@@ -163,7 +163,9 @@ def label_free_worth(candidates: Candidates, weights: Array) -> Worth:
     if not labelled(clips):
         return Worth(passes=passes, notes=(f"{clips.machine}: no labelled clips to read it by",))
     ways = {
-        "best by pseudo-Ω": scores[np.nanargmax(candidates.pseudo)],
+        "best by pseudo-Ω": scores[np.nanargmax(known)]
+        if np.isfinite(known := candidates.pseudo).any()
+        else None,
         "mean of all": scores.mean(axis=0),
         "label-free fusion": candidates.fusion,
         "ensemble": weights @ scores,

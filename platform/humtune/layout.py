@@ -17,12 +17,13 @@
 <storage>/<search>/lease                         who may write trials: the last that began or resumed
 <storage>/<search>/stop                          that somebody wishes it to end
 <storage>/banks, mlflow.db, mlflow-artifacts     what the searches share
+<storage>/recordings/<machine>                   the data set that `humtune learn` made of a folder
 """
 
 from dataclasses import dataclass
 
-BANKS, DATABASE, ARTIFACTS = "banks", "mlflow.db", "mlflow-artifacts"
-TAKEN = (BANKS, ARTIFACTS, DATABASE, f"{DATABASE}.lock")  # what no search can be called
+BANKS, DATABASE, ARTIFACTS, RECORDINGS = "banks", "mlflow.db", "mlflow-artifacts", "recordings"
+TAKEN = (BANKS, RECORDINGS, ARTIFACTS, DATABASE, f"{DATABASE}.lock")  # what no search can be called
 
 
 @dataclass(frozen=True)

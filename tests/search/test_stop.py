@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from waiting import PATIENCE, send, wait_for
 
 from humtune.ledger import Ledger
-from humtune.search.stop import Interruption, Stop
+from humtune.search.stop import Interruption, Stop, TimeLimit
 from humtune.search.tune import MachineSearcher, StudyScheduler
 
 
@@ -100,3 +100,23 @@ def test_two_ends_a_process_that_is_deep_in_something_else() -> None:
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
+
+
+def test_time_is_over_once_there_is_enough() -> None:
+    found: list[str] = []
+    limit = TimeLimit(0.0, lambda: bool(found))
+    assert not limit.asked
+    found.append("a trial")
+    assert limit.asked
+    assert limit.is_over
+    assert limit.signal is None
+    assert limit.exit_code == 0
+    assert not TimeLimit(3600.0, lambda: True).asked
+
+
+def test_one_signal_ends_a_search_cleanly_though_its_time_is_over() -> None:
+    limit = TimeLimit(0.0, lambda: True)
+    limit._catch(signal.SIGTERM)  # a second one would end this process
+    assert limit.asked
+    assert not limit.is_over
+    assert limit.exit_code == 143

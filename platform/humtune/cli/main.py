@@ -7,7 +7,7 @@ import sys
 import typer
 
 from humtune import __version__
-from humtune.cli import data, dcase, ensemble, export, report, score, search, threshold
+from humtune.cli import data, dcase, ensemble, export, learn, report, score, search, threshold
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
 from humtune.names import console, shown
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data.app, name="data", help="Make, check and look at recordings.")
+app.command()(learn.learn)
 app.command()(search.search)
 app.command()(search.resume)
 app.command()(search.stop)

@@ -42,7 +42,9 @@ from humtune.runtime.info import (
 )
 from humtune.runtime.promises import GroupScores
 from humtune.runtime.scorer import Scorer
-from humtune.sounds.table import Role
+from humtune.sounds.table import ClipTable, Role
+
+FEW = 20  # scored clips: fewer may be alike by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def build_model(
         plan.bank,
         kept_out[few],
         recorded=scores[held_out[few]],
-        spread=float(scores[clips.role != str(Role.PROBE)].std()),
+        spread=_spread(clips, scores),
         tolerance=TOLERANCE if plan.precision == FULL else INT8_TOLERANCE,
     )
     plan = in_windows(plan, scorer)
@@ -85,6 +87,12 @@ def build_model(
     cost = measure_cost(scorer, graph)
     alarms = info.kept_evidence().alarms(info.threshold.value)
     return Exported(folder, info, alarms, cost, parity, plan.scores, plan.left_out), graph, plan
+
+
+def _spread(clips: ClipTable, scores: Array) -> float:
+    """How far scores [N] differ, to hold a difference against; of a handful of clips, with their probes."""
+    recorded = clips.role != str(Role.PROBE)
+    return float(scores[recorded].std() if np.count_nonzero(recorded) >= FEW else scores.std())
 
 
 def _describe(

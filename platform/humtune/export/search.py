@@ -77,6 +77,27 @@ def export_search(
     return Exports(tuple(models), tuple(skipped), tuple(failed))
 
 
+def export_machine(
+    ledger: Ledger,
+    machine: str,
+    folder: Path,
+    *,
+    false_alarms: float = FALSE_ALARMS,
+    ensemble: bool = False,
+) -> Exported:
+    """Write one machine's model into a folder of any name; as `export_search` otherwise.
+
+    HumtuneError where it has no complete trial, or no ensemble.
+    """
+    found = _blueprint(ledger, machine, ensemble=ensemble)
+    if isinstance(found, str):
+        raise HumtuneError(found)
+    build = partial(build_model, ledger, false_alarms=false_alarms)
+    [model], files = _machine(ledger, found[0], folder, build=build, int8=False, other=None)
+    write_folder(folder, files)
+    return model
+
+
 def _machine(
     ledger: Ledger, plan: Blueprint, folder: Path, *, build: Build, int8: bool, other: Blueprint | None
 ) -> tuple[list[Exported], dict[str, bytes]]:

@@ -5,6 +5,8 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -84,6 +86,28 @@ class Interruption:
                 os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())  # a live table hides it
             os._exit(128 + number)
         self.signal = number
+
+
+class TimeLimit(Interruption):
+    """An interruption that comes by itself after some seconds, once there is enough to go on with."""
+
+    def __init__(self, seconds: float, is_enough: Callable[[], bool]) -> None:
+        super().__init__()
+        self.end, self.is_enough = monotonic() + seconds, is_enough
+
+    @property
+    def asked(self) -> bool:
+        """Whether the search was asked to end, or its time is over."""
+        return super().asked or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over."""
+        return monotonic() >= self.end and self.is_enough()
+
+    def _catch(self, number: int) -> None:
+        self.end = inf  # from now on it is the signals alone
+        super()._catch(number)
 
 
 class LeaveTune(BaseException):

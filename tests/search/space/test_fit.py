@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.space.fit import check_fits, objective_of, remarks
+from humtune.search.space.fit import check_fits, fitting, objective_of, remarks
 from humtune.sounds.table import ClipTable, Role
 
 Make = Callable[..., Any]
@@ -157,3 +157,21 @@ def test_silent_mel_filters_are_remarked_once_a_spectrogram(space: Make) -> None
     assert 60 < int(count) < 90  # torchaudio's own count is about 75
     assert rest == " (spectrogram: ToyCar)"
     assert remarks(space(fixed={"spectrogram": {"n_fft": 1024, "n_mels": 64}}), ["fan"]) == []
+
+
+FAMILIES = {
+    "few": {"family": "gaussian_mixture", "components": 2},
+    "many": {"family": "gaussian_mixture", "components": 5000},
+}
+
+
+def test_kinds_of_detectors_that_recordings_do_not_do_for_are_left_out(space: Make, table: Make) -> None:
+    clips, lengths = table("valve"), np.full(len(table("valve")), 100 * 512)
+    both = space(fixed={}, search={"family": {"presets": FAMILIES}})
+    left, why = fitting(both, clips, lengths)
+    assert left.search["family"].options == ("few",)
+    assert list(why) == ["many"]
+    assert why["many"].startswith("components = 5000 need as many training clips")
+    check_fits(left, clips, lengths)
+    with pytest.raises(UsageError, match="valve: components = 5000"):
+        fitting(space(fixed={}, search={"family": {"presets": {"many": FAMILIES["many"]}}}), clips, lengths)

@@ -1,6 +1,6 @@
 """Whether a space fits a machine's recordings: asked before anything starts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 
@@ -13,6 +13,7 @@ from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
+from humtune.search.space.dimensions import FAMILY, Presets
 from humtune.search.space.errors import why_apart
 from humtune.search.space.grid import Point
 from humtune.search.space.space import START, Space
@@ -31,6 +32,32 @@ def check_all(space: Space, banks: Mapping[str, ClipBank]) -> None:
             _check_others(space, machine, [other for other in banks.values() if other is not bank])
     if space.shared_trials:
         check_shared_fits(space, banks)
+
+
+def fitting(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> tuple[Space, dict[str, str]]:
+    """The space with those presets of the family that a machine's recordings do for; why not, by the others.
+
+    UsageError where they do for none.
+    """
+    families = space.search.get(FAMILY)
+    if not isinstance(families, Presets):
+        check_fits(space, table, lengths)
+        return space, {}
+    left, reasons = [], {}
+    for name in families.options:
+        try:
+            check_fits(_with_families(space, families, [name]), table, lengths)
+            left.append(name)
+        except UsageError as error:
+            reasons[str(name)] = str(error).removeprefix(f"{table.machine}: ")
+    if not left:
+        raise UsageError(f"{table.machine}: {next(iter(reasons.values()))}")
+    return _with_families(space, families, left), reasons
+
+
+def _with_families(space: Space, families: Presets, names: Sequence[ParamValue]) -> Space:
+    chosen = families.where(lambda name: name in names)
+    return space.model_copy(update={"search": {**space.search, FAMILY: chosen}})
 
 
 def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:

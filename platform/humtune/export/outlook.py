@@ -1,0 +1,85 @@
+"""What to expect of a model that was made of a folder of recordings, in plain words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from humtune.export.model import Exported
+from humtune.metrics.calibration import decide
+from humtune.runtime.promises import promises
+from humtune.sounds.groups import RECORDING, recording_names
+from humtune.sounds.importing import ImportRecord, spell
+from humtune.sounds.survey import count, few
+from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Recordings of one label, and those with a window above the limit."""
+
+    recordings: tuple[str, ...]
+    flagged: tuple[str, ...]
+
+
+def outlook(record: ImportRecord, model: Exported, clips: ClipTable, *, detectors: int) -> list[str]:
+    """Sentences: what was learned of how much, what the limit can promise, and what it would have caught.
+
+    `clips` are the search's scored clips, of whose scores the model has one each; `detectors` how many trials
+    score together.
+    """
+    said = [_learned(record, model, detectors), *_promised(model)]
+    return said + list(_caught(model, clips))
+
+
+def _learned(record: ImportRecord, model: Exported, detectors: int) -> str:
+    files, windows = record.recordings("train"), record.windows("train")
+    how = "1 detector" if detectors == 1 else f"{detectors} detectors together"
+    return (
+        f"{model.info.machine}: learned from {spell(record.seconds('train'))} of healthy sound, "
+        f"{count(files, 'recording')} in {count(windows, 'window')}, by {how}."
+    )
+
+
+def _promised(model: Exported) -> Iterator[str]:
+    """The false-alarm rate that the windows which set the limit promise, and what the wished one needs."""
+    info = model.info
+    wished = info.threshold.false_alarms
+    part = max(promises(info.healthy, wished), key=lambda promise: promise.least)
+    there, seconds = part.threshold.clips, info.window_samples / info.sample_rate
+    yield (
+        f"The limit is set by {count(there, 'healthy window')} of {seconds:.1f} s, of "
+        f"{count(part.groups, 'recording')}, that trained nothing."
+    )
+    if part.least <= wished:
+        yield f"About {wished:.1%} of new healthy windows will be called strange."
+    else:
+        more = part.needed - there
+        yield (
+            f"They can promise no less than {part.least:.1%} false alarms: {wished:.1%} needs {more} more, "
+            f"{spell(more * seconds)} of new healthy sound."
+        )
+
+
+def heard(model: Exported, clips: ClipTable, label: int) -> Heard:
+    """What the limit says of labelled test recordings; one is flagged where any window of it is."""
+    flagged: dict[str, bool] = {}
+    alarms = decide(model.scores, model.info.threshold.value)
+    names = recording_names(clips.attributes)
+    for i in clips.having(Role.SELECT, Role.HIDDEN).tolist():
+        if clips.label[i] == label:
+            name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=")
+            flagged[name] = flagged.get(name, False) or bool(alarms[i])
+    return Heard(tuple(flagged), tuple(name for name, is_so in flagged.items() if is_so))
+
+
+def _caught(model: Exported, clips: ClipTable) -> Iterator[str]:
+    bad, healthy = (heard(model, clips, label) for label in (ANOMALY, NORMAL))
+    if not bad.recordings:
+        return
+    missed = [name for name in bad.recordings if name not in bad.flagged]
+    named = f" (not {few(missed)})" if missed and bad.flagged else ""
+    caught = f"{len(bad.flagged)} of {count(len(bad.recordings), 'bad recording')}{named}"
+    false = f"{len(healthy.flagged)} of {count(len(healthy.recordings), 'healthy one')}"
+    yield (
+        f"It would have caught {caught}, and called {false} strange that it did not learn from. These helped "
+        "to choose it: expect less of new ones."
+    )

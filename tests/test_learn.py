@@ -1,0 +1,153 @@
+"""From a folder to a model in one command, and on from wherever it was killed."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from loop import search_here
+
+from humtune import learn
+from humtune.ledger import Ledger
+from humtune.storage import Storage
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPACE = """
+sampler: grid
+fixed: {scores: [own, knn]}
+search:
+  family:
+    presets:
+      one: {family: gaussian_mixture, n_fft: 512, n_mels: 16, components: 1}
+      loud: {family: gaussian_mixture, n_fft: 512, n_mels: 16, components: 1, pooling: gwrp}
+      folders: {family: classifier, labels: attributes}
+"""
+
+
+def record(path: Path, seconds: float, *, seed: int, hiss: float = 0.0) -> None:
+    """A hum that is never quite the same; a bad one hisses."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chance = np.random.default_rng(seed)
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    hum = sum(np.sin(2 * np.pi * f * time) * chance.uniform(0.8, 1.2) for f in (120, 240, 480))
+    white = chance.standard_normal(len(time))
+    soundfile.write(path, 0.05 * hum + 0.01 * white + hiss * np.diff(white, append=0.0), 16_000)
+
+
+@pytest.fixture
+def pump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_ready: Callable[[Path], Path]) -> Path:
+    """Twelve healthy recordings of 20 s and two bad ones beside them; searches run here, in a small space."""
+    for i in range(12):
+        record(tmp_path / "pump" / f"monday {i}.flac", 20.0, seed=i)
+    for i in range(2):
+        record(tmp_path / "bad" / f"rattle {i}.flac", 20.0, seed=100 + i, hiss=0.05)
+    (tmp_path / "small.yaml").write_text(SPACE)
+    monkeypatch.setattr(learn, "SPACE", str(tmp_path / "small.yaml"))
+    search_here(monkeypatch)
+    mlflow_ready(tmp_path / "humtune-runs")
+    return tmp_path / "pump"
+
+
+def ledger_of(folder: Path) -> Ledger:
+    storage = Storage(folder / "humtune-runs")
+    [name] = [path.parent.name for path in (folder / "humtune-runs").glob("*/plan.json")]
+    return Ledger.open(storage, name)
+
+
+@pytest.mark.slow
+def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
+    pump: Path, tmp_path: Path, humtune: Run
+) -> None:
+    code, out, err = humtune("learn", pump, "--out", "models/pump")
+    assert code == 0, err
+    assert "pump: to learn from: 12 recordings, 4 min, in 24 windows" in out
+    assert "without folders: labels: attributes gives only one class" in out
+    ensemble = json.loads((tmp_path / "models/pump/model.json").read_text())["configuration"]["members"]
+    assert {(m["trial"], m["score_type"]): m["weight"] for m in ensemble} == {
+        (f"pump-0000{i}", score): 0.25 for i in range(2) for score in ("own", "knn")
+    }
+    info = json.loads((tmp_path / "models/pump/model.json").read_text())
+    held_out = len(info["evidence"]["held_out"])
+    assert held_out >= 4
+    assert info["threshold"]["false_alarms"] == 0.01
+    closing = " ".join(out.split())
+    assert (
+        "learned from 4 min of healthy sound, 12 recordings in 24 windows, by 2 detectors together" in closing
+    )
+    promised = re.search(
+        r"set by (\d+) healthy windows of 10.0 s, of (\d+) recordings.* less than ([\d.]+)%", closing
+    )
+    assert promised
+    windows, recordings = int(promised[1]), int(promised[2])
+    assert windows == 2 * recordings == sum(len(g["scores"]) for g in info["evidence"]["left_out"])
+    assert 100 / (windows + 1) <= float(promised[3]) + 0.05
+    assert re.search(r"1.0% needs \d+ more, \d+ min of new healthy sound", closing)
+    assert "caught" not in closing
+    assert "humtune score models/pump NEW" in out
+
+
+@pytest.mark.slow
+def test_bad_ones_choose_and_are_counted(pump: Path, tmp_path: Path, humtune: Run) -> None:
+    words = ("learn", pump, "--bad", "bad", "--out", "models/p", "--machine", "p", "--false-alarms", "0.2")
+    code, out, err = humtune(*words)
+    assert code == 0, err
+    assert ledger_of(tmp_path).plan.machines["p"].judged_by == "omega"
+    closing = " ".join(out.split())
+    assert "It would have caught 2 of 2 bad recordings, and called" in closing
+    assert "strange that it did not learn from" in closing
+    code, out, _ = humtune("score", "models/p", "bad", "--out", "scores")
+    assert code == 3
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_killed_the_same_command_goes_on(
+    pump: Path, tmp_path: Path, humtune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("learn", pump, "--out", "model", "--channel", "1")
+    with monkeypatch.context() as killed:
+        killed.setattr(learn, "write_model", interrupt)
+        assert humtune(*words)[0] == 130
+    assert not (tmp_path / "model").exists()
+    before = [r.started for r in ledger_of(tmp_path).records()]
+    code, out, err = humtune(*words)
+    assert code == 0, err
+    assert "pump: the same files as before" in out
+    assert [r.started for r in ledger_of(tmp_path).records()] == before
+    assert json.loads((tmp_path / "model/model.json").read_text())["channel"] == 1
+    code, _, err = humtune(*words)
+    assert code == 2
+    assert (
+        "model: a model lies there already; humtune score model NEW uses it; to learn anew, delete it" in err
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere", "--out", "m"], "nowhere: no such folder"),
+        (
+            ["bad", "--out", "m"],
+            "bad: 40 s of healthy sound to learn from, in 4 windows; 10 windows of about 10 s",
+        ),
+        (["pump", "--out", "small.yaml"], "a file lies where the model's folder goes"),
+        (["pump", "--out", "pump"], "which is no part of a model"),
+        (["pump", "--out", "m", "--hours", "0"], "--hours 0: it should be more than 0"),
+        (["pump", "--out", "m", "--false-alarms", "5"], "--false-alarms 5: it should"),
+        (
+            ["pump", "--out", "m", "--storage", "mock://bucket/x"],
+            "learn keeps recordings there, and needs a folder",
+        ),
+    ],
+)
+def test_wrong_words(words: list[str], told: str, pump: Path, humtune: Run) -> None:
+    code, _, err = humtune("learn", *words)
+    assert code == 2
+    assert told in err

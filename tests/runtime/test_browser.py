@@ -13,7 +13,7 @@ from waiting import wait_for
 from humtune.runtime.healthy import HEALTHY, read_healthy
 from humtune.runtime.info import Evidence
 from humtune.runtime.labels import LABELS, read_labels
-from humtune.runtime.log import LOG
+from humtune.runtime.log import log_path
 from humtune.runtime.page import update_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import ResultFiles
@@ -153,7 +153,7 @@ def test_with_a_server_a_click_and_a_key_are_in_the_labels(browser, folder):
         wait_for(lambda: pressed(second) == ["bad"], seconds=60)
         assert read_labels(folder) == dict(zip(files, ["unsure", "bad"], strict=True))
         assert not all_of(browser, "#save")[0].is_displayed()
-        (folder / LOG).unlink()
+        log_path(folder).unlink()
         click(first, "button", 0)
         (told,) = all_of(browser, "#saving")
         wait_for(lambda: "Not saved: no such recording in the log" in told.text, seconds=60)

@@ -24,6 +24,7 @@ from humtune.cli.threshold import threshold
 from humtune.dcase.files import read_file
 from humtune.errors import UsageError
 from humtune.runtime.info import DomainScores, Evidence, read_info
+from humtune.runtime.log import log_path
 from humtune.runtime.outcomes import STRANGEST, Failed, Scored, Tally
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")
@@ -300,20 +301,31 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
                 record(name, loudness).rename(tmp_path / "in" / name)
                 told = json.loads(watch.stdout.readline())
                 assert (told["file"], told["anomaly"]) == (str(tmp_path / "in" / name), loudness > 0.1)
-                assert name in (tmp_path / "scores" / "log.jsonl").read_text()
+                assert name in log_path(tmp_path / "scores").read_text()
             page = tmp_path / "scores" / "index.html"
             wait_for(lambda: page.exists() and "b.wav" in page.read_text(), "a page while watching")
             watch.send_signal(signal.SIGTERM)
             summary = json.loads(watch.stdout.readline())
             assert (summary["scored"], summary["anomalies"]) == (2, 1)
             assert watch.wait(PATIENCE) == 3
-            (line,) = watch.stderr.read().splitlines()
+            line, *beats = watch.stderr.read().splitlines()
+            assert all(" above the limit, " in beat for beat in beats)  # of a test that takes minutes
             assert re.fullmatch(
                 rf"watching {tmp_path}/in for fan since [\d-]+ [\d:]+; the limit is 0.1 \(10.00% .* wanted\)",
                 line,
             )
         finally:
             watch.kill()
+    record("c.wav", 0.05).rename(tmp_path / "in" / "c.wav")
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as again:
+        try:
+            assert json.loads(again.stdout.readline())["file"] == str(tmp_path / "in" / "c.wav")
+            again.send_signal(signal.SIGTERM)
+            assert json.loads(again.stdout.readline())["scored"] == 1
+            assert again.wait(PATIENCE) == 0
+            assert "; 2 recordings that the log has are not scored again\n" in again.stderr.read()
+        finally:
+            again.kill()
 
 
 def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tmp_path, capsys):
@@ -321,18 +333,21 @@ def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tm
     tally.add(Failed(tmp_path / "torn.wav", "no sound"))
     tally.add(Scored(tmp_path / "a.wav", 0.5, True, seconds=1.0))
     told = ""
-    with watched.told(Teller(make_info(), **words), tally, tmp_path, period=0.01):
+    with watched.told(Teller(make_info(), **words), tally, tmp_path, known=7, period=0.01):
         while told.count("\n") < 3:
             told += capsys.readouterr().err
     first, second = told.splitlines()[:2]
     assert first.startswith(f"watching {tmp_path} for fan since ")
+    assert first.endswith("; 7 recordings that the log has are not scored again")
     assert "1 scored, 1 above the limit, 1 not scored; the last one at " in second
     assert second.endswith(f"{tmp_path}/a.wav")
 
 
 def test_a_watch_on_a_terminal_tells_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
-    with watched.told(Teller(make_info(), as_json=False, live=True), Tally(), tmp_path, period=0.001):
+    with watched.told(
+        Teller(make_info(), as_json=False, live=True), Tally(), tmp_path, known=0, period=0.001
+    ):
         time.sleep(0.05)
     assert len(capsys.readouterr().err.splitlines()) == 1
 

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from humtune.runtime.info import MODEL, read_info
-from humtune.runtime.outcomes import Failed, Scored
+from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer
 
@@ -58,6 +58,21 @@ def test_a_recording_that_may_not_be_read_is_told(listener, record, as_nobody):
     locked.chmod(0)
     with as_nobody():
         assert listener.score(locked) == Failed(locked, "can't be opened (Permission denied)")
+
+
+def test_an_outcome_tells_how_the_file_looked_before_it_was_read(listener, record, monkeypatch):
+    path, text = record("a.wav", 0.1), record("b.wav", 0.1)
+    text.write_text("not a sound")
+    before, score = Look.at(path), listener.scorer.score_window
+
+    def rewrite(window):
+        record("a.wav", 0.2, samples=9_000)
+        return score(window)
+
+    monkeypatch.setattr(listener.scorer, "score_window", rewrite)
+    assert listener.score(path).look == before != Look.at(path)
+    assert listener.score(text).look == Look.at(text)
+    assert listener.score(path.with_name("gone.wav")).look is None  # it may come back
 
 
 def test_odd_sound_is_scored_and_told(listener, tmp_path):

@@ -15,8 +15,8 @@ from models import make_info
 from humtune.dcase.files import read_file, read_folder
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
-from humtune.runtime.log import LOG, read_log, times_limit
-from humtune.runtime.outcomes import Scored
+from humtune.runtime.log import FIRST, log_path, read_log, times_limit
+from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.timeline import Timeline
 
@@ -48,15 +48,17 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path):
     (tmp_path / "scores").write_text("a file")
     with pytest.raises(UsageError, match=r"scores: can't be made a folder \(File exists\)"):
         write(tmp_path / "scores", [])
-    (tmp_path / LOG).mkdir()
-    with pytest.raises(UsageError, match=r"log.jsonl: can't be written \(Is a directory\)"):
+    log_path(tmp_path).mkdir()
+    with pytest.raises(UsageError, match=r"log-[\d-]+.jsonl: can't be written \(Is a directory\)"):
         write(tmp_path, [scored("a.wav", 0.5)])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 def test_a_full_disk_is_told(tmp_path):
-    (tmp_path / LOG).symlink_to("/dev/full")
-    with pytest.raises(UsageError, match=r"log.jsonl: can't be written to \(No space left on device\)"):
+    log_path(tmp_path).symlink_to("/dev/full")
+    with pytest.raises(
+        UsageError, match=r"log-[\d-]+.jsonl: can't be written to \(No space left on device\)"
+    ):
         write(tmp_path, [scored("a.wav", 0.5)])
 
 
@@ -137,7 +139,7 @@ def test_a_kill_loses_neither_what_was_there_nor_what_was_scored(tmp_path):
     killed = subprocess.run(program, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert (tmp_path / "anomaly_score_fan.csv").read_bytes() == before
-    with (tmp_path / LOG).open("ab") as torn:
+    with log_path(tmp_path).open("ab") as torn:
         torn.write(b'{"time": 17')
     scores, _ = write(tmp_path, [scored("next.wav", 0.25)])
     assert read_file(scores) == {"old.wav": 0.5, "new.wav": 0.5, "next.wav": 0.25}
@@ -145,13 +147,54 @@ def test_a_kill_loses_neither_what_was_there_nor_what_was_scored(tmp_path):
 
 def test_a_later_log_and_lines_of_no_kind_are_read(tmp_path):
     write(tmp_path, [scored("a.wav", 0.5, notes=("clipped",))])
-    (line,) = (tmp_path / LOG).read_text().splitlines()
+    (line,) = log_path(tmp_path).read_text().splitlines()
     later = json.dumps(json.loads(line) | {"loudness": 3})
-    (tmp_path / LOG).write_text(f"{later}\n[]\n3\nnot json\n\n{line}\n")
+    log_path(tmp_path).write_text(f"{later}\n[]\n3\nnot json\n\n{line}\n")
     first, second = read_log(tmp_path)
     assert first == second
     assert first.notes == ("clipped",)
     assert list(read_log(tmp_path / "nowhere")) == []
+
+
+def test_the_log_has_a_file_a_day_and_the_order_of_scoring_whatever_the_clock(tmp_path, monkeypatch):
+    def on(day):
+        monkeypatch.setattr("humtune.runtime.log._today", lambda folder: folder / f"log-{day}.jsonl")
+
+    on("2026-11-30")
+    with ResultFiles(tmp_path, make_info()) as results:
+        for number, day in enumerate(("2026-11-30", "2026-12-01", "2026-11-29", "2026-12-02")):
+            on(day)
+            results.write(scored(f"{number}.wav", float(number)))
+    on("2026-11-28")
+    write(tmp_path, [scored("4.wav", 4.0)])
+    logs = sorted(path.name for path in tmp_path.glob("log-*"))
+    assert logs == [f"log-{day}.jsonl" for day in ("2026-11-30", "2026-12-01", "2026-12-02")]
+    assert [entry.score for entry in read_log(tmp_path)] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_log_of_before_there_was_one_a_day_is_read_and_kept(tmp_path):
+    write(tmp_path, [scored("a.wav", 0.5)])
+    log_path(tmp_path).rename(tmp_path / FIRST)
+    scores, _ = write(tmp_path, [scored("b.wav", 0.75)])
+    assert read_file(scores) == {"a.wav": 0.5, "b.wav": 0.75}
+    assert (tmp_path / FIRST).read_text().count("\n") == 1
+
+
+def test_what_was_seen_is_known_by_how_it_looked_before_it_was_read(tmp_path):
+    looked = Look(16_044, 1.5e9 + 0.123456789)
+    info = make_info()
+    with ResultFiles(tmp_path, info) as results:
+        results.write(scored(tmp_path / "a.wav", 0.5, look=looked))
+        results.write(scored("gone.wav", 0.5))
+        results.write(Failed(tmp_path / "b.wav", "no sound", looked))
+        results.write(Failed(tmp_path / "c.wav", "can't be opened (Permission denied)"))
+        assert list(results.seen()) == [
+            (str(tmp_path / "a.wav"), *looked),
+            (str(tmp_path / "b.wav"), *looked),
+        ]
+        assert [entry.recorded for entry in read_log(tmp_path)] == [looked.changed, None]
+    with ResultFiles(tmp_path, make_info(trial="another")) as results:
+        assert list(results.seen()) == []
 
 
 def test_a_long_recording_has_a_table_and_its_strangest_window_in_the_log(tmp_path):

@@ -10,7 +10,7 @@ from models import RATE, make_info
 
 from humtune.errors import UsageError
 from humtune.runtime.labels import LABELS, read_labels
-from humtune.runtime.log import read_log
+from humtune.runtime.log import log_path, read_log
 from humtune.runtime.page import strangest, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
@@ -67,7 +67,7 @@ def test_the_page_and_what_it_shows_are_there_and_nothing_else(server):
     for other in (
         f"{DETAILS}/b.png",
         f"{DETAILS}/a.json",
-        "log.jsonl",
+        log_path(server.folder).name,
         "../secret.png",
         f"{DETAILS}/../../secret.png",
         f"{DETAILS}/..%2f..%2fsecret.png",

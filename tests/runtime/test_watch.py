@@ -3,15 +3,41 @@
 A watch is on a clock of its own: each look at the folder is half a second after the one before.
 """
 
+import random
 import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
+from waiting import wait_for
 
 from humtune.errors import UsageError
+from humtune.runtime.log import read_log
 from humtune.runtime.outcomes import Failed
-from humtune.runtime.results import DETAILS, detail_name
+from humtune.runtime.recordings import Listener
+from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.scorer import Scorer
 from humtune.runtime.watch import PATIENCE, SETTLED, Marks, arrivals, mark
+
+GOING_ON = """
+import sys
+from pathlib import Path
+from humtune.runtime.recordings import Listener
+from humtune.runtime.results import ResultFiles
+from humtune.runtime.scorer import Scorer
+from humtune.runtime.watch import Marks, arrivals, mark
+
+folder, model, out = map(Path, sys.argv[1:])
+scorer = Scorer.open(model)
+with ResultFiles(out, scorer.info) as results:
+    known = Marks(mark(*file) for file in results.seen())
+    arriving = arrivals(folder, known, every=0.01, settled=0.01, patience=0.02)
+    for outcome in Listener(scorer, workers=2).listen(arriving):
+        results.write(outcome)
+"""
 
 
 class Over(BaseException):
@@ -199,3 +225,52 @@ def test_what_is_known_as_it_is_does_not_come(watched, record, tmp_path):
     known = Marks(marks)
     assert watched({}, known=known) == [(SETTLED, new)]
     assert watched({}, known=known) == []  # it is known now
+
+
+def test_a_watch_goes_on_where_the_log_ends_also_with_what_was_refused(watched, record, model, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copy(record("a.wav", 0.1), folder / "good.wav")
+    (folder / "text.wav").write_text("not a sound")
+    scorer = Scorer.open(model)
+
+    def go_on(info=scorer.info):
+        with ResultFiles(tmp_path / "scores", info) as results:
+            known = Marks(mark(*file) for file in results.seen())
+            arrived = [path for _, path in watched({}, known=known)]
+            for outcome in Listener(scorer).listen(arrived):
+                results.write(outcome)
+        return [path.name for path in arrived]
+
+    assert go_on() == ["good.wav", "text.wav"]
+    assert go_on() == []
+    shutil.copy(record("b.wav", 0.2), folder / "new.wav")
+    (folder / "text.wav").write_text("not a sound either")
+    assert go_on() == ["new.wav", "text.wav"]
+    assert go_on(scorer.info.model_copy(update={"trial": "another"})) == ["good.wav", "new.wav", "text.wav"]
+
+
+@pytest.mark.integration
+def test_kills_at_any_moment_lose_and_repeat_no_result(record, model, tmp_path):
+    count, rng, scores = 60, random.Random(0), tmp_path / "scores"
+    for number in range(count):
+        record(f"{number % 3}/{number:02d}.wav", 0.01 * (number + 1), samples=160_000)
+    (tmp_path / "recordings" / "text.wav").write_text("not a sound")
+    program = [sys.executable, "-c", GOING_ON, *map(str, (tmp_path / "recordings", model, scores))]
+
+    def lines():
+        return sum(log.read_bytes().count(b"\n") for log in scores.glob("log-*.jsonl"))
+
+    for _ in range(5):
+        before = lines()
+        with subprocess.Popen(program) as run:
+            wait_for(lambda before=before: lines() > before or lines() > count)
+            time.sleep(rng.uniform(0, 0.01))
+            run.kill()
+    with subprocess.Popen(program) as run:
+        wait_for(lambda: lines() > count)
+        time.sleep(0.3)  # in which more would come
+        run.kill()
+    found = Counter(entry.file for entry in read_log(scores))
+    assert set(found.values()) == {1}
+    assert len(found) == count
+    assert lines() == count + 1

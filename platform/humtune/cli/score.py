@@ -60,7 +60,7 @@ def score(
     from humtune.runtime.refresher import Refresher
     from humtune.runtime.results import ResultFiles
     from humtune.runtime.scorer import Scorer
-    from humtune.runtime.watch import arrivals
+    from humtune.runtime.watch import Marks, arrivals, mark
 
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")
@@ -96,16 +96,17 @@ def score(
     alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
     with ResultFiles(out, info) as results:
         teller.begin(own)
-        arriving = None if watch is None else arrivals(watch)
+        known = Marks(() if watch is None else (mark(*file) for file in results.seen()))
+        arriving = None if watch is None else arrivals(watch, known)
         with (
             Refresher(partial(finish, live=True), teller.warn) as refresher,
             alarms or nullcontext(),
-            nullcontext() if watch is None else told(teller, tally, watch),
+            nullcontext() if watch is None else told(teller, tally, watch, known=len(known)),
         ):
             try:
                 for outcome in outcomes(listener, recordings or [], arriving):
                     tally.add(outcome)
-                    teller.tell(outcome, results.write(outcome) if isinstance(outcome, Scored) else [])
+                    teller.tell(outcome, results.write(outcome))
                     if alarms and isinstance(outcome, Scored) and outcome.is_anomaly:
                         alarms.add(outcome)
                     if watch is not None:

@@ -13,12 +13,16 @@ PERIOD = 60.0  # seconds between two heartbeats
 
 
 @contextmanager
-def told(teller: Teller, tally: Tally, folder: Path, period: float = PERIOD) -> Iterator[None]:
-    """Tell what is watched and, where there is no terminal, how far it is, every `period` seconds."""
+def told(teller: Teller, tally: Tally, folder: Path, *, known: int, period: float = PERIOD) -> Iterator[None]:
+    """Tell what is watched and, where there is no terminal, how far it is, every `period` seconds.
+
+    `known` recordings need no scoring: the log has them.
+    """
     threshold = teller.info.threshold
     teller.warn(
         f"watching {folder} for {teller.info.machine} since {_now()}; the limit is {threshold.value:.6g} "
         f"({threshold.false_alarms:.2%} false alarms wanted)"
+        + (f"; {known} recordings that the log has are not scored again" if known else "")
     )
     ended = Event()
 

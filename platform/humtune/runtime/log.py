@@ -1,20 +1,24 @@
 """The log of a folder of results: a line a recording, in the order of scoring, never rewritten.
 
 It is the only truth there: CSV files and the page are made of it, whole, and can be made again. A kill costs
-at most the line that was being written.
+at most the line that was being written. It has a file a day, `log-2026-11-30.jsonl`.
 """
 
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from humtune.errors import UsageError
 
-LOG = "log.jsonl"
+FIRST = "log.jsonl"  # of before there was a file a day
+_DATED = re.compile(r"log-\d{4}-\d\d-\d\d\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,25 @@ class Entry:
     window: float = 0.0  # s
     windows: int = 1
     notes: tuple[str, ...] = ()
+    size: int | None = None  # bytes of the file; None where nobody knows
 
     @property
     def times_limit(self) -> float | None:
         """The score as a multiple of the limit."""
         return times_limit(self.score, usual=self.usual, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A recording that could not be scored, and never will be as it is, as that is logged."""
+
+    time: float
+    recorded: float
+    machine: str
+    trial: str
+    file: str
+    size: int
+    reason: str
 
 
 def times_limit(score: float, *, usual: float | None, limit: float) -> float | None:
@@ -57,17 +75,12 @@ def in_limits(times: float) -> str:
 
 
 class Log:
-    """Appends to the log of a folder; several processes may do so at once."""
+    """Appends to the log of a folder, in a file a day; several processes may do so at once."""
 
     def __init__(self, folder: Path) -> None:
         """Open the log; UsageError where it can't be written."""
-        self.path = folder / LOG
-        try:
-            self._stream = self.path.open("ab+", buffering=0)
-            if self._stream.tell() and _last_byte(self._stream) != b"\n":
-                self._stream.write(b"\n")  # behind the line of a process that was killed
-        except OSError as error:
-            raise UsageError(f"{self.path}: can't be written ({error.strerror or error})") from error
+        self.path = log_path(folder)
+        self._stream = _open(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -77,34 +90,83 @@ class Log:
     ) -> None:
         self._stream.close()
 
-    def append(self, entry: Entry) -> None:
+    def append(self, line: Entry | Refusal) -> None:
         """Write a line; UsageError where the disk is full."""
-        line = f"{json.dumps(asdict(entry))}\n".encode()
+        today = _today(self.path.parent)
+        if today > self.path:
+            stream = _open(today)
+            self._stream.close()
+            self.path, self._stream = today, stream
+        data = f"{json.dumps(asdict(line))}\n".encode()
         try:
-            if self._stream.write(line) != len(line):
+            if self._stream.write(data) != len(data):
                 raise OSError("no space left on device")
         except OSError as error:
             raise UsageError(f"{self.path}: can't be written to ({error.strerror or error})") from error
 
 
+def log_path(folder: Path) -> Path:
+    """The file that a folder's log goes on in: today's, or the last one where the clock was set back.
+
+    So the files' order is that of the scoring, whatever the clock says.
+    """
+    return max([_today(folder), *_dated(folder)])
+
+
 def read_log(folder: Path) -> Iterator[Entry]:
-    """The log's entries, oldest first; what is no whole line is passed over. None without a log."""
+    """The log's results, oldest first; what is no whole line is passed over. None without a log."""
     names = {field.name for field in fields(Entry)}
+    for found in _lines(folder):
+        try:
+            known = {name: value for name, value in found.items() if name in names}
+            yield Entry(**{**known, "notes": tuple(known.get("notes", ()))})
+        except (TypeError, AttributeError):  # of another kind, a refusal for one
+            continue
+
+
+def read_seen(folder: Path, machine: str, trial: str) -> Iterator[tuple[str, int, float]]:
+    """The recordings that a model has scored or refused, as they were: path, bytes, last change."""
+    for found in _lines(folder):
+        try:
+            if (found["machine"], found["trial"]) == (machine, trial):
+                yield str(found["file"]), int(found["size"]), float(found["recorded"])
+        except (TypeError, KeyError, ValueError):  # of before sizes were logged, or of a file that was gone
+            continue
+
+
+def _lines(folder: Path) -> Iterator[Any]:
+    for path in [folder / FIRST, *sorted(_dated(folder))]:
+        try:
+            with path.open("rb") as stream:
+                for line in stream:
+                    try:
+                        yield json.loads(line)
+                    except ValueError:
+                        continue
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UsageError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+def _today(folder: Path) -> Path:
+    return folder / time.strftime("log-%Y-%m-%d.jsonl")
+
+
+def _dated(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("log-*.jsonl") if _DATED.fullmatch(path.name)]
+
+
+def _open(path: Path) -> FileIO:
     try:
-        with (folder / LOG).open("rb") as stream:
-            for line in stream:
-                try:
-                    found: dict[str, Any] = json.loads(line)
-                    known = {name: value for name, value in found.items() if name in names}
-                    yield Entry(**{**known, "notes": tuple(known.get("notes", ()))})
-                except (ValueError, TypeError, AttributeError):
-                    continue
-    except FileNotFoundError:
-        return
+        stream = path.open("ab+", buffering=0)
+        if stream.tell() and _last_byte(stream) != b"\n":
+            stream.write(b"\n")  # behind the line of a process that was killed
     except OSError as error:
-        raise UsageError(f"{folder / LOG}: can't be read ({error.strerror or error})") from error
+        raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
+    return stream
 
 
-def _last_byte(stream: Any) -> bytes:
+def _last_byte(stream: FileIO) -> bytes:
     stream.seek(-1, os.SEEK_END)
     return bytes(stream.read(1))

@@ -4,12 +4,30 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from pathlib import Path
+from stat import S_ISREG
 from time import perf_counter, time
+from typing import NamedTuple, Self
 
 from humtune.runtime.timeline import Timeline
 
 FINE, FAILED, ANOMALOUS = 0, 1, 3  # exit codes; 2 is for wrong use
 STRANGEST = 20  # recordings that a tally remembers
+
+
+class Look(NamedTuple):
+    """What a file looked like before it was read: a later one may be another recording."""
+
+    size: int  # bytes
+    changed: float  # seconds since 1970
+
+    @classmethod
+    def at(cls, path: Path) -> Self | None:
+        """How a file looks now; None where there is none."""
+        try:
+            status = path.stat()
+        except (OSError, ValueError):  # a zero byte in its name
+            return None
+        return cls(status.st_size, status.st_mtime) if S_ISREG(status.st_mode) else None
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,7 @@ class Scored:
     seconds: float  # of sound
     notes: tuple[str, ...] = ()  # what was done to it, and what is odd about it
     timeline: Timeline | None = None  # of a long recording
+    look: Look | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,7 @@ class Failed:
 
     path: Path
     reason: str
+    look: Look | None = field(default=None, compare=False)  # None where another try may end better
 
 
 @dataclass

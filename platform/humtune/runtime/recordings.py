@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from threading import Event, Lock
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError
 from humtune.metrics.calibration import decide
-from humtune.runtime.outcomes import Failed, Scored
+from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.timeline import OVERLAP, Timeline, cut
 from humtune.sounds.parallel import cores, in_order, tracked
@@ -39,11 +40,13 @@ class Listener:
         """What comes of one recording."""
         if isinstance(path, Failed):
             return path
+        look = Look.at(path)
         try:
             with open_sound(path, self.rate, channel=self.scorer.info.channel) as sound:
-                return self._score(sound)
+                return replace(self._score(sound), look=look)
         except HumtuneError as error:
-            return Failed(path, str(error).removeprefix(f"{path}: "))
+            passing = isinstance(error.__cause__, OSError)  # no permission, a share that is away
+            return Failed(path, str(error).removeprefix(f"{path}: "), None if passing else look)
         except MemoryError:
             return Failed(path, "there is not enough memory for it")
 

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,8 +12,8 @@ from zlib import crc32
 from humtune.dcase.files import KINDS, file_name, make_folder, read_file, write_file
 from humtune.errors import UsageError
 from humtune.runtime.info import ModelInfo
-from humtune.runtime.log import Entry, Log, read_log
-from humtune.runtime.outcomes import Scored
+from humtune.runtime.log import Entry, Log, Refusal, read_log, read_seen
+from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.timeline import write_timeline
 from humtune.sounds.clip import Clip
 
@@ -39,13 +39,34 @@ class ResultFiles:
     ) -> None:
         self._log.__exit__(kind, error, trace)
 
-    def write(self, scored: Scored) -> list[Path]:
-        """Log a recording's result; of a long one its windows are written too, into the file returned."""
-        info, timeline = self.info, scored.timeline
+    def write(self, outcome: Scored | Failed) -> list[Path]:
+        """Log what came of a recording; of a long one its windows are written too, into the file returned."""
+        return self._write(outcome) if isinstance(outcome, Scored) else self._refuse(outcome)
+
+    def seen(self) -> Iterator[tuple[str, int, float]]:
+        """The recordings that this model has scored or refused, as they were: path, bytes, last change."""
+        return read_seen(self.folder, self.info.machine, self.info.trial)
+
+    def _refuse(self, failed: Failed) -> list[Path]:
+        if failed.look is not None:
+            refusal = Refusal(
+                time=time.time(),
+                recorded=failed.look.changed,
+                machine=self.info.machine,
+                trial=self.info.trial,
+                file=os.path.abspath(failed.path),  # noqa: PTH100 - as below
+                size=failed.look.size,
+                reason=failed.reason,
+            )
+            self._log.append(refusal)
+        return []
+
+    def _write(self, scored: Scored) -> list[Path]:
+        info, timeline, look = self.info, scored.timeline, scored.look
         strangest = 0 if timeline is None else int(timeline.scores.argmax())
         entry = Entry(
             time=time.time(),
-            recorded=_changed(scored.path),
+            recorded=None if look is None else look.changed,
             machine=info.machine,
             trial=info.trial,
             file=os.path.abspath(scored.path),  # noqa: PTH100 - links stay as they are
@@ -58,6 +79,7 @@ class ResultFiles:
             window=scored.seconds if timeline is None else timeline.window,
             windows=1 if timeline is None else len(timeline.scores),
             notes=scored.notes,
+            size=None if look is None else look.size,
         )
         files = []
         if timeline is not None:
@@ -110,13 +132,6 @@ def detail_name(file: str) -> str:
 def is_detail(path: Path) -> bool:
     """Whether a file is what is kept to look and listen, and no recording of the user's."""
     return path.parent.name == DETAILS and _KEPT.fullmatch(path.name) is not None
-
-
-def _changed(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except (OSError, ValueError):
-        return None
 
 
 def _section(path: Path, machine: str) -> int | None:

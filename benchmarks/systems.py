@@ -2,7 +2,7 @@
 
     humtune search systems/tiny --data recordings --seeds 3 --name tiny
     humtune ensemble tiny
-    python benchmarks/systems.py tiny [--storage humtune-runs] [--write docs/systems.md]
+    python benchmarks/systems.py tiny [NAME …] [--storage humtune-runs] [--write docs/systems.md]
 
 For each machine and system: official Ω (%) on the labelled clips that chose, by the system's own score (the
 first of its list), with the 90 % interval that other clips would have given, and cross-fitted over all of its
@@ -12,7 +12,6 @@ single candidate, cross-fitted on the same halves of the clips.
 """
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -88,48 +87,47 @@ def milliseconds(ledger: Ledger, trial: TrialRecord) -> float:
     return 1000 * median(taken[1:])
 
 
-def table(ledger: Ledger, machine: str, crossed: Mapping[tuple[str, tuple[str, str]], object]) -> str:
-    """What each system reached on a machine, and what it cost; highest cross-fitted Ω first."""
+def rows(ledger: Ledger, machine: str) -> list[tuple[str, ...]]:
+    """What each system of a search reached on a machine, and what it costs."""
+    points = [p for p in measure_points(ledger)[0] if p.machine == machine]
+    crossed = {(p.network, str(p.params)): p.cross_fitted for p in points}
     systems = group_by(complete_trials(ledger.trials_of(machine)), lambda t: (t.network, str(t.params)))
-    rows = []
+    found = []
     for system, seeds in tracked(systems.items(), total=len(systems), title=machine):
-        average = crossed.get((machine, system))
-        name = str(seeds[0].params.get("family", recipe_of(seeds[0].config).family))
-        if seeds[0].is_shared:
-            name += ", shared"
+        name = str(seeds[0].params.get("family", ledger.name))
+        network = {"own": "", "shared": ", shared"}.get(seeds[0].network, ", fine-tuned")
         costs = (f"{seconds(ledger, seeds[0]):.0f}", f"{milliseconds(ledger, seeds[0]):.0f}")
-        rows.append((name, omega(ledger, seeds), str(average or "–"), str(len(seeds)), *costs))
-    rows.sort(key=lambda row: row[2], reverse=True)
-    return to_markdown(("system", "Ω, own score", "Ω, cross-fitted", "seeds", "fit (s)", "clip (ms)"), rows)
+        average = str(crossed.get(system) or "–")
+        found.append((name + network, omega(ledger, seeds), average, str(len(seeds)), *costs))
+    return found
 
 
 def joined(ledger: Ledger, machine: str) -> str:
     """A sentence about the ensemble over all systems beside the best single candidate."""
     ensemble = find_ensemble(ledger, machine)
     if not ensemble or not {"best single", "ensemble"} <= ensemble.compared.keys():
-        return f"No ensemble yet: `humtune ensemble {ledger.name}`."
+        return f"No ensemble of {ledger.name} yet."
     single, both = (np.array(ensemble.compared[n]) * 100 for n in ("best single", "ensemble"))
     better = both - single
     return (
-        f"The ensemble of {len(ensemble.members)} members in {ensemble.networks} networks: {both.mean():.1f} "
-        f"against {single.mean():.1f} of the best single candidate, cross-fitted ({better.mean():+.1f} ± "
-        f"{better.std(ddof=1):.1f} over {len(better)} splits)."
+        f"The ensemble of {len(ensemble.members)} members in {ensemble.networks} networks of {ledger.name}: "
+        f"{both.mean():.1f} against {single.mean():.1f} of the best single candidate, cross-fitted "
+        f"({better.mean():+.1f} ± {better.std(ddof=1):.1f} over {len(better)} splits)."
     )
 
 
 def page(ledgers: list[Ledger]) -> dict[str, str]:
-    """Tables and sentences, machine by machine."""
+    """A table and a sentence about the first search's ensemble for each machine, the highest Ω first."""
     lines: list[str] = []
-    for ledger in ledgers:
-        crossed = {(p.machine, (p.network, str(p.params))): p.cross_fitted for p in measure_points(ledger)[0]}
-        for machine in ledger.plan.machines:
-            if len(ledgers) > 1:
-                lines.append(f"### {machine}, {ledger.name}")
-            else:
-                lines.append(f"### {machine}")
-            lines += [table(ledger, machine, crossed), joined(ledger, machine)]
+    for machine in ledgers[0].plan.machines:
+        found = [
+            row for ledger in ledgers if machine in ledger.plan.machines for row in rows(ledger, machine)
+        ]
+        found.sort(key=lambda row: row[2], reverse=True)
+        head = ("system", "Ω, own score", "Ω, cross-fitted", "seeds", "fit (s)", "clip (ms)")
+        lines += [f"### {machine}", to_markdown(head, found), joined(ledgers[0], machine)]
     made = " ".join(["python benchmarks/systems.py", *(ledger.name for ledger in ledgers)])
-    return {"systems": "\n\n".join(lines), "made by": f"```\n{made}\n```"}
+    return {"systems": "\n\n".join(lines), "made by": f"```\n{made} --write docs/systems.md\n```"}
 
 
 def main() -> None:

@@ -67,5 +67,5 @@ def test_a_command_that_needs_more_says_what_is_missing(tmp_path, site):
     found = run(site, "search", "quick", "--data", tmp_path)
     assert found.returncode == 1
     assert found.stderr.startswith("humtune: this needs "), found.stderr
-    assert found.stderr.endswith(", which is not installed here; pip install humtune brings all\n")
+    assert found.stderr.endswith(", which is not installed here; pip install humtune\n")
     assert len(found.stderr.splitlines()) == 1

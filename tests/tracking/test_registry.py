@@ -28,6 +28,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import Threshold
 from humtune.plan import Machine
+from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable, Role
@@ -242,6 +243,19 @@ def test_the_same_model_again_is_the_version_that_it_was(small, uri, make_model)
     first, again = (register(small, folder, scores(small.clips("fan"), 1.0), uri=uri) for _ in range(2))
     assert (again.version, again.is_champion, again.reason) == (first.version, True, "registered before")
     assert len(MlflowClient(uri).search_model_versions(f"name = '{NAME}'")) == 1
+
+
+def test_recordings_stay_in_the_exported_folder(small, uri, make_model, tmp_path):
+    folder = make_model("fan-00000")
+    (folder / HEALTHY).mkdir()
+    (folder / HEALTHY / "monday.flac").write_bytes(b"somebody may be talking")
+    register(small, folder, scores(small.clips("fan"), 1.0), uri=uri)
+    client = MlflowClient(uri)
+    source = client.get_model_version_by_alias(NAME, "champion").source
+    there = Path(mlflow.artifacts.download_artifacts(source, dst_path=tmp_path / "there", tracking_uri=uri))
+    assert list(there.rglob(MODEL))
+    assert not list(there.rglob(HEALTHY))
+    assert (folder / HEALTHY / "monday.flac").exists()
 
 
 def test_without_labels_nothing_takes_the_crown(small, uri, make_model, monkeypatch):

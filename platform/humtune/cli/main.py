@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from importlib.util import find_spec
 
 import typer
 
@@ -53,13 +54,18 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "humtune").partition(".")[0] == "humtune":
             raise
-        _complain(f"this needs {error.name}, which is not installed here; pip install humtune brings all", 1)
+        _complain(f"this needs {error.name}, which is not installed here; pip install {_brought(error)}", 1)
     except OSError as error:  # no permission, a full disk, a file that is gone
         if error.errno == errno.EPIPE:  # who reads has enough
             _leave_quietly()
         if error.filename is None and error.errno is None:
             raise
         _complain(in_a_line(error), 1)
+
+
+def _brought(missing: ModuleNotFoundError) -> str:
+    """What brings a missing package: all of humtune, where that isn't there, else the package itself."""
+    return "humtune" if find_spec("ray") is None else str(missing.name).partition(".")[0]
 
 
 def _leave_quietly() -> None:

@@ -15,6 +15,7 @@ import humtune
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Array
 from humtune.runtime import served
+from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.sounds.table import ClipTable
 from humtune.tracking import runs
@@ -109,10 +110,12 @@ def _save(place: Path, folder: Path, info: ModelInfo, run_id: str, model: "Logge
     import mlflow
     from mlflow.models import Model
 
+    leaving = place.with_name(f"{place.name}-leaving") / folder.name
+    shutil.copytree(folder, leaving, ignore=shutil.ignore_patterns(HEALTHY))  # recordings stay in the house
     mlflow.pyfunc.save_model(
         place,
         loader_module=served.__name__,
-        data_path=str(folder),
+        data_path=str(leaving),
         code_paths=[str(Path(humtune.__file__).parent)],
         pip_requirements=[f"{package}=={version(package)}" for package in _SERVED],
         mlflow_model=Model(
@@ -124,6 +127,7 @@ def _save(place: Path, folder: Path, info: ModelInfo, run_id: str, model: "Logge
         ),
         **_interface(info),
     )
+    shutil.rmtree(leaving.parent)
     for compiled in place.rglob("__pycache__"):
         shutil.rmtree(compiled)
 

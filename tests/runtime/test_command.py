@@ -166,6 +166,15 @@ def test_a_page_is_written_unless_nobody_wants_it(run, model, record, tmp_path):
     assert ("a.wav" in page, "b.wav" in page) == (True, True)  # of the folder, not of one run
 
 
+def test_a_page_of_something_else_is_told_before_the_work(run, model, record, tmp_path):
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "index.html").write_text("my own")
+    error = run(model, record("a.wav", 0.3), code=1).exception
+    assert "index.html: a page of something else stands there" in str(error)
+    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["index.html"]
+    run(model, record("a.wav", 0.3), "--no-page", code=3)
+
+
 def test_names_come_from_standard_input(run, model, record):
     a, b = record("a.wav", 0.05), record("b.wav", 0.05)
     result = run(model, "-", stdin=f"{a}\n{b}\n")

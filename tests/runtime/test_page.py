@@ -10,11 +10,12 @@ from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
 from humtune.runtime.labels import LABELS, add_label, read_labels
 from humtune.runtime.log import read_log
-from humtune.runtime.page import RECENT, SHOWN, strangest, update_page, with_labels, write_page
+from humtune.runtime.page import PAGE, RECENT, SHOWN, strangest, update_page, with_labels, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.scorer import Scorer
 
+OTHERS = ("kept.windows.csv", "own.flac", "own.wav-20261130.flac", "own.wav-20261130.json")
 EVIDENCE = Evidence(held_out=(0.0, 0.02, 0.05), clip_samples=8_000)
 
 
@@ -75,7 +76,7 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
     paths = [record(f"{i:02d}.wav", 0.001 * (i + 1)) for i in range(SHOWN + 3)]
     folder = scored(*paths[:SHOWN])
     update_page(folder, scorer, [])
-    for name in ("kept.windows.csv", "own.flac", "own-20261130.flac"):
+    for name in OTHERS:
         (folder / DETAILS / name).touch()
     assert len(list((folder / DETAILS).glob("*.png"))) == SHOWN
     scored(*paths[SHOWN:])
@@ -84,8 +85,24 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
     assert "3 less strange" in page
     kept = {detail_name(str(path)) for path in paths[3:]}
     assert {path.stem for path in (folder / DETAILS).glob("*.png")} == kept
-    for name in ("kept.windows.csv", "own.flac", "own-20261130.flac"):
+    for name in OTHERS:
         assert (folder / DETAILS / name).exists()
+
+
+def test_recordings_of_the_users_stay_wherever_the_results_go(scorer, record, tmp_path):
+    own = record("pump.wav", 0.3).rename(tmp_path / "recordings" / "pump.wav-20261130.flac")
+    with ResultFiles(tmp_path, scorer.info) as results:
+        results.write(Listener(scorer).score(own))
+    update_page(tmp_path, scorer, [])
+    assert own.exists()
+
+
+def test_a_page_of_something_else_is_left_alone(scored, scorer, record):
+    folder = scored(record("a.wav", 0.3))
+    (folder / PAGE).write_text("my own")
+    with pytest.raises(UsageError, match=r"index.html: a page of something else .* --out, or --no-page"):
+        update_page(folder, scorer, [])
+    assert (folder / PAGE).read_text() == "my own"
 
 
 def test_exhibits_are_made_once(scored, scorer, record):

@@ -92,6 +92,10 @@ def score(
             return [*files, write_page(out, strangest(read_log(out)), info.sample_rate)]
         return [*files, update_page(out, listener.scorer, healthy(), quiet=live)]
 
+    if page:
+        from humtune.runtime.page import check_page
+
+        check_page(out)
     teller = Teller(info, as_json=as_json, live=watch is not None)
     alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
     with ResultFiles(out, info) as results:

@@ -7,7 +7,7 @@ falls is how much that part made it strange.
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -94,12 +94,28 @@ def make_exhibit(entry: Entry, scorer: Scorer, healthy: Sequence[Healthy], base:
 
 def read_exhibit(entry: Entry, base: Path) -> Exhibit | None:
     """What was kept of this result of a recording; None where nothing was, or of another result."""
+    exhibit = _read(base)
+    return exhibit if exhibit and exhibit.time == entry.time else None
+
+
+def remove_exhibits(folder: Path, *, but: Container[str]) -> None:
+    """Remove the files of the exhibits in a folder, but for those of these names; of no other file any.
+
+    An exhibit is known by what its `.json` says, which comes last and goes last.
+    """
+    for path in folder.glob("*.json"):
+        base = path.with_suffix("")
+        if base.name not in but and _read(base) is not None:
+            for end in reversed(ENDS):
+                base.with_name(base.name + end).unlink(missing_ok=True)
+
+
+def _read(base: Path) -> Exhibit | None:
     try:
         found = json.loads(base.with_name(f"{base.name}.json").read_bytes())
-        exhibit = Exhibit(**{**found, "bands": tuple(found["bands"]), "played": tuple(found["played"])})
+        return Exhibit(**{**found, "bands": tuple(found["bands"]), "played": tuple(found["played"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return exhibit if exhibit.time == entry.time else None
 
 
 def _window(entry: Entry, rate: int, channel: int | None) -> NDArray[np.int16]:

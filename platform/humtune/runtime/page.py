@@ -18,11 +18,11 @@ from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.names import shown
 from humtune.runtime.charts import Point, chart, compressed
-from humtune.runtime.exhibits import ENDS, Exhibit, make_exhibit, read_exhibit
+from humtune.runtime.exhibits import Exhibit, make_exhibit, read_exhibit, remove_exhibits
 from humtune.runtime.healthy import Healthy
 from humtune.runtime.labels import CHOICES, read_labels
 from humtune.runtime.log import Entry, in_limits, read_log, times_limit
-from humtune.runtime.results import DETAILS, detail_name, is_detail
+from humtune.runtime.results import DETAILS, detail_name
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.spectrum import BANDS, band_edges, mel
 from humtune.runtime.timeline import clock
@@ -33,6 +33,7 @@ SHOWN = 20  # recordings with pictures and sound
 RECENT = 2000  # recordings that the page knows of, the newest results
 _TICKS = (250, 1000, 2000, 4000)  # Hz
 _POINTS = 500  # of a chart
+_OURS = b'<p id="saving"'  # in each page, and in no name: there quotes are escaped
 _LABELS = b"/*labels*/"  # before and after the labels in the page
 
 
@@ -63,18 +64,16 @@ def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, qui
 
     for _ in map(look, new) if quiet else map_in_order(look, new, title="a closer look at the strangest"):
         pass
-    kept = {f"{detail_name(entry.file)}{end}" for entry in closer for end in ENDS}
-    for path in details.glob("*"):
-        if is_detail(path) and path.name not in kept:
-            path.unlink(missing_ok=True)
+    remove_exhibits(details, but={detail_name(entry.file) for entry in closer})
     return write_page(folder, entries, info.sample_rate)
 
 
 def write_page(folder: Path, entries: Sequence[Entry], rate: int) -> Path:
     """Write the page of the strangest of a folder's log, with what exhibits there are.
 
-    `rate` is that of the models, in Hz.
+    `rate` is that of the models, in Hz. UsageError where it can't be written, or another page is there.
     """
+    check_page(folder)
     labels = read_labels(folder)
     machines = sorted({entry.machine for entry in entries})
     title = f"{', '.join(map(shown, machines))}: {_count(entries, 'recording')}"
@@ -95,6 +94,19 @@ def write_page(folder: Path, entries: Sequence[Entry], rate: int) -> Path:
     except OSError as error:
         raise UsageError(f"{folder / PAGE}: can't be written ({error.strerror or error})") from error
     return folder / PAGE
+
+
+def check_page(folder: Path) -> None:
+    """UsageError where a folder has a page of the same name that is none of recordings."""
+    path = folder / PAGE
+    try:
+        if _OURS in path.read_bytes():
+            return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror or error})") from error
+    raise UsageError(f"{path}: a page of something else stands there; take another --out, or --no-page")
 
 
 def with_labels(page: bytes, labels: Mapping[str, str]) -> bytes:

@@ -17,7 +17,7 @@ from humtune.runtime.outcomes import Failed, Scored
 from humtune.runtime.timeline import write_timeline
 from humtune.sounds.clip import Clip
 
-DETAILS = "recordings"  # the folder of what there is of single recordings
+DETAILS = "exhibits"  # the folder of what there is of single recordings
 _KEPT = re.compile(r".+\.\w+-[0-9a-f]{8}(\.healthy)?\.(png|flac|json)")  # beside the tables of windows
 _ROOM = 200  # bytes of a file's name, before what is added to it
 

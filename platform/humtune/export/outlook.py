@@ -7,7 +7,7 @@ from humtune.export.model import Exported
 from humtune.metrics.calibration import decide
 from humtune.runtime.promises import promises
 from humtune.sounds.groups import RECORDING, recording_names
-from humtune.sounds.importing import ImportRecord, spell
+from humtune.sounds.importing import BAD, ImportRecord, spell
 from humtune.sounds.survey import count, few
 from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
 
@@ -66,7 +66,7 @@ def heard(model: Exported, clips: ClipTable, label: int) -> Heard:
     names = recording_names(clips.attributes)
     for i in clips.having(Role.SELECT, Role.HIDDEN).tolist():
         if clips.label[i] == label:
-            name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=")
+            name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=").removeprefix(BAD)
             flagged[name] = flagged.get(name, False) or bool(alarms[i])
     return Heard(tuple(flagged), tuple(name for name, is_so in flagged.items() if is_so))
 

@@ -33,6 +33,7 @@ from humtune.sounds.table import ANOMALY
 
 RECORD = "import.json"
 FOLDER = "folder"  # the attribute that makes sub-folders classes
+BAD = "bad: "  # before the name of a bad recording, which a healthy one may have too
 WINDOWS = (2.0, 60.0)  # seconds of a window that can be asked for
 
 _READER = 1  # counts changes to what an import makes of the same files
@@ -222,7 +223,7 @@ def _lay_out(taken: Sequence[Taken], draft: Path, machine: str, before: ImportRe
     wanted = sum(len(t.windows) for t in wrong)
     tested = choose_tested(pieces, wanted, _known(before)) if wrong else set()
     parts: list[tuple[Part, Piece]] = [("normal" if p.group in tested else "train", p) for p in pieces]
-    parts += [("anomaly", Piece(t, f"bad: {t.loose.name}", t.windows)) for t in wrong]
+    parts += [("anomaly", Piece(t, BAD + t.loose.name, t.windows)) for t in wrong]
     values = {group: attribute_value(group, names) for group in dict.fromkeys(p.group for _, p in parts)}
     numbers: Counter[Part] = Counter()
     rows: list[list[str]] = []

@@ -102,7 +102,7 @@ def check_page(folder: Path) -> None:
     try:
         if _OURS in path.read_bytes():
             return
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror or error})") from error

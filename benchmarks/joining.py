@@ -11,6 +11,7 @@ from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import Chooser
 from humtune.results.ensembles import worth
 from humtune.results.ensembles.greedy import Objective, Weights, select
+from humtune.sounds.groups import recording_names
 from humtune.sounds.table import ClipTable, Role
 
 PLAIN = {"start": 1, "patience": 1, "steps": 15}  # Caruana's simplest: from the best, to the first loss
@@ -195,6 +196,7 @@ def share_machines(
         offset += len(machine.table)
     scores = np.concatenate([m.scores["ranks"] for m in machines.values()], axis=1)
     names = np.concatenate([m.table.name for m in machines.values()])
-    cells = Cells(own, names, tuple(joined))
+    attributes = np.concatenate([m.table.attributes for m in machines.values()])
+    cells = Cells(own, names, recording_names(attributes), tuple(joined))
     weights = select(scores, cells, members=len(scores), objective=Objective(cells, importance), **PLAIN)
     return weights(machines[own].scores["ranks"])

@@ -72,7 +72,7 @@ def test_every_resample_is_the_omega_of_the_clips_it_draws(shape, ties):
     scores = {"none": scores, "some": np.round(scores * 2), "all": np.zeros(len(t))}[ties]
     rng = np.random.default_rng(4)
     for _, section in cells.sections():
-        drawn = _Section.drawn(section, 60, rng)
+        drawn = _Section.drawn(section, cells.recordings, 60, rng)
         found = drawn.values(scores)
         for b in range(61):
             positive, negative = (
@@ -99,8 +99,9 @@ def test_every_resample_is_the_omega_of_the_clips_it_draws(shape, ties):
 def test_resamples_without_the_highest_normals_count_further_down():
     t = table(10, sections=(0,), domains=(UNKNOWN,))
     scores = detectors(t, 0.5)[0]
-    ((_, section),) = Cells.of(t).sections()
-    drawn = _Section.drawn(section, 2000, np.random.default_rng(0))
+    cells = Cells.of(t)
+    ((_, section),) = cells.sections()
+    drawn = _Section.drawn(section, cells.recordings, 2000, np.random.default_rng(0))
     highest = np.argsort(-scores[drawn.negative])[:4]
     assert np.any(drawn.negative_count[highest].sum(axis=0) == 0)
     positive, negative = (
@@ -108,6 +109,47 @@ def test_resamples_without_the_highest_normals_count_further_down():
         for clips, count in ((drawn.positive, drawn.positive_count), (drawn.negative, drawn.negative_count))
     )
     np.testing.assert_allclose(drawn.values(scores)[1], pauc(positive, negative), rtol=1e-12)
+
+
+def test_recordings_are_drawn_whole():
+    t = table(24, sections=(0,), domains=(UNKNOWN,))
+    sizes = np.array([1, 2, 3, 4, 6, 8])
+    lengths = [*np.repeat(np.arange(6), sizes), *np.repeat(np.arange(6, 12), 4)]
+    t = replace(t, attributes=np.array([f"recording=r{i:02d}" for i in lengths]))
+    cells = Cells.of(t)
+    ((_, section),) = cells.sections()
+    drawn = _Section.drawn(section, cells.recordings, 40, np.random.default_rng(2))
+    for clips, count in ((drawn.positive, drawn.positive_count), (drawn.negative, drawn.negative_count)):
+        np.testing.assert_allclose(count.sum(axis=0), 24, rtol=1e-6)
+        for recording in np.unique(cells.recordings[clips]):
+            one = count[cells.recordings[clips] == recording]
+            assert (one == one[0]).all()
+    scores = detectors(t, 1)[0]
+    found = drawn.values(scores)
+    assert np.any(drawn.negative_count != np.round(drawn.negative_count))
+    for b in range(41):  # the clips counted as weights, one pair after the other
+        a, n = drawn.positive_count[:, b].astype(float), drawn.negative_count[:, b].astype(float)
+        above = scores[drawn.positive][:, None] > scores[drawn.negative][None]
+        assert found[0, b] == pytest.approx(a @ above @ n / 24**2, rel=1e-5)
+
+
+def test_clips_that_are_alike_in_a_recording_tell_no_more_than_one_does():
+    whole, cut = (table(clips, sections=(0,), domains=(UNKNOWN,)) for clips in (6, 24))
+    named = replace(cut, attributes=np.array([f"recording=r{i // 4:02d}" for i in range(len(cut))]))
+    once = detectors(whole, 1)[0]
+    by_recording, by_clip = (
+        resample(np.repeat(once, 4), Cells.of(t), samples=400).samples.std() for t in (named, cut)
+    )
+    assert by_recording == pytest.approx(resample(once, Cells.of(whole), samples=400).samples.std(), rel=0.25)
+    assert by_clip < 0.7 * by_recording
+
+
+def test_a_cell_of_one_recording_is_drawn_clip_by_clip():
+    t = table()
+    one = replace(t, attributes=np.full(len(t), "recording=monday"))
+    scores = detectors(t, 1)[0]
+    found, expected = (resample(scores, Cells.of(clips), samples=20).samples for clips in (one, t))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_estimate_is_omega_of_the_clips_themselves():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,30 @@ def test_halves_share_every_cell_and_no_clip():
             sizes.append(len(x) - len(y))
     assert sizes.count(0) == 1
     assert abs(sum(sizes)) <= 1  # odd clips in turn: neither half is the larger one
+
+
+@pytest.mark.parametrize("sizes", [[6, 6, 6, 6], [1, 2, 3, 9], [12, 1]])
+def test_the_clips_of_a_recording_are_in_one_half(sizes):
+    clips = sum(sizes)
+    t = table(even(clips))
+    of = np.tile(np.repeat(np.arange(len(sizes)), sizes), len(t) // clips)
+    t = replace(t, attributes=np.array([f"recording=r{i}" for i in of]))
+    cells, chosen = Cells.of(t), set()
+    for seed in range(10):
+        for a, b in zip(*(half.cells for half in halves(cells, np.random.default_rng(seed))), strict=True):
+            for one, other in ((a.normal, b.normal), (a.anomaly, b.anomaly)):
+                assert len(one) + len(other) == clips
+                assert set(of[one]).isdisjoint(of[other])
+                assert abs(len(set(of[one])) - len(set(of[other]))) <= 1
+                chosen.add(frozenset(of[one]))
+    assert len(chosen) > 1
+
+
+def test_a_cell_of_one_recording_is_halved_clip_by_clip():
+    t = table(even(6))
+    cells = Cells.of(replace(t, attributes=np.full(len(t), "recording=monday")))
+    for half in halves(cells, np.random.default_rng(0)):
+        assert {len(clips) for cell in half.cells for clips in (cell.normal, cell.anomaly)} == {3}
 
 
 def test_two_clips_a_cell_are_enough():

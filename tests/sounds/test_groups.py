@@ -1,6 +1,12 @@
 import numpy as np
 
-from humtune.sounds.groups import group_names, recording_names, without_recording
+from humtune.sounds.groups import (
+    draw_units,
+    group_names,
+    recording_names,
+    split_units,
+    without_recording,
+)
 
 ATTRIBUTES = ["recording=monday,folder=slow", "folder=slow", "", "recording=tuesday", "prerecording=1"]
 
@@ -8,6 +14,17 @@ ATTRIBUTES = ["recording=monday,folder=slow", "folder=slow", "", "recording=tues
 def test_the_recording_is_told_from_the_other_attributes():
     assert recording_names(ATTRIBUTES).tolist() == ["recording=monday", "", "", "recording=tuesday", ""]
     assert without_recording(ATTRIBUTES).tolist() == ["folder=slow", "folder=slow", "", "", "prerecording=1"]
+
+
+def test_what_is_drawn_as_one_is_a_recording_or_a_clip():
+    assert draw_units(["r=b", "", "r=a", "r=b", ""]).tolist() == [3, 0, 2, 3, 1]
+    assert draw_units(["r=b"] * 3).tolist() == [0, 0, 0]
+    assert draw_units([""] * 12).tolist() == list(range(12))
+
+
+def test_a_single_recording_is_split_by_clips():
+    assert split_units(["r=b"] * 3).tolist() == [0, 1, 2]
+    assert split_units(["r=b", "r=b", ""]).tolist() == draw_units(["r=b", "r=b", ""]).tolist()
 
 
 def groups(attributes, section=None, domain=None) -> list[str]:

@@ -163,6 +163,28 @@ def test_a_holdout_that_leaves_a_side_too_small_is_refused(gone: int, share: flo
         assign_roles(table(rows[: len(rows) - gone]), holdout=share)
 
 
+def labelled_recordings(normal: int, anomaly: int) -> list[Row]:
+    return [
+        ("dev", "test", 0, SOURCE, label, f"recording={label}-{i}")
+        for label, count in ((NORMAL, normal), (ANOMALY, anomaly))
+        for i in range(count)
+        for _ in range(6)
+    ]
+
+
+def test_whole_recordings_are_hidden():
+    clips = table([*train(20), *labelled_recordings(10, 6)])
+    roles = assign_roles(clips, holdout=0.5)
+    assert hidden(roles) == {(0, SOURCE, NORMAL): 30, (0, SOURCE, ANOMALY): 18}
+    gone, kept = (set(roles.attributes[roles.having(role)]) for role in (Role.HIDDEN, Role.SELECT))
+    assert (len(gone), len(kept)) == (8, 8)
+
+
+def test_a_holdout_needs_two_recordings_on_each_side():
+    with pytest.raises(UsageError, match=r"hides 2 of 3 anomalous recordings; both.*4 or more are needed"):
+        assign_roles(table(labelled_recordings(10, 3)), holdout=0.5)
+
+
 def test_without_labels_there_is_nothing_to_hide():
     with pytest.raises(UsageError, match="fan has no labelled dev test clips to hide; leave out --holdout"):
         assign_roles(table(train(20)), holdout=0.5)
@@ -196,5 +218,13 @@ def test_each_class_keeps_a_recording_to_train_on():
 
 def test_of_a_single_recording_clips_are_held_out():
     assert sum(held(assign_roles(table(recordings(1, 20)))).values()) == 2
-    mixed = recordings(3, 10) + train(10)  # some of unknown recordings
-    assert sum(held(assign_roles(table(mixed))).values()) == 4
+
+
+def test_a_clip_that_names_no_recording_is_one_by_itself():
+    clips = table(recordings(12, 10) + train(8))
+    for seed in range(5):
+        roles = assign_roles(clips, seed=seed)
+        out = roles.role == str(Role.HELD_OUT)
+        named = roles.attributes != ""
+        assert set(roles.attributes[out & named]).isdisjoint(roles.attributes[~out])
+        assert len(set(roles.attributes[out & named])) + (out & ~named).sum() == 2

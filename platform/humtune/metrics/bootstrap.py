@@ -1,5 +1,7 @@
 """How sure Ω is: clips drawn again, with replacement, within each cell of section, domain and label.
 
+Clips that were cut from one recording are drawn together: they are more alike than those of another.
+
 Figures are fractions, 0…1, and official Ω. An interval tells what other clips would have done; not what
 another training seed, section or machine would.
 """
@@ -16,12 +18,13 @@ from scipy.special import ndtr, ndtri
 from humtune.errors import HumtuneError
 from humtune.metrics.cells import Array, Cell, Cells
 from humtune.metrics.omega import MAX_FPR, harmonic_mean
+from humtune.sounds.groups import split_units
 
 SAMPLES = 1000
 LEVEL = 0.9  # of two-sided intervals
 SURE = 0.95  # that the truly best candidate is among those within noise
 
-_Counts = NDArray[np.float32]  # exact for sums of up to 2**23 half pairs of clips
+_Counts = NDArray[np.float32]  # exact for sums of up to 2**23 half pairs of clips, where they are whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,7 @@ def resample(scores: ArrayLike, cells: Cells, *, samples: int = SAMPLES, seed: i
     """
     scores = cells.check_scores(scores)
     rng = np.random.default_rng([seed, crc32(cells.machine.encode())])
-    sections = [_Section.drawn(section, samples, rng) for _, section in cells.sections()]
+    sections = [_Section.drawn(section, cells.recordings, samples, rng) for _, section in cells.sections()]
     rows = scores.reshape(-1, scores.shape[-1])
     omegas = np.empty((len(rows), 1 + samples))
     for row, out in zip(rows, omegas, strict=True):
@@ -149,13 +152,16 @@ class _Section:
     negative_count: _Counts  # [N, 1 + B]
 
     @classmethod
-    def drawn(cls, cells: list[Cell], samples: int, rng: np.random.Generator) -> "_Section":
+    def drawn(
+        cls, cells: list[Cell], recordings: NDArray[np.str_], samples: int, rng: np.random.Generator
+    ) -> "_Section":
+        positive, negative = [c.anomaly for c in cells], [c.normal for c in cells]
         return cls(
-            positive=np.concatenate([c.anomaly for c in cells]),
-            negative=np.concatenate([c.normal for c in cells]),
+            positive=np.concatenate(positive),
+            negative=np.concatenate(negative),
             domain=np.repeat(np.eye(len(cells), dtype=np.float32), [len(c.normal) for c in cells], axis=1),
-            positive_count=np.concatenate([_draw(len(c.anomaly), samples, rng) for c in cells]),
-            negative_count=np.concatenate([_draw(len(c.normal), samples, rng) for c in cells]),
+            positive_count=np.concatenate([_draw(recordings[clips], samples, rng) for clips in positive]),
+            negative_count=np.concatenate([_draw(recordings[clips], samples, rng) for clips in negative]),
         )
 
     def content(self) -> tuple[bytes, ...]:
@@ -184,9 +190,15 @@ class _Section:
         return np.vstack([auc, (1 + (area - least) / (most - least)) / 2])
 
 
-def _draw(clips: int, samples: int, rng: np.random.Generator) -> _Counts:
-    """How often each of a cell's clips is drawn, [clips, 1 + samples]; once each in the first column."""
-    counts = rng.multinomial(clips, np.full(clips, 1 / clips), size=samples).T
+def _draw(recordings: NDArray[np.str_], samples: int, rng: np.random.Generator) -> _Counts:
+    """How much each of a cell's n clips counts, [n, 1 + samples]; once each in the first column.
+
+    Every column sums to n: recordings [n] of different lengths, drawn as one, count for parts of clips.
+    """
+    unit = split_units(recordings)
+    units, clips = int(unit.max()) + 1, len(unit)
+    counts = rng.multinomial(units, np.full(units, 1 / units), size=samples).T[unit]
+    counts = counts * (clips / counts.sum(axis=0))
     return np.concatenate([np.ones((clips, 1)), counts], axis=1).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.errors import HumtuneError, UsageError
+from humtune.sounds.groups import recording_names
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 Array = NDArray[np.float64]
@@ -36,6 +37,7 @@ class Cells:
 
     machine: str
     names: NDArray[np.str_]  # of the N clips that score vectors are aligned to
+    recordings: NDArray[np.str_]  # that they were cut from; empty where their attributes don't say
     cells: tuple[Cell, ...]  # in the order of section and domain
 
     @classmethod
@@ -60,7 +62,7 @@ class Cells:
                     for label in (NORMAL, ANOMALY)
                 )
                 cells.append(Cell(int(section), int(domain), normal, anomaly))
-        found = cls(table.machine, table.name, tuple(cells))
+        found = cls(table.machine, table.name, recording_names(table.attributes), tuple(cells))
         found._check()
         return found
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from humtune.errors import UsageError
 from humtune.metrics.cells import Array, Cell, Cells
 from humtune.metrics.omega import harmonic_mean, omega
+from humtune.sounds.groups import split_units
 
 SPLITS = 20
 
@@ -39,9 +40,9 @@ class CrossFitted:
 def cross_fit(scores: ArrayLike, cells: Cells, *, splits: int = SPLITS, seed: int = 0) -> CrossFitted:
     """Choose the candidate with the highest official Ω on one half of the clips, read it on the other half.
 
-    Scores [K, N] of K candidates. Each split halves every (section, domain, label) cell at random and is used
-    both ways; of equal candidates the first is chosen. The highest of K Ω's on the clips that chose it is too
-    high by what luck adds; this one is not. UsageError where a cell has a single clip.
+    Scores [K, N] of K candidates. Each split makes random `halves` of every (section, domain, label) cell and
+    is used both ways; of equal candidates the first is chosen. The highest of K Ω's on the clips that chose
+    it is too high by what luck adds; this one is not. UsageError where a cell has a single clip.
     """
     scores = np.atleast_2d(np.asarray(scores, np.float64))
     rng = np.random.default_rng(seed)
@@ -88,7 +89,10 @@ def cross_fit_machines(machines: list[CrossFitted]) -> CrossFitted:
 
 
 def halves(cells: Cells, rng: np.random.Generator) -> tuple[Cells, Cells]:
-    """Two random halves of every (section, domain, label) cell; the odd clips go to either half in turn."""
+    """Two random halves of every (section, domain, label) cell; the odd clips go to either half in turn.
+
+    Clips that were cut from one recording stay together, unless a cell has no other.
+    """
     extra = int(rng.integers(2))
 
     def split(cell: Cell, kind: str, clips: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -97,11 +101,13 @@ def halves(cells: Cells, rng: np.random.Generator) -> tuple[Cells, Cells]:
             raise UsageError(
                 f"{cells.machine} {cell.name} has a single {kind} clip; cross-fitting needs two or more"
             )
-        cut, odd = divmod(len(clips), 2)
+        unit = split_units(cells.recordings[clips])
+        mixed = rng.permutation(unit.max() + 1)
+        cut, odd = divmod(len(mixed), 2)
         cut += odd * extra
         extra ^= odd
-        mixed = rng.permutation(clips)
-        return mixed[:cut], mixed[cut:]
+        first = np.isin(unit, mixed[:cut])
+        return clips[first], clips[~first]
 
     first, second = [], []
     for cell in cells.cells:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humtune.metrics.cells import Array, Cell
 from humtune.metrics.cells import Cells as Cells
+from humtune.sounds.groups import recording_names
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ANOMALY, NORMAL, TARGET, UNKNOWN, ClipTable, Role
 
@@ -170,7 +171,7 @@ def _cells(table: ClipTable, kind: ProbeKind) -> Cells:
     sections = kind == ProbeKind.SECTION  # its normals are scored as of their section, as its anomalies are
     normal = probes & (table.label == NORMAL) if sections else table.role == str(Role.HELD_OUT)
     cells = _per_section(table, normal, probes & (table.label == ANOMALY))
-    return Cells(table.machine, table.name, tuple(cells))
+    return Cells(table.machine, table.name, recording_names(table.attributes), tuple(cells))
 
 
 def _per_section(table: ClipTable, normal: Array, anomaly: Array) -> Iterator[Cell]:

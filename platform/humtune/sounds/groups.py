@@ -20,6 +20,21 @@ def recording_names(attributes: Attributes) -> NDArray[np.str_]:
     return _kept(attributes, of_recording=True)
 
 
+def draw_units(recordings: Sequence[str] | NDArray[np.str_]) -> NDArray[np.intp]:
+    """Numbers 0…m [N] of what is drawn as one: a recording with all clips that name it.
+
+    `recordings` [N] names each clip's; a clip with an empty name is drawn by itself.
+    """
+    own = [name or f"{i:09d}" for i, name in enumerate(recordings)]  # numbers sort as the clips
+    return np.unique(np.asarray(own, dtype=np.str_), return_inverse=True)[1]
+
+
+def split_units(recordings: Sequence[str] | NDArray[np.str_]) -> NDArray[np.intp]:
+    """`draw_units` [N], but each clip by itself where all are of one recording, which can't be split."""
+    units = draw_units(recordings)
+    return units if units.any() else np.arange(len(units))
+
+
 def without_recording(attributes: Attributes) -> NDArray[np.str_]:
     """Attributes [N] without what says only which recording a clip was cut from."""
     return _kept(attributes, of_recording=False)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
-from humtune.sounds.groups import recording_names, without_recording
+from humtune.sounds.groups import draw_units, recording_names, split_units, without_recording
 
 UNKNOWN = -1  # domain or label that is not known
 SOURCE, TARGET = 0, 1
 NORMAL, ANOMALY = 0, 1
 
-LEAST_PER_SIDE = 2  # clips of a cell that choose, and that are hidden: fewer can't be halved or drawn again
+LEAST_PER_SIDE = 2  # recordings of a cell that choose, and that are hidden: fewer can't be halved
 
 _DOMAINS = {SOURCE: " source", TARGET: " target"}
 
@@ -103,9 +103,10 @@ def assign_roles(
     Of the training clips of each section and domain, the share `held_out` (0…1; at least one clip, where
     there are two) is kept back, drawn evenly over the attributes so that each keeps a clip to train on where
     it has more than one. Where clips carry the recording that they were cut from, whole recordings are drawn
-    instead, unless there is but one. Labelled dev test clips select; all other test clips are only reported.
-    Of those that select, the share `holdout` of each section, domain and label is hidden instead; a
-    UsageError names the cell where that leaves fewer than two clips on either side.
+    instead, unless there is but one; a clip that names none is one by itself. Labelled dev test clips select;
+    all other test clips are only reported. Of those that select, the share `holdout` of each section, domain
+    and label is hidden instead, whole recordings too; a UsageError names the cell where that leaves fewer
+    than two on either side.
     """
     train, select = table.split == "train", (table.part == "dev") & (table.label != UNKNOWN)
     role = np.where(train, str(Role.TRAIN), np.where(select, str(Role.SELECT), str(Role.REPORT)))
@@ -127,32 +128,34 @@ def _hidden(table: ClipTable, clips: NDArray[np.intp], share: float, seed: int) 
     if not clips.size:
         raise UsageError(f"{table.machine} has no labelled dev test clips to hide; leave out --holdout")
     cells = np.stack([table.section, table.domain, table.label], axis=1)
-    hidden = []
+    recordings, hidden = recording_names(table.attributes), []
     for section, domain, label in np.unique(cells[clips], axis=0):
         cell = clips[(cells[clips] == (section, domain, label)).all(axis=1)]
-        count = round(share * len(cell))
-        if min(count, len(cell) - count) < LEAST_PER_SIDE:
+        cell = cell[np.argsort(table.name[cell])]
+        unit = draw_units(recordings[cell])
+        units = unit.max() + 1
+        count = round(share * units)
+        if min(count, units - count) < LEAST_PER_SIDE:
             kind = "normal" if label == NORMAL else "anomalous"
+            what = "clips" if units == len(cell) else "recordings"
             mend = "choose a share closer to 0.5"
-            if len(cell) < 2 * LEAST_PER_SIDE:
+            if units < 2 * LEAST_PER_SIDE:
                 mend = f"{2 * LEAST_PER_SIDE} or more are needed"
             raise UsageError(
                 f"{table.machine} section {section:02d}{_DOMAINS.get(int(domain), '')}: --holdout {share:g} "
-                f"hides {count} of {len(cell)} {kind} clips; both sides need {LEAST_PER_SIDE} ({mend})"
+                f"hides {count} of {units} {kind} {what}; both sides need {LEAST_PER_SIDE} ({mend})"
             )
         generator = np.random.default_rng([seed, int(section), int(domain) + 1, int(label) + 1])
-        hidden.append(generator.permutation(cell[np.argsort(table.name[cell])])[:count])
+        hidden.append(cell[np.isin(unit, generator.permutation(units)[:count])])
     return np.concatenate(hidden)
 
 
 def _draw_groups(
     cell: NDArray[np.intp], table: ClipTable, share: float, generator: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Choose a share of a cell's recordings with all their clips; of its clips where none are known."""
-    recording = recording_names(table.attributes)
-    _, first, of = np.unique(recording[cell], return_index=True, return_inverse=True)
-    if len(first) < 2 or (recording[cell] == "").any():
-        return _draw(cell, table.attributes, share, generator)
+    """Choose a share of a cell's recordings with all their clips, and of the clips that name none."""
+    of = split_units(recording_names(table.attributes[cell]))
+    first = np.unique(of, return_index=True)[1]
     chosen = _draw(cell[first], without_recording(table.attributes), share, generator)
     return cell[np.isin(of, of[np.isin(cell, chosen)])]
 

@@ -13,7 +13,8 @@ def make_cells(clips=6, sections=2):
     """Cells of so many clips per section, domain and label, in that order."""
     blocks = np.arange(sections * 4 * clips).reshape(sections, 2, 2, clips)
     cells = tuple(Cell(s, d, *blocks[s, d]) for s in range(sections) for d in (SOURCE, TARGET))
-    return Cells("fan", np.array([f"clip_{i}.wav" for i in range(blocks.size)]), cells)
+    names = np.array([f"clip_{i}.wav" for i in range(blocks.size)])
+    return Cells("fan", names, np.full(names.shape, ""), cells)
 
 
 def make_candidates(cells, count=7, *, seed=0, skill=0.8, decimals=1):

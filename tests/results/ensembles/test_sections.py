@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ def cells():
     """Two sections of 20 clips per domain and label."""
     blocks = np.arange(2 * 4 * CLIPS).reshape(2, 2, 2, CLIPS)
     found = tuple(Cell(s, d, *blocks[s, d]) for s in range(2) for d in (SOURCE, TARGET))
-    return Cells("fan", np.array([f"clip_{i}.wav" for i in range(blocks.size)]), found)
+    names = np.array([f"clip_{i}.wav" for i in range(blocks.size)])
+    return Cells("fan", names, np.full(names.shape, ""), found)
 
 
 @pytest.fixture
@@ -70,5 +73,5 @@ def test_members_bound_what_a_clip_is_scored_with(cells, specialists):
 
 def test_a_section_alone_chooses_as_if_it_were_the_machine(cells, specialists):
     found = ensemble(specialists, cells, others=0)
-    alone = Cells("fan", cells.names, cells.cells[2:])
+    alone = replace(cells, cells=cells.cells[2:])
     np.testing.assert_array_equal(found.sections[1].values, select(specialists, alone).values)

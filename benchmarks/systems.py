@@ -94,7 +94,9 @@ def rows(ledger: Ledger, machine: str) -> list[tuple[str, ...]]:
     systems = group_by(complete_trials(ledger.trials_of(machine)), lambda t: (t.network, str(t.params)))
     found = []
     for system, seeds in tracked(systems.items(), total=len(systems), title=machine):
-        name = str(seeds[0].params.get("family", ledger.name))
+        values = {key.rpartition(".")[2]: value for key, value in seeds[0].params.items()}
+        own = " ".join((ledger.name, *(f"{key}={value}" for key, value in values.items())))
+        name = str(values.get("family", own))
         network = {"own": "", "shared": ", shared"}.get(seeds[0].network, ", fine-tuned")
         costs = (f"{seconds(ledger, seeds[0]):.0f}", f"{milliseconds(ledger, seeds[0]):.0f}")
         average = str(crossed.get(system) or "–")

@@ -3,20 +3,25 @@
 A watch is on a clock of its own: each look at the folder is half a second after the one before.
 """
 
+import gc
 import random
 import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from contextlib import suppress
+from itertools import pairwise
+from statistics import median
 
 import pytest
+from models import make_info
 from waiting import wait_for
 
 from humtune.errors import UsageError
 from humtune.runtime.log import read_log
-from humtune.runtime.outcomes import Failed
+from humtune.runtime.outcomes import Failed, Look, Scored, Tally
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.scorer import Scorer
@@ -247,6 +252,34 @@ def test_a_watch_goes_on_where_the_log_ends_also_with_what_was_refused(watched, 
     (folder / "text.wav").write_text("not a sound either")
     assert go_on() == ["new.wav", "text.wav"]
     assert go_on(scorer.info.model_copy(update={"trial": "another"})) == ["good.wav", "new.wav", "text.wav"]
+
+
+def test_next_to_nothing_is_remembered_however_many_recordings_there_were(tmp_path, monkeypatch):
+    """Measured between batches that have come, with a scorer that reads nothing."""
+    batch, batches, folder, held, tally = 500, 10, tmp_path / "in", [], Tally()
+    folder.mkdir()
+    monkeypatch.setattr("humtune.runtime.watch._is_whole", lambda _: True)
+
+    def arrive(number):
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+        for name in range(batch):
+            (folder / f"{number:0>100}-{name:0>100}.wav").touch()
+
+    script = {10 * (n + 1): lambda n=n: arrive(n) for n in range(batches)}
+    monkeypatch.setattr("humtune.runtime.watch.time", Clock(script, until=10 * batches + 5))
+    tracemalloc.start()
+    try:
+        with ResultFiles(tmp_path / "scores", make_info()) as results, suppress(Over):
+            for path in arrivals(folder, every=2.0):
+                outcome = Scored(path, tally.scored % 7, is_anomaly=False, seconds=1.0, look=Look.at(path))
+                tally.add(outcome)
+                results.write(outcome)
+    finally:
+        tracemalloc.stop()
+    assert (tally.scored, len(held)) == (batch * batches, batches)
+    steps = [after - before for before, after in pairwise(held)]  # one has Python's own table of names grow
+    assert median(steps) / batch < 24  # bytes a recording
 
 
 @pytest.mark.integration

@@ -11,12 +11,12 @@ import numpy as np
 
 from humtune.errors import HumtuneError, UsageError
 from humtune.runtime.outcomes import Failed
-from humtune.runtime.results import is_detail
+from humtune.runtime.results import DETAILS, is_detail
 from humtune.runtime.sources import is_recording
 from humtune.sounds.sound_file import open_sound
 
 EVERY = 0.5  # seconds between two looks, at least
-SHARE = 0.1  # of the time that goes into looking, at most
+SHARE = 0.25  # of the time that goes into looking, at most
 SETTLED = 2.0  # seconds without a change after which a file may be whole
 PATIENCE = 30.0  # seconds without a change after which a file that isn't whole is reported, and left
 
@@ -104,13 +104,16 @@ def _look(folder: Path) -> Iterator[tuple[str, int] | Failed]:
     folders = [(str(folder), os.path.abspath(folder))]  # noqa: PTH100 - links stay as they are
     while folders:
         place, absolute = folders.pop()
+        details = os.path.basename(absolute) == DETAILS  # noqa: PTH119 - as above
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         if not entry.name.startswith("."):
                             folders.append((entry.path, f"{absolute}/{entry.name}"))
-                    elif is_recording(Path(entry.path)) and not is_detail(Path(absolute, entry.name)):
+                    elif is_recording(Path(entry.name)) and not (
+                        details and is_detail(Path(absolute, entry.name))
+                    ):
                         try:
                             status = entry.stat()
                         except FileNotFoundError:  # moved away between the two calls, or a link to nowhere

@@ -23,7 +23,7 @@ from humtune.cli.scored import Teller
 from humtune.cli.threshold import threshold
 from humtune.dcase.files import read_file
 from humtune.errors import UsageError
-from humtune.runtime.info import DomainScores, Evidence, read_info
+from humtune.runtime.info import DomainScores, Evidence, read_info, write_info
 from humtune.runtime.log import log_path
 from humtune.runtime.outcomes import STRANGEST, Failed, Scored, Tally
 
@@ -281,6 +281,32 @@ def test_new_healthy_recordings_choose_a_threshold_and_can_be_left_again(run, ju
     assert read_info(judged) == before
     error = run(judged, "--undo", command="threshold", code=1).exception
     assert str(error) == "the model of fan has the threshold that it was exported with"
+
+
+def test_a_threshold_by_long_recordings_keeps_its_promise_for_long_recordings(run, judged, tmp_path):
+    """Each has 15 windows: by windows, one in ten of which may be above, four in five would be alarms."""
+    rng = np.random.default_rng(0)
+
+    def record(name, seconds, count):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            loudness = np.repeat(rng.uniform(0.1, 0.9, size=round(16 * seconds)), 1_000)
+            soundfile.write(tmp_path / name / f"{i}.wav", loudness * (-1) ** np.arange(len(loudness)), 16_000)
+
+    write_info(judged, read_info(judged).model_copy(update={"window": 4_000}))
+    record("healthy", 2, 60)
+    record("new", 2, 60)
+    record("longer", 5, 1)
+    run(judged, "--healthy", tmp_path / "healthy", "--false-alarms", "10%", command="threshold")
+    info = read_info(judged)
+    assert (info.threshold.clips, info.promised_seconds) == (60, 2.0)
+    assert {len(group.scores) for group in info.healthy_windows} == {15}
+    *_, summary = run(judged, tmp_path / "new", "--json", code=3).stdout.splitlines()
+    assert 1 <= json.loads(summary)["anomalies"] <= 12
+    said = "the threshold is for recordings of 2 s: a healthy one of 5 s has 2.5 times as many chances"
+    assert said in run(judged, tmp_path / "longer", code=0).stderr
+    run(judged, "--undo", command="threshold")
+    assert read_info(judged).promised_seconds == 0.5
 
 
 def test_a_folder_without_healthy_recordings_changes_nothing(run, judged, tmp_path):

@@ -66,7 +66,7 @@ class Teller:
         self.info, self.as_json = info, as_json
         self.errors = console(stderr=True)
         self.at_end = not (as_json or live) and console().is_terminal
-        self.drift = Drift(info.healthy if info.keeps_scores else ())
+        self.drift = Drift(info.healthy_windows if info.keeps_scores else ())
 
     def begin(self, own: ModelInfo) -> None:
         """Warn where the window is not the model's `own`, on which its threshold was measured."""
@@ -204,12 +204,12 @@ def _level(info: ModelInfo, score: float) -> str:
 
 def _chances(info: ModelInfo, longest: float) -> str | None:
     """A sentence where recordings are much longer than those that the threshold makes its promise for."""
-    usual = (info.evidence.clip_samples if info.evidence else info.window_samples) / info.sample_rate
-    times, rate = longest / usual, info.threshold.false_alarms
-    if times < LONGER:
+    usual, rate = info.promised_seconds, info.threshold.false_alarms
+    if usual is None or longest < LONGER * usual:
         return None
+    times = longest / usual
     return (
-        f"the threshold is for recordings of {usual:g} s: a healthy one of {longest:.0f} s has {times:.1f} "
+        f"the threshold is for recordings of {usual:.3g} s: a healthy one of {longest:.0f} s has {times:.1f} "
         "times as many chances of a false alarm, "
         f"which makes {1 - (1 - rate) ** times:.0%} where {rate:.2%} are wanted"
     )

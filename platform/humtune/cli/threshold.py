@@ -95,7 +95,7 @@ def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
     """What rate a domain's healthy clips can promise, in a sentence."""
     wanted, there = part.threshold.false_alarms, part.threshold.clips
     where = f"{part.domain}: " if several else ""
-    seconds = info.window_samples / info.sample_rate
+    seconds = info.promised_seconds or info.window_samples / info.sample_rate
     if part.threshold.fit == "quantile":
         return f"{where}{there} clips can promise {wanted:.2%}, and no less than {part.least:.2%}"
     more = part.needed - there

@@ -102,7 +102,10 @@ class Recalibration(Frozen):
 
     recordings: str  # where they lay
     at: datetime
-    healthy: tuple[GroupScores, ...] = Field(min_length=1)
+    healthy: tuple[GroupScores, ...] = Field(min_length=1, description="a recording's windows each")
+    seconds: float | None = Field(
+        None, gt=0, description="median length of the recordings; None: kept before it was"
+    )
     before: Threshold = Field(description="the threshold until then")
 
 
@@ -185,10 +188,27 @@ class ModelInfo(Frozen):
 
     @property
     def healthy(self) -> tuple[GroupScores, ...]:
-        """The healthy clips that thresholds are chosen by; UsageError where the model keeps none."""
+        """The healthy clips that thresholds are chosen by; UsageError where the model keeps none.
+
+        Of new recordings each is one, with its strangest window's score: that is what decides on it.
+        """
         if self.recalibrations:
-            return self.recalibrations[-1].healthy
+            return tuple(
+                group.model_copy(update={"scores": (max(group.scores),)}) for group in self.healthy_windows
+            )
         return self.kept_evidence().healthy
+
+    @property
+    def healthy_windows(self) -> tuple[GroupScores, ...]:
+        """The same by windows, where recordings have several."""
+        return self.recalibrations[-1].healthy if self.recalibrations else self.kept_evidence().healthy
+
+    @property
+    def promised_seconds(self) -> float | None:
+        """How long the recordings are that the threshold makes its promise for; None where nobody knows."""
+        if self.recalibrations:
+            return self.recalibrations[-1].seconds
+        return (self.evidence.clip_samples if self.evidence else self.window_samples) / self.sample_rate
 
     def recalibrated(self, recalibration: Recalibration, false_alarms: float) -> Self:
         """The same model with the threshold that new healthy recordings give."""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from humtune.errors import HumtuneError
 from humtune.names import shown
@@ -19,10 +20,10 @@ def recalibrate(
 ) -> tuple[ModelInfo, tuple[Failed, ...]]:
     """Choose a model's threshold by the healthy recordings in a folder, and keep it in its model.json.
 
-    A recording's windows are a group. `false_alarms` None: as the threshold until now. The model as it is
-    then, and the recordings that can't be read; HumtuneError where none can.
+    A recording counts by its strangest window, as when it is scored. `false_alarms` None: as the threshold
+    until now. The model as it is then, and the recordings that can't be read; HumtuneError where none can.
     """
-    info, groups, failed = read_info(model), [], []
+    info, groups, lengths, failed = read_info(model), [], [], []
     found, total = counted(find_recordings([str(healthy)]))
     outcomes = Listener(Scorer(info, model / MODEL)).listen(found)
     for outcome in tracked(outcomes, total=total, title=f"scoring {info.machine}"):
@@ -31,11 +32,16 @@ def recalibrate(
             continue
         scores = [outcome.score] if outcome.timeline is None else outcome.timeline.scores.tolist()
         groups.append(GroupScores(domain="any", group=shown(outcome.path), scores=scores))
+        lengths.append(outcome.seconds)
     if not groups:
         why = f": {shown(failed[0].path)}: {failed[0].reason}" if failed else ""
         raise HumtuneError(f"{healthy}: no recording that can be scored{why}")
     known = Recalibration(
-        recordings=str(healthy), at=datetime.now(UTC), healthy=tuple(groups), before=info.threshold
+        recordings=str(healthy),
+        at=datetime.now(UTC),
+        healthy=tuple(groups),
+        seconds=median(lengths),
+        before=info.threshold,
     )
     info = info.recalibrated(known, info.threshold.false_alarms if false_alarms is None else false_alarms)
     write_info(model, info)

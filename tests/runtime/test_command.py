@@ -175,6 +175,42 @@ def test_a_page_of_something_else_is_told_before_the_work(run, model, record, tm
     run(model, record("a.wav", 0.3), "--no-page", code=3)
 
 
+def test_an_alarm_is_one_though_the_log_is_full(run, model, record, tmp_path, monkeypatch):
+    def full(*_):
+        raise UsageError("the disk is full")
+
+    monkeypatch.setattr("humtune.runtime.log.Log.append", full)
+    loud, heard = record("loud.wav", 0.3), tmp_path / "heard"
+    words = (loud, record("b.wav", 0.01), "--on-alarm", f"sh -c 'echo $HUMTUNE_PATH >> {heard}'")
+    result = run(model, *words, code=3)
+    assert heard.read_text() == f"{loud}\n"
+    assert result.stderr.splitlines().count("the disk is full") == 1
+    assert "1 of 2 recordings above the threshold" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (
+            lambda out: (out / "labels.csv").write_text("recording,label\n/a.wav,Bad\n"),
+            "labels.csv: expected",
+        ),
+        (lambda out: (out / "anomaly_score_fan.csv").mkdir(), "anomaly_score_fan.csv: can't be read"),
+    ],
+)
+def test_an_alarm_is_one_whatever_can_not_be_written(run, model, record, tmp_path, spoil, told):
+    (tmp_path / "scores").mkdir()
+    spoil(tmp_path / "scores")
+    loud, heard = record("loud.wav", 0.3), tmp_path / "heard"
+    alarm = ("--on-alarm", f"sh -c 'echo $HUMTUNE_PATH >> {heard}'", "--alarm-every", "0")
+    result = run(model, loud, *alarm, "--json", code=3)
+    assert json.loads(result.stdout.splitlines()[-1])["anomalies"] == 1
+    assert told in result.stderr
+    assert heard.read_text() == f"{loud}\n"
+    quiet = run(model, record("quiet.wav", 0.01), code=1)
+    assert "0 of 1 recording above the threshold" in quiet.stderr
+
+
 def test_names_come_from_standard_input(run, model, record):
     a, b = record("a.wav", 0.05), record("b.wav", 0.05)
     result = run(model, "-", stdin=f"{a}\n{b}\n")

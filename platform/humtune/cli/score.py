@@ -10,6 +10,8 @@ import typer
 from humtune.cli.options import Channel, FalseAlarms, ModelFolder, read_channel, read_share
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from humtune.runtime.healthy import Healthy
 
 
@@ -48,14 +50,14 @@ def score(
     """Score recordings of any length and rate; decisions and scores are written as DCASE files.
 
     Long ones are scored in windows, with a table of them. Exits with 3 where something was anomalous, else
-    with 1 where a recording could not be read, else with 0.
+    with 1 where a recording could not be read or a result not be written, else with 0.
     Example: humtune score models/fan new-recordings/ --false-alarms 1%
     """
-    from humtune.errors import UsageError
+    from humtune.errors import HumtuneError, UsageError, in_a_line
     from humtune.runtime.alarms import Alarms
     from humtune.runtime.info import MODEL, read_info
     from humtune.runtime.log import read_log
-    from humtune.runtime.outcomes import Scored, Tally
+    from humtune.runtime.outcomes import FAILED, Scored, Tally
     from humtune.runtime.recordings import Listener
     from humtune.runtime.refresher import Refresher
     from humtune.runtime.results import ResultFiles
@@ -73,7 +75,7 @@ def score(
     from humtune.cli.scored import Teller, outcomes
     from humtune.cli.watched import told
 
-    tally, interrupted = Tally(), False
+    tally, interrupted, lost = Tally(), False, list[str]()
 
     @cache
     def healthy() -> "list[Healthy]":
@@ -81,16 +83,29 @@ def score(
 
         return read_healthy(model, info.sample_rate)
 
-    def finish(*, live: bool = False, looks: bool = True) -> list[Path]:
-        """The tables and the page, of all that is logged."""
-        files = results.write_tables()
+    def show(*, live: bool = False, looks: bool = True) -> list[Path]:
         if not page:
-            return files
+            return []
         from humtune.runtime.page import strangest, update_page, write_page
 
         if not looks:
-            return [*files, write_page(out, strangest(read_log(out)), info.sample_rate)]
-        return [*files, update_page(out, listener.scorer, healthy(), quiet=live)]
+            return [write_page(out, strangest(read_log(out)), info.sample_rate)]
+        return [update_page(out, listener.scorer, healthy(), quiet=live)]
+
+    def refresh() -> None:
+        results.write_tables()
+        show(live=True)
+
+    def written(work: "Callable[[], list[Path]]") -> list[Path]:
+        """What some work has written; where it can't, that is told once, and no alarm is lost."""
+        try:
+            return work()
+        except (HumtuneError, OSError) as error:
+            line = in_a_line(error) if isinstance(error, OSError) else str(error)
+            if line not in lost:
+                lost.append(line)
+                teller.warn(line)
+            return []
 
     if page:
         from humtune.runtime.page import check_page
@@ -103,22 +118,23 @@ def score(
         known = Marks(() if watch is None else (mark(*file) for file in results.seen()))
         arriving = None if watch is None else arrivals(watch, known)
         with (
-            Refresher(partial(finish, live=True), teller.warn) as refresher,
+            Refresher(refresh, teller.warn) as refresher,
             alarms or nullcontext(),
             nullcontext() if watch is None else told(teller, tally, watch, known=len(known)),
         ):
             try:
                 for outcome in outcomes(listener, recordings or [], arriving):
                     tally.add(outcome)
-                    teller.tell(outcome, results.write(outcome))
                     if alarms and isinstance(outcome, Scored) and outcome.is_anomaly:
                         alarms.add(outcome)
+                    teller.tell(outcome, written(partial(results.write, outcome)))
                     if watch is not None:
                         refresher.news()
             except KeyboardInterrupt:
                 interrupted = watch is None  # a watch has no other end
-        teller.end(tally, finish(looks=not interrupted) if tally.scored else [])
-    raise typer.Exit(130 if interrupted else tally.exit_code)
+        made = (results.write_tables, partial(show, looks=not interrupted)) if tally.scored else ()
+        teller.end(tally, [file for make in made for file in written(make)])
+    raise typer.Exit(130 if interrupted else tally.exit_code or (FAILED if lost else 0))
 
 
 def review(

@@ -121,7 +121,8 @@ class Teller:
             self._say(threshold.note)
         if chances := _chances(self.info, tally.longest):
             self._say(chances)
-        self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
+        if files:
+            self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
 
     def _say(self, line: str) -> None:
         self.errors.print(line, soft_wrap=True)

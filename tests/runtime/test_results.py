@@ -102,6 +102,16 @@ def test_a_name_that_is_taken_stands_by_its_path_in_whatever_run(tmp_path):
     assert read_file(scores) == dict(zip(names, [0.5, 2, 3, 4, 5], strict=True))
 
 
+def test_names_that_differ_by_test_alone_are_two_and_two_spellings_of_a_clip_are_told_apart(tmp_path):
+    clips = [scored("x/pump_test_01.wav", 0.5), scored("x/pump_01.wav", 2)]
+    both = [scored("x/section_03_test_0000.wav", 0.25), scored("x/section_03_0000.wav", 4)]
+    for _ in range(2):  # a table that is read again
+        files = write(tmp_path, clips + both)
+    assert read_file(files[0]) == {"pump_test_01.wav": 0.5, "pump_01.wav": 2}
+    path = str(Path("x/section_03_0000.wav").absolute())
+    assert read_file(files[2]) == {"section_03_test_0000.wav": 0.25, path: 4}
+
+
 def test_what_is_scored_is_in_the_log_at_once_and_any_name_can_be(tmp_path):
     odd = 'odd\udcff,\n"name".wav'
     with ResultFiles(tmp_path, make_info()) as results:

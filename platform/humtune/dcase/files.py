@@ -31,6 +31,7 @@ _NAME = re.compile(
     r"(?:_source|_target)?(?:_test)?(?:_seed.*)?\.csv",
     re.IGNORECASE,
 )
+_TESTED = re.compile(r"^((?:section|id)_[0-9]{2}(?:_source|_target)?)_test_")
 _DOMAINS = {SOURCE: "source", TARGET: "target", UNKNOWN: ""}
 _BY_DOMAIN = re.compile(r"section_[0-9]{2}_(source|target)(?:_test)?_[0-9]+(?:_.*)?(?:\.[A-Za-z0-9]+)?")
 
@@ -94,7 +95,7 @@ def read_file(path: Path, *, binary: bool = False) -> dict[str, float]:
                     raise UsageError(
                         f"{path}, line {rows.line_num}: expected {expected}, got {','.join(row)!r}"
                     )
-                key = _one_spelling(row[0])
+                key = one_spelling(row[0])
                 if key in lines:
                     raise UsageError(
                         f"{path}, line {rows.line_num}: {row[0]} a second time, after line {lines[key]}; "
@@ -118,7 +119,7 @@ def read_folder(folder: Path, kind: FileKind = "anomaly_score") -> dict[str, dic
             raise UsageError(f"{path}: a machine's name that is not UTF-8; rename the file")
         values = read_file(path, binary=kind == "decision_result")
         for name in values:
-            place = places.setdefault((match["machine"], _one_spelling(name)), path)
+            place = places.setdefault((match["machine"], one_spelling(name)), path)
             if place != path:
                 raise UsageError(f"{path}: {name} stands in {place.name} too; keep one of them")
         found.setdefault(match["machine"], {}).update(values)
@@ -130,6 +131,11 @@ def read_folder(folder: Path, kind: FileKind = "anomaly_score") -> dict[str, dic
 def find_files(folder: Path, kind: FileKind) -> list[Path]:
     """The files of that kind in a folder, sorted."""
     return sorted(p for p in readable(folder) if p.match(f"{kind}_*") and p.suffix.lower() == ".csv")
+
+
+def one_spelling(name: str) -> str:
+    """What tells a clip from others: `section_03_test_0000.wav` is `section_03_0000.wav`; others stay."""
+    return _TESTED.sub(r"\1_", name, count=1)
 
 
 def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
@@ -146,11 +152,6 @@ def score_files(clips: ClipTable) -> list[tuple[int, str, NDArray[np.bool_]]]:
             if here.any():
                 files.append((section, domain_name, here))
     return files
-
-
-def _one_spelling(name: str) -> str:
-    """What tells a clip from others: `section_03_test_0000.wav` is `section_03_0000.wav`."""
-    return name.replace("_test_", "_")
 
 
 def _hint(folder: Path) -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
-from humtune.dcase.files import KINDS, file_name, make_folder, read_file, write_file
+from humtune.dcase.files import KINDS, file_name, make_folder, one_spelling, read_file, write_file
 from humtune.errors import UsageError
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.log import Entry, Log, Refusal, read_log, read_seen
@@ -106,10 +106,13 @@ def write_tables(folder: Path, entries: Iterable[Entry]) -> list[Path]:
     for entry in entries:
         last[entry.machine, entry.file] = entry.score, entry.anomaly
     tables: dict[tuple[str, int | None], dict[str, tuple[float, bool]]] = {}
+    taken: dict[tuple[str, int | None], set[str]] = {}
     for (machine, file), result in last.items():
-        table = tables.setdefault((machine, _section(Path(file), machine)), {})
+        place = machine, _section(Path(file), machine)
         name = os.path.basename(file)  # noqa: PTH119 - a million of them
-        table[file if name in table else name] = result
+        names, key = taken.setdefault(place, set()), one_spelling(name)
+        tables.setdefault(place, {})[file if key in names else name] = result
+        names.add(key)
     written = []
     for machine, section in sorted(tables, key=lambda key: (key[0], key[1] is not None, key[1])):
         table = tables[machine, section]

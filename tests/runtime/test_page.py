@@ -140,6 +140,20 @@ def test_only_the_newest_are_known_and_scores_without_a_scale_are_in_order(score
     assert len(found) == RECENT
 
 
+def test_the_trend_is_of_all_and_of_many_alarms_and_some_others_are_dots(scored, record):
+    (entry,) = read_log(scored(record("a.wav", 0.3)))
+    usual = [
+        replace(entry, file=f"/{i}.wav", score=0.02, recorded=1.7e9, anomaly=False) for i in range(1_200)
+    ]
+    strange = [replace(entry, file=f"/s{i}.wav", recorded=1.7e9 + i) for i in range(600)]
+    page = write_page(record("b.wav", 0.1).parent, strangest(usual + strange), RATE).read_text()
+    assert page.count('<b class="anomaly"') == 600
+    assert page.count('<b class="normal"') == 300
+    assert "(of those below the limit one in 4)" in page
+    (median,) = re.findall(r'<polyline points="[\d.]+,([\d.]+)"', page)
+    assert set(re.findall(r'<b class="normal" [^>]*top:([\d.]+)%', page)) == {median}
+
+
 def test_labels_are_the_last_ones_and_another_page_of_them_is_the_same_otherwise(scored, scorer, record):
     folder = scored(record("a.wav", 0.3))
     file = next(read_log(folder)).file

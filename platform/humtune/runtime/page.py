@@ -226,12 +226,16 @@ def _trend(entries: Sequence[Entry]) -> str:
     if last <= first:
         return ""
     points, days = [], dict[str, list[Point]]()
-    for when, entry in known[:_POINTS]:
+    step = -(-len(known) // _POINTS)  # of so many, every alarm is drawn, and some of the others
+    for i, (when, entry) in enumerate(known):
         name = f"{shown(Path(entry.file).name)}: {_level(entry, entry.score)}"
-        points.append(Point((when - first) / (last - first), _drawn(entry, entry.score), name, _kind(entry)))
-        days.setdefault(_when(when)[:10], []).append(points[-1])
+        point = Point((when - first) / (last - first), _drawn(entry, entry.score), name, _kind(entry))
+        days.setdefault(_when(when)[:10], []).append(point)
+        if entry.anomaly or not i % step:
+            points.append(point)
+    few = "" if step == 1 else f" (of those below the limit one in {step})"
     return chart(
-        "All of them by time of recording, and the median of each day; logarithmic",
+        f"All of them by time of recording{few}, and the median of each day; logarithmic",
         sorted((median(point.x for point in own), median(point.y for point in own)) for own in days.values()),
         limit=compressed(1.0),
         ends=(_when(first), _when(last)),

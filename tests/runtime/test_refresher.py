@@ -30,14 +30,16 @@ def test_what_goes_wrong_is_told_once_and_tried_again():
 
     def fail():
         tries.append(1)
+        if len(tries) > 5:
+            raise ValueError("not foreseen")
         raise UsageError("the disk is full") if len(tries) < 4 else OSError(13, "not allowed")
 
     with Refresher(fail, told.append) as made:
-        for count in range(1, 6):
+        for count in range(1, 8):
             made.news()
             wait_for(lambda count=count: len(tries) == count)
-        wait_for(lambda: len(told) == 2)
-    assert told == ["the disk is full", "[Errno 13] not allowed"]
+        wait_for(lambda: len(told) == 3)
+    assert told == ["the disk is full", "[Errno 13] not allowed", "ValueError: not foreseen"]
 
 
 def test_it_ends_though_it_waits(monkeypatch):

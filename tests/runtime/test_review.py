@@ -76,6 +76,16 @@ def test_the_page_and_what_it_shows_are_there_and_nothing_else(server):
         assert ask(server, below + other) == (404, b"not here"), other
 
 
+def test_labels_of_no_kind_are_told_until_they_are_mended(server):
+    below = urlsplit(server.address).path
+    (server.folder / LABELS).write_text("recording,label,time\n/a.wav,Bad,\n")
+    status, told = ask(server, below)
+    assert status == 500
+    assert b"labels.csv: expected recording,label,time, a label of healthy, bad, unsure; got 'Bad'" in told
+    (server.folder / LABELS).unlink()
+    assert ask(server, below)[0] == 200
+
+
 def test_without_the_secret_or_by_another_name_there_is_nothing(server):
     below = urlsplit(server.address).path
     for path in ("/", "/index.html", below[:-1], "/x" + below[2:], "//", "/%ff/"):

@@ -46,8 +46,10 @@ class Refresher(Thread):
             began = time.monotonic()
             try:
                 self._work()
-            except (HumtuneError, OSError) as error:
-                if str(error) != self._warned:
-                    self._warned = str(error)
-                    self._warn(self._warned)
+            except Exception as error:  # it must not end in silence
+                expected = isinstance(error, HumtuneError | OSError)
+                line = str(error) if expected else f"{type(error).__name__}: {error}"
+                if line != self._warned:
+                    self._warned = line
+                    self._warn(line)
             self._ended.wait(max(PAUSE, (time.monotonic() - began) / SHARE))

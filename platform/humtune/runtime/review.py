@@ -71,7 +71,11 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None or kind is None:
             return self._answer(HTTPStatus.NOT_FOUND, b"not here")
         if name == PAGE:
-            content = with_labels(content, read_labels(folder))
+            try:
+                content = with_labels(content, read_labels(folder))
+            except UsageError as error:  # who mends labels.csv by hand
+                told = str(error).encode(errors="replace")
+                return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, told)
         return self._answer(HTTPStatus.OK, content, kind)
 
     def do_POST(self) -> None:

@@ -14,7 +14,7 @@ from humtune.errors import UsageError
 from humtune.sounds import importing
 from humtune.sounds.bank import load_banks
 from humtune.sounds.classes import class_labels
-from humtune.sounds.importing import import_folder
+from humtune.sounds.importing import import_folder, read_record
 from humtune.sounds.loose import bounds
 from humtune.sounds.pieces import day_of
 from humtune.sounds.sound_file import read_recording
@@ -152,6 +152,64 @@ def test_healthy_ones_are_tested_once_there_are_bad_ones(pump: Path, bad: Path, 
     assert import_folder(pump, tmp_path / "data", bad=bad).record.recordings("normal") == 1
 
 
+def parts_of(data: Path, machine: str = "pump") -> dict[str, str]:
+    return {p.recording: p.part for p in read_record(data / "dev_data" / machine).pieces}
+
+
+def test_where_the_tested_one_is_gone_a_known_one_is_tested(pump: Path, bad: Path, tmp_path: Path) -> None:
+    first = import_folder(pump, tmp_path / "data", bad=bad).record
+    (gone,) = (piece for piece in first.pieces if piece.part == "normal")
+    (pump / gone.file).unlink()
+    made = import_folder(pump, tmp_path / "data", bad=bad).record
+    (tested,) = (piece for piece in made.pieces if piece.part == "normal")
+    assert tested.sound != gone.sound
+    assert f"{tested.recording}: tested now, trained with before" in made.notes
+    assert made.windows("train") == 12
+
+
+def test_where_only_tested_ones_are_left_one_is_trained_with(pump: Path, bad: Path, tmp_path: Path) -> None:
+    record(bad / "take 2.wav", 40.0, seed=2)
+    first = import_folder(pump, tmp_path / "data", bad=bad).record
+    for piece in first.pieces:
+        if piece.part == "train":
+            (pump / piece.file).unlink()
+    made = import_folder(pump, tmp_path / "data", bad=bad).record
+    assert {piece.part for piece in made.pieces} == {"train", "normal", "anomaly"}
+    assert any("trained with now, tested before" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 3), (4, 5), (4, 8)])
+@pytest.mark.parametrize("name", ["take {}.wav", "2024-05-1{}.wav"])
+def test_what_was_cut_into_blocks_stays_so(
+    first: int, then: int, name: str, bad: Path, tmp_path: Path
+) -> None:
+    for i in range(first):
+        record(tmp_path / "pump" / name.format(i), 60.0)
+    import_folder(tmp_path / "pump", tmp_path / "data", bad=bad)
+    before = parts_of(tmp_path / "data")
+    assert "normal" in before.values()
+    for i in range(first, then):
+        record(tmp_path / "pump" / name.format(i), 60.0)
+    made = import_folder(tmp_path / "pump", tmp_path / "data", bad=bad).record
+    assert before.items() <= parts_of(tmp_path / "data").items()
+    assert not any("before" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("long", range(8))
+def test_no_more_than_a_third_is_tested(long: int, pump: Path, bad: Path, tmp_path: Path) -> None:
+    [path] = pump.rglob(f"take {long}.wav")
+    record(path, 200.0, seed=7)
+    made = import_folder(pump, tmp_path / "data", bad=bad).record
+    assert made.windows("normal") == 2
+
+
+def test_where_all_are_long_the_smallest_is_tested(bad: Path, tmp_path: Path) -> None:
+    for i, seconds in enumerate((40.0, 30.0)):
+        record(tmp_path / "pump" / f"{i}.wav", seconds)
+    made = import_folder(tmp_path / "pump", tmp_path / "data", bad=bad).record
+    assert 1 <= made.windows("normal") <= 2
+
+
 def test_a_long_recording_trains_with_its_first_part(tmp_path: Path, bad: Path) -> None:
     record(tmp_path / "pump" / "night.wav", 100.0)
     imported = import_folder(tmp_path / "pump", tmp_path / "data", bad=bad)
@@ -280,6 +338,19 @@ def test_no_other_folder_is_written_over(pump: Path, bad: Path, tmp_path: Path) 
 def test_a_data_set_in_its_own_folder_is_no_recording(pump: Path) -> None:
     import_folder(pump, pump / "data")
     assert not import_folder(pump, pump / "data").is_new
+
+
+def test_a_data_set_may_lie_around_the_recordings(pump: Path, bad: Path, tmp_path: Path) -> None:
+    for out in (tmp_path, pump):
+        made = import_folder(pump, out, bad=bad)
+        assert made.record.recordings("train", "normal") == 8
+        assert not import_folder(pump, out, bad=bad).is_new
+
+
+def test_a_data_set_is_not_made_of_itself(pump: Path, tmp_path: Path) -> None:
+    import_folder(pump, tmp_path)
+    with pytest.raises(UsageError, match=r"train: lies in the data set .* that it goes to"):
+        import_folder(tmp_path / "dev_data" / "pump" / "train", tmp_path, machine="again")
 
 
 def test_anomalies_are_not_called_healthy(pump: Path, bad: Path, tmp_path: Path) -> None:

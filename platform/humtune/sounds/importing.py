@@ -26,8 +26,17 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.names import check_name
 from humtune.sounds.dcase import split_of
 from humtune.sounds.groups import RECORDING
-from humtune.sounds.loose import WINDOW, LeftOut, Loose, Taken, find_loose, read_loose, without_twins
-from humtune.sounds.pieces import Part, Piece, attribute_value, choose_tested, classes_of, cut_pieces, is_bad
+from humtune.sounds.loose import WINDOW, LeftOut, Loose, Taken, apart, find_loose, read_loose, without_twins
+from humtune.sounds.pieces import (
+    Part,
+    Piece,
+    attribute_value,
+    choose_tested,
+    classes_of,
+    cut_pieces,
+    is_bad,
+    moved,
+)
 from humtune.sounds.survey import count, few
 from humtune.sounds.table import ANOMALY
 
@@ -119,10 +128,10 @@ def import_folder(
     """
     if not WINDOWS[0] <= window <= WINDOWS[1]:
         raise UsageError(f"--window {window:g}: it should be {WINDOWS[0]:g} to {WINDOWS[1]:g} s")
-    found = find_loose(folder, without=[out, *([bad] if bad else [])])
+    found = find_loose(folder, without=[apart(out, folder), *([bad] if bad else [])])
     called = machine_name(folder, machine)
     if bad:
-        if not (those := find_loose(bad, ANOMALY, without=[out])):
+        if not (those := find_loose(bad, ANOMALY, without=[apart(out, bad)])):
             raise UsageError(f"{bad}: no sound files in it")
         found += those
     place = out / "dev_data" / called
@@ -143,7 +152,7 @@ def import_folder(
                     "bad": str(bad.resolve()) if bad else None,
                     "files_print": files_print,
                     "left_out": tuple(map(str, left)),
-                    "notes": tuple(_notes(taken)),
+                    "notes": (*record.notes, *_notes(taken)),
                 }
             )
             write_through(draft / RECORD, record.model_dump_json(indent=1).encode())
@@ -219,9 +228,9 @@ def _lay_out(taken: Sequence[Taken], draft: Path, machine: str, before: ImportRe
     """Bring the windows to their places in a draft of the machine's folder."""
     healthy = [t for t in taken if not is_bad(t)]
     wrong = [t for t in taken if is_bad(t)]
-    pieces, classes, names = cut_pieces(healthy), classes_of(healthy), set[str]()
+    pieces, classes, names = cut_pieces(healthy, _known(before)), classes_of(healthy), set[str]()
     wanted = sum(len(t.windows) for t in wrong)
-    tested = choose_tested(pieces, wanted, _known(before)) if wrong else set()
+    tested = choose_tested(pieces, wanted) if wrong else set()
     parts: list[tuple[Part, Piece]] = [("normal" if p.group in tested else "train", p) for p in pieces]
     parts += [("anomaly", Piece(t, BAD + t.loose.name, t.windows)) for t in wrong]
     values = {group: attribute_value(group, names) for group in dict.fromkeys(p.group for _, p in parts)}
@@ -252,15 +261,17 @@ def _lay_out(taken: Sequence[Taken], draft: Path, machine: str, before: ImportRe
             )
         )
     _write_attributes(draft / "attributes_00.csv", rows)
-    return ImportRecord(folder="", files_print="", pieces=tuple(done), classes=classes)
+    notes = tuple(moved(parts))
+    return ImportRecord(folder="", files_print="", pieces=tuple(done), classes=classes, notes=notes)
 
 
-def _known(before: ImportRecord | None) -> dict[str, set[Part]]:
-    """The parts that each sound had; of an import without bad recordings nothing binds."""
-    known: dict[str, set[Part]] = {}
+def _known(before: ImportRecord | None) -> dict[str, list[Part]]:
+    """The parts that each healthy sound's blocks had; of an import without bad recordings nothing binds."""
+    known: dict[str, list[Part]] = {}
     if before and before.bad:
         for piece in before.pieces:
-            known.setdefault(piece.sound, set()).add(piece.part)
+            if piece.part != "anomaly":
+                known.setdefault(piece.sound, []).append(piece.part)
     return known
 
 

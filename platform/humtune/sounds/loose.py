@@ -112,6 +112,19 @@ def find_loose(folder: Path, label: int = NORMAL, *, without: Sequence[Path] = (
     return sorted(found, key=lambda loose: loose.name)
 
 
+def apart(out: Path, folder: Path) -> Path:
+    """The part of a data set's folder `out` that is passed over in a folder of recordings.
+
+    It is all, unless the recordings lie in it: then only what imports made. UsageError where these are it.
+    """
+    if not folder.resolve().is_relative_to(out.resolve()):
+        return out
+    made = out / "dev_data"
+    if folder.resolve().is_relative_to(made.resolve()):
+        raise UsageError(f"{folder}: lies in the data set {out} that it goes to; choose another --out")
+    return made
+
+
 def _check_healthy(path: Path) -> None:
     try:
         clip = Clip.parse(path, machine="", part="dev", split="test")

@@ -12,6 +12,7 @@ import numpy as np
 from humtune.errors import UsageError
 from humtune.names import shown
 from humtune.sounds.loose import Taken
+from humtune.sounds.survey import few
 from humtune.sounds.table import ANOMALY
 
 FEW = 5  # of healthy recordings: fewer are cut into so many blocks of time; days: fewer say nothing
@@ -33,25 +34,36 @@ class Piece:
     group: str  # what is kept on one side: the recording, the block, or the day of several recordings
     windows: tuple[Path, ...]
     block: int = 0
+    before: Part | None = None  # the part that it had in an earlier import
 
 
-def cut_pieces(healthy: Sequence[Taken]) -> list[Piece]:
+def cut_pieces(healthy: Sequence[Taken], known: Mapping[str, Sequence[Part]]) -> list[Piece]:
     """The healthy recordings by day, where their names tell enough days, else one by one.
 
     Where there are fewer than `FEW`, so that hardly one can be spared, each is cut into blocks of time.
+    `known` says which parts the blocks of a sound had in an earlier import, one where it was whole; what was
+    cut stays cut, so that each block can keep its part.
     """
     days = {taken.loose.name: day_of(taken.loose.name) for taken in healthy}
-    if all(days.values()) and len(set(days.values())) >= FEW:
-        return [Piece(taken, days[taken.loose.name], taken.windows) for taken in healthy]
+    by_day = all(days.values()) and len(set(days.values())) >= FEW
     blocks = -(-FEW // len(healthy)) if len(healthy) < FEW else 1
-    return [piece for taken in healthy for piece in _blocks(taken, blocks)]
+    pieces = []
+    for taken in healthy:
+        parts = known.get(taken.sound, ())
+        if by_day and len(parts) < 2:
+            before = parts[0] if parts else None
+            pieces.append(Piece(taken, days[taken.loose.name], taken.windows, before=before))
+        else:
+            pieces += _blocks(taken, len(parts) if len(parts) > 1 else blocks, parts)
+    return pieces
 
 
-def _blocks(taken: Taken, count: int) -> Iterator[Piece]:
+def _blocks(taken: Taken, count: int, known: Sequence[Part]) -> Iterator[Piece]:
     parts = np.array_split(np.arange(len(taken.windows)), min(count, len(taken.windows)))
     for i, part in enumerate(parts):
         name = taken.loose.name if len(parts) == 1 else f"{taken.loose.name} {i + 1}/{len(parts)}"
-        yield Piece(taken, name, tuple(taken.windows[k] for k in part), block=i)
+        before = known[min(i, len(known) - 1)] if known else None
+        yield Piece(taken, name, tuple(taken.windows[k] for k in part), i, before)
 
 
 def day_of(name: str) -> str:
@@ -74,12 +86,13 @@ def classes_of(healthy: Sequence[Taken]) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
-def choose_tested(pieces: Sequence[Piece], windows: int, known: Mapping[str, set[Part]]) -> set[str]:
+def choose_tested(pieces: Sequence[Piece], windows: int) -> set[str]:
     """The groups of healthy pieces that are test normals: about as many windows as are wanted.
 
-    `known` says which parts a sound had in an earlier import; it keeps them. New ones come in an order that
-    is as good as drawn, but always the same; of a single recording the last block comes first. UsageError
-    where nothing is left to train with.
+    They are `MOST_TESTED` of all at most, unless the smallest group is more. What an earlier import tested
+    is tested again; more come of the new ones, in an order that is as good as drawn, but always the same; of
+    a single recording the last block comes first. Where that leaves nothing to test, or to train with, all
+    are as new. UsageError for a single group.
     """
     groups: defaultdict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
@@ -90,20 +103,28 @@ def choose_tested(pieces: Sequence[Piece], windows: int, known: Mapping[str, set
             "of it and compare the bad ones with another; give more healthy recordings, or leave out --bad"
         )
     sizes = {name: sum(len(piece.windows) for piece in group) for name, group in groups.items()}
-    before = {
-        name: set().union(*(known.get(piece.taken.sound, set()) for piece in group))
-        for name, group in groups.items()
-    }
+    before = {name: {piece.before for piece in group} - {None} for name, group in groups.items()}
     tested = {name for name, parts in before.items() if parts == {"normal"}}
     new = [name for name, parts in before.items() if not parts]
+    if not new and len(tested) in {0, len(groups)}:
+        tested, new = set(), list(groups)
     new.sort(key=lambda name: (groups[name][0].taken.sound, -groups[name][0].block))
     most = MOST_TESTED * sum(sizes.values())
     for name in new:
         had = sum(sizes[other] for other in tested)
-        if had >= windows or (tested and had + sizes[name] > most) or len(tested) + 1 == len(groups):
+        if had >= windows or len(tested) + 1 == len(groups):
             break
-        tested.add(name)
-    return tested
+        if had + sizes[name] <= most:
+            tested.add(name)
+    return tested or {min(new, key=lambda name: sizes[name])}
+
+
+def moved(parts: Sequence[tuple[Part, Piece]]) -> Iterator[str]:
+    """Which recordings couldn't stay on their sides, a sentence for each side."""
+    for part, does, did in (("normal", "tested", "trained with"), ("train", "trained with", "tested")):
+        those = [piece.group for now, piece in parts if now == part and piece.before not in {None, now}]
+        if those:
+            yield f"{few(those)}: {does} now, {did} before"
 
 
 def attribute_value(text: str, taken: set[str]) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +61,20 @@ def test_a_full_disk_is_told(tmp_path):
         UsageError, match=r"log-[\d-]+.jsonl: can't be written to \(No space left on device\)"
     ):
         write(tmp_path, [scored("a.wav", 0.5)])
+
+
+def test_a_line_left_half_written_takes_no_other_with_it(tmp_path):
+    """As on a disk that is full for a while."""
+    with ResultFiles(tmp_path, make_info()) as results:
+        results.write(scored("a.wav", 0.5))
+        stream = results._log._stream
+        results._log._stream = SimpleNamespace(write=lambda data: stream.write(data[:20]))
+        with pytest.raises(UsageError, match="no space left on device"):
+            results.write(scored("b.wav", 0.5))
+        results._log._stream = stream
+        results.write(scored("c.wav", 0.75))
+        results.write(scored("d.wav", 0.25))
+    assert [entry.score for entry in read_log(tmp_path)] == [0.5, 0.75, 0.25]
 
 
 def test_dcase_names_give_files_that_the_evaluator_reads(tmp_path):

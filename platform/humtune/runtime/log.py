@@ -81,6 +81,7 @@ class Log:
         """Open the log; UsageError where it can't be written."""
         self.path = log_path(folder)
         self._stream = _open(self.path)
+        self._torn = False
 
     def __enter__(self) -> Self:
         return self
@@ -96,10 +97,13 @@ class Log:
         if today > self.path:
             stream = _open(today)
             self._stream.close()
-            self.path, self._stream = today, stream
+            self.path, self._stream, self._torn = today, stream, False
         data = f"{json.dumps(asdict(line))}\n".encode()
         try:
-            if self._stream.write(data) != len(data):
+            if self._torn:  # a line that is left half written would take the next one with it
+                self._stream.write(b"\n")
+            self._torn = self._stream.write(data) != len(data)
+            if self._torn:
                 raise OSError("no space left on device")
         except OSError as error:
             raise UsageError(f"{self.path}: can't be written to ({error.strerror or error})") from error

@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from waiting import wait_for
 
 from humtune.runtime.healthy import HEALTHY, read_healthy
 from humtune.runtime.info import Evidence
-from humtune.runtime.labels import LABELS, read_labels
+from humtune.runtime.labels import LABELS, Label, add_label, read_labels
 from humtune.runtime.log import log_path
-from humtune.runtime.page import update_page
+from humtune.runtime.page import update_page, with_labels
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import ResultFiles
 from humtune.runtime.review import Review
@@ -87,6 +88,10 @@ def click(where, selector, number):
     button.click()
 
 
+def labels(folder):
+    return {name: said.label for name, said in read_labels(folder).items()}
+
+
 def pressed(card):
     return [b.text for b in all_of(card, "button") if b.get_attribute("aria-pressed") == "true"]
 
@@ -133,7 +138,30 @@ def test_without_a_server_labels_are_kept_and_saved_as_a_file(browser, folder, t
     assert (pressed(first), pressed(second)) == (["bad"], ["healthy"])
     click(browser, "#save", 0)
     wait_for((tmp_path / "got" / LABELS).exists, "the saving", seconds=60)
-    assert read_labels(tmp_path / "got") == dict(zip(files, ["bad", "healthy"], strict=True))
+    assert labels(tmp_path / "got") == dict(zip(files, ["bad", "healthy"], strict=True))
+
+
+def test_the_newest_label_of_a_recording_is_shown_and_saved_with_its_time(browser, folder, tmp_path):
+    got = str(tmp_path / "got")
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": got})
+    page, address = folder / "index.html", (folder / "index.html").as_uri()
+    first, second, _ = look(browser, address)
+    files = [json.loads(card.get_attribute("data-file")) for card in (first, second)]
+    click(first, "button", 1)
+    click(second, "button", 1)
+    before = time.time()
+    time.sleep(0.01)
+    add_label(folder, files[0], "healthy")  # by humtune review
+    older = {files[1]: Label("unsure", before - 1_000)}
+    page.write_bytes(with_labels(page.read_bytes(), read_labels(folder) | older))
+    first, second, _ = look(browser, address)
+    assert (pressed(first), pressed(second)) == (["healthy"], ["bad"])
+    click(browser, "#save", 0)
+    wait_for((tmp_path / "got" / LABELS).exists, "the saving", seconds=60)
+    assert labels(tmp_path / "got") == dict(zip(files, ["healthy", "bad"], strict=True))
+    times = [read_labels(tmp_path / "got")[name].time for name in files]
+    assert times[0] == pytest.approx(read_labels(folder)[files[0]].time, abs=0.002)
+    assert before - 60 < times[1] < before
 
 
 def test_with_a_server_a_click_and_a_key_are_in_the_labels(browser, folder):
@@ -144,14 +172,14 @@ def test_with_a_server_a_click_and_a_key_are_in_the_labels(browser, folder):
         files = [json.loads(card.get_attribute("data-file")) for card in (first, second)]
         click(first, "button", 2)
         wait_for(lambda: pressed(first) == ["unsure"], seconds=60)
-        assert read_labels(folder) == {files[0]: "unsure"}
+        assert labels(folder) == {files[0]: "unsure"}
         browser.execute_script("document.activeElement.blur()")
         body = browser.find_element("css selector", "body")
         body.send_keys("j")
         browser.switch_to.active_element.send_keys("j")
         browser.switch_to.active_element.send_keys("b")
         wait_for(lambda: pressed(second) == ["bad"], seconds=60)
-        assert read_labels(folder) == dict(zip(files, ["unsure", "bad"], strict=True))
+        assert labels(folder) == dict(zip(files, ["unsure", "bad"], strict=True))
         assert not all_of(browser, "#save")[0].is_displayed()
         log_path(folder).unlink()
         click(first, "button", 0)

@@ -441,7 +441,7 @@ def test_a_review_tells_its_address_and_saves_labels_until_it_is_ended(run, mode
             page = urlopen(address, timeout=PATIENCE).read().decode()
             said = {"recording": re.search('data-id="([^"]+)"', page)[1], "label": "bad"}
             urlopen(f"{address}labels", json.dumps(said).encode(), timeout=PATIENCE)
-            assert "a.wav,bad," in (tmp_path / "scores" / "labels.csv").read_text()
+            assert 'a.wav","bad",' in (tmp_path / "scores" / "labels.csv").read_text()
             review.send_signal(signal.SIGINT)
             assert (review.wait(PATIENCE), review.stderr.read()) == (0, "\n")
         finally:

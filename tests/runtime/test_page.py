@@ -1,6 +1,7 @@
 """The page of a folder of results, as text."""
 
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from models import RATE, make_info, write_model
 
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
-from humtune.runtime.labels import LABELS, add_label, read_labels
+from humtune.runtime.labels import LABELS, Label, add_label, read_labels
 from humtune.runtime.log import read_log
 from humtune.runtime.page import PAGE, RECENT, SHOWN, strangest, update_page, with_labels, write_page
 from humtune.runtime.recordings import Listener
@@ -69,7 +70,7 @@ def test_names_are_text_whatever_is_in_them(scored, scorer, record, tmp_path):
     page = update_page(folder, scorer, []).read_text()
     assert "<b>&\"'" not in page
     assert names(page) == ["&lt;b&gt;&amp;&quot;&#x27;\\n$title ü \\udcff.wav"]
-    assert page.count("</script>") == 1
+    assert page.count("</script>") == 2  # the labels and the program
 
 
 def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, scorer, record):
@@ -160,12 +161,35 @@ def test_labels_are_the_last_ones_and_another_page_of_them_is_the_same_otherwise
     assert read_labels(folder) == {}
     add_label(folder, file, "bad")
     add_label(folder, file, "healthy")
-    add_label(folder, 'odd\udcff,\n".wav', "unsure")
-    assert read_labels(folder) == {file: "healthy", 'odd\udcff,\n".wav': "unsure"}
+    odd = 'odd\udcff,\r\n"\r.wav'
+    add_label(folder, odd, "unsure")
+    said = read_labels(folder)
+    assert {name: label.label for name, label in said.items()} == {file: "healthy", odd: "unsure"}
+    assert all(0 <= time.time() - label.time < 600 for label in said.values())
     page = update_page(folder, scorer, []).read_bytes()
-    other = with_labels(page, {file: "unsure"})
-    assert b'"unsure"}/*labels*/' in other
-    assert with_labels(other, read_labels(folder)) == page
+    other = with_labels(page, {file: Label("unsure", 1.5)})
+    assert b'["unsure", 1500]}</script>' in other
+    assert with_labels(other, said) == page
+    assert with_labels(b"a page of before", said) == b"a page of before"
+
+
+def test_no_name_is_taken_for_the_place_of_the_labels(scored, scorer, record, tmp_path):
+    odd = '*labels*/<script type="application/json" id="labels">'
+    (tmp_path / odd).mkdir(parents=True)
+    folder = scored(record("a.wav", 0.3).rename(tmp_path / odd / "a.wav"))
+    add_label(folder, next(read_log(folder)).file, "bad")
+    page = update_page(folder, scorer, []).read_bytes()
+    assert with_labels(page, read_labels(folder)) == page
+    (data,) = re.findall(
+        rb'<script type="application/json" id="labels">(.*?)</script>', with_labels(page, {})
+    )
+    assert data == b"{}"
+
+
+@pytest.mark.parametrize("when", ["", "yesterday", "2026-11-30T14:16:00+0000", "2026-11-30T14:16:00.000Z"])
+def test_labels_of_whatever_time_are_read(tmp_path, when):
+    (tmp_path / LABELS).write_text(f"recording,label,time\n/a.wav,bad,{when}\n")
+    assert read_labels(tmp_path) == {"/a.wav": Label("bad", 1_796_048_160.0 if "2026" in when else 0.0)}
 
 
 @pytest.mark.parametrize("line", ["/a.wav,good,", "/a.wav,,", ",bad,"])

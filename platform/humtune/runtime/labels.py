@@ -2,8 +2,9 @@
 
 import csv
 import io
-import time
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from humtune.errors import UsageError
 
@@ -12,9 +13,16 @@ CHOICES = ("healthy", "bad", "unsure")
 _HEADER = ("recording", "label", "time")
 
 
-def read_labels(folder: Path) -> dict[str, str]:
-    """Recording (its absolute path) -> label, of a folder of results; UsageError for a label that is none."""
-    path, found = folder / LABELS, dict[str, str]()
+class Label(NamedTuple):
+    """What a person said of a recording, and when."""
+
+    label: str
+    time: float  # seconds since 1970; 0 where nobody knows
+
+
+def read_labels(folder: Path) -> dict[str, Label]:
+    """By recording (its absolute path), of a folder of results; UsageError for a label that is none."""
+    path, found = folder / LABELS, dict[str, Label]()
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             for row in csv.DictReader(stream):
@@ -24,7 +32,7 @@ def read_labels(folder: Path) -> dict[str, str]:
                     raise UsageError(
                         f"{path}: expected recording,label,time, a label of {known}; got {label!r}"
                     )
-                found[row["recording"]] = label
+                found[row["recording"]] = Label(label, _seconds(row.get("time") or ""))
     except FileNotFoundError:
         return found
     except (OSError, csv.Error) as error:
@@ -37,12 +45,21 @@ def add_label(folder: Path, recording: str, label: str) -> None:
     if label not in CHOICES:
         raise UsageError(f"no label {label!r}; there are {', '.join(CHOICES)}")
     path, text = folder / LABELS, io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else it leaves \r as it is
     try:
         with path.open("ab", buffering=0) as stream:
             if not stream.tell():
                 writer.writerow(_HEADER)
-            writer.writerow((recording, label, time.strftime("%Y-%m-%dT%H:%M:%S%z")))
+            writer.writerow(
+                (recording, label, datetime.now().astimezone().isoformat(timespec="milliseconds"))
+            )
             stream.write(text.getvalue().encode(errors="surrogateescape"))
     except OSError as error:
         raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0

@@ -20,7 +20,7 @@ from humtune.names import shown
 from humtune.runtime.charts import Point, chart, compressed
 from humtune.runtime.exhibits import Exhibit, make_exhibit, read_exhibit, remove_exhibits
 from humtune.runtime.healthy import Healthy
-from humtune.runtime.labels import CHOICES, read_labels
+from humtune.runtime.labels import CHOICES, Label, read_labels
 from humtune.runtime.log import Entry, in_limits, read_log, times_limit
 from humtune.runtime.results import DETAILS, detail_name
 from humtune.runtime.scorer import Scorer
@@ -34,7 +34,8 @@ RECENT = 2000  # recordings that the page knows of, the newest results
 _TICKS = (250, 1000, 2000, 4000)  # Hz
 _POINTS = 500  # of a chart
 _OURS = b'<p id="saving"'  # in each page, and in no name: there quotes are escaped
-_LABELS = b"/*labels*/"  # before and after the labels in the page
+# Before and after the labels in the page; no name has them: there < is escaped.
+_LABELS = b'<script type="application/json" id="labels">', b"</script>"
 
 
 def strangest(entries: Iterable[Entry]) -> list[Entry]:
@@ -109,10 +110,13 @@ def check_page(folder: Path) -> None:
     raise UsageError(f"{path}: a page of something else stands there; take another --out, or --no-page")
 
 
-def with_labels(page: bytes, labels: Mapping[str, str]) -> bytes:
+def with_labels(page: bytes, labels: Mapping[str, Label]) -> bytes:
     """A page as it is with other labels: those given since it was written."""
-    head, _, tail = page.split(_LABELS, 2)
-    return _LABELS.join([head, _script(labels).encode(), tail])
+    start, end = _LABELS
+    head, found, rest = page.partition(start)
+    if not found:  # a page of before they stood there
+        return page
+    return head + start + _script(labels).encode() + end + rest.partition(end)[2]
 
 
 def _card(folder: Path, entry: Entry, rate: int, *, several: bool) -> str:
@@ -296,6 +300,7 @@ def _count(items: Sequence[object], what: str) -> str:
     return f"1 {what}" if len(items) == 1 else f"{len(items)} {what}s"
 
 
-def _script(labels: Mapping[str, str]) -> str:
-    """As JSON that can't end the script that it stands in."""
-    return json.dumps(labels).replace("<", "\\u003c").replace("*", "\\u002a")
+def _script(labels: Mapping[str, Label]) -> str:
+    """As JSON that can't end the script that it stands in: [label, milliseconds since 1970] by recording."""
+    said = {file: (label.label, round(1_000 * label.time)) for file, label in labels.items()}
+    return json.dumps(said).replace("<", "\\u003c")

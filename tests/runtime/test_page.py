@@ -5,12 +5,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from models import RATE, make_info, write_model
+from models import RATE, make_graph, make_info, write_model
 
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
 from humtune.runtime.labels import LABELS, Label, add_label, read_labels
 from humtune.runtime.log import read_log
+from humtune.runtime.outcomes import Scored
 from humtune.runtime.page import PAGE, RECENT, SHOWN, strangest, update_page, with_labels, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
@@ -31,7 +32,7 @@ def scored(scorer, tmp_path):
     """Score recordings into a folder; the folder."""
 
     def score(*paths):
-        with ResultFiles(tmp_path / "scores", scorer.info) as results:
+        with ResultFiles(tmp_path / "scores", scorer.info, model=scorer.digest) as results:
             for outcome in Listener(scorer).listen(paths):
                 results.write(outcome)
         return tmp_path / "scores"
@@ -84,7 +85,7 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
     page = update_page(folder, scorer, []).read_text()
     assert names(page) == [path.name for path in paths[:2:-1]]
     assert "3 less strange" in page
-    kept = {detail_name(str(path)) for path in paths[3:]}
+    kept = {detail_name(str(path), scorer.digest) for path in paths[3:]}
     assert {path.stem for path in (folder / DETAILS).glob("*.png")} == kept
     for name in OTHERS:
         assert (folder / DETAILS / name).exists()
@@ -92,7 +93,7 @@ def test_only_so_many_are_shown_and_what_else_there_was_is_removed(scored, score
 
 def test_recordings_of_the_users_stay_wherever_the_results_go(scorer, record, tmp_path):
     own = record("pump.wav", 0.3).rename(tmp_path / "recordings" / "pump.wav-20261130.flac")
-    with ResultFiles(tmp_path, scorer.info) as results:
+    with ResultFiles(tmp_path, scorer.info, model=scorer.digest) as results:
         results.write(Listener(scorer).score(own))
     update_page(tmp_path, scorer, [])
     assert own.exists()
@@ -113,6 +114,30 @@ def test_exhibits_are_made_once(scored, scorer, record):
     before = picture.stat().st_mtime_ns
     update_page(folder, scorer, [])
     assert picture.stat().st_mtime_ns == before
+
+
+def test_what_another_model_of_the_same_trial_has_scored_is_its_own(scored, scorer, record, tmp_path):
+    folder = scored(record("a.wav", 0.3), record("b.wav", 0.2))
+    update_page(folder, scorer, [])
+    write_model(tmp_path / "again", scorer.info, make_graph(scorer.info, log=True))
+    other = Scorer.open(tmp_path / "again")
+    assert other.digest != scorer.digest
+    with ResultFiles(folder, other.info, model=other.digest) as results:
+        assert list(results.seen()) == []
+        results.write(Scored(record("b.wav", 0.2), 0.5, True, seconds=0.5))
+    page = update_page(folder, scorer, []).read_text()
+    assert names(page) == ["b.wav", "a.wav"]
+    assert page.count("another model has scored it") == 1
+    (picture,) = (folder / DETAILS).glob("*.png")
+    assert picture.stem == detail_name(str(tmp_path / "recordings" / "a.wav"), scorer.digest)
+
+
+def test_entries_of_before_the_model_was_logged_are_of_the_same_trial(scorer, record, tmp_path):
+    with ResultFiles(tmp_path / "scores", scorer.info) as results:
+        results.write(Listener(scorer).score(record("a.wav", 0.3)))
+    with ResultFiles(tmp_path / "scores", scorer.info, model=scorer.digest) as results:
+        assert len(list(results.seen())) == 1
+    assert "<img " in update_page(tmp_path / "scores", scorer, []).read_text()
 
 
 def test_a_recording_that_is_gone_is_still_on_the_page(scored, scorer, record):

@@ -113,7 +113,7 @@ def score(
         check_page(out)
     teller = Teller(info, as_json=as_json, live=watch is not None)
     alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
-    with ResultFiles(out, info) as results:
+    with ResultFiles(out, info, model=listener.scorer.digest) as results:
         teller.begin(own)
         known = Marks(() if watch is None else (mark(*file) for file in results.seen()))
         arriving = None if watch is None else arrivals(watch, known)

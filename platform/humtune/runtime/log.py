@@ -40,6 +40,7 @@ class Entry:
     windows: int = 1
     notes: tuple[str, ...] = ()
     size: int | None = None  # bytes of the file; None where nobody knows
+    model: str = ""  # the digest of its graph; empty in earlier ones
 
     @property
     def times_limit(self) -> float | None:
@@ -58,6 +59,7 @@ class Refusal:
     file: str
     size: int
     reason: str
+    model: str = ""
 
 
 def times_limit(score: float, *, usual: float | None, limit: float) -> float | None:
@@ -128,11 +130,11 @@ def read_log(folder: Path) -> Iterator[Entry]:
             continue
 
 
-def read_seen(folder: Path, machine: str, trial: str) -> Iterator[tuple[str, int, float]]:
+def read_seen(folder: Path, machine: str, trial: str, model: str) -> Iterator[tuple[str, int, float]]:
     """The recordings that a model has scored or refused, as they were: path, bytes, last change."""
     for found in _lines(folder):
         try:
-            if (found["machine"], found["trial"]) == (machine, trial):
+            if (found["machine"], found["trial"], found.get("model") or model) == (machine, trial, model):
                 yield str(found["file"]), int(found["size"]), float(found["recorded"])
         except (TypeError, KeyError, ValueError):  # of before sizes were logged, or of a file that was gone
             continue

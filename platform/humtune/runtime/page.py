@@ -54,18 +54,19 @@ def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, qui
 
     What there is of recordings that the page no longer shows is removed.
     """
-    info, details = scorer.info, folder / DETAILS
+    info = scorer.info
     entries = strangest(read_log(folder))
     closer = entries[:SHOWN]
-    own = [entry for entry in closer if (entry.machine, entry.trial) == (info.machine, info.trial)]
-    new = [entry for entry in own if read_exhibit(entry, details / detail_name(entry.file)) is None]
+    this = info.machine, info.trial, scorer.digest
+    own = [entry for entry in closer if (entry.machine, entry.trial, entry.model or scorer.digest) == this]
+    new = [entry for entry in own if read_exhibit(entry, _base(folder, entry)) is None]
 
     def look(entry: Entry) -> Exhibit | None:
-        return make_exhibit(entry, scorer, healthy, details / detail_name(entry.file))
+        return make_exhibit(entry, scorer, healthy, _base(folder, entry))
 
     for _ in map(look, new) if quiet else map_in_order(look, new, title="a closer look at the strangest"):
         pass
-    remove_exhibits(details, but={detail_name(entry.file) for entry in closer})
+    remove_exhibits(folder / DETAILS, but={_base(folder, entry).name for entry in closer})
     return write_page(folder, entries, info.sample_rate)
 
 
@@ -119,9 +120,14 @@ def with_labels(page: bytes, labels: Mapping[str, Label]) -> bytes:
     return head + start + _script(labels).encode() + end + rest.partition(end)[2]
 
 
+def _base(folder: Path, entry: Entry) -> Path:
+    """How the paths begin of what there is of an entry beside the log."""
+    return folder / DETAILS / detail_name(entry.file, entry.model)
+
+
 def _card(folder: Path, entry: Entry, rate: int, *, several: bool) -> str:
-    name, base = detail_name(entry.file), folder / DETAILS / detail_name(entry.file)
-    exhibit = read_exhibit(entry, base)
+    base = _base(folder, entry)
+    name, exhibit = base.name, read_exhibit(entry, base)
     about = [
         *([shown(entry.machine)] if several else []),
         f"recorded {_when(entry.recorded)}" if entry.recorded else f"scored {_when(entry.time)}",

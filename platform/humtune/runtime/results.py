@@ -25,10 +25,13 @@ _ROOM = 200  # bytes of a file's name, before what is added to it
 class ResultFiles:
     """Logs results as they come, and makes the tables at the end; nothing that was there before is lost."""
 
-    def __init__(self, folder: Path, info: ModelInfo) -> None:
-        """Make the folder and open its log; UsageError where that can't be."""
+    def __init__(self, folder: Path, info: ModelInfo, *, model: str = "") -> None:
+        """Make the folder and open its log; UsageError where that can't be.
+
+        `model` is the digest that its scorer has; results of another one of the same trial are not its own.
+        """
         make_folder(folder)
-        self.folder, self.info = folder, info
+        self.folder, self.info, self.model = folder, info, model
         self._log = Log(folder)
 
     def __enter__(self) -> Self:
@@ -45,7 +48,7 @@ class ResultFiles:
 
     def seen(self) -> Iterator[tuple[str, int, float]]:
         """The recordings that this model has scored or refused, as they were: path, bytes, last change."""
-        return read_seen(self.folder, self.info.machine, self.info.trial)
+        return read_seen(self.folder, self.info.machine, self.info.trial, self.model)
 
     def _refuse(self, failed: Failed) -> list[Path]:
         if failed.look is not None:
@@ -57,6 +60,7 @@ class ResultFiles:
                 file=os.path.abspath(failed.path),  # noqa: PTH100 - as below
                 size=failed.look.size,
                 reason=failed.reason,
+                model=self.model,
             )
             self._log.append(refusal)
         return []
@@ -80,11 +84,14 @@ class ResultFiles:
             windows=1 if timeline is None else len(timeline.scores),
             notes=scored.notes,
             size=None if look is None else look.size,
+            model=self.model,
         )
         files = []
         if timeline is not None:
             files = [
-                write_timeline(self.folder / DETAILS / f"{detail_name(entry.file)}.windows.csv", timeline)
+                write_timeline(
+                    self.folder / DETAILS / f"{detail_name(entry.file, self.model)}.windows.csv", timeline
+                )
             ]
         self._log.append(entry)
         return files
@@ -126,10 +133,15 @@ def write_tables(folder: Path, entries: Iterable[Entry]) -> list[Path]:
     return written
 
 
-def detail_name(file: str) -> str:
-    """How the files begin that there are of a recording: its name in plain letters, a number for its path."""
+def detail_name(file: str, model: str = "") -> str:
+    """How the files begin that there are of a recording and a model's digest.
+
+    It is the recording's name in plain letters, and a number for its path and the model.
+    """
     name = re.sub(r"[^\w.-]", "_", os.path.basename(file))  # noqa: PTH119
-    return f"{os.fsencode(name)[:_ROOM].decode(errors='ignore')}-{crc32(os.fsencode(file)):08x}"
+    return (
+        f"{os.fsencode(name)[:_ROOM].decode(errors='ignore')}-{crc32(os.fsencode(file) + model.encode()):08x}"
+    )
 
 
 def is_detail(path: Path) -> bool:

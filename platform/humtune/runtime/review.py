@@ -47,7 +47,7 @@ class Review(ThreadingHTTPServer):
     def label(self, detail: str, label: str) -> None:
         """Label the recording of that detail name; UsageError where there is none, or no such label."""
         for entry in read_log(self.folder):
-            if detail_name(entry.file) == detail:
+            if detail_name(entry.file, entry.model) == detail:
                 return add_label(self.folder, entry.file, label)
         raise UsageError("no such recording in the log")
 

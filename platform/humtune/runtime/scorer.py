@@ -1,5 +1,6 @@
 """Scorer: an exported model at work, with onnxruntime alone."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,7 @@ class Scorer:
         try:
             # As bytes: it takes no path that isn't UTF-8.
             source = model if isinstance(model, bytes) else model.read_bytes()
+            self.digest = sha256(source).hexdigest()[:16]  # tells one model from another of the same trial
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor
             raise UsageError(f"{_name(model)}: onnxruntime can't load it ({_first_line(error)})") from error

@@ -8,9 +8,11 @@ import pytest
 from humtune.detectors.detector import Detector
 from humtune.detectors.gaussian_mixture import GaussianMixture
 from humtune.detectors.recipe import recipe_of
+from humtune.export.evidence import how_scored
+from humtune.export.graph import Member
 from humtune.export.left_out import can_leave_out, left_out_scores
 from humtune.runtime.timeline import cut
-from humtune.sounds.table import Role
+from humtune.sounds.table import TARGET, Role
 from humtune.testing.recordings import small_bank
 
 
@@ -75,6 +77,32 @@ def test_more_groups_than_folds_are_left_out_together(bank, healthy):
     alone, known = (detector.score(encoded, mask_own=own)["knn"] for own in (True, False))
     assert (each >= alone - 1e-6).all()
     assert (alone >= known - 1e-6).all()
+
+
+def test_what_is_said_of_how_clips_were_scored_is_so(bank):
+    made = {"frames": 3, "spectrogram": {"n_fft": 256, "n_mels": 8, "chunk_frames": 16}}
+    network = recipe_of({"family": "autoencoder", "scores": ["own", "knn"], **made})
+    trained = Detector(network, network.build(()), machine="small")
+    fitted = recipe("own").start(bank).run()
+    held_out = bank.table.having(Role.HELD_OUT)
+    plenty = replace(bank.table, role=bank.table.role.copy())
+    plenty.role[:] = str(Role.HELD_OUT)
+    none = replace(bank.table, role=bank.table.role.copy(), domain=np.full(len(bank.table), TARGET))
+    none.role[held_out] = str(Role.TRAIN)
+
+    def said(table, *members):
+        return how_scored([Member(detector, score) for detector, score in members], table)
+
+    assert (
+        said(plenty, (fitted, "own")) == "Each clip was scored by the model without the clips of its group."
+    )
+    assert "compared with references of other groups alone" in said(plenty, (trained, "knn"), (fitted, "own"))
+    mixed = said(plenty, (trained, "own"), (fitted, "own"))
+    assert mixed.startswith("The clips were held out: nothing was trained on them")
+    assert "count too" not in mixed
+    assert "Hardly any of the target domain were, so those that the model was trained on" in said(
+        none, (trained, "own")
+    )
 
 
 def test_windows_are_scored_each_by_itself(bank, groups):

@@ -38,7 +38,7 @@ def test_the_wanted_rate_is_not_exceeded_on_the_held_out_clips(scores, rate):
     threshold = threshold_from(scores, false_alarms=rate)
     assert false_alarm_rate(scores, threshold.value) <= rate
     assert (threshold.value in scores) or threshold.fit == "tail"
-    assert (threshold.fit == "tail") == ((len(scores) + 1) * rate < 1 - 1e-9)
+    assert (threshold.fit != "quantile") == ((len(scores) + 1) * rate < 1 - 1e-9)
 
 
 @given(
@@ -64,10 +64,19 @@ def test_too_few_clips_are_gone_beyond_and_said():
     assert threshold.value > 7
     assert (threshold.clips, threshold.fit) == (8, "tail")
     assert threshold.note.startswith(
-        "8 held-out normal clips can promise a false-alarm rate of 11.1%, not of 10.0% (9 needed)"
+        "8 healthy clips can promise a false-alarm rate of 11.1%, not of 10.0% (9 needed)"
     )
     assert threshold_from(np.arange(9.0), false_alarms=0.1).note is None
-    assert threshold_from([3.0], false_alarms=0.1).value == 3
+
+
+def test_a_single_clip_promises_nothing():
+    threshold = threshold_from([3.0], false_alarms=0.1)
+    assert (threshold.value, threshold.fit) == (3, "single")
+    assert threshold.note.startswith(
+        "a single healthy clip can't promise a false-alarm rate of 10.0% (9 need"
+    )
+    assert "tail" not in threshold.note
+    assert threshold_from([3.0], false_alarms=0.5).fit == "quantile"
 
 
 @pytest.mark.parametrize("clips", [5, 20, 50])

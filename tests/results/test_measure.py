@@ -86,7 +86,7 @@ def test_too_few_clips_for_cross_fitting_say_so_and_leave_the_rest(bench, make_c
     assert measured.cross_fitted is None
     assert float(measured.select.omega_official) == measured.best.value
     assert "fan section 00 source has a single normal clip; cross-fitting needs two or more" in measured.notes
-    assert any("4 held-out normal clips can promise" in note for note in measured.notes)
+    assert any("4 healthy clips can promise" in note for note in measured.notes)
 
 
 @pytest.mark.parametrize("options", [{"report": False}, {"truth": False}])

@@ -114,7 +114,7 @@ def test_the_threshold_keeps_its_promise_in_each_domain():
     assert (target.groups, target.effective, target.least) == (10, 10, pytest.approx(1 / 11))
     assert found.threshold(0.1).value == target.threshold.value == 29
     note = found.threshold(0.01).note
-    assert "target: 10 held-out normal clips can promise a false-alarm rate of 9.1%, not of 1.0%" in note
+    assert "target: 10 healthy clips can promise a false-alarm rate of 9.1%, not of 1.0%" in note
     assert target.needed == 9
 
 

@@ -99,10 +99,12 @@ def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
     if part.threshold.fit == "quantile":
         return f"{where}{there} clips can promise {wanted:.2%}, and no less than {part.least:.2%}"
     more = part.needed - there
+    least, until = f"{part.least:.1%} is the least that can be promised", "goes on by an exponential tail"
+    if part.threshold.fit == "single":
+        least, until = "that promises nothing", "is its score"
     return (
         f"{where}{wanted:.2%} needs {part.needed} clips of {seconds:.3g} s; here are {there}: "
-        f"{part.least:.1%} is the least that can be promised. {more} more are needed "
-        f"({more * seconds / 60:.0f} min); until then the threshold goes on by an exponential tail"
+        f"{least}. {more} more are needed ({more * seconds / 60:.0f} min); until then the threshold {until}"
     )
 
 

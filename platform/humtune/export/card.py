@@ -9,6 +9,7 @@ from typing import NamedTuple
 from humtune.export import healthy
 from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
+from humtune.export.evidence import how_scored
 from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import code, escaped, percent
@@ -113,7 +114,7 @@ Recall is the share of anomalies above the threshold; precision, the share of an
 it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
 
 _HEALTHY = """\
-Each was scored by the model without the clips of its group, which are of one recording or working condition.
+Clips of one recording or working condition are a group. {scored}
 They count for as many independent clips as the spread between the groups leaves. The highest threshold of the
 domains is used, because a clip doesn't tell its domain."""
 
@@ -167,7 +168,7 @@ def model_card(
         failures=failures(measured.reading),
         words=WORDS,
         metrics=markdown(("", "%"), _metrics(info.metrics)),
-        threshold_text=_threshold(info),
+        threshold_text=_threshold(info, how_scored(plan.members, plan.bank.table)),
         alarms=_alarms(alarms),
         costs=_costs(costs),
         parity=parity,
@@ -254,13 +255,14 @@ def _metrics(metrics: dict[str, float]) -> Iterable[tuple[str, str]]:
             yield line.name, text
 
 
-def _threshold(info: ModelInfo) -> str:
+def _threshold(info: ModelInfo, scored: str) -> str:
     threshold = info.threshold
     wanted = f"{threshold.false_alarms:.1%}"
     text = {
         "quantile": f"is the score of a healthy clip, which at most {wanted} of new ones should exceed.",
         "tail": f"is what {wanted} of new healthy clips should exceed, if the highest scores of those there "
         "are fall off exponentially.",
+        "single": f"is the score of the only healthy clip of a domain, which can't promise {wanted}.",
     }[threshold.fit]
     table = markdown(
         ("domain", "healthy clips", "groups", "as good as", "least rate to promise, %", "threshold"),
@@ -278,7 +280,7 @@ def _threshold(info: ModelInfo) -> str:
     )
     notes = f"\n\n{threshold.note}." if threshold.note else ""
     truth = _TRUTH.format(wanted=wanted)
-    return f"{threshold.value!r} {text}\n{_HEALTHY}\n\n{table}{notes}\n\n{truth}"
+    return f"{threshold.value!r} {text}\n{_HEALTHY.format(scored=scored)}\n\n{table}{notes}\n\n{truth}"
 
 
 def _alarms(alarms: Sequence[Alarms]) -> str:

@@ -1,10 +1,13 @@
 """What a model said of clips that trained nothing, from which its threshold comes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from humtune.export.blueprint import Blueprint
-from humtune.export.left_out import can_leave_out, left_out_scores
+from humtune.export.graph import Member
+from humtune.export.left_out import can_leave_out, compares, left_out_scores
 from humtune.runtime.info import DomainScores, Evidence
 from humtune.runtime.promises import GroupScores
 from humtune.sounds.groups import group_names
@@ -55,10 +58,8 @@ def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
     """
     table = plan.bank.table
     clips = table.having(Role.TRAIN, Role.HELD_OUT)
-    if not all(can_leave_out(member.detector, member.score_type) for member in plan.members):
-        kept_out = table.domain[table.having(Role.HELD_OUT)]
-        few = [domain for domain in np.unique(table.domain) if (kept_out == domain).sum() < LEAST_HELD_OUT]
-        clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], few)]
+    if not _all_can(plan.members):
+        clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], _few(table))]
     groups = group_names(table.attributes, table.section, table.domain)
     total: NDArray[np.float64] | float = 0.0
     title = f"{table.machine}: leaving groups out"
@@ -74,3 +75,33 @@ def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
             name = _DOMAINS.get(int(domain), "any")
             found.append(GroupScores(domain=name, group=str(group), scores=scores[here].tolist()))
     return tuple(found)
+
+
+def how_scored(members: Sequence[Member], table: ClipTable) -> str:
+    """What the clips of `score_left_out` had to do with the model that scored them, in a sentence or two."""
+    if _all_can(members):
+        if not any(compares(member.detector, member.score_type) for member in members):
+            return "Each clip was scored by the model without the clips of its group."
+        return (
+            "Each clip was compared with references of other groups alone. What else was trained, such as a\n"
+            "network, stays as it is and knows most of these clips: to it a new one may be a little stranger."
+        )
+    held_out = "The clips were held out: nothing was trained on them, but it was on others of their group"
+    if not (few := [_DOMAINS.get(domain, "") for domain in _few(table)]):
+        return f"{held_out}."
+    of = f" of the {' and '.join(few)} domain" if all(few) else ""
+    return (
+        f"{held_out}.\nHardly any{of} were, so those that the model was trained on count too: to it new ones "
+        "will be stranger."
+    )
+
+
+def _all_can(members: Sequence[Member]) -> bool:
+    return all(can_leave_out(member.detector, member.score_type) for member in members)
+
+
+def _few(table: ClipTable) -> list[int]:
+    """The domains of which hardly any clips are held out."""
+    kept_out = table.domain[table.having(Role.HELD_OUT)]
+    healthy = np.unique(table.domain[table.having(Role.TRAIN, Role.HELD_OUT)])
+    return [int(domain) for domain in healthy if (kept_out == domain).sum() < LEAST_HELD_OUT]

@@ -21,7 +21,7 @@ FOLDS = 10  # parts of the groups that are left out in turn
 
 def can_leave_out(detector: Detector, score_type: str) -> bool:
     """Whether a score knows single training clips only as references, or is learnt anew in one step."""
-    return detector.recipe.budget == 1 or _compares(detector, score_type)
+    return detector.recipe.budget == 1 or compares(detector, score_type)
 
 
 def left_out_scores(
@@ -53,7 +53,7 @@ def left_out_scores(
     return np.concatenate(scores), np.concatenate(clip)
 
 
-def _compares(detector: Detector, score_type: str) -> bool:
+def compares(detector: Detector, score_type: str) -> bool:
     """Whether the score, and each that a joint one joins, compares with references."""
     recipe = detector.recipe
     parts = recipe.base_types if score_type not in recipe.base_types else (score_type,)
@@ -78,7 +78,7 @@ def _windows(
 def _without(detector: Detector, score_type: str, bank: ClipBank, clips: NDArray[np.intp]) -> Detector:
     """The detector without some clips, as far as it can do without them."""
     recipe, encoder, reference = detector.recipe, detector.encoder, detector.reference
-    if _compares(detector, score_type):
+    if compares(detector, score_type):
         less = Detector(recipe, encoder, machine=detector.machine)
         assert reference is not None
         assert reference.clip is not None

@@ -31,7 +31,7 @@ class Threshold:
     false_alarms: float  # the rate that was asked for, 0…1
     clips: int  # held-out normal clips behind it
     note: str | None = None  # what a user should know about it
-    fit: str = "quantile"  # how it was found: that, or by a "tail"; models of earlier versions: or "gamma"
+    fit: str = "quantile"  # how it was found: that, a "tail" or "single"; of earlier versions: or "gamma"
 
 
 def threshold_from(
@@ -43,7 +43,8 @@ def threshold_from(
     n = `effective_clips`. Where n + 1 ≥ 1 / false_alarms it is the score of a held-out clip, "quantile": of
     n + 1 clips that come in any order, the new one exceeds it no more often than that (conformal prediction,
     Vovk et al. 2005). Else no clip can tell, and a note says so: an exponential "tail" goes on beyond the
-    upper third, with the predictive distribution that its mean excess over n / 3 clips gives.
+    upper third, with the predictive distribution that its mean excess over n / 3 clips gives. A "single" clip
+    has no such tail: it is its score.
     """
     if not 0 < false_alarms < 1:
         raise UsageError(f"a false-alarm rate lies between 0 and 1, got {false_alarms}")
@@ -56,8 +57,14 @@ def threshold_from(
         above = math.floor(max(spare, 0) / effective * clips + 1e-9)
         return Threshold(float(scores[above]), false_alarms, clips)
     needed = clips_needed(false_alarms, clips, effective)
+    if clips < LEAST_CLIPS:
+        note = (
+            f"a single healthy clip can't promise a false-alarm rate of {false_alarms:.1%} "
+            f"({needed} needed): the threshold is its score, and promises none"
+        )
+        return Threshold(float(scores[0]), false_alarms, clips, note, "single")
     note = (
-        f"{clips} held-out normal clips{_counting(clips, effective)} can promise a false-alarm rate of "
+        f"{clips} healthy clips{_counting(clips, effective)} can promise a false-alarm rate of "
         f"{least_rate(effective):.1%}, not of {false_alarms:.1%} ({needed} needed): "
         "the threshold goes on beyond them by an exponential tail"
     )
@@ -108,8 +115,6 @@ def _tail(scores: NDArray[np.float64], effective: float, false_alarms: float) ->
     exponential becomes a Lomax distribution, 1 / (1 + x / (k mean))^k.
     """
     clips = scores.size
-    if clips < LEAST_CLIPS:
-        return float(scores[0])
     tail = min(max(2, round(_TAIL * clips)), clips - 1)
     start, excess = scores[tail], float((scores[:tail] - scores[tail]).mean())
     k = max(1.0, tail * effective / clips)

@@ -3,15 +3,18 @@
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from models import make_info, write_model
 
 from humtune.errors import UsageError
 from humtune.export.evidence import domain_scores
 from humtune.export.model import check_replaceable, write_folder
-from humtune.runtime.info import CARD, INFO, MODEL, Alarms, Evidence
+from humtune.runtime.info import CARD, INFO, INT8, MODEL, Alarms, Evidence, Recalibration
+from humtune.runtime.promises import GroupScores
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN, ClipTable, Role
 
 KILLED = """
@@ -20,12 +23,12 @@ from pathlib import Path
 from humtune.export.model import write_folder
 
 step, left = getattr(Path, sys.argv[2]), int(sys.argv[3])
-def die(*words):
+def die(*words, **options):
     global left
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(*words)
+    return step(*words, **options)
 setattr(Path, sys.argv[2], die)
 write_folder(Path(sys.argv[1]), {"model.onnx": b"new", "model.json": b"[]"})
 """
@@ -118,16 +121,35 @@ def test_a_model_is_replaced_whole(tmp_path):
     assert [p.name for p in (tmp_path / "models").iterdir()] == ["fan"]
 
 
+@pytest.mark.parametrize("part", ["", INT8])
+def test_a_threshold_by_new_recordings_that_goes_is_named(tmp_path, caplog, part):
+    folder, healthy = tmp_path / "fan", GroupScores(domain="any", group="a", scores=(0.2,))
+    info = make_info()
+    write_model(folder, info)
+    write_folder(folder, FILES)
+    assert not caplog.messages
+    known = Recalibration(
+        recordings="/new ones", at=datetime.now(UTC), healthy=(healthy,), before=info.threshold
+    )
+    write_model(folder, info)
+    write_model(folder / part, info.recalibrated(known, 0.02))
+    write_folder(folder, FILES)
+    [told] = caplog.messages
+    place = folder / part
+    assert told.startswith(f"{place}: its threshold by /new ones went with the model that was there")
+    assert f"humtune threshold {place} --healthy '/new ones' --false-alarms 2%" in told
+
+
 @pytest.mark.parametrize("step", ["open", "rename"])
 def test_a_write_that_fails_leaves_the_model_before(tmp_path, monkeypatch, step):
     folder = tmp_path / "fan"
     write_folder(folder, FILES)
     true_step = getattr(Path, step)
 
-    def fail(path, *arguments):
+    def fail(path, *arguments, **options):
         if "draft" in str(path):
             raise OSError(28, "No space left on device")
-        return true_step(path, *arguments)
+        return true_step(path, *arguments, **options)
 
     monkeypatch.setattr(Path, step, fail)
     with pytest.raises(UsageError, match=r"fan: can't be written \(No space left on device\)"):
@@ -137,7 +159,7 @@ def test_a_write_that_fails_leaves_the_model_before(tmp_path, monkeypatch, step)
     assert [p.name for p in tmp_path.iterdir()] == ["fan"]
 
 
-@pytest.mark.parametrize(("step", "time"), [("open", 2), ("rename", 1)])
+@pytest.mark.parametrize(("step", "time"), [("open", 3), ("rename", 1)])
 def test_a_kill_leaves_the_model_and_the_next_write_leaves_nothing_else(tmp_path, step, time):
     folder = tmp_path / "fan"
     write_folder(folder, FILES)

@@ -3,7 +3,8 @@
 It is written whole or not at all, and never over what is no model.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from humtune.export.windows import in_windows, window_of
 from humtune.formatting.text import to_html
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Array
+from humtune.names import command, shown
 from humtune.results.rows import machine_row
 from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.info import (
@@ -39,10 +41,13 @@ from humtune.runtime.info import (
     REQUIREMENTS,
     Alarms,
     ModelInfo,
+    read_info,
 )
 from humtune.runtime.promises import GroupScores
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import ClipTable, Role
+
+logger = logging.getLogger(__name__)
 
 FEW = 20  # scored clips: fewer may be alike by chance
 
@@ -172,8 +177,12 @@ def check_replaceable(folder: Path) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files by way of a draft beside it, in the place of what was there."""
+    """Write a folder of files by way of a draft beside it, in the place of what was there.
+
+    A warning names new healthy recordings that the threshold of a model there was chosen by.
+    """
     check_replaceable(folder)
+    gone = list(_recalibrations(folder))
     try:
         with drafted(folder) as draft:
             for name, content in files.items():
@@ -182,3 +191,21 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             replace_folder(draft, folder)
     except OSError as error:
         raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error
+    for sentence in gone:
+        logger.warning(sentence)
+
+
+def _recalibrations(folder: Path) -> Iterator[str]:
+    """What is lost of the thresholds that were chosen after the export of the models in a folder."""
+    for place in (folder, folder / INT8):
+        try:
+            info = read_info(place)
+        except UsageError:  # no model, or one that can't be read
+            continue
+        if info.recalibrations:
+            healthy, wanted = info.recalibrations[-1].recordings, f"{100 * info.threshold.false_alarms:g}%"
+            again = command("threshold", place, **{"healthy": healthy, "false-alarms": wanted})
+            yield (
+                f"{place}: its threshold by {shown(healthy)} went with the model that was there; "
+                f"{again} chooses the new one's by them"
+            )

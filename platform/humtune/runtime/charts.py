@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+MOST = 500  # points of a line, or about so many dots
+
 
 class Point(NamedTuple):
     """A point of a chart: its place in time 0…1, its height, what it is called, and its kind in the style."""

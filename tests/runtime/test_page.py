@@ -186,7 +186,7 @@ def test_labels_are_the_last_ones_and_another_page_of_them_is_the_same_otherwise
     assert read_labels(folder) == {}
     add_label(folder, file, "bad")
     add_label(folder, file, "healthy")
-    odd = 'odd\udcff,\r\n"\r.wav'
+    odd = 'odd\udcff,\n".wav'
     add_label(folder, odd, "unsure")
     said = read_labels(folder)
     assert {name: label.label for name, label in said.items()} == {file: "healthy", odd: "unsure"}
@@ -209,6 +209,12 @@ def test_no_name_is_taken_for_the_place_of_the_labels(scored, scorer, record, tm
         rb'<script type="application/json" id="labels">(.*?)</script>', with_labels(page, {})
     )
     assert data == b"{}"
+
+
+def test_a_carriage_return_in_a_name_tears_no_labels(tmp_path):
+    for file in ("/a\rb.wav", "/a.wav"):
+        add_label(tmp_path, file, "bad")
+    assert list(read_labels(tmp_path)) == ["/a\rb.wav", "/a.wav"]
 
 
 @pytest.mark.parametrize("when", ["", "yesterday", "2026-11-30T14:16:00+0000", "2026-11-30T14:16:00.000Z"])

@@ -127,6 +127,13 @@ def test_names_that_differ_by_test_alone_are_two_and_two_spellings_of_a_clip_are
     assert read_file(files[2]) == {"section_03_test_0000.wav": 0.25, path: 4}
 
 
+def test_a_carriage_return_in_a_name_tears_no_table(tmp_path):
+    for _ in range(2):  # a table that is read again
+        scores, decisions = write(tmp_path, [scored("a\rb.wav", 0.5), scored("c.wav", 2)])
+    assert read_file(scores) == {"a\rb.wav": 0.5, "c.wav": 2}
+    assert read_file(decisions, binary=True) == {"a\rb.wav": 0, "c.wav": 1}
+
+
 def test_what_is_scored_is_in_the_log_at_once_and_any_name_can_be(tmp_path):
     odd = 'odd\udcff,\n"name".wav'
     with ResultFiles(tmp_path, make_info()) as results:

@@ -69,8 +69,10 @@ def write_file(
 ) -> Path:
     """Write one file, whole or not at all; scores in full precision, decisions as 0 or 1."""
     plain = float if kind == "anomaly_score" else int
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    text, names = io.StringIO(newline=""), list(names)
+    returns = any("\r" in name for name in names)  # an end of a line to the reader, not to the writer
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
     writer.writerows(zip(names, map(plain, values), strict=True))
     make_folder(folder)
     path = folder / file_name(kind, machine, section, domain)

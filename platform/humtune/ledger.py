@@ -23,7 +23,7 @@ from humtune.names import command, twin
 from humtune.plan import Plan
 from humtune.records import TrialRecord, TrialState, machine_of, of_machine, why_none
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.table import ClipTable, assign_roles
+from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
 
 READERS = 16  # requests at a time to a distant storage
@@ -93,12 +93,9 @@ class Ledger:
         return ClipTable.from_json(self.storage.read(self.layout.clips(machine)))
 
     def bank(self, machine: str) -> ClipBank:
-        """The machine's recordings, with the role of each clip; memory-mapped."""
-        plan = self.plan
-        bank = ClipBank.open(self.storage, plan.machines[machine].bank)
-        asked = plan.asked
-        table = assign_roles(bank.table, held_out=asked.held_out, holdout=asked.holdout)
-        return replace(bank, table=table)
+        """The machine's recordings, with the role that each clip had when the search began; memory-mapped."""
+        bank = ClipBank.open(self.storage, self.plan.machines[machine].bank)
+        return replace(bank, table=bank.table.with_roles_of(self.clips(machine)))
 
     def probes(self, machine: str) -> ClipBank | None:
         """The machine's probes, memory-mapped; None where the search has none."""

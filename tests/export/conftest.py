@@ -89,10 +89,7 @@ def finished(tmp_path_factory) -> Path:
         asked=Asked(space={}, data=str(folder / "data"), trials=2),
         machines={m: Machine(bank=bank.folder, data_hash=bank.hash) for m, bank in banks.items()},
     )
-    storage.write("small/plan.json", plan.model_dump_json().encode())
-    tables = {machine: ledger.bank(machine) for machine in banks}
-    storage.delete("small/plan.json")
-    ledger.create(plan, {machine: scored_table(bank, None) for machine, bank in tables.items()})
+    ledger.create(plan, {machine: scored_table(bank, None) for machine, bank in banks.items()})
     for number in range(2):
         train_fan(ledger, number, seed=number)
     ledger.write(begun("valve", 0, TINY))

@@ -9,6 +9,7 @@ from humtune.errors import UsageError
 from humtune.sounds.table import (
     ANOMALY,
     NORMAL,
+    SCORED,
     SOURCE,
     TARGET,
     UNKNOWN,
@@ -68,6 +69,13 @@ def test_small_strata_still_give_a_tenth(sizes: list[int]):
     kept = roles.take(roles.having(Role.TRAIN))
     wide = {f"a={i}" for i, size in enumerate(sizes) if size > 1}
     assert wide <= set(kept.attributes)
+
+
+def test_roles_are_those_that_a_search_began_with():
+    clips = table([*train(40), *labelled()])
+    began = assign_roles(clips, seed=7, holdout=0.3)
+    scored = began.take(began.having(*SCORED))
+    np.testing.assert_array_equal(assign_roles(clips).with_roles_of(scored).role, began.role)
 
 
 def test_a_single_clip_is_trained_on():

@@ -66,6 +66,15 @@ class ClipTable:
         full = {name: np.full(len(self), v) if isinstance(v, str | int) else v for name, v in columns.items()}
         return type(self).from_columns(**({f.name: getattr(self, f.name) for f in fields(self)} | full))
 
+    def with_roles_of(self, scored: "ClipTable") -> Self:
+        """The table with the roles that its clips have in another one; those that it lacks are trained on."""
+        keys = ("part", "split", "section", "domain", "name")
+        mine, known = (
+            list(zip(*(getattr(t, k).tolist() for k in keys), strict=True)) for t in (self, scored)
+        )
+        roles = dict(zip(known, scored.role.tolist(), strict=True))
+        return self.with_columns(role=[roles.get(key, str(Role.TRAIN)) for key in mine])
+
     @classmethod
     def concatenate(cls, tables: Sequence["ClipTable"]) -> Self:
         """The clips of one machine's tables, one table after the other."""

@@ -118,6 +118,12 @@ def test_the_threshold_keeps_its_promise_in_each_domain():
     assert target.needed == 9
 
 
+def test_a_group_may_be_called_by_a_file_of_any_name():
+    left_out = (GroupScores(domain="any", group="caf\udce9.wav", scores=(1.0,)),)
+    kept = evidence(left_out=left_out).model_dump_json()
+    assert Evidence.model_validate_json(kept).left_out == left_out
+
+
 def test_a_threshold_of_an_earlier_version_is_read(model):
     kept = json.loads((model / INFO).read_text())
     kept["threshold"]["fit"] = "gamma"

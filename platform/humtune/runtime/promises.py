@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from humtune.config import Frozen
 from humtune.metrics.calibration import Threshold, clips_needed, effective_clips, least_rate, threshold_from
+from humtune.names import shown
 
 
 class GroupScores(Frozen):
     """Scores of healthy clips that were recorded together."""
 
     domain: str  # as of DomainScores
-    group: str  # recording or working condition
+    group: Annotated[str, AfterValidator(shown)]  # recording or working condition; of files under any name
     scores: tuple[float, ...] = Field(min_length=1)
 
 

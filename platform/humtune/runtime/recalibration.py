@@ -31,7 +31,7 @@ def recalibrate(
             failed.append(outcome)
             continue
         scores = [outcome.score] if outcome.timeline is None else outcome.timeline.scores.tolist()
-        groups.append(GroupScores(domain="any", group=shown(outcome.path), scores=scores))
+        groups.append(GroupScores(domain="any", group=str(outcome.path), scores=scores))
         lengths.append(outcome.seconds)
     if not groups:
         why = f": {shown(failed[0].path)}: {failed[0].reason}" if failed else ""

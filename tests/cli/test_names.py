@@ -227,9 +227,14 @@ def test_a_model_and_a_recording_of_any_name(run: Run, tmp_path: Path, name: str
     assert (code, err.count("could not")) == (3, 0)
     assert f"anomaly {name}/{sounds[0].name}\n" in out
     assert f"normal {name}/{sounds[1].name}\n" in out
-    assert f"written: 2 files in out {name}\n" in err
+    assert f"written: 3 files in out {name}\n" in err
     kinds = ("anomaly_score", "decision_result")
-    assert {file.name for file in (tmp_path / f"out {name}").iterdir()} == {f"{k}_{name}.csv" for k in kinds}
+    written = {file.name for file in (tmp_path / f"out {name}").iterdir()}
+    assert {n for n in written if not n.startswith("log-")} == {
+        *(f"{kind}_{name}.csv" for kind in kinds),
+        "index.html",
+        "exhibits",
+    }
     with (tmp_path / f"out {name}" / f"decision_result_{name}.csv").open(newline="") as stream:
         assert dict(csv.reader(stream)) == {sounds[0].name: "1", sounds[1].name: "0"}
     assert {entry.name for entry in tmp_path.iterdir()} == {"models", name, f"out {name}"}
@@ -253,7 +258,7 @@ def test_a_long_recording_of_any_name_has_its_table(run: Run, tmp_path: Path) ->
     code, out, err = run("score", "model", "in", "--window", "10")
     assert (code, "could not" in err) == (0, False)
     assert "normal in/caf\\udce9 $x$ \\n.wav" in out
-    found = [os.fsencode(path.name) for path in (tmp_path / "scores" / "recordings").glob("*.windows.csv")]
+    found = [os.fsencode(path.name) for path in (tmp_path / "scores" / "exhibits").glob("*.windows.csv")]
     assert len(found) == len(names)
     assert max(map(len, found)) <= 255
     with (tmp_path / "scores" / "anomaly_score_fan.csv").open(newline="", errors="surrogateescape") as stream:

@@ -357,7 +357,9 @@ def test_an_old_detectors_files_are_loaded_and_score(
         "fusion": {"centre": centre, "spread": spread},
     }
     old = Detector.from_bytes(saved(content))
-    assert old.recipe == now.recipe.model_copy(update={"scores": ("cosine", "nll", "fusion")})
+    assert old.recipe == now.recipe.model_copy(
+        update={"scores": ("cosine", "nll", "fusion"), "labels": "section"}
+    )
     old.load_reference(saved(reference))
     found, wanted = (d.score(d.encode(bank, clips)) for d in (old, now))
     assert tuple(found) == ("cosine", "nll", "fusion")

@@ -257,7 +257,7 @@ def test_what_score_types_need() -> None:
     others = {"own": {Output.SCORE}, "fusion": {Output.SCORES}} | {name: {Output.LOGITS} for name in BY_CLASS}
     for name, score in ALL.items():
         assert score.needs == (variance | others).get(name, {Output.EMBEDDING}), name
-    assert [name for name, score in ALL.items() if score.by_section] == [*BY_CLASS]
+    assert [name for name in SCORES if ALL[name].by_section] == [*BY_CLASS]
 
 
 @pytest.mark.parametrize("name", SCORES)

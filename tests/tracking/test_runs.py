@@ -18,7 +18,7 @@ def test_parameters_are_named_by_their_leaf_and_written_as_a_space_writes_them()
     assert params["db"] == "true"
     assert params["learning_rate"] == "0.001"
     assert params["milestones"] == "[0.5, 0.8]"
-    assert params["labels"] == "section"
+    assert params["labels"] == "auto"
     assert params["seed"] == "7"
     kinds = {"spectrogram.kind": "spectrogram", "backbone.kind": "mobilefacenet", "head.kind": "variational"}
     assert {name: value for name, value in params.items() if "." in name} == kinds

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from humtune.errors import UsageError
+
 PREFIX = ".draft-"
 ABANDONED = 7 * 86_400.0  # seconds after which a draft of another computer is nobody's
 
@@ -58,6 +60,15 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         discard(draft)
+
+
+def write_output(path: Path, data: bytes) -> Path:
+    """`write_whole` what the user asked for, and return its path; UsageError where it can't be written."""
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
+    return path
 
 
 def write_through(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.drafts import write_whole
+from humtune.drafts import write_output
 from humtune.errors import UsageError
 from humtune.names import is_text
 from humtune.sounds.folders import readable
@@ -76,11 +76,7 @@ def write_file(
     writer.writerows(zip(names, map(plain, values), strict=True))
     make_folder(folder)
     path = folder / file_name(kind, machine, section, domain)
-    try:
-        write_whole(path, text.getvalue().encode(errors="surrogateescape"))
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
-    return path
+    return write_output(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def read_file(path: Path, *, binary: bool = False) -> dict[str, float]:

@@ -1,15 +1,12 @@
 """The healthy recordings that go into a model folder: few, short, and as different as they come."""
 
-import io
-
 import numpy as np
-import soundfile
 
 from humtune.config import SAMPLE_RATE
 from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.spectrum import level, spectra
 from humtune.sounds.bank import ClipBank
-from humtune.sounds.sound_file import to_waveform
+from humtune.sounds.sound_file import to_flac, to_waveform
 from humtune.sounds.table import Role
 
 COUNT = 8
@@ -31,10 +28,4 @@ def healthy_files(bank: ClipBank) -> dict[str, bytes]:
     count = min(COUNT, len(np.unique(levels, axis=0)))
     found = KMeans(count, n_init=1, random_state=0).fit(levels)
     chosen = sorted({int(row.argmin()) for row in found.transform(levels).T})
-    return {f"{HEALTHY}/{i:02d}.flac": _flac(starts[clip]) for i, clip in enumerate(chosen)}
-
-
-def _flac(samples: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return stream.getvalue()
+    return {f"{HEALTHY}/{i:02d}.flac": to_flac(starts[clip]) for i, clip in enumerate(chosen)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from humtune.metrics.calibration import effective_clips
 from humtune.runtime.outcomes import Scored
-from humtune.runtime.promises import GroupScores
+from humtune.runtime.promises import GroupScores, by_domain
 
 LAST = 50  # recordings that are looked at together
 UNLIKELY = 4.0  # standard errors: of fifty drawn like the healthy ones, one in 1,700 gave as many
@@ -23,10 +23,7 @@ class Drift:
 
     def __init__(self, healthy: Sequence[GroupScores]) -> None:
         self._medians, self._effective = [], []
-        for domain in dict.fromkeys(part.domain for part in healthy):
-            parts = [part for part in healthy if part.domain == domain]
-            scores = [score for part in parts for score in part.scores]
-            groups = [i for i, part in enumerate(parts) for _ in part.scores]
+        for scores, groups in by_domain(healthy).values():
             self._medians.append(float(np.median(scores)))
             self._effective.append(effective_clips(scores, groups))
         self._scores: list[float] = []

@@ -5,7 +5,6 @@ replaced by what the nearest healthy recording has there, and the window is scor
 falls is how much that part made it strange.
 """
 
-import io
 import json
 from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
@@ -13,16 +12,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from humtune.drafts import write_whole
-from humtune.errors import HumtuneError, UsageError
+from humtune.drafts import write_output
+from humtune.errors import HumtuneError
 from humtune.runtime.healthy import Healthy, nearest
 from humtune.runtime.log import Entry
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.spectrum import Complex, band_bins, image, spectra, waveform
-from humtune.sounds.sound_file import FULL_SCALE, open_sound, to_waveform
+from humtune.sounds.sound_file import FULL_SCALE, open_sound, to_flac, to_waveform
 
 PIECE = 1.0  # s: stretches are marked by so much at a time
 HEARD = 4.0  # s that are played, at least
@@ -75,7 +73,8 @@ def make_exhibit(entry: Entry, scorer: Scorer, healthy: Sequence[Healthy], base:
     gain = float(np.clip(_LOUD * FULL_SCALE / max(peak, 1), 1.0, _GAIN))
     loudest = max(float(20 * np.log10(np.abs(s).max() + 1e-6)) for s in spectrograms.values())
     for kind, sound in sounds.items():
-        _write(base, f"{kind}.flac", _flac(np.rint(sound * gain).clip(-FULL_SCALE, FULL_SCALE - 1), rate))
+        louder = np.rint(sound * gain).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        _write(base, f"{kind}.flac", to_flac(louder, rate))
         _write(base, f"{kind}.png", image(spectrograms[kind][2:-2], rate, loudest))
     exhibit = Exhibit(
         time=entry.time,
@@ -177,15 +176,5 @@ def _around(stretch: tuple[float, float], seconds: float) -> tuple[float, float]
     return start, min(seconds, max(stretch[1] + more, start + HEARD))
 
 
-def _flac(samples: NDArray[np.floating], rate: int) -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, samples.astype(np.int16), rate, format="FLAC", subtype="PCM_16")
-    return stream.getvalue()
-
-
 def _write(base: Path, end: str, content: bytes) -> None:
-    path = base.with_name(base.name + end)
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
+    write_output(base.with_name(base.name + end), content)

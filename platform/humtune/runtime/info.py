@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError
 
 from humtune.config import Frozen
-from humtune.drafts import write_whole
+from humtune.drafts import write_output
 from humtune.errors import UsageError
 from humtune.metrics.calibration import Threshold, false_alarm_rate
 from humtune.runtime.log import times_limit
@@ -258,10 +258,7 @@ def read_info(folder: Path) -> ModelInfo:
 
 def write_info(folder: Path, info: ModelInfo) -> None:
     """Write the model.json of a model folder anew, whole or not at all; UsageError where that can't be."""
-    try:
-        write_whole(folder / INFO, info.model_dump_json(indent=1).encode())
-    except OSError as error:
-        raise UsageError(f"{folder / INFO}: can't be written ({error.strerror or error})") from error
+    write_output(folder / INFO, info.model_dump_json(indent=1).encode())
 
 
 def _mend(folder: Path) -> str:

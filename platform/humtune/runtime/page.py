@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from string import Template
 
-from humtune.drafts import write_whole
+from humtune.drafts import write_output
 from humtune.errors import UsageError
 from humtune.names import shown
 from humtune.runtime.cards import called, card, date, detail_path, drawn, kind, level
@@ -85,11 +85,7 @@ def write_page(folder: Path, entries: Sequence[Entry], rate: int) -> Path:
         others=_others(entries[SHOWN:]),
         labels=_script(labels),
     )
-    try:
-        write_whole(folder / PAGE, text.encode(errors="replace"))
-    except OSError as error:
-        raise UsageError(f"{folder / PAGE}: can't be written ({error.strerror or error})") from error
-    return folder / PAGE
+    return write_output(folder / PAGE, text.encode(errors="replace"))
 
 
 def check_page(folder: Path) -> None:

@@ -39,15 +39,22 @@ class Promise:
         return clips_needed(self.threshold.false_alarms, self.threshold.clips, self.effective)
 
 
+def by_domain(healthy: Sequence[GroupScores]) -> dict[str, tuple[list[float], list[int]]]:
+    """The scores of each domain's clips, and the number of the group that each is of."""
+    found: dict[str, tuple[list[float], list[int]]] = {}
+    for number, part in enumerate(healthy):
+        scores, groups = found.setdefault(part.domain, ([], []))
+        scores += part.scores
+        groups += [number] * len(part.scores)
+    return found
+
+
 def promises(healthy: Sequence[GroupScores], false_alarms: float) -> tuple[Promise, ...]:
     """A threshold for a wanted false-alarm rate for each domain; UsageError for a rate that is none."""
     found = []
-    for domain in dict.fromkeys(part.domain for part in healthy):
-        parts = [part for part in healthy if part.domain == domain]
-        scores = [score for part in parts for score in part.scores]
-        groups = [i for i, part in enumerate(parts) for _ in part.scores]
+    for domain, (scores, groups) in by_domain(healthy).items():
         threshold = threshold_from(scores, false_alarms=false_alarms, groups=groups)
-        found.append(Promise(domain, len(parts), effective_clips(scores, groups), threshold))
+        found.append(Promise(domain, len(set(groups)), effective_clips(scores, groups), threshold))
     return tuple(found)
 
 

@@ -7,8 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from humtune.runtime.outcomes import Failed
-from humtune.sounds.clip import is_sound
-from humtune.sounds.compressed import is_compressed
+from humtune.sounds.compressed import may_be_sound
 
 STDIN = "-"
 SORTED = 10_000  # recordings of a folder that are put in order; what is more comes as it lies on the disk
@@ -31,7 +30,7 @@ def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Itera
             if path not in folders:
                 folders.add(path)
                 yield from (found for found in _inside(path) if found not in named)
-        elif path not in named and not (path.parent in folders and is_recording(path)):
+        elif path not in named and not (path.parent in folders and may_be_sound(path)):
             named.add(path)
             yield path
 
@@ -55,7 +54,7 @@ def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Fai
 
 def _fitting(pattern: str) -> Iterator[Path | Failed]:
     found = map(Path, glob.iglob(_with_literal_folders(pattern), recursive=True))  # noqa: PTH207 - Path.glob starts in a folder
-    fitting = (path for path in found if is_recording(path) or os.path.isdir(path))  # noqa: PTH112 - as above
+    fitting = (path for path in found if may_be_sound(path) or os.path.isdir(path))  # noqa: PTH112 - as above
     first = next(fitting, None)
     yield Failed(Path(pattern), "no sound file fits this pattern") if first is None else first
     yield from fitting
@@ -74,7 +73,7 @@ def _inside(folder: Path) -> Iterator[Path | Failed]:
     try:
         with os.scandir(folder) as entries:
             paths = (Path(entry.path) for entry in entries if not entry.is_dir())
-            recordings = filter(is_recording, paths)
+            recordings = filter(may_be_sound, paths)
             first = sorted(islice(recordings, SORTED))
             yield from first
             yield from recordings
@@ -82,11 +81,6 @@ def _inside(folder: Path) -> Iterator[Path | Failed]:
             yield Failed(folder, f"no sound files in it{_mend(folder)}")
     except OSError as error:
         yield Failed(folder, f"can't be listed ({error.strerror or error})")
-
-
-def is_recording(path: Path) -> bool:
-    """Whether a name is one of sound, of a kind that is read or that is refused with the reason."""
-    return is_sound(path) or (is_compressed(path) and not path.name.startswith("."))
 
 
 def _mend(folder: Path) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.drafts import write_whole
-from humtune.errors import UsageError
+from humtune.drafts import write_output
 
 OVERLAP = 2  # windows that any moment lies in, but for the ends
 
@@ -54,11 +53,7 @@ def cut(blocks: Iterable[Samples], size: int) -> Iterator[tuple[int, Samples]]:
 
 def write_timeline(path: Path, timeline: Timeline) -> Path:
     """Write the windows as a table, and return its path."""
-    try:
-        write_whole(path, _table(timeline))
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written ({error.strerror or error})") from error
-    return path
+    return write_output(path, _table(timeline))
 
 
 def stretches(timeline: Timeline) -> Iterator[tuple[float, float]]:

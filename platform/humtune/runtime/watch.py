@@ -12,7 +12,7 @@ import numpy as np
 from humtune.errors import HumtuneError, UsageError
 from humtune.runtime.outcomes import Failed
 from humtune.runtime.results import DETAILS, is_detail
-from humtune.runtime.sources import is_recording
+from humtune.sounds.compressed import may_be_sound
 from humtune.sounds.sound_file import open_sound
 
 EVERY = 0.5  # seconds between two looks, at least
@@ -111,7 +111,7 @@ def _look(folder: Path) -> Iterator[tuple[str, int] | Failed]:
                     if entry.is_dir(follow_symlinks=False):
                         if not entry.name.startswith("."):
                             folders.append((entry.path, f"{absolute}/{entry.name}"))
-                    elif is_recording(Path(entry.name)) and not (
+                    elif may_be_sound(Path(entry.name)) and not (
                         details and is_detail(Path(absolute, entry.name))
                     ):
                         try:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humtune.errors import UsageError
+from humtune.sounds.clip import is_sound
 
 SUFFIXES = (
     *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp4"),
@@ -26,6 +27,11 @@ EXTRA = "formats"  # of the package, which brings PyAV
 def is_compressed(path: Path) -> bool:
     """Whether a file's suffix is one that needs PyAV."""
     return path.suffix.lower() in SUFFIXES
+
+
+def may_be_sound(path: Path) -> bool:
+    """Whether a name is one of sound, of a kind that is read or that is refused with the reason."""
+    return is_sound(path) or (is_compressed(path) and not path.name.startswith("."))
 
 
 class CompressedFile:

@@ -5,7 +5,6 @@ left out, and nothing is in two windows. One of less than fifteen seconds stays 
 """
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +14,16 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError, naming
 from humtune.names import shown
-from humtune.sounds.clip import Clip, is_sound
-from humtune.sounds.compressed import is_compressed
+from humtune.sounds.clip import Clip
+from humtune.sounds.compressed import may_be_sound
 from humtune.sounds.folders import walk
 from humtune.sounds.parallel import byte_progress, in_order
-from humtune.sounds.sound_file import OpenSound, open_sound
+from humtune.sounds.sound_file import OpenSound, open_sound, to_flac
 from humtune.sounds.table import ANOMALY, NORMAL
 
 WINDOW = 10.0  # seconds, about
@@ -104,7 +102,7 @@ def find_loose(folder: Path, label: int = NORMAL, *, without: Sequence[Path] = (
         if listed.unreadable:
             raise UsageError(f"{listed.path}: can't be listed ({listed.unreadable})")
         if not any(here.is_relative_to(place) for place in passed):
-            sounds = (path for path in listed.files if is_sound(path) or is_compressed(path))
+            sounds = (path for path in listed.files if may_be_sound(path))
             found += [Loose(path, path.relative_to(folder).as_posix(), label) for path in sounds]
     if label == NORMAL:
         for loose in found:
@@ -212,11 +210,9 @@ def _remarks(sound: OpenSound) -> Iterator[str]:
 
 def _write(samples: NDArray[np.int16], name: Path, window: float) -> Iterator[Path]:
     for i, (begin, end) in enumerate(bounds(len(samples), window)):
-        flac = io.BytesIO()  # libsndfile by itself says nothing of a full disk
-        soundfile.write(flac, samples[begin:end], SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         path = name.with_name(f"{name.name}-{i}.flac")
         with naming(path):
-            path.write_bytes(flac.getvalue())
+            path.write_bytes(to_flac(samples[begin:end]))
         yield path
 
 

@@ -1,5 +1,6 @@
 """Sound files of any length, whole or read from front to back in blocks: mono, 16 bit, at one rate."""
 
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ _UNKNOWN = 1 << 62  # frames from here on are what libsndfile puts for "unknown"
 _UNITS = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}  # bits of a sample -> full scale in its own units
 _WHOLE = 2.0  # whole numbers beyond this are in such units too, of a quiet recording
 _CUT = re.compile(r"^(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+def to_flac(samples: NDArray[np.int16], rate: int = SAMPLE_RATE) -> bytes:
+    """Samples [n] as a flac file; in memory, because libsndfile by itself says nothing of a full disk."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format="FLAC", subtype="PCM_16")
+    return stream.getvalue()
 
 
 class OpenSound:

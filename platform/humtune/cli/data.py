@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import Channel, read_channel
+from humtune.cli.options import BadFolder, Channel, HealthyFolder, MachineName, read_channel
 
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
@@ -16,14 +16,10 @@ app = typer.Typer(help="Import, make, fetch and check data sets of machine sound
 
 @app.command("import")
 def import_(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="healthy recordings of one machine, however they lie")
-    ],
+    folder: HealthyFolder,
     out: Annotated[Path, typer.Option(metavar="DATA", help="the data set that the machine becomes part of")],
-    bad: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="recordings of the machine when it was not well")
-    ] = None,
-    machine: Annotated[str | None, typer.Option(help="what to call the machine; the folder's name")] = None,
+    bad: BadFolder = None,
+    machine: MachineName = None,
     channel: Channel = None,
     window: Annotated[
         float,

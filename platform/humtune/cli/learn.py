@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from humtune.cli.data import print_imported
-from humtune.cli.options import DEFAULT_STORAGE, Channel, StorageUri, read_channel, read_share
+from humtune.cli.options import (
+    DEFAULT_STORAGE,
+    BadFolder,
+    Channel,
+    HealthyFolder,
+    MachineName,
+    StorageUri,
+    read_channel,
+    read_share,
+)
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
 
 
 def learn(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Healthy recordings of one machine, however they lie.")
-    ],
+    folder: HealthyFolder,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="A new folder for the model.")],
-    bad: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Recordings of the machine when it was not well.")
-    ] = None,
-    machine: Annotated[str | None, typer.Option(help="What to call the machine; the folder's name.")] = None,
+    bad: BadFolder = None,
+    machine: MachineName = None,
     hours: Annotated[float, typer.Option(help="That the search may take; the model comes after it.")] = 0.25,
     false_alarms: Annotated[
         str, typer.Option(metavar="SHARE", help="Of healthy recordings that may be called strange.")

@@ -18,6 +18,13 @@ StorageUri = Annotated[
 ]
 SearchName = Annotated[str, typer.Argument(metavar="NAME", help="A search; `humtune runs` lists them.")]
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A machine's folder of `humtune export`.")]
+HealthyFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Healthy recordings of one machine, however they lie.")
+]
+BadFolder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Recordings of the machine when it was not well.")
+]
+MachineName = Annotated[str | None, typer.Option(help="What to call the machine; the folder's name.")]
 FalseAlarms = Annotated[
     str | None,
     typer.Option(

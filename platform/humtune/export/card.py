@@ -10,14 +10,21 @@ from humtune.export import healthy
 from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
 from humtune.export.evidence import how_scored
-from humtune.export.story import ensemble_story, failures, licence_of, markdown, trial_story
+from humtune.export.story import (
+    alarms_text,
+    ensemble_story,
+    failures,
+    licence_of,
+    markdown,
+    threshold_text,
+    trial_story,
+)
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import code, escaped, percent
 from humtune.metrics.bootstrap import LEVEL
 from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
-from humtune.runtime.promises import promises
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -109,19 +116,6 @@ One clip at a time on one core of the computer that made it, other work there in
 """
 
 
-_PRECISION = """\
-Recall is the share of anomalies above the threshold; precision, the share of anomalies among all clips above
-it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
-
-_HEALTHY = """\
-Clips of one recording or working condition are a group. {scored}
-They count for as many independent clips as the spread between the groups leaves. The highest threshold of the
-domains is used, because a clip doesn't tell its domain."""
-
-_TRUTH = """\
-`model.json` holds the threshold in use: `humtune threshold` measures another on new healthy recordings. What
-this one, which promises {wanted}, truly gave on labelled test clips:"""
-
 _INT8 = """
 
 This is the model of the folder above in int8: its networks were quantised on training clips; reference
@@ -168,8 +162,8 @@ def model_card(
         failures=failures(measured.reading),
         words=WORDS,
         metrics=markdown(("", "%"), _metrics(info.metrics)),
-        threshold_text=_threshold(info, how_scored(plan.members, plan.bank.table)),
-        alarms=_alarms(alarms),
+        threshold_text=threshold_text(info, how_scored(plan.members, plan.bank.table)),
+        alarms=alarms_text(alarms),
         costs=_costs(costs),
         parity=parity,
         **vars(story)
@@ -253,55 +247,3 @@ def _metrics(metrics: dict[str, float]) -> Iterable[tuple[str, str]]:
                 ends = f"{percent(metrics[line.low])} – {percent(metrics[line.high])}"
                 text += f" ({ends} with {100 * LEVEL:.0f} %)"
             yield line.name, text
-
-
-def _threshold(info: ModelInfo, scored: str) -> str:
-    threshold = info.threshold
-    wanted = f"{threshold.false_alarms:.1%}"
-    text = {
-        "quantile": f"is the score of a healthy clip, which at most {wanted} of new ones should exceed.",
-        "tail": f"is what {wanted} of new healthy clips should exceed, if the highest scores of those there "
-        "are fall off exponentially.",
-        "single": f"is the score of the only healthy clip of a domain, which can't promise {wanted}.",
-    }[threshold.fit]
-    table = markdown(
-        ("domain", "healthy clips", "groups", "as good as", "least rate to promise, %", "threshold"),
-        (
-            (
-                promise.domain,
-                promise.threshold.clips,
-                promise.groups,
-                f"{promise.effective:.0f}",
-                percent(promise.least),
-                f"{promise.threshold.value:.6g}",
-            )
-            for promise in promises(info.healthy, threshold.false_alarms)
-        ),
-    )
-    notes = f"\n\n{threshold.note}." if threshold.note else ""
-    truth = _TRUTH.format(wanted=wanted)
-    return f"{threshold.value!r} {text}\n{_HEALTHY.format(scored=scored)}\n\n{table}{notes}\n\n{truth}"
-
-
-def _alarms(alarms: Sequence[Alarms]) -> str:
-    if not alarms:
-        return "There were no labelled test clips to try it on."
-    header = ("test clips", "normals", "false alarms %", "anomalies", "recall %", "precision %")
-    rows = (
-        (
-            f"{a.part} {a.domain}",
-            a.normals,
-            percent(a.false_alarms),
-            a.anomalies,
-            percent(a.caught),
-            percent(_precision(a)),
-        )
-        for a in alarms
-    )
-    return markdown(header, rows) + "\n\n" + _PRECISION
-
-
-def _precision(alarms: Alarms) -> float | None:
-    """Of the clips above the threshold, the share that is anomalous; None where there are none."""
-    true, false = alarms.caught * alarms.anomalies, alarms.false_alarms * alarms.normals
-    return true / (true + false) if true + false else None

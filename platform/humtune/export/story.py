@@ -1,4 +1,4 @@
-"""What a model card tells of one model: where it comes from, under what terms, and where it is worst."""
+"""What a card tells of a model: its origin, terms, worst sections, and what its threshold promises."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,27 @@ from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.measure import Measured
 from humtune.results.reading import Reading
-from humtune.runtime.info import ModelInfo
+from humtune.runtime.info import Alarms, ModelInfo
+from humtune.runtime.promises import promises
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 
 _LIMITS = """\
 - A new recording doesn't say its section, so all are scored with one weighting. An ensemble's gain is what it
   knows of the sections that chose it; on another section the best single model may be as good.
 """
+
+_PRECISION = """\
+Recall is the share of anomalies above the threshold; precision, the share of anomalies among all clips above
+it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
+
+_HEALTHY = """\
+Clips of one recording or working condition are a group. {scored}
+They count for as many independent clips as the spread between the groups leaves. The highest threshold of the
+domains is used, because a clip doesn't tell its domain."""
+
+_TRUTH = """\
+`model.json` holds the threshold in use: `humtune threshold` measures another on new healthy recordings. What
+this one, which promises {wanted}, truly gave on labelled test clips:"""
 
 GUESS = 0.55  # an AUC below it is hardly more than tossing a coin
 _DOMAINS = {SOURCE: "in the source domain", TARGET: "in the target domain", UNKNOWN: ""}
@@ -210,3 +224,57 @@ def licence_of(data: str) -> str:
         "use. The model holds what it learnt of its recordings, an embedding of each chunk included: read\n"
         "the terms before you pass it on."
     )
+
+
+def threshold_text(info: ModelInfo, scored: str) -> str:
+    """What the threshold promises and by which clips; `scored` tells how they were scored."""
+    threshold = info.threshold
+    wanted = f"{threshold.false_alarms:.1%}"
+    text = {
+        "quantile": f"is the score of a healthy clip, which at most {wanted} of new ones should exceed.",
+        "tail": f"is what {wanted} of new healthy clips should exceed, if the highest scores of those there "
+        "are fall off exponentially.",
+        "single": f"is the score of the only healthy clip of a domain, which can't promise {wanted}.",
+    }[threshold.fit]
+    table = markdown(
+        ("domain", "healthy clips", "groups", "as good as", "least rate to promise, %", "threshold"),
+        (
+            (
+                promise.domain,
+                promise.threshold.clips,
+                promise.groups,
+                f"{promise.effective:.0f}",
+                percent(promise.least),
+                f"{promise.threshold.value:.6g}",
+            )
+            for promise in promises(info.healthy, threshold.false_alarms)
+        ),
+    )
+    notes = f"\n\n{threshold.note}." if threshold.note else ""
+    truth = _TRUTH.format(wanted=wanted)
+    return f"{threshold.value!r} {text}\n{_HEALTHY.format(scored=scored)}\n\n{table}{notes}\n\n{truth}"
+
+
+def alarms_text(alarms: Sequence[Alarms]) -> str:
+    """What the threshold gave on labelled test clips, as a table, or that there were none."""
+    if not alarms:
+        return "There were no labelled test clips to try it on."
+    header = ("test clips", "normals", "false alarms %", "anomalies", "recall %", "precision %")
+    rows = (
+        (
+            f"{a.part} {a.domain}",
+            a.normals,
+            percent(a.false_alarms),
+            a.anomalies,
+            percent(a.caught),
+            percent(_precision(a)),
+        )
+        for a in alarms
+    )
+    return markdown(header, rows) + "\n\n" + _PRECISION
+
+
+def _precision(alarms: Alarms) -> float | None:
+    """Of the clips above the threshold, the share that is anomalous; None where there are none."""
+    true, false = alarms.caught * alarms.anomalies, alarms.false_alarms * alarms.normals
+    return true / (true + false) if true + false else None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION = "champion"
-_CROWNED = "humtune.crowned"  # `due` on a version that shall be the champion and isn't yet
+_DUE = "humtune.crowned"  # `due` on a version that shall be the champion and isn't yet
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, sc
     champion = _champion(client, name)
     if known:
         latest = max(known, key=lambda found: int(found.version))
-        if latest.tags.get(_CROWNED) == "due":
-            _crown(client, name, latest.version)
+        if latest.tags.get(_DUE) == "due":
+            _make_champion(client, name, latest.version)
             champion = latest
         is_champion = champion is not None and champion.version == latest.version
         return Registered(name, str(latest.version), is_champion, "registered before")
@@ -102,20 +102,20 @@ def _register(client: "MlflowClient", uri: str, ledger: Ledger, folder: Path, sc
     if champion is None and _find(client, name) is None:
         client.create_registered_model(name)
     tags = {DIGEST: digest, "trial": info.trial, "score_type": info.score_type}
-    tags |= {_CROWNED: "due"} if wins else {}  # should we be killed before it is
+    tags |= {_DUE: "due"} if wins else {}  # should we be killed before it is
     # A server finds its own model; a database asks whichever MLflow the environment names.
     source = f"models:/{model.model_id}" if is_server(uri) else model.artifact_location
     made = client.create_model_version(
         name, source, run_id, tags, description=reason, model_id=model.model_id
     )
     if wins:
-        _crown(client, name, made.version)
+        _make_champion(client, name, made.version)
     return Registered(name, str(made.version), wins, reason)
 
 
-def _crown(client: "MlflowClient", name: str, number: str) -> None:
+def _make_champion(client: "MlflowClient", name: str, number: str) -> None:
     client.set_registered_model_alias(name, CHAMPION, number)
-    client.delete_model_version_tag(name, number, _CROWNED)
+    client.delete_model_version_tag(name, number, _DUE)
 
 
 def _compare(

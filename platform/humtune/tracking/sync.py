@@ -98,8 +98,8 @@ class Tracker:
                 done[trial.outcome] += 1
         records = [result.record for result in self._ended.values()]
         bests = {study: choose(of_machine(records, study)) for study in plan.studies}
-        crowned = self._crown(client, {best.trial.id for best in bests.values() if best})
-        parents = [self._level_parent(client, plan, s, best, crowned=crowned) for s, best in bests.items()]
+        marked = self._mark_best(client, {best.trial.id for best in bests.values() if best})
+        parents = [self._level_parent(client, plan, s, best, marked=marked) for s, best in bests.items()]
         self._describe(client, parents)
         return Synced(**done)
 
@@ -173,7 +173,7 @@ class Tracker:
             self._ended[record.id] = Result.of(record)
 
     def _level_parent(
-        self, client: "MlflowClient", plan: Plan, study: str, best: Candidate | None, *, crowned: set[str]
+        self, client: "MlflowClient", plan: Plan, study: str, best: Candidate | None, *, marked: set[str]
     ) -> pages.MachineSummary:
         """Bring the run of a machine, or of all, up to date; what there is to tell of it."""
         parent = self._parents[study]
@@ -181,7 +181,7 @@ class Tracker:
         named = None
         if best:
             child = self._children[best.trial.id]
-            if child.digest != parent.shown or best.trial.id in crowned:
+            if child.digest != parent.shown or best.trial.id in marked:
                 place = {"run_id": child.run_id, "digest": child.digest}
                 parent = show(client, self._ledger, parent, best=best, **place, results=results)
             named = pages.Best(best, self._experiment, child.run_id)
@@ -210,20 +210,20 @@ class Tracker:
                 client.set_experiment_tag(self._experiment, key, value)
         self._page = text
 
-    def _crown(self, client: "MlflowClient", bests: set[str]) -> set[str]:
+    def _mark_best(self, client: "MlflowClient", bests: set[str]) -> set[str]:
         """Have the best trials' runs alone say so; those that did not say so before."""
-        crowned = set()
+        marked = set()
         for trial, child in self._children.items():
             is_best = trial in bests
             if child.best == is_best:
                 continue
             if is_best:
                 client.set_tag(child.run_id, runs.BEST, "true", synchronous=True)
-                crowned.add(trial)
+                marked.add(trial)
             else:
                 client.delete_tag(child.run_id, runs.BEST)
             self._children[trial] = replace(child, best=is_best)
-        return crowned
+        return marked
 
 
 def sync(ledger: Ledger, *, uri: str | None = None, progress: Progress = iter) -> Synced:

@@ -1,6 +1,8 @@
 import io
 import logging
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,7 +146,7 @@ def test_a_kill_after_unpacking_leaves_no_archive_that_nobody_asks_for(
 def test_a_folder_of_archives_that_a_kill_left_empty_goes(tmp_path: Path, zenodo):
     fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     (tmp_path / "data/zips").mkdir()
-    (tmp_path / "data/zips/.lock").touch()
+    (tmp_path / "data/.fetching.lock").touch()
     fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert not (tmp_path / "data/zips").exists()
 
@@ -160,14 +162,32 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, zenodo, monkeypatch: pytest
 
 
 def test_one_fetch_at_a_time(tmp_path: Path, zenodo):
-    zips = tmp_path / "data/zips"
-    zips.mkdir(parents=True)
+    (tmp_path / "data").mkdir()
     with (
-        FileLock(zips / ".lock"),
+        FileLock(tmp_path / "data/.fetching.lock"),
         pytest.raises(HumtuneError, match="another humtune data fetch is at work there"),
     ):
         fetch(tmp_path / "data", machines=["fan"], evaluation=False)
     assert zenodo.asked == []
+
+
+def test_of_two_at_once_each_brings_all_or_says_that_another_does(tmp_path: Path, zenodo):
+    """Also where one ends, and tidies up, while the other begins."""
+
+    def bring(folder: Path, wait: float) -> str:
+        time.sleep(wait)
+        try:
+            fetch(folder, machines=["fan"], evaluation=False)
+        except HumtuneError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        for i in range(30):
+            folder = tmp_path / str(i)
+            said = list(pool.map(bring, [folder] * 2, [0, i / 1000]))
+            assert all("another humtune data fetch is at work" in words for words in said if words)
+            assert files(folder) == DEV_FAN
 
 
 def test_a_record_that_lacks_a_machine_is_named(tmp_path: Path, zenodo, caplog: pytest.LogCaptureFixture):

@@ -22,11 +22,12 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.sounds.clip import is_recording
 from humtune.sounds.dcase import split_of
 from humtune.sounds.download.transfer import download, part_of
-from humtune.sounds.download.unpack import settle, unpack
+from humtune.sounds.download.unpack import is_unpacked, settle, unpack
 from humtune.sounds.download.zenodo import SITE, Archive, Edition, edition, open_session, read_record
 from humtune.sounds.folders import readable, subfolders
 
 _ROOM = 2  # bytes on disk for each byte of an archive: the zip, and what is in it
+_LOCK = ".fetching.lock"
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +62,19 @@ def fetch(
     with open_session() as session:
         site = site or os.environ.get("HUMTUNE_ZENODO", SITE)
         archives = _choose(session, wanted, machines, evaluation=evaluation, site=site.rstrip("/"))
-        for archive in archives:
-            settle(folder / archive.root, archive.machine, folder / "zips" / archive.name, keep=keep_zips)
-        there = tuple(archive for archive in archives if _is_there(archive, folder))
-        missing = tuple(archive for archive in archives if archive not in there)
-        if missing:
-            with _zips_folder(folder) as zips:
-                _bring(session, missing, folder, zips, keep_zips=keep_zips)
-        elif (folder / "zips").exists():  # left by a process that was killed
-            with suppress(HumtuneError), _zips_folder(folder):
+        missing = tuple(archive for archive in archives if not _is_there(archive, folder))
+        if missing or any(is_unpacked(folder / archive.root, archive.name) for archive in archives):
+            with _alone(folder):
+                for archive in archives:
+                    zipped = folder / "zips" / archive.name
+                    settle(folder / archive.root, archive.machine, zipped, keep=keep_zips)
+                missing = tuple(archive for archive in missing if not _is_there(archive, folder))
+                if missing:
+                    _bring(session, missing, folder, keep_zips=keep_zips)
+        elif (folder / _LOCK).exists():  # left by a process that was killed, or one fetches other machines
+            with suppress(HumtuneError), _alone(folder):
                 pass
+    there = tuple(archive for archive in archives if archive not in missing)
     return Fetched(missing, there, wanted.truth.format(folder=folder) if evaluation else "")
 
 
@@ -108,26 +112,29 @@ def _is_there(archive: Archive, folder: Path) -> bool:
 
 
 @contextmanager
-def _zips_folder(folder: Path) -> Iterator[Path]:
-    """The folder of the archives, for one process at a time; it goes when it is empty."""
-    zips = folder / "zips"
-    zips.mkdir(parents=True, exist_ok=True)
-    lock = zips / ".lock"
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time fetches into a folder, HumtuneError for another; an empty zips/ goes at the end.
+
+    The lock lies beside what may go: a folder that is removed while another process opens its lock in it
+    would fail that one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / _LOCK
     try:
         with FileLock(lock, timeout=0):
             try:
-                yield zips
+                yield
             finally:
+                with suppress(OSError):  # holds archives, or isn't there
+                    (folder / "zips").rmdir()
                 lock.unlink(missing_ok=True)
-                with suppress(OSError):
-                    zips.rmdir()
     except Timeout as error:
         raise HumtuneError(f"{folder}: another humtune data fetch is at work there; wait for it") from error
 
 
-def _bring(
-    session: requests.Session, archives: Sequence[Archive], folder: Path, zips: Path, *, keep_zips: bool
-) -> None:
+def _bring(session: requests.Session, archives: Sequence[Archive], folder: Path, *, keep_zips: bool) -> None:
+    zips = folder / "zips"
+    zips.mkdir(exist_ok=True)
     _ask_for_room(archives, zips)
     try:
         for archive in archives:

@@ -52,6 +52,11 @@ def unpack(archive: Path, root: Path, machine: str, *, keep: bool = True) -> Non
     settle(root, machine, archive, keep=keep)
 
 
+def is_unpacked(root: Path, archive: str) -> bool:
+    """Whether what an archive of that name held waits there for `settle`."""
+    return _ready(root, Path(archive).stem).exists()
+
+
 def settle(root: Path, machine: str, archive: Path, *, keep: bool = True) -> None:
     """Move what was unpacked from an archive to its place, if it isn't there; the zip goes unless kept."""
     ready = _ready(root, archive.stem)

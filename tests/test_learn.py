@@ -4,14 +4,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
 import soundfile
 from loop import search_here
+from searches import Bench
 
 from humtune import learn
 from humtune.ledger import Ledger
+from humtune.records import Epoch
+from humtune.search.stop import TimeLimit
 from humtune.storage import Storage
 
 Run = Callable[..., tuple[int, str, str]]
@@ -127,6 +131,24 @@ def test_killed_the_same_command_goes_on(
     assert (
         "model: a model lies there already; humtune score model NEW uses it; to learn anew, delete it" in err
     )
+
+
+def test_hours_are_a_clocks_though_two_trials_run_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = bench.search(machines=("fan",))
+    for number in range(2):  # from the same second on, ten minutes each
+        step = Epoch(epoch=1, ended=1.7e9 + 600, seconds=600, metrics={})
+        trial = bench.trial(ledger, "fan", number, seconds=600)
+        ledger.write(trial.model_copy(update={"epochs": (step,)}))
+    left: list[float] = []
+
+    def ran(_: Ledger, *, interruption: TimeLimit) -> None:
+        left.append(interruption.end - monotonic())
+
+    monkeypatch.setattr(learn, "run", ran)
+    learn.search(ledger, hours=0.25)
+    assert left == [pytest.approx(5 * 60, abs=5)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from humtune.detectors.classifier.recipe import Classifier
-from humtune.records import TrialRecord, TrialState, trial_id, why_none
+from humtune.records import Epoch, TrialRecord, TrialState, seconds_worked, trial_id, why_none
 
 
 def record(number: int, state: TrialState, reason: str | None = None) -> TrialRecord:
@@ -38,3 +38,33 @@ def record(number: int, state: TrialState, reason: str | None = None) -> TrialRe
 )
 def test_why_none_completed(ends: list[tuple[TrialState, str | None]], told: str) -> None:
     assert why_none(record(i, state, reason) for i, (state, reason) in enumerate(ends)) == told
+
+
+@pytest.mark.parametrize(
+    ("trials", "seconds"),
+    [
+        ([], 0.0),
+        ([[]], 0.0),
+        ([[(10, 20), (20, 30)]], 20.0),
+        ([[(10, 40)], [(10, 40)]], 30.0),  # two at once
+        ([[(10, 20), (20, 45)], [(15, 40)]], 35.0),
+        ([[(10, 60)], [(20, 30), (30, 40)]], 50.0),  # one within another
+        ([[(10, 20), (500, 510)], [(15, 25)]], 25.0),  # killed at 25, and resumed at 500
+    ],
+)
+def test_seconds_of_two_trials_at_once_count_once(
+    trials: list[list[tuple[float, float]]], seconds: float
+) -> None:
+    records = [
+        record(i, TrialState.COMPLETE).model_copy(
+            update={
+                "epochs": tuple(
+                    Epoch(epoch=n, ended=ended, seconds=ended - began, metrics={})
+                    for n, (began, ended) in enumerate(steps, start=1)
+                )
+            }
+        )
+        for i, steps in enumerate(trials)
+    ]
+    assert seconds_worked(records) == seconds
+    assert seconds_worked(reversed(records)) == seconds

@@ -15,7 +15,7 @@ from humtune.export.search import export_machine
 from humtune.layout import RECORDINGS
 from humtune.ledger import Ledger, searches
 from humtune.names import command
-from humtune.records import TrialState
+from humtune.records import TrialState, seconds_worked
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INFO
@@ -110,9 +110,10 @@ def begin(
 def search(ledger: Ledger, *, hours: float = HOURS) -> TimeLimit:
     """Run what is left of a search while its time lasts, and until one trial is complete at least.
 
-    Returns what ended it, where something did: the time, or a signal.
+    `hours` are a clock's, of this run and of what earlier ones worked. Returns what ended it, where something
+    did: the time, or a signal.
     """
-    used = sum(record.seconds for record in ledger.records())
+    used = seconds_worked(ledger.records())
 
     def is_enough() -> bool:
         return any(record.state == TrialState.COMPLETE for record in ledger.records())

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
+from math import inf
 from time import time
 from typing import Any, Literal
 
@@ -175,6 +176,20 @@ def of_machine(records: Iterable[TrialRecord], machine: str) -> list[TrialRecord
 def ended(record: TrialRecord, state: TrialState, reason: str) -> TrialRecord:
     """The record of a trial that ends now, before its time."""
     return record.model_copy(update={"state": state, "reason": reason, "ended": time()})
+
+
+def seconds_worked(records: Iterable[TrialRecord]) -> float:
+    """Seconds during which a step of one of some trials or more was made: those of two at once count once.
+
+    What no record keeps doesn't count: the time between a kill and the next run, and a step that a kill broke
+    off.
+    """
+    steps = sorted((e.ended - e.seconds, e.ended) for record in records for e in record.epochs)
+    total, until = 0.0, -inf
+    for began, ended_at in steps:
+        total += max(0.0, ended_at - max(began, until))
+        until = max(until, ended_at)
+    return total
 
 
 def why_none(records: Iterable[TrialRecord]) -> str:

@@ -26,7 +26,9 @@ def learn(
     out: Annotated[Path, typer.Option(metavar="MODEL", help="A new folder for the model.")],
     bad: BadFolder = None,
     machine: MachineName = None,
-    hours: Annotated[float, typer.Option(help="That the search may take; the model comes after it.")] = 0.25,
+    hours: Annotated[
+        float, typer.Option(help="By the clock, that the search may take; the model comes after it.")
+    ] = 0.25,
     false_alarms: Annotated[
         str, typer.Option(metavar="SHARE", help="Of healthy recordings that may be called strange.")
     ] = "1%",

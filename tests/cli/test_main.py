@@ -20,6 +20,12 @@ from humtune.storage import Storage
             1,
             "humtune: /root/x: Permission denied",
         ),
+        (
+            OSError("Could not load this library: /x/torchaudio/lib/_torchaudio.so"),
+            1,
+            "humtune: torchaudio can't be loaded beside the PyTorch that is installed here (one for CUDA, one "
+            "for CPUs?); install both anew, together and from one place",
+        ),
     ],
 )
 def test_an_error_is_one_line(

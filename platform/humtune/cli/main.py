@@ -59,7 +59,13 @@ def main() -> None:
         if error.errno == errno.EPIPE:  # who reads has enough
             _leave_quietly()
         if error.filename is None and error.errno is None:
-            raise
+            if "torchaudio" not in str(error):
+                raise
+            _complain(
+                "torchaudio can't be loaded beside the PyTorch that is installed here (one for CUDA, one for "
+                "CPUs?); install both anew, together and from one place",
+                1,
+            )
         _complain(in_a_line(error), 1)
 
 

@@ -108,7 +108,7 @@ def test_an_installed_package_adds_its_names_to_its_group_alone(module: str) -> 
     assert names(SCORE) == [*BUILT_IN[SCORE], "loud"]
     assert names(BACKBONE) == list(BUILT_IN[BACKBONE])
     said = refused(HEAD, "loud")
-    assert ", exposure, quiet, gone, and package.module:Class of yours" in said
+    assert ", adaproj, quiet, gone, and package.module:Class of yours" in said
 
 
 @pytest.mark.usefixtures("installed")

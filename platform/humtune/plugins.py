@@ -59,6 +59,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "asymmetric": f"{_CLASSIFIER}.multilabel:AsymmetricHead",
         "attributes": f"{_CLASSIFIER}.multilabel:AttributeHead",
         "exposure": f"{_CLASSIFIER}.exposure:ExposureHead",
+        "adacos": f"{_CLASSIFIER}.adacos:AdaCosHead",
+        "adaproj": f"{_CLASSIFIER}.adaproj:AdaProjHead",
     },
     SCORE: {
         "cosine": "humtune.scores.distances:Cosine",

@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from humtune.config import Output
+from humtune.detectors.classifier.adacos import AdaCosHead
+from humtune.detectors.classifier.adaproj import AdaProjHead
 from humtune.detectors.classifier.fit import ClassifierFit
 from humtune.detectors.classifier.heads import (
     ArcFace,
@@ -35,6 +37,8 @@ HEADS = {
     "focal": CrossEntropyHead(gamma=2),
     "asymmetric": AsymmetricHead(),
     "attributes": AttributeHead(),
+    "adacos": AdaCosHead(sub_clusters=3),
+    "adaproj": AdaProjHead(dimensions=2, subspaces="trainable"),
 }
 
 

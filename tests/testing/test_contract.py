@@ -43,6 +43,11 @@ OTHER_WAYS = {
         "scores": ["own", "knn", "gmm"],
         "scoring": {"pool": "section"},
     },
+    "adacos": {**CLASSIFIER, "head": {"kind": "adacos", "sub_clusters": 1, "scale": "adaptive"}},
+    "trained subspaces": {
+        **CLASSIFIER,
+        "head": {"kind": "adaproj", "dimensions": 3, "subspaces": "trainable"},
+    },
     "idnn": {"family": "autoencoder", **FRAMES, "rebuild": "middle"},
     "autoregressive": {
         "family": "flow",
@@ -62,6 +67,7 @@ TOGETHER: dict[str, dict[str, Any]] = {  # what goes only with another part, and
         "backbone": {"channels": 4, "skip": 8, "layers": 4, "stacks": 1, "embedding": 16},
     },
     "attributes": {"labels": "both"},
+    "adaproj": {"head": {"dimensions": 4}},
     "stgram": {"spectrogram": SPECTROGRAM | {"kind": "spectrogram_and_waveform"}},
 }
 TRIED_WITH = {"waveform": "wavenet", "spectrogram_and_waveform": "stgram"}  # front ends and their backbones
@@ -101,7 +107,7 @@ def test_every_other_way_of_a_family_keeps_the_contract(way: str, bank: ClipBank
 @pytest.mark.parametrize(("part", "kind"), OTHER_PARTS)
 def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: str, bank: ClipBank) -> None:
     tree = CLASSIFIER | TOGETHER.get(kind, {}) | {"scores": ["cosine"]}
-    settings = tree.get(part, {}) if part == "backbone" else {}
+    settings = (tree if part == "backbone" else TOGETHER.get(kind, {})).get(part, {})
     contract.check_recipe(recipe_of(tree | {part: settings | {"kind": kind}}), bank)
 
 

@@ -35,6 +35,11 @@ class Head(Part, ABC):
         return None
 
     @property
+    def least_embedding(self) -> int:
+        """The length of an embedding that it does with."""
+        return 2
+
+    @property
     def share_of_others(self) -> float:
         """The share of a batch that is clips of other machines."""
         return 0.0

@@ -107,9 +107,18 @@ class Classifier(Recipe):
                 f"backbone.embedding = {self.backbone.embedding}; set it to {len(names)} or more"
             )
 
+    def _check_embedding(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        """An embedding must be as long as the head needs it."""
+        if self.backbone.embedding < (least := self.head.least_embedding):
+            raise UsageError(
+                f"backbone.embedding = {self.backbone.embedding} is too short for the {self.head.kind} head "
+                f"as it is set; set it to {least} or more"
+            )
+
     checks: ClassVar[tuple[Check, ...]] = (
         Check(("spectrogram",), _check_chunks, of_others=True),
         Check(("spectrogram", "backbone"), _check_takes),
+        Check(("backbone", "head.dimensions"), _check_embedding),
         Check(("backbone", "labels", "head.kind"), _check_classes),
     )
 

@@ -23,8 +23,8 @@ from humtune.storage import Storage
         (
             OSError("Could not load this library: /x/torchaudio/lib/_torchaudio.so"),
             1,
-            "humtune: torchaudio can't be loaded beside the PyTorch that is installed here (one for CUDA, one "
-            "for CPUs?); install both anew, together and from one place",
+            "humtune: torchaudio can't be loaded beside the PyTorch that is installed here (one for CUDA, "
+            "one for CPUs?); install both anew, together and from one place",
         ),
     ],
 )

@@ -16,6 +16,7 @@ from humtune.names import (
     check_name,
     command,
     console,
+    count,
     join_names,
     shown,
     split_names,
@@ -137,3 +138,7 @@ def test_latex_has_a_sign_for_every_character_of_its_own() -> None:
         r"\textbackslash{}\_\&\%\$\#\{\}\textasciitilde{}\textasciicircum{}"
         r"\textless{}\textgreater{}\textbar{}\textasciigrave{}"
     )
+
+
+def test_numbers_of_things():
+    assert [count(n, "clip") for n in (0, 1, 2)] == ["no clips", "1 clip", "2 clips"]

@@ -14,7 +14,7 @@ from humtune.export.model import Exported, check_replaceable
 from humtune.export.search import export_machine
 from humtune.layout import RECORDINGS
 from humtune.ledger import Ledger, searches
-from humtune.names import command
+from humtune.names import command, count
 from humtune.records import TrialState, seconds_worked
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
@@ -27,7 +27,6 @@ from humtune.sounds.bank import load_banks
 from humtune.sounds.importing import Imported, import_folder, machine_name, spell
 from humtune.sounds.loose import WINDOW
 from humtune.sounds.parallel import waiting
-from humtune.sounds.survey import count
 from humtune.sounds.table import assign_roles
 from humtune.storage import Storage
 

@@ -1,4 +1,7 @@
-"""Names that people give: which can work, how a screen shows them, and how a next command writes them."""
+"""Names that people give: which can work, how a screen shows them, and how a next command writes them.
+
+And how numbers of things are written.
+"""
 
 import csv
 import os
@@ -44,6 +47,11 @@ def is_text(name: str) -> bool:
 def shown(text: object) -> str:
     """A name as one line that any terminal can print: what can't be seen is escaped."""
     return "".join(ascii(c)[1:-1] if _is_hidden(c) else c for c in str(text))
+
+
+def count(number: int, thing: str) -> str:
+    """How many there are: "3 clips", "1 clip", "no clips"."""
+    return f"{number or 'no'} {thing}{'s' * (number != 1)}"
 
 
 def caption(text: str, *, letters: int) -> str:

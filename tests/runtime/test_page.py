@@ -230,3 +230,9 @@ def test_labels_of_no_kind_are_refused(tmp_path, line):
     (tmp_path / LABELS).write_text(f"recording,label,time\n{line}\n")
     with pytest.raises(UsageError, match=r"labels.csv: expected recording,label,time, a label of healthy"):
         read_labels(tmp_path)
+
+
+def test_before_anything_is_scored_the_page_says_so(tmp_path):
+    page = write_page(tmp_path, [], RATE).read_text()
+    assert "<title>no recordings</title>" in page
+    assert "Nothing has been scored yet." in page

@@ -16,9 +16,10 @@ from models import make_info
 from humtune.dcase.files import read_file, read_folder
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
-from humtune.runtime.log import FIRST, log_path, read_log, times_limit
+from humtune.runtime.log import FIRST, log_path, read_log
 from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.scale import Scale
 from humtune.runtime.timeline import Timeline
 
 KILLED = """
@@ -255,15 +256,26 @@ def test_names_of_details_differ_by_path_and_are_short():
 
 
 def test_a_usual_clip_is_zero_and_the_limit_one_also_where_scores_are_negative(tmp_path):
-    assert times_limit(-2.0, usual=-6.0, limit=-4.0) == 2.0
-    assert [times_limit(s, usual=1.0, limit=3.0) for s in (1.0, 3.0, 0.0)] == [0.0, 1.0, -0.5]
-    assert times_limit(5.0, usual=None, limit=3.0) is None
-    assert times_limit(5.0, usual=3.0, limit=3.0) is None
-    assert times_limit(5.0, usual=math.nan, limit=3.0) is None
+    assert Scale(usual=-6.0, limit=-4.0).times(-2.0) == 2.0
+    assert [Scale(usual=1.0, limit=3.0).times(s) for s in (1.0, 3.0, 0.0)] == [0.0, 1.0, -0.5]
+    for usual in (None, 3.0, math.nan):
+        assert Scale(usual=usual, limit=3.0).times(5.0) is None
     evidence = Evidence(held_out=(0.01, 0.02, 0.05), clip_samples=8_000)
     info = make_info(evidence=evidence)
     assert info.usual_score == 0.02
     with ResultFiles(tmp_path, info) as results:
         results.write(scored("a.wav", 0.18))
     (entry,) = read_log(tmp_path)
-    assert entry.times_limit == info.times_limit(0.18) == pytest.approx(2.0)
+    assert entry.times_limit == info.scale.times(0.18) == pytest.approx(2.0)
+
+
+def test_scores_read_alike_wherever_they_are_shown():
+    scale = Scale(usual=1.0, limit=3.0)
+    assert [scale.shown(s) for s in (3.0, 0.999, 20.98, 20.992, -99.0)] == [
+        "1.00 × limit",
+        "0.00 × limit",
+        "9.99 × limit",
+        "10 × limit",
+        "-50 × limit",
+    ]
+    assert [Scale(limit=3.0).shown(s) for s in (0.12345678, -0.5)] == ["0.123457", "-0.5"]

@@ -11,10 +11,9 @@ from typing import Any
 
 import typer
 
-from humtune.names import console, shown
+from humtune.names import console, count, shown
 from humtune.runtime.drift import Drift
 from humtune.runtime.info import ModelInfo
-from humtune.runtime.log import in_limits
 from humtune.runtime.outcomes import Failed, Scored, Tally
 from humtune.runtime.recordings import Listener
 from humtune.runtime.sources import STDIN, counted, find_recordings
@@ -90,7 +89,7 @@ class Teller:
         else:
             if not self.at_end:
                 notes = f" ({'; '.join(outcome.notes)})" if outcome.notes else ""
-                level = _level(self.info, outcome.score)
+                level = self.info.scale.shown(outcome.score)
                 typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
                 self._say(_course(outcome))
@@ -106,14 +105,14 @@ class Teller:
         if self.at_end and tally.scored:
             _print_table(self.info, tally)
         if tally.failed:
-            self._say(f"{_count(tally.failed)} could not be scored")
+            self._say(f"{count(tally.failed, 'recording')} could not be scored")
         if not tally.scored:
             return
-        for note, count in tally.notes.items():
-            self._say(f"{_count(count)}: {note}")
-        threshold = self.info.threshold
+        for note, number in tally.notes.items():
+            self._say(f"{count(number, 'recording')}: {note}")
+        threshold, scored = self.info.threshold, count(tally.scored, "recording")
         self._say(
-            f"{tally.anomalies} of {_count(tally.scored)} above the threshold {threshold.value:.6g} "
+            f"{tally.anomalies} of {scored} above the threshold {threshold.value:.6g} "
             f"({threshold.false_alarms:.2%} wanted, {threshold.fit} of {threshold.clips} clips); "
             f"{tally.clips_per_second:.1f} a second, real-time factor {tally.real_time_factor:.4f}"
         )
@@ -134,7 +133,7 @@ def _to_json(info: ModelInfo, outcome: Outcome, files: Sequence[Path]) -> dict[s
     result: dict[str, Any] = {
         "file": str(outcome.path),
         "score": outcome.score,
-        "times_limit": info.times_limit(outcome.score),
+        "times_limit": info.scale.times(outcome.score),
         "anomaly": outcome.is_anomaly,
         "seconds": outcome.seconds,
         "notes": outcome.notes,
@@ -190,17 +189,11 @@ def _print_table(info: ModelInfo, tally: Tally) -> None:
     table.add_column("decision")
     for clip in strangest:
         style = "red" if clip.is_anomaly else None
-        table.add_row(shown(clip.path), _level(info, clip.score), _decision(clip), style=style)
+        table.add_row(shown(clip.path), info.scale.shown(clip.score), _decision(clip), style=style)
     screen = console()
     screen.print(table)
     if len(strangest) < tally.scored:
         screen.print(f"the {len(strangest)} strangest of {tally.scored} are shown")
-
-
-def _level(info: ModelInfo, score: float) -> str:
-    """A score as a multiple of the limit, or as it is where the model doesn't tell what is usual."""
-    times = info.times_limit(score)
-    return f"{score:.6g}" if times is None else in_limits(times)
 
 
 def _chances(info: ModelInfo, longest: float) -> str | None:
@@ -218,7 +211,3 @@ def _chances(info: ModelInfo, longest: float) -> str | None:
 
 def _decision(clip: Scored) -> str:
     return "anomaly" if clip.is_anomaly else "normal"
-
-
-def _count(recordings: int) -> str:
-    return "1 recording" if recordings == 1 else f"{recordings} recordings"

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from humtune.export.model import Exported
 from humtune.metrics.calibration import decide
+from humtune.names import count
 from humtune.runtime.promises import promises
 from humtune.sounds.groups import RECORDING, recording_names
 from humtune.sounds.importing import BAD, ImportRecord, spell
-from humtune.sounds.survey import count, few
+from humtune.sounds.survey import few
 from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
 
 

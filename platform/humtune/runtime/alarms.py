@@ -86,7 +86,7 @@ class Alarms(Thread):
 
     def _run(self, scored: Scored, held_back: int) -> str | None:
         """Run the command; why it failed, where it did. What it prints goes to standard error."""
-        times = self._info.times_limit(scored.score)
+        times = self._info.scale.times(scored.score)
         said = {
             "PATH": os.path.abspath(scored.path),  # noqa: PTH100 - links stay as they are
             "SCORE": f"{scored.score:.6g}",

@@ -11,7 +11,7 @@ from humtune.names import shown
 from humtune.runtime.charts import MOST, chart, compressed
 from humtune.runtime.exhibits import Exhibit, read_exhibit
 from humtune.runtime.labels import CHOICES
-from humtune.runtime.log import Entry, in_limits, times_limit
+from humtune.runtime.log import Entry
 from humtune.runtime.results import DETAILS, detail_name
 from humtune.runtime.spectrum import BANDS, band_edges, mel
 from humtune.runtime.timeline import clock
@@ -31,7 +31,7 @@ def card(folder: Path, entry: Entry, rate: int, *, several: bool) -> str:
         shown(entry.file),
     ]
     parts = [
-        f'<h2><span class="times">{level(entry, entry.score)}</span>{called(entry)}</h2>',
+        f'<h2><span class="times">{entry.scale.shown(entry.score)}</span>{called(entry)}</h2>',
         f'<p class="small">{escape("; ".join(about))}</p>',
         _exhibit(entry, exhibit, f"{DETAILS}/{quote(name)}", rate)
         if exhibit
@@ -62,7 +62,7 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
     if most > 0:
         edges = band_edges(rate)
         band = exhibit.bands.index(most)
-        falls = f"{level(entry, exhibit.score)} to {level(entry, exhibit.score - most)}"
+        falls = f"{entry.scale.shown(exhibit.score)} to {entry.scale.shown(exhibit.score - most)}"
         said += (
             f" In frequency strangest at {_hertz(edges[band])} to {_hertz(edges[band + 1])}: with that band "
             f"as in the healthy recording, its score falls from {falls}."
@@ -129,15 +129,9 @@ def detail_path(folder: Path, entry: Entry) -> Path:
     return folder / DETAILS / detail_name(entry.file, entry.model)
 
 
-def level(entry: Entry, score: float) -> str:
-    """A score on the entry's scale: as a multiple of its limit, where it has one."""
-    times = times_limit(score, usual=entry.usual, limit=entry.limit)
-    return f"{score:.4g}" if times is None else in_limits(times)
-
-
 def drawn(entry: Entry, score: float) -> float:
     """A score as charts have it: as a multiple of the limit, which is compressed, where there are such."""
-    times = times_limit(score, usual=entry.usual, limit=entry.limit)
+    times = entry.scale.times(score)
     return score if times is None else compressed(times)
 
 

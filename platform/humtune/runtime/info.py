@@ -16,8 +16,8 @@ from humtune.config import Frozen
 from humtune.drafts import write_output
 from humtune.errors import UsageError
 from humtune.metrics.calibration import Threshold, false_alarm_rate
-from humtune.runtime.log import times_limit
 from humtune.runtime.promises import GroupScores, promises, threshold_of
+from humtune.runtime.scale import Scale
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
 REQUIREMENTS = "requirements.txt"  # in a model folder: what scoring with it needs
@@ -153,9 +153,10 @@ class ModelInfo(Frozen):
             return None
         return median(score for group in self.healthy for score in group.scores)
 
-    def times_limit(self, score: float) -> float | None:
-        """A score as a multiple of the limit, which is 1; a usual healthy clip's is 0."""
-        return times_limit(score, usual=self.usual_score, limit=self.threshold.value)
+    @property
+    def scale(self) -> Scale:
+        """What scores are held against."""
+        return Scale(self.threshold.value, self.usual_score)
 
     def with_window(self, seconds: float | None) -> Self:
         """The same model with another window; UsageError for one shorter than a chunk, or without end.

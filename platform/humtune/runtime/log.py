@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from humtune.errors import UsageError
+from humtune.runtime.scale import Scale
 
 FIRST = "log.jsonl"  # of before there was a file a day
 _DATED = re.compile(r"log-\d{4}-\d\d-\d\d\.jsonl")
@@ -43,9 +44,14 @@ class Entry:
     model: str = ""  # the digest of its graph; empty in earlier ones
 
     @property
+    def scale(self) -> Scale:
+        """What the score is held against."""
+        return Scale(self.limit, self.usual)
+
+    @property
     def times_limit(self) -> float | None:
         """The score as a multiple of the limit."""
-        return times_limit(self.score, usual=self.usual, limit=self.limit)
+        return self.scale.times(self.score)
 
 
 @dataclass(frozen=True)
@@ -60,20 +66,6 @@ class Refusal:
     size: int
     reason: str
     model: str = ""
-
-
-def times_limit(score: float, *, usual: float | None, limit: float) -> float | None:
-    """A score on a scale on which a usual healthy clip is 0 and the limit is 1; None where there is none.
-
-    Scores have units and offsets of their own, and may be negative: their plain ratio to a threshold says
-    nothing. This scale is straight, so that it orders recordings as their scores do.
-    """
-    return None if usual is None or not limit > usual else (score - usual) / (limit - usual)
-
-
-def in_limits(times: float) -> str:
-    """A multiple of the limit, as it is shown."""
-    return f"{times:.2f} × limit" if abs(times) < 9.995 else f"{times:.0f} × limit"
 
 
 class Log:

@@ -13,8 +13,8 @@ from string import Template
 
 from humtune.drafts import write_output
 from humtune.errors import UsageError
-from humtune.names import shown
-from humtune.runtime.cards import called, card, date, detail_path, drawn, kind, level
+from humtune.names import count, shown
+from humtune.runtime.cards import called, card, date, detail_path, drawn, kind
 from humtune.runtime.charts import MOST, Point, chart, compressed
 from humtune.runtime.exhibits import Exhibit, make_exhibit, read_exhibit, remove_exhibits
 from humtune.runtime.healthy import Healthy
@@ -72,14 +72,17 @@ def write_page(folder: Path, entries: Sequence[Entry], rate: int) -> Path:
     check_page(folder)
     labels = read_labels(folder)
     machines = sorted({entry.machine for entry in entries})
-    title = f"{', '.join(map(shown, machines))}: {_count(entries, 'recording')}"
+    total = count(len(entries), "recording")
+    title = ": ".join(filter(None, (", ".join(map(shown, machines)), total)))
     alarms = sum(entry.anomaly for entry in entries)
     several = len(machines) > 1
     cards = [card(folder, entry, rate, several=several) for entry in entries[:SHOWN]]
     text = Template((files("humtune.runtime") / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
-        summary=f"{alarms} of {_count(entries, 'recording')} above the limit, strangest first. "
-        f"Scored until {date(max((entry.time for entry in entries), default=0.0))}.",
+        summary=f"{alarms} of {total} above the limit, strangest first. "
+        f"Scored until {date(max(entry.time for entry in entries))}."
+        if entries
+        else "Nothing has been scored yet.",
         trend=_trend(entries),
         cards="\n".join(cards),
         others=_others(entries[SHOWN:]),
@@ -119,7 +122,7 @@ def _trend(entries: Sequence[Entry]) -> str:
     points, days = [], dict[str, list[Point]]()
     step = -(-len(known) // MOST)  # of so many, every alarm is drawn, and some of the others
     for i, (when, entry) in enumerate(known):
-        name = f"{shown(Path(entry.file).name)}: {level(entry, entry.score)}"
+        name = f"{shown(Path(entry.file).name)}: {entry.scale.shown(entry.score)}"
         point = Point((when - first) / (last - first), drawn(entry, entry.score), name, kind(entry))
         days.setdefault(date(when)[:10], []).append(point)
         if entry.anomaly or not i % step:
@@ -138,7 +141,7 @@ def _others(entries: Sequence[Entry]) -> str:
     if not entries:
         return ""
     rows = "\n".join(
-        f"<tr><td>{level(entry, entry.score)}</td><td>{called(entry)}</td>"
+        f"<tr><td>{entry.scale.shown(entry.score)}</td><td>{called(entry)}</td>"
         f"<td>{date(entry.recorded or entry.time)}</td></tr>"
         for entry in entries
     )
@@ -149,10 +152,6 @@ def _others(entries: Sequence[Entry]) -> str:
 
 def _strangeness(entry: Entry) -> float:
     return entry.score if entry.times_limit is None else entry.times_limit
-
-
-def _count(items: Sequence[object], what: str) -> str:
-    return f"1 {what}" if len(items) == 1 else f"{len(items)} {what}s"
 
 
 def _script(labels: Mapping[str, Label]) -> str:

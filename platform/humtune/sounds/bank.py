@@ -27,12 +27,12 @@ from humtune.config import SAMPLE_RATE
 from humtune.drafts import drafted, write_through
 from humtune.errors import HumtuneError, UsageError, naming
 from humtune.layout import BANKS
-from humtune.names import command
+from humtune.names import command, count
 from humtune.sounds.clip import Clip
 from humtune.sounds.dcase import DataSet, find_dataset
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.sound_file import Recording, read_recording
-from humtune.sounds.survey import count, few, survey
+from humtune.sounds.survey import few, survey
 from humtune.sounds.table import ClipTable, assign_roles
 from humtune.storage import Storage
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.names import count
 from humtune.sounds.clip import Clip, clip_key
 from humtune.sounds.dcase import DataSet
 from humtune.sounds.groups import without_recording
 from humtune.sounds.parallel import map_in_order
 from humtune.sounds.sound_file import open_sound
-from humtune.sounds.survey import Finding, Survey, count, detail, few, survey
+from humtune.sounds.survey import Finding, Survey, detail, few, survey
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
 
 DOMAIN_NAMES = {SOURCE: "source", TARGET: "target", UNKNOWN: "unknown"}

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from humtune.config import SAMPLE_RATE, Frozen, Stored
 from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import HumtuneError, UsageError
-from humtune.names import check_name
+from humtune.names import check_name, count
 from humtune.sounds.dcase import split_of
 from humtune.sounds.groups import RECORDING
 from humtune.sounds.loose import WINDOW, LeftOut, Loose, Taken, apart, find_loose, read_loose, without_twins
@@ -37,7 +37,7 @@ from humtune.sounds.pieces import (
     is_bad,
     moved,
 )
-from humtune.sounds.survey import count, few
+from humtune.sounds.survey import few
 from humtune.sounds.table import ANOMALY
 
 RECORD = "import.json"

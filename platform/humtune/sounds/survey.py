@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from humtune.errors import UsageError
-from humtune.names import check_name, command
+from humtune.names import check_name, command, count
 from humtune.sounds.clip import SUFFIXES, Clip, clip_key, is_recording, is_sound
 from humtune.sounds.dcase import RENAMED, SUPPLEMENTAL, Annotator, DataSet, SplitFolder, split_of
 from humtune.sounds.folders import listing, readable, subfolders, walk
@@ -258,11 +258,6 @@ def _sounds(files: Sequence[Path]) -> str:
 def detail(error: UsageError, path: Path) -> str:
     """What an error says of a file, without the file's name before it."""
     return str(error).removeprefix(str(path)).lstrip(":, ")
-
-
-def count(number: int, thing: str) -> str:
-    """How many there are: "3 clips", "1 clip", "no clips"."""
-    return f"{number or 'no'} {thing}{'s' * (number != 1)}"
 
 
 def few(texts: Sequence[str], *, between: str = ", ") -> str:

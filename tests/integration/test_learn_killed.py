@@ -1,0 +1,114 @@
+"""`humtune learn`, killed in each of its parts: the same command finishes, and nothing is lost or double."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from humtune.drafts import PREFIX
+from humtune.ledger import Ledger, searches
+from humtune.storage import Storage
+
+pytestmark = pytest.mark.integration
+
+KILLED = Path(__file__).parents[1] / "support" / "killed.py"
+SPACE = """
+sampler: grid
+fixed: {n_fft: 512, n_mels: 16, components: 1, scores: [own, knn]}
+search:
+  family: {presets: {plain: {family: gaussian_mixture}, loud: {family: gaussian_mixture, pooling: gwrp}}}
+"""
+SCORES = ("own", "knn")
+MOMENTS = (
+    "dev_data/pump",  # the data set
+    "clips/pump.json",  # the search, before its plan
+    "plan.json",
+    "pump-00000/record.json",  # a trial whose scores and detector are there
+    "pump-00001/scores/knn.npy",
+    "ensembles/pump.npy",
+    "ensembles/pump.json",  # its scores are there
+    "models/pump",
+)
+
+
+def record(folder: Path, seeds: range) -> Path:
+    """Recordings of 20 s: a hum that is never quite the same."""
+    folder.mkdir()
+    time = np.arange(20 * 16_000) / 16_000
+    for seed in seeds:
+        chance = np.random.default_rng(seed)
+        hum = sum(np.sin(2 * np.pi * f * time) * chance.uniform(0.8, 1.2) for f in (120, 240, 480))
+        sound = 0.05 * hum + 0.01 * chance.standard_normal(len(time))
+        soundfile.write(folder / f"recording {seed}.flac", sound, 16_000)
+    return folder
+
+
+def learn(
+    place: Path, *words: str, moments: tuple[str, ...] = (), mlflow_ready: Callable[[Path], Path]
+) -> list[str]:
+    """Have the command killed at some moments, a run each, and then run through; how the others ended."""
+    if not (place / "runs").exists():
+        place.mkdir(exist_ok=True)
+        (place / "space.yaml").write_text(SPACE)
+        mlflow_ready(place / "runs")
+    script = [sys.executable, KILLED, "space.yaml", *moments, "through", "--"]
+    ran = subprocess.run(
+        [*script, "learn", *words, "--storage", "runs"],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(KILLED.parent)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ends = [line for line in ran.stdout.splitlines() if line.partition(": ")[0] in (*moments, "through")]
+    assert len(ends) == len(moments) + 1, ran.stdout + ran.stderr
+    assert ends[-1] == "through: exit 0", ran.stdout + ran.stderr
+    return ends[:-1]
+
+
+def kept(place: Path) -> dict[str, Any]:
+    """All that a search of the storage and the model say, without names of places and times."""
+    storage = Storage(place / "runs")
+    [name] = searches(storage)
+    ledger = Ledger.open(storage, name)
+    info = json.loads((place / "models/pump/model.json").read_text())
+    return {
+        "trials": {r.id: (str(r.state), r.omega, r.pseudo, len(r.epochs)) for r in ledger.records()},
+        "scores": {r.id: [ledger.scores(r.id, s).tolist() for s in SCORES] for r in ledger.records()},
+        "model": {key: info[key] for key in ("threshold", "evidence", "configuration")},
+    }
+
+
+def mlflow_runs(storage: Path) -> Counter[str]:
+    """How many runs MLflow has of each trial."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    tags = [run.data.tags for run in client.search_runs(experiments)]
+    return Counter(found["humtune.trial"] for found in tags if "humtune.trial" in found)
+
+
+def test_the_same_command_finishes_what_was_killed_anywhere(
+    tmp_path: Path, mlflow_ready: Callable[[Path], Path]
+) -> None:
+    healthy = record(tmp_path / "pump", range(12))
+    words = (str(healthy), "--out", "models/pump")
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    learn(unbroken, *words, mlflow_ready=mlflow_ready)
+    ends = learn(broken, *words, moments=MOMENTS, mlflow_ready=mlflow_ready)
+    assert ends == [f"{moment}: killed" for moment in MOMENTS]
+    assert kept(broken) == kept(unbroken)
+    assert mlflow_runs(broken / "runs") == {"pump-00000": 1, "pump-00001": 1}
+    windows = sorted(p.name for p in (broken / "runs").glob("recordings/pump/dev_data/pump/train/*"))
+    assert windows == [f"section_00_source_train_normal_{i:04d}.flac" for i in range(24)]
+    drafts = [path for path in broken.rglob(f"{PREFIX}*") if path.parent.name != "trials"]
+    assert drafts == []

@@ -1,0 +1,62 @@
+"""Run the command in children that kill themselves at given moments: a script, which has no threads to copy.
+
+    python killed.py SPACE MOMENT... -- WORD...
+
+A moment is the end of a path: a child dies when the file or folder there is whole, and about to get its name.
+Each child's end is printed as a line. Searches run without Ray, and `humtune learn` searches SPACE.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loop import search_here
+
+from humtune import learn
+from humtune.cli.main import main
+from humtune.sounds import probes
+
+
+def deadly(move: Callable[[Path, Path], Any], moment: str) -> Callable[[Path, Path], Any]:
+    """The same but for a target with that end, before which the process dies."""
+
+    def moved(path: Path, target: Path) -> Any:
+        if str(target).endswith(moment):
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return move(path, target)
+
+    return moved
+
+
+def run(moment: str, words: list[str]) -> str:
+    """How a child ended."""
+    if not (child := os.fork()):
+        for name in ("rename", "replace"):
+            setattr(Path, name, deadly(getattr(Path, name), moment))
+        sys.argv, code = ["humtune", *words], 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    return "killed" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+
+
+if __name__ == "__main__":
+    space, *rest = sys.argv[1:]
+    moments, wanted = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+    for slow in ("mlflow", "onnxscript", "onnxruntime", "sklearn.cluster"):  # once, and not in each child
+        importlib.import_module(slow)
+    search_here(pytest.MonkeyPatch())
+    learn.SPACE, probes.PER_KIND = space, 12
+    for chosen in moments:
+        print(f"{chosen}: {run(chosen, wanted)}", flush=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import BadFolder, Channel, HealthyFolder, MachineName, read_channel
+from humtune.cli.options import BadFolder, Channel, HealthyFolder, MachineName, loading, read_channel
 
 if TYPE_CHECKING:
     from humtune.sounds.check import CheckReport
@@ -32,7 +32,9 @@ def import_(
     Example: humtune data import pump --out recordings --bad pump-bad
     """
     from humtune.names import command
-    from humtune.sounds.importing import import_folder
+
+    with loading():
+        from humtune.sounds.importing import import_folder
 
     imported = import_folder(
         folder, out, machine=machine, bad=bad, channel=read_channel(channel), window=window
@@ -71,7 +73,9 @@ def synth(
     Example: humtune data synth recordings --machines fan,valve --clips 100
     """
     from humtune.names import command, shown, split_names
-    from humtune.sounds.synthetic import Sizes, synthesise
+
+    with loading():
+        from humtune.sounds.synthetic import Sizes, synthesise
 
     sizes = Sizes(sections, clips, target_clips, test_per_cell, seconds)
     names = split_names(machines) or []
@@ -95,7 +99,9 @@ def fetch(
     Example: humtune data fetch recordings --year 2022 --machines fan,valve
     """
     from humtune.names import command, split_names
-    from humtune.sounds.download.fetch import fetch as bring
+
+    with loading():
+        from humtune.sounds.download.fetch import fetch as bring
 
     wanted = split_names(machines)
     result = bring(folder, year=year, machines=wanted, evaluation=evaluation, keep_zips=keep_zips)
@@ -121,8 +127,10 @@ def check(
     import json
 
     from humtune.names import shown, word
-    from humtune.sounds.check import check_dataset
-    from humtune.sounds.dcase import find_datasets
+
+    with loading():
+        from humtune.sounds.check import check_dataset
+        from humtune.sounds.dcase import find_datasets
 
     read = read_channel(channel)
     reports = [check_dataset(dataset, channel=read) for dataset in find_datasets(folder)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +46,8 @@ def evaluate(
     Labels come from the clips' names or from --truth; decision files give precision, recall and F1. JSON is
     in percent. Example: humtune evaluate submission --truth recordings
     """
-    from humtune.dcase.evaluate import evaluate_folder
+    with loading():
+        from humtune.dcase.evaluate import evaluate_folder
     from humtune.names import console, shown, split_names
 
     result = evaluate_folder(scores, truth=truth, machines=split_names(machines)).to_percent()
@@ -76,12 +77,15 @@ def submit(
 
     Example: humtune submit first --out submission
     """
-    from humtune.ledger import Ledger
     from humtune.names import command, console, shown
-    from humtune.storage import Storage
+
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: a misspelt name fails at once
-    from humtune.report.submission import write_submission
+    with loading():
+        from humtune.report.submission import write_submission
 
     written = write_submission(ledger, out, ensembles=ensemble)
     screen, errors = console(), console(stderr=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, StorageUri, loading
 
 if TYPE_CHECKING:
     from humtune.results.ensembles.record import EnsembleRecord
@@ -48,10 +48,11 @@ def ensemble(
     --import, other systems' score files are members too, and the ensemble is transductive.
     Example: humtune ensemble first --members 4
     """
-    from humtune.ledger import Ledger
-    from humtune.names import command, split_names
-    from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
-    from humtune.storage import Storage
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.names import command, split_names
+        from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
+        from humtune.storage import Storage
 
     wanted = split_names(machines)
     kind = check_words(name, calibration, imports or [], truth=truth, out=out, exportable=exportable)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, read_share
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading, read_share
 from humtune.names import command, console, shown, split_names
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ def export(
     With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score.
     Example: humtune export first --out models --false-alarms 5%
     """
-    from humtune.ledger import Ledger
-    from humtune.storage import Storage
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)  # before the slow imports: misspelt words fail at once
     rate = read_share(false_alarms)
-    from humtune.export.search import export_search
+    with loading():
+        from humtune.export.search import export_search
 
     exports = export_search(
         ledger,

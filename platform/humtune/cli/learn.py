@@ -13,6 +13,7 @@ from humtune.cli.options import (
     HealthyFolder,
     MachineName,
     StorageUri,
+    loading,
     read_channel,
     read_share,
 )
@@ -44,7 +45,7 @@ def learn(
     from humtune.names import console
     from humtune.sounds.parallel import waiting
 
-    with waiting("loading humtune"):
+    with loading():
         from humtune import learn as steps
         from humtune.export.outlook import outlook
         from humtune.storage import Storage

@@ -1,6 +1,8 @@
 """The command `humtune`: every command and its group, and how errors reach a person."""
 
+import atexit
 import errno
+import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -46,6 +48,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; errors that a user can mend are one line, not a traceback."""
+    atexit.register(gc.freeze)  # else Python looks for cycles in all that it holds as it ends: five seconds
     try:
         prepare()
         app()

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -61,3 +62,10 @@ def read_share(said: str) -> float:
             f"--false-alarms {said}: it should lie between 0 and 1, or 0% and 100%, as 1% or 0.01"
         )
     return share
+
+
+def loading() -> AbstractContextManager[None]:
+    """Show that slow imports go on."""
+    from humtune.sounds.parallel import waiting
+
+    return waiting("loading humtune")

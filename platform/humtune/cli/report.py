@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri
+from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading
 from humtune.names import console, shown
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ def report(
     With --paper, the result of the paper that its space reproduces, ours beside theirs; with --published,
     the systems of `systems` that it ran. JSON has Ω, AUC and pAUC in percent. Example: humtune report fans
     """
-    from humtune.formatting.columns import SHORT_LEGEND
-    from humtune.ledger import Ledger
-    from humtune.report import point_table
-    from humtune.report.published import pointer
-    from humtune.report.table import to_terminal
-    from humtune.report.write import write_report
-    from humtune.results.rows import searched_settings
-    from humtune.storage import Storage
+    with loading():
+        from humtune.formatting.columns import SHORT_LEGEND
+        from humtune.ledger import Ledger
+        from humtune.report import point_table
+        from humtune.report.published import pointer
+        from humtune.report.table import to_terminal
+        from humtune.report.write import write_report
+        from humtune.results.rows import searched_settings
+        from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
     if paper:
@@ -116,8 +117,9 @@ def runs(as_json: AsJson = False, storage: StorageUri = DEFAULT_STORAGE) -> None
 
     Example: humtune runs --storage s3://bucket/humtune
     """
-    from humtune.report.searches import summarise, to_terminal
-    from humtune.storage import Storage
+    with loading():
+        from humtune.report.searches import summarise, to_terminal
+        from humtune.storage import Storage
 
     place = Storage(storage)
     found = summarise(place)
@@ -141,10 +143,11 @@ def show(
 
     JSON is the search's own record, with fractions. Example: humtune show fans fan-00012
     """
-    from humtune.ledger import Ledger
-    from humtune.report import trials
-    from humtune.report.ensembles import ensemble_lines
-    from humtune.storage import Storage
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.report import trials
+        from humtune.report.ensembles import ensemble_lines
+        from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
     screen = console()
@@ -193,11 +196,12 @@ def track(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     Safe to repeat: what is there already stays as it is. MLFLOW_TRACKING_URI says where MLflow is;
     without it, in the storage. Example: humtune track fans
     """
-    from humtune.ledger import Ledger
-    from humtune.names import console
-    from humtune.sounds.parallel import tracked
-    from humtune.storage import Storage
-    from humtune.tracking import browse, readable, sync, tracking_uri
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.names import console
+        from humtune.sounds.parallel import tracked
+        from humtune.storage import Storage
+        from humtune.tracking import browse, readable, sync, tracking_uri
 
     ledger = Ledger.open(Storage(storage), name)
     uri = tracking_uri(ledger.storage)

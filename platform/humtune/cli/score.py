@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import Channel, FalseAlarms, ModelFolder, read_channel, read_share
+from humtune.cli.options import Channel, FalseAlarms, ModelFolder, loading, read_channel, read_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +54,17 @@ def score(
     Example: humtune score models/fan new-recordings/ --false-alarms 1%
     """
     from humtune.errors import HumtuneError, UsageError, in_a_line
-    from humtune.runtime.alarms import Alarms
-    from humtune.runtime.info import MODEL, read_info
-    from humtune.runtime.log import read_log
-    from humtune.runtime.outcomes import FAILED, Scored, Tally
-    from humtune.runtime.recordings import Listener
-    from humtune.runtime.refresher import Refresher
-    from humtune.runtime.results import ResultFiles
-    from humtune.runtime.scorer import Scorer
-    from humtune.runtime.watch import Marks, arrivals, mark
+
+    with loading():
+        from humtune.runtime.alarms import Alarms
+        from humtune.runtime.info import MODEL, read_info
+        from humtune.runtime.log import read_log
+        from humtune.runtime.outcomes import FAILED, Scored, Tally
+        from humtune.runtime.recordings import Listener
+        from humtune.runtime.refresher import Refresher
+        from humtune.runtime.results import ResultFiles
+        from humtune.runtime.scorer import Scorer
+        from humtune.runtime.watch import Marks, arrivals, mark
 
     if not recordings and watch is None:
         raise UsageError("nothing to score: name files, folders or patterns, - for a list, or --watch DIR")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, read_channel
+from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, loading, read_channel
 from humtune.errors import HumtuneError
 from humtune.names import command, console, split_names
 
@@ -82,20 +82,22 @@ def search(
 
     Example: humtune search quick --data recordings --machines fan,bearing --trials 20
     """
-    from humtune.search.space import read_space
-    from humtune.search.space.overrides import override, read_settings
-    from humtune.storage import Storage
+    with loading():
+        from humtune.search.space import read_space
+        from humtune.search.space.overrides import override, read_settings
+        from humtune.storage import Storage
 
     space_name, chosen = read_space(space)  # before the slow imports: a misspelt space fails at once
     read = read_channel(channel)
     said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
     chosen = override(chosen, trials=trials, shared_trials=shared_trials, seeds=seeds, settings=said)
-    from humtune.ledger import Ledger
-    from humtune.plan import Resources
-    from humtune.search import run
-    from humtune.search.connection import check_address, check_device, check_temporary
-    from humtune.search.space.fit import remarks
-    from humtune.search.warm import notes
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.plan import Resources
+        from humtune.search import run
+        from humtune.search.connection import check_address, check_device, check_temporary
+        from humtune.search.space.fit import remarks
+        from humtune.search.warm import notes
 
     place = Storage(storage)
     wanted = split_names(machines)
@@ -147,9 +149,10 @@ def resume(
 
     Example: humtune resume quick --confirm 3 --seeds 5
     """
-    from humtune.ledger import Ledger
-    from humtune.search.run import want
-    from humtune.storage import Storage
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.search.run import want
+        from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
     want(ledger, trials=trials, shared_trials=shared_trials)
@@ -173,11 +176,12 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
 
 
 def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False) -> None:
-    from humtune.records import why_none
-    from humtune.report.agreement import rungs, rungs_line
-    from humtune.search.live import best_table
-    from humtune.search.run import free_unless_begun, run
-    from humtune.search.stop import Interruption
+    with loading():
+        from humtune.records import why_none
+        from humtune.report.agreement import rungs, rungs_line
+        from humtune.search.live import best_table
+        from humtune.search.run import free_unless_begun, run
+        from humtune.search.stop import Interruption
 
     screen = console()
     with Interruption() as interruption, free_unless_begun(ledger) if is_new else nullcontext():
@@ -225,11 +229,12 @@ def _print_cost(
 ) -> None:
     from rich.table import Table
 
-    from humtune.search.live import duration
-    from humtune.search.run import fitting_banks
-    from humtune.search.timing import costs, sizes
-    from humtune.sounds.joined import join_banks
-    from humtune.sounds.parallel import tracked
+    with loading():
+        from humtune.search.live import duration
+        from humtune.search.run import fitting_banks
+        from humtune.search.timing import costs, sizes
+        from humtune.sounds.joined import join_banks
+        from humtune.sounds.parallel import tracked
 
     banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
     table = Table()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import FalseAlarms, ModelFolder, read_share
+from humtune.cli.options import FalseAlarms, ModelFolder, loading, read_share
 
 if TYPE_CHECKING:
     from humtune.runtime.info import ModelInfo
@@ -30,8 +30,10 @@ def threshold(
     """
     from humtune.errors import UsageError
     from humtune.names import console, shown
-    from humtune.runtime.info import read_info, write_info
-    from humtune.runtime.recalibration import recalibrate
+
+    with loading():
+        from humtune.runtime.info import read_info, write_info
+        from humtune.runtime.recalibration import recalibrate
 
     rate = None if false_alarms is None else read_share(false_alarms)
     errors = console(stderr=True)

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from queue import SimpleQueue
-from threading import Event, Semaphore, Thread
-from typing import TypeVar
+from threading import Event, Lock, Semaphore, Thread
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -17,6 +17,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -90,6 +91,7 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
     screen, title = _console(), shown(title)
     if screen.is_terminal:
         columns = (
+            SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
@@ -98,37 +100,60 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
         with Progress(*columns, console=screen, transient=True) as progress:
             yield from progress.track(items, total=total, description=title)
         return
-    due = time.monotonic() + _QUIET
-    for done, item in enumerate(items, start=1):
-        yield item
-        if time.monotonic() >= due:
-            screen.print(f"{title}: {done}" + (f" of {total}" if total else ""), markup=False, soft_wrap=True)
-            due = time.monotonic() + _PERIOD
+    done = 0
+    with _Lines(screen, lambda: f"{title}: {done}" + (f" of {total}" if total else "")) as lines:
+        for item in items:
+            yield item
+            done += 1
+            lines.news()
 
 
 @contextmanager
 def waiting(title: str) -> Iterator[None]:
     """Show that something goes on that can't tell how far it is; without a terminal, a line now and then."""
-    screen, title, over, began = _console(), shown(title), Event(), time.monotonic()
+    screen, title, began = _console(), shown(title), time.monotonic()
     if screen.is_terminal:
         with screen.status(title):
             yield
         return
-
-    def tell() -> None:
-        wait = _QUIET
-        while not over.wait(wait):
-            gone = time.monotonic() - began
-            screen.print(f"{title}: {gone:.0f} s so far", markup=False, soft_wrap=True)
-            wait = _MINUTE
-
-    teller = Thread(target=tell, daemon=True)
-    teller.start()
-    try:
+    with _Lines(screen, lambda: f"{title}: {time.monotonic() - began:.0f} s so far", first=_QUIET):
         yield
-    finally:
-        over.set()
-        teller.join()
+
+
+class _Lines:
+    """Lines of a log on how far something is: now and then as it goes on, and each minute where it doesn't.
+
+    `first` is how many seconds nothing need go on before the first of these.
+    """
+
+    def __init__(self, screen: Console, state: Callable[[], str], *, first: float | None = None) -> None:
+        self.screen, self.state, self.lock, self.over = screen, state, Lock(), Event()
+        self.due = time.monotonic() + _QUIET
+        self.late = time.monotonic() + (_MINUTE if first is None else first)
+
+    def __enter__(self) -> Self:
+        self.thread = Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def news(self) -> None:
+        """There is something new to say: a line, unless the last one is just over."""
+        if time.monotonic() >= self.due:
+            self._say()
+
+    def _watch(self) -> None:
+        while not self.over.wait(max(0.0, self.late - time.monotonic())):
+            if time.monotonic() >= self.late:
+                self._say()
+
+    def _say(self) -> None:
+        with self.lock:
+            self.screen.print(self.state(), markup=False, soft_wrap=True)
+            self.due, self.late = time.monotonic() + _PERIOD, time.monotonic() + _MINUTE
 
 
 @cache
@@ -145,9 +170,10 @@ def cores() -> int:
 @contextmanager
 def byte_progress(title: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the bytes done: a bar on a terminal, now and then a line elsewhere."""
-    screen = console(stderr=True)
+    screen, title = console(stderr=True), shown(title)
     if screen.is_terminal:
         columns = (
+            SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
@@ -156,8 +182,16 @@ def byte_progress(title: str, *, total: int) -> Iterator[Callable[[int], None]]:
         )
         with Progress(*columns, console=screen, transient=True) as progress:
             yield _bar(progress, title, total)
-    else:
-        yield _lines(screen, title, total)
+        return
+    now = 0
+    with _Lines(screen, lambda: f"{title}: {decimal(now)} of {decimal(total)}") as lines:
+
+        def show(done: int) -> None:
+            nonlocal now
+            now = done
+            lines.news()
+
+        yield show
 
 
 def _bar(progress: Progress, title: str, total: int) -> Callable[[int], None]:
@@ -171,17 +205,5 @@ def _bar(progress: Progress, title: str, total: int) -> Callable[[int], None]:
         else:
             progress.update(task, completed=done)
         last = done
-
-    return show
-
-
-def _lines(screen: Console, title: str, total: int) -> Callable[[int], None]:
-    due = time.monotonic() + _QUIET
-
-    def show(done: int) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            screen.print(f"{title}: {decimal(done)} of {decimal(total)}", soft_wrap=True)
-            due = time.monotonic() + _PERIOD
 
     return show

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from models import RATE, make_graph, make_info, write_model
@@ -10,9 +11,9 @@ from models import RATE, make_graph, make_info, write_model
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
 from humtune.runtime.labels import LABELS, Label, add_label, read_labels
-from humtune.runtime.log import read_log
+from humtune.runtime.log import Log, log_path, read_log
 from humtune.runtime.outcomes import Scored
-from humtune.runtime.page import PAGE, RECENT, SHOWN, strangest, update_page, with_labels, write_page
+from humtune.runtime.page import PAGE, RECENT, SHOWN, Recent, update_page, with_labels, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.scorer import Scorer
@@ -153,17 +154,41 @@ def test_recordings_of_several_machines_are_told_apart(scored, scorer, record, t
     folder = scored(record("a.wav", 0.3))
     with ResultFiles(folder, make_info(machine="valve")) as results:
         results.write(Listener(scorer).score(record("b.wav", 0.2)))
-    page = write_page(folder, strangest(read_log(folder)), RATE).read_text()
+    page = write_page(folder, Recent(folder).strangest(), RATE).read_text()
     assert "fan, valve: 2 recordings" in page
     assert "valve; recorded" in page
 
 
 def test_only_the_newest_are_known_and_scores_without_a_scale_are_in_order(scored, record):
-    (entry,) = read_log(scored(record("a.wav", 0.3)))
-    many = [replace(entry, file=f"/{i}.wav", score=-i, usual=None, anomaly=i == 5) for i in range(RECENT + 5)]
-    found = strangest(many)
+    folder = scored(record("a.wav", 0.3))
+    (entry,) = read_log(folder)
+    with Log(folder) as log:
+        for i in range(RECENT + 5):
+            log.append(replace(entry, file=f"/{i}.wav", score=-i, usual=None, anomaly=i == 5))
+    found = Recent(folder).strangest()
     assert [e.file for e in found[:3]] == ["/5.wav", "/6.wav", "/7.wav"]
     assert len(found) == RECENT
+
+
+def test_what_the_page_knows_is_not_read_again(scored, record):
+    folder = scored(record("a.wav", 0.3), record("b.wav", 0.2))
+    recent = Recent(folder)
+    assert [Path(entry.file).name for entry in recent.strangest()] == ["a.wav", "b.wav"]
+    path, kept = log_path(folder), log_path(folder).read_bytes()
+    path.write_bytes(b" " * len(kept))  # would be no entries any more
+    scored(record("a.wav", 0.01), record("c.wav", 0.4))
+    assert [Path(entry.file).name for entry in recent.strangest()] == ["c.wav", "b.wav", "a.wav"]
+    whole = path.read_bytes()
+    half = whole.splitlines()[-1][:50]
+    path.write_bytes(whole + half)  # a line that is being written
+    assert len(recent.strangest()) == 3
+    path.write_bytes(whole + whole.splitlines()[-1].replace(b"c.wav", b"d.wav") + b"\n")
+    assert sorted(Path(entry.file).name for entry in recent.strangest()) == [
+        "a.wav",
+        "b.wav",
+        "c.wav",
+        "d.wav",
+    ]
 
 
 def test_the_trend_is_of_all_and_of_many_alarms_and_some_others_are_dots(scored, record):
@@ -172,7 +197,7 @@ def test_the_trend_is_of_all_and_of_many_alarms_and_some_others_are_dots(scored,
         replace(entry, file=f"/{i}.wav", score=0.02, recorded=1.7e9, anomaly=False) for i in range(1_200)
     ]
     strange = [replace(entry, file=f"/s{i}.wav", recorded=1.7e9 + i) for i in range(600)]
-    page = write_page(record("b.wav", 0.1).parent, strangest(usual + strange), RATE).read_text()
+    page = write_page(record("b.wav", 0.1).parent, strange + usual, RATE).read_text()
     assert page.count('<b class="anomaly"') == 600
     assert page.count('<b class="normal"') == 300
     assert "(of those below the limit one in 4)" in page

@@ -11,7 +11,7 @@ from models import RATE, make_info
 from humtune.errors import UsageError
 from humtune.runtime.labels import LABELS, read_labels
 from humtune.runtime.log import log_path, read_log
-from humtune.runtime.page import strangest, write_page
+from humtune.runtime.page import Recent, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.review import Review
@@ -23,7 +23,7 @@ def folder(model, record, tmp_path):
     folder = tmp_path / "scores"
     with ResultFiles(folder, make_info()) as results:
         results.write(Listener(Scorer.open(model)).score(record("a.wav", 0.3)))
-    write_page(folder, strangest(read_log(folder)), RATE)
+    write_page(folder, Recent(folder).strangest(), RATE)
     (folder / DETAILS).mkdir()
     (folder / DETAILS / "a.png").write_bytes(b"picture")
     (folder / DETAILS / "a.json").write_bytes(b"{}")

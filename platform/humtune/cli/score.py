@@ -58,7 +58,6 @@ def score(
     with loading():
         from humtune.runtime.alarms import Alarms
         from humtune.runtime.info import MODEL, read_info
-        from humtune.runtime.log import read_log
         from humtune.runtime.outcomes import FAILED, Scored, Tally
         from humtune.runtime.recordings import Listener
         from humtune.runtime.refresher import Refresher
@@ -88,15 +87,11 @@ def score(
     def show(*, live: bool = False, looks: bool = True) -> list[Path]:
         if not page:
             return []
-        from humtune.runtime.page import strangest, update_page, write_page
+        from humtune.runtime.page import update_page, write_page
 
         if not looks:
-            return [write_page(out, strangest(read_log(out)), info.sample_rate)]
-        return [update_page(out, listener.scorer, healthy(), quiet=live)]
-
-    def refresh() -> None:
-        results.write_tables()
-        show(live=True)
+            return [write_page(out, recent.strangest(), info.sample_rate)]
+        return [update_page(out, listener.scorer, healthy(), recent=recent, quiet=live)]
 
     def written(work: "Callable[[], list[Path]]") -> list[Path]:
         """What some work has written; where it can't, that is told once, and no alarm is lost."""
@@ -110,9 +105,10 @@ def score(
             return []
 
     if page:
-        from humtune.runtime.page import check_page
+        from humtune.runtime.page import Recent, check_page
 
         check_page(out)
+        recent = Recent(out)
     teller = Teller(info, as_json=as_json, live=watch is not None)
     alarms = None if on_alarm is None else Alarms(on_alarm, info, teller.warn, every=alarm_every)
     with ResultFiles(out, info, model=listener.scorer.digest) as results:
@@ -120,7 +116,8 @@ def score(
         known = Marks(() if watch is None else (mark(*file) for file in results.seen()))
         arriving = None if watch is None else arrivals(watch, known)
         with (
-            Refresher(refresh, teller.warn) as refresher,
+            Refresher(results.write_tables, teller.warn) as tables,  # the more there is, the seldomer
+            Refresher(partial(show, live=True), teller.warn) as pages,
             alarms or nullcontext(),
             nullcontext() if watch is None else told(teller, tally, watch, known=len(known)),
         ):
@@ -131,7 +128,8 @@ def score(
                         alarms.add(outcome)
                     teller.tell(outcome, written(partial(results.write, outcome)))
                     if watch is not None:
-                        refresher.news()
+                        tables.news()
+                        pages.news()
             except KeyboardInterrupt:
                 interrupted = watch is None  # a watch has no other end
         made = (results.write_tables, partial(show, looks=not interrupted)) if tally.scored else ()

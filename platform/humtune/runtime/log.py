@@ -111,40 +111,58 @@ def log_path(folder: Path) -> Path:
     return max([_today(folder), *_dated(folder)])
 
 
+class LogReader:
+    """Reads the log of a folder, each time from where it ended the last time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ends: dict[Path, int] = {}  # bytes of each file that were read
+
+    def results(self) -> Iterator[Entry]:
+        """The results that came since, oldest first; what is no whole line is passed over."""
+        names = {field.name for field in fields(Entry)}
+        for found in self.lines():
+            try:
+                known = {name: value for name, value in found.items() if name in names}
+                yield Entry(**{**known, "notes": tuple(known.get("notes", ()))})
+            except (TypeError, AttributeError):  # of another kind, a refusal for one
+                continue
+
+    def lines(self) -> Iterator[Any]:
+        """The same, as they are written, and what else there is."""
+        for path in [self._folder / FIRST, *sorted(_dated(self._folder))]:
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(self._ends.get(path, 0))
+                    for line in stream:
+                        try:
+                            found = json.loads(line)
+                        except ValueError:
+                            if not line.endswith(b"\n"):
+                                break  # it is being written
+                            found = None
+                        self._ends[path] = self._ends.get(path, 0) + len(line)
+                        if found is not None:
+                            yield found
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise UsageError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
 def read_log(folder: Path) -> Iterator[Entry]:
-    """The log's results, oldest first; what is no whole line is passed over. None without a log."""
-    names = {field.name for field in fields(Entry)}
-    for found in _lines(folder):
-        try:
-            known = {name: value for name, value in found.items() if name in names}
-            yield Entry(**{**known, "notes": tuple(known.get("notes", ()))})
-        except (TypeError, AttributeError):  # of another kind, a refusal for one
-            continue
+    """All of the log's results, oldest first; none without a log."""
+    return LogReader(folder).results()
 
 
 def read_seen(folder: Path, machine: str, trial: str, model: str) -> Iterator[tuple[str, int, float]]:
     """The recordings that a model has scored or refused, as they were: path, bytes, last change."""
-    for found in _lines(folder):
+    for found in LogReader(folder).lines():
         try:
             if (found["machine"], found["trial"], found.get("model") or model) == (machine, trial, model):
                 yield str(found["file"]), int(found["size"]), float(found["recorded"])
         except (TypeError, KeyError, ValueError):  # of before sizes were logged, or of a file that was gone
             continue
-
-
-def _lines(folder: Path) -> Iterator[Any]:
-    for path in [folder / FIRST, *sorted(_dated(folder))]:
-        try:
-            with path.open("rb") as stream:
-                for line in stream:
-                    try:
-                        yield json.loads(line)
-                    except ValueError:
-                        continue
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise UsageError(f"{path}: can't be read ({error.strerror or error})") from error
 
 
 def _today(folder: Path) -> Path:

@@ -4,7 +4,7 @@ It needs nothing but the files beside it, and no network.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from humtune.runtime.charts import MOST, Point, chart, compressed
 from humtune.runtime.exhibits import Exhibit, make_exhibit, read_exhibit, remove_exhibits
 from humtune.runtime.healthy import Healthy
 from humtune.runtime.labels import Label, read_labels
-from humtune.runtime.log import Entry, read_log
+from humtune.runtime.log import Entry, LogReader
 from humtune.runtime.results import DETAILS
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.parallel import map_in_order
@@ -32,24 +32,40 @@ _OURS = b'<p id="saving"'  # in each page, and in no name: there quotes are esca
 _LABELS = b'<script type="application/json" id="labels">', b"</script>"
 
 
-def strangest(entries: Iterable[Entry]) -> list[Entry]:
-    """The last results of the newest recordings, strangest first."""
-    last: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
-        last.pop((entry.machine, entry.file), None)
-        last[entry.machine, entry.file] = entry
-        if len(last) > RECENT:
-            del last[next(iter(last))]
-    return sorted(last.values(), key=lambda entry: (entry.anomaly, _strangeness(entry)), reverse=True)
+class Recent:
+    """The last results of the newest recordings in a folder's log, of which each line is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = LogReader(folder)
+        self._last: dict[tuple[str, str], Entry] = {}
+
+    def strangest(self) -> list[Entry]:
+        """As they are now, strangest first."""
+        for entry in self._log.results():
+            self._last.pop((entry.machine, entry.file), None)
+            self._last[entry.machine, entry.file] = entry
+            if len(self._last) > RECENT:
+                del self._last[next(iter(self._last))]
+        return sorted(
+            self._last.values(), key=lambda entry: (entry.anomaly, _strangeness(entry)), reverse=True
+        )
 
 
-def update_page(folder: Path, scorer: Scorer, healthy: Sequence[Healthy], *, quiet: bool = False) -> Path:
+def update_page(
+    folder: Path,
+    scorer: Scorer,
+    healthy: Sequence[Healthy],
+    *,
+    recent: Recent | None = None,
+    quiet: bool = False,
+) -> Path:
     """Look closely at the strangest recordings of a model that haven't been, and write the page.
 
-    What there is of recordings that the page no longer shows is removed.
+    What there is of recordings that the page no longer shows is removed. `recent` is what was read of the
+    log for the page before; None: nothing.
     """
     info = scorer.info
-    entries = strangest(read_log(folder))
+    entries = (recent or Recent(folder)).strangest()
     closer = entries[:SHOWN]
     this = info.machine, info.trial, scorer.digest
     own = [entry for entry in closer if (entry.machine, entry.trial, entry.model or scorer.digest) == this]

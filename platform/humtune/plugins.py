@@ -45,12 +45,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "spectrogram": "humtune.detectors.frontends:Spectrogram",
         "waveform": "humtune.detectors.waveform:Waveform",
         "spectrogram_and_waveform": "humtune.detectors.waveform:SpectrogramAndWaveform",
+        "multiresolution": "humtune.detectors.multiresolution:Multiresolution",
     },
     BACKBONE: {
         "mobilefacenet": f"{_CLASSIFIER}.backbones:MobileFaceNet",
         "stgram": f"{_CLASSIFIER}.stgram:STgram",
         "xvector": f"{_CLASSIFIER}.tdnn:XVector",
         "wavenet": f"{_CLASSIFIER}.tdnn:WaveNet",
+        "se_resnet": f"{_CLASSIFIER}.se_resnet:SEResNet",
+        "branches": f"{_CLASSIFIER}.branches:Branches",
     },
     HEAD: {
         "variational": f"{_CLASSIFIER}.heads:VariationalHead",

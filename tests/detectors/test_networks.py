@@ -9,6 +9,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.classifier.stgram import STgram
 from humtune.detectors.classifier.tdnn import Statistics, WaveNet, XVector
 from humtune.detectors.frontends import Spectrogram
+from humtune.detectors.multiresolution import Multiresolution
 from humtune.detectors.waveform import SpectrogramAndWaveform, Waveform
 from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank
@@ -136,6 +137,7 @@ def test_a_chunk_of_samples_is_a_slice_of_the_reflected_clip(start: int) -> None
     [
         Waveform(chunk_frames=16, frame_samples=20),
         SpectrogramAndWaveform(n_fft=40, chunk_frames=16, n_mels=8),
+        Multiresolution(n_ffts=(32, 64), chunk_frames=16, frame_samples=20),
     ],
 )
 def test_chunks_of_a_whole_clip_are_those_cut_out_of_its_samples(

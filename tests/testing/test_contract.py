@@ -68,9 +68,18 @@ TOGETHER: dict[str, dict[str, Any]] = {  # what goes only with another part, and
     },
     "attributes": {"labels": "both"},
     "adaproj": {"head": {"dimensions": 4}},
+    "se_resnet": {"backbone": {"channels": 4, "embedding": 16}},
+    "branches": {
+        "spectrogram": {"kind": "multiresolution", "chunk_frames": 20, "n_ffts": [128, 512]},
+        "backbone": {"channels": 4, "embedding": 16},
+    },
     "stgram": {"spectrogram": SPECTROGRAM | {"kind": "spectrogram_and_waveform"}},
 }
-TRIED_WITH = {"waveform": "wavenet", "spectrogram_and_waveform": "stgram"}  # front ends and their backbones
+TRIED_WITH = {  # front ends and their backbones
+    "waveform": "wavenet",
+    "spectrogram_and_waveform": "stgram",
+    "multiresolution": "branches",
+}
 OTHER_PARTS = [
     (part, kind)
     for part, what in PARTS.items()

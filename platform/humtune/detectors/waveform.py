@@ -42,7 +42,7 @@ class Waveform(Frontend):
         """Samples of a chunk."""
         return f"{self.chunk_samples} samples"
 
-    def build(self) -> "WaveformLayer":
+    def build(self) -> FrontendLayer:
         """The layer that standardises them."""
         return WaveformLayer(self)
 

@@ -71,7 +71,7 @@ def test_a_folder_of_them_is_imported(wave: np.ndarray, tmp_path: Path) -> None:
         encode(tmp_path / "pump" / f"monday_{i}.m4a", wave * (1 - i / 10))
     record = import_folder(tmp_path / "pump", tmp_path / "data").record
     assert (record.recordings("train"), record.left_out) == (5, ())
-    assert "5 recordings: compressed (.m4a): what that took away can't be heard any more" in record.notes
+    assert "5 recordings: compressed (aac): what that took away can't be heard any more" in record.notes
 
 
 def test_without_pyav_a_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

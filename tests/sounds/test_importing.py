@@ -86,7 +86,7 @@ def test_any_format_rate_and_number_of_channels(tmp_path: Path) -> None:
         assert np.array_equal(np.concatenate(windows), whole)
     notes = " ".join(imported.record.notes)
     assert "2 recordings (b.flac, d.mp3): mixed down from 2 channels" in notes
-    assert "compressed (.mp3)" in notes
+    assert "compressed (mp3)" in notes
 
 
 def test_one_channel_is_read_alone(tmp_path: Path) -> None:

@@ -349,3 +349,19 @@ def test_what_is_not_finite_is_told_at_any_rate(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", wave, 44_100, subtype="FLOAT")
     with pytest.raises(UsageError, match="not finite"):
         read_recording(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype", "codec"), [("mp3", "MPEG_LAYER_III", "mp3"), ("ogg", "VORBIS", "vorbis")]
+)
+def test_a_codec_that_takes_something_away_is_noted_once(
+    tmp_path: Path, ending: str, subtype: str, codec: str
+) -> None:
+    """By the codec, whatever the file is called; flac gives all of it back."""
+    wave = 0.1 * np.sin(np.arange(16_000))
+    soundfile.write(tmp_path / f"a.{ending}", wave, 16_000, subtype=subtype)
+    soundfile.write(tmp_path / "a.flac", wave, 16_000)
+    (tmp_path / f"a.{ending}").rename(tmp_path / "a.wav")
+    note = f"compressed ({codec}): what that took away can't be heard any more"
+    assert read_recording(tmp_path / "a.wav").oddities == (note,)
+    assert read_recording(tmp_path / "a.flac").oddities == ()

@@ -64,6 +64,12 @@ class CompressedFile:
         self._rest = np.empty((0, self.channels), np.float64)
 
     @property
+    def lossy(self) -> str:
+        """The codec, where it takes something away; of some (alac, ape) all comes back."""
+        codec = self._stream.codec_context.codec
+        return str(codec.name) if codec.lossy and not codec.lossless else ""
+
+    @property
     def seconds(self) -> float | None:
         """About how long it is; None where its container doesn't say."""
         duration = self._file.duration  # microseconds

@@ -23,27 +23,11 @@ from humtune.sounds.clip import Clip
 from humtune.sounds.compressed import may_be_sound
 from humtune.sounds.folders import walk
 from humtune.sounds.parallel import byte_progress, in_order
-from humtune.sounds.sound_file import OpenSound, open_sound, to_flac
+from humtune.sounds.sound_file import open_sound, to_flac
 from humtune.sounds.table import ANOMALY, NORMAL
 
 WINDOW = 10.0  # seconds, about
 LEAST = 2.0  # seconds: in less there is no telling how a machine sounds
-
-_LOSSY = (
-    ".3gp",
-    ".aac",
-    ".ac3",
-    ".amr",
-    ".m4a",
-    ".m4b",
-    ".mp2",
-    ".mp3",
-    ".mp4",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".wma",
-)
 
 
 @dataclass(frozen=True)
@@ -198,14 +182,7 @@ def _read(
         samples = np.memmap(spool, "<i2", "r")
         name = hashlib.sha256(str(loose.path).encode(errors="surrogateescape")).hexdigest()[:32]
         windows = tuple(_write(samples, draft / name, window))
-    return Taken(loose, digest.hexdigest()[:32], read, windows, tuple(_remarks(sound)))
-
-
-def _remarks(sound: OpenSound) -> Iterator[str]:
-    yield from sound.changes
-    yield from sound.oddities()
-    if sound.path.suffix.lower() in _LOSSY:
-        yield f"compressed ({sound.path.suffix.lower()}): what that took away can't be heard any more"
+    return Taken(loose, digest.hexdigest()[:32], read, windows, (*sound.changes, *sound.oddities()))
 
 
 def _write(samples: NDArray[np.int16], name: Path, window: float) -> Iterator[Path]:

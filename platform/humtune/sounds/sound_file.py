@@ -27,6 +27,10 @@ _BLOCK = 1 << 18  # samples of all channels in memory at a time
 _UNKNOWN = 1 << 62  # frames from here on are what libsndfile puts for "unknown": a streamed flac
 _UNITS = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}  # bits of a sample -> full scale in its own units
 _WHOLE = 2.0  # whole numbers beyond this are in such units too, of a quiet recording
+_LOSSY = {  # what libsndfile calls the codecs that take something away
+    **{"VORBIS": "vorbis", "OPUS": "opus", "GSM610": "gsm"},
+    **{f"MPEG_LAYER_{'I' * layer}": f"mp{layer}" for layer in (1, 2, 3)},
+}
 _CUT = re.compile(r"^(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
@@ -53,6 +57,7 @@ class OpenSound:
         self.rate, self.channels = int(file.samplerate), int(file.channels)
         self.frames: int | None = file.frames if file.frames < _UNKNOWN else None  # None: unknown
         self.longer = longer  # than its header promises
+        self.lossy = file.lossy if isinstance(file, CompressedFile) else _LOSSY.get(file.subtype, "")  # codec
         changes = []
         if self.channels > 1:
             changes.append(
@@ -104,6 +109,8 @@ class OpenSound:
             yield "its header promises less sound than there is, which was read to its end"
         if self.rate < self.to_rate:
             yield f"nothing above {self.rate // 2} Hz in it"
+        if self.lossy:
+            yield f"compressed ({self.lossy}): what that took away can't be heard any more"
         yield from self._oddities.sentences()
 
     def _resampled(self) -> Iterator[NDArray[np.float64]]:

@@ -18,8 +18,9 @@ from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import TrialRecord, TrialState, trial_id
 from humtune.search.space import check_space
-from humtune.search.stop import Interruption
+from humtune.search.stop import Interruption, TimeLimit
 from humtune.search.studies import Studies
+from humtune.sounds.importing import Imported, ImportRecord
 from humtune.sounds.synthetic import Sizes, synthesise
 from humtune.sounds.table import ClipTable
 from humtune.storage import Storage
@@ -207,6 +208,24 @@ def test_a_search_of_which_no_trial_completed_has_failed(
         code, out, err = humtune(*words, "hums")
         assert (code, out) == (1, "")
         assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
+    imported = ImportRecord(folder="", files_print="", pieces=())
+    monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
+    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}))
+    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
+    code, _, err = humtune("learn", "fan", "--out", "model")
+    assert code == 1
+    assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
+    assert not (tmp_path / "model").exists()
+
+
+def test_more_trials_than_a_space_holds_are_not_to_be_had(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("humtune.search.run.Mirror", nullcontext)
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=2)
+    ledger.write_plan(ledger.plan.model_copy(update={"holds": {"fan": 2}}))
+    code, out, _ = humtune("resume", "hums", "--trials", "5")
+    assert (code, out.splitlines()[0]) == (0, "fan: the space holds 2 trials, not 5")
 
 
 def test_what_a_kill_kept_from_mlflow_comes_with_the_next_resume(

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models import make_info, write_model
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
@@ -50,6 +51,14 @@ def test_a_folder_of_recordings_is_refused_before_any_work(ledger, tmp_path):
     with pytest.raises(UsageError, match="holds train"):
         export_search(ledger, tmp_path)
     assert recording.read_bytes() == b"sound"
+
+
+def test_the_model_of_another_search_is_not_replaced(ledger, tmp_path):
+    write_model(tmp_path / "fan", make_info(machine="fan", search="other"))
+    before = (tmp_path / "fan" / INFO).read_bytes()
+    with pytest.raises(UsageError, match="fan: the model of the search 'other' lies there; choose another"):
+        export_search(ledger, tmp_path)
+    assert (tmp_path / "fan" / INFO).read_bytes() == before
 
 
 def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path):

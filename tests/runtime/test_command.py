@@ -59,12 +59,12 @@ def judged(model, tools):
 def test_a_folder_that_is_no_model_is_a_usage_error(run, record, tmp_path):
     error = run(tmp_path / "nowhere", record("a.wav", 0.1), code=1).exception
     assert isinstance(error, UsageError)
-    assert "not a model folder" in str(error)
+    assert str(error).startswith(f"{tmp_path}/nowhere: no such folder")
 
 
 def test_a_watch_of_no_folder_is_refused_before_it_is_told(run, model, tmp_path):
     result = run(model, "--watch", tmp_path / "nowhere", code=1)
-    assert str(result.exception) == f"{tmp_path}/nowhere: not a folder that can be watched"
+    assert str(result.exception) == f"{tmp_path}/nowhere: no such folder"
     assert result.stderr == ""
 
 

@@ -16,10 +16,16 @@ HELD_OUT = tuple(np.random.default_rng(0).gamma(3, size=200).tolist())
 
 
 def test_a_folder_without_a_model_names_the_missing_file(tmp_path):
-    with pytest.raises(
-        UsageError, match=r"nowhere: not a model folder, it has no model\.json; humtune export"
-    ):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UsageError, match=r"there: not a model folder, it has no model\.json; humtune learn"):
+        read_info(tmp_path / "there")
+
+
+def test_a_folder_that_is_not_there_is_called_so_and_one_of_nearly_its_name_is_told(model, tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder; humtune learn FOLDER --out MODEL makes"):
         read_info(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"fann: no such folder; did you mean .*/fan\?$"):
+        read_info(model.with_name("fann"))
 
 
 def test_a_folder_without_its_graph_is_no_model(model):
@@ -30,7 +36,7 @@ def test_a_folder_without_its_graph_is_no_model(model):
 
 def test_a_file_in_the_place_of_its_folder_is_told(model):
     with pytest.raises(
-        UsageError, match=r"model.onnx: not a model folder, .*; name the folder that `humtune"
+        UsageError, match=r"model.onnx: not a model folder, .*; name the folder that it lies in"
     ):
         read_info(model / MODEL)
 

@@ -11,7 +11,7 @@ from models import RATE, make_info
 from humtune.errors import UsageError
 from humtune.runtime.labels import LABELS, read_labels
 from humtune.runtime.log import log_path, read_log
-from humtune.runtime.page import Recent, write_page
+from humtune.runtime.page import PAGE, Recent, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
 from humtune.runtime.review import Review
@@ -51,6 +51,10 @@ def ask(server, path, body=None, **headers):
 
 
 def test_a_folder_without_a_page_and_a_port_that_is_taken_are_refused(tmp_path, server):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder; humtune score"):
+        Review(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=rf"{PAGE}: a file; name the folder that it lies in"):
+        Review(server.folder / PAGE)
     with pytest.raises(
         UsageError, match=r"no results to look at, it has no index.html; humtune score writes"
     ):

@@ -84,7 +84,7 @@ def watched(tmp_path, monkeypatch):
 
 
 def test_what_is_no_folder_is_refused_at_once(tmp_path):
-    with pytest.raises(UsageError, match="nowhere: not a folder that can be watched"):
+    with pytest.raises(UsageError, match="nowhere: no such folder"):
         arrivals(tmp_path / "nowhere")
 
 

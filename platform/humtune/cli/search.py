@@ -156,6 +156,11 @@ def resume(
 
     ledger = Ledger.open(Storage(storage), name)
     want(ledger, trials=trials, shared_trials=shared_trials)
+    plan = ledger.plan
+    for study in plan.studies:
+        wanted = plan.asked.shared_trials if plan.is_shared(study) else plan.asked.trials
+        if plan.quota(study) < wanted:
+            console().print(f"{study}: the space holds {plan.quota(study)} trials, not {wanted}")
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
     _run(ledger, address, slots)

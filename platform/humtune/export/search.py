@@ -15,7 +15,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.names import command, twin
 from humtune.results.ensembles.record import find_ensemble
-from humtune.runtime.info import INT8
+from humtune.runtime.info import INT8, read_info
 from humtune.sounds.parallel import tracked
 
 Build = Callable[[Blueprint, Path], tuple[Exported, bytes, Blueprint]]
@@ -52,6 +52,7 @@ def export_search(
         raise UsageError(f"--false-alarms lies between 0 and 1, got {false_alarms:g}")
     for machine in wanted:
         check_replaceable(out / machine)
+        _check_own(out / machine, ledger)
     build = partial(build_model, ledger, false_alarms=false_alarms)
     models: list[Exported] = []
     skipped: list[str] = []
@@ -130,6 +131,18 @@ def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Bluepri
         ensembles = command("ensemble", ledger.name, storage=ledger.storage.option)
         return f"{machine}: no ensemble yet; {ensembles} makes it"
     return joined(ledger, record), single(ledger, best)
+
+
+def _check_own(folder: Path, ledger: Ledger) -> None:
+    """UsageError where another search's model lies in the place of one."""
+    try:
+        search = read_info(folder).search
+    except UsageError:  # no model, or a broken one
+        return
+    if search != ledger.name:
+        raise UsageError(
+            f"{folder}: the model of the search '{search}' lies there; choose another --out, or delete it"
+        )
 
 
 def _chosen(ledger: Ledger, machines: Sequence[str] | None) -> tuple[str, ...]:

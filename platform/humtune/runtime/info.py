@@ -6,6 +6,7 @@ It keeps the evidence that its threshold was chosen by, so that another can be c
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -239,6 +240,8 @@ class ModelInfo(Frozen):
 
 def read_info(folder: Path) -> ModelInfo:
     """The model.json of a model folder; UsageError where the folder is none, or from a newer humtune."""
+    if not folder.exists():
+        raise UsageError(f"{folder}: no such folder; {_mend(folder)}")
     for name in (INFO, MODEL):
         if not (folder / name).is_file():
             raise UsageError(f"{folder}: not a model folder, it has no {name}; {_mend(folder)}")
@@ -264,8 +267,11 @@ def write_info(folder: Path, info: ModelInfo) -> None:
 
 def _mend(folder: Path) -> str:
     if folder.is_file():
-        return "name the folder that `humtune export` put it in"
+        return "name the folder that it lies in"
     models = sorted(path.parent for path in folder.glob(f"*/{INFO}"))
+    if not models:  # misspelt?
+        names = {place.parent.name: place.parent for place in folder.parent.glob(f"*/{INFO}")}
+        models = [names[name] for name in get_close_matches(folder.name, names)]
     if models:
         return f"did you mean {' or '.join(map(str, models))}?"
-    return "humtune export NAME --out DIR writes one per machine"
+    return "humtune learn FOLDER --out MODEL makes one, and humtune export one of each machine of a search"

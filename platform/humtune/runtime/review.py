@@ -32,7 +32,12 @@ class Review(ThreadingHTTPServer):
         """Listen on a port, 0: any free one. UsageError where it is taken, or the folder has no page."""
         self.folder, self.token = folder, secrets.token_urlsafe(16)
         if not (folder / PAGE).is_file():
-            raise UsageError(f"{folder}: no results to look at, it has no {PAGE}; humtune score writes one")
+            why = f"no results to look at, it has no {PAGE}; humtune score writes one"
+            if not folder.exists():
+                why = "no such folder; humtune score MODEL RECORDINGS --out DIR makes it"
+            elif folder.is_file():
+                why = "a file; name the folder that it lies in"
+            raise UsageError(f"{folder}: {why}")
         read_labels(folder)  # an error in them is better told now than when one is added
         try:
             super().__init__((HOST, port), _Handler)

@@ -67,7 +67,8 @@ def arrivals(
     waited for.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: not a folder that can be watched")
+        why = "a file; name the folder that it lies in" if folder.exists() else "no such folder"
+        raise UsageError(f"{folder}: {why}")
     return _watched(folder, Marks() if known is None else known, every, settled, patience)
 
 

@@ -28,7 +28,9 @@ _UNKNOWN = 1 << 62  # frames from here on are what libsndfile puts for "unknown"
 _UNITS = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}  # bits of a sample -> full scale in its own units
 _WHOLE = 2.0  # whole numbers beyond this are in such units too, of a quiet recording
 _LOSSY = {  # what libsndfile calls the codecs that take something away
-    **{"VORBIS": "vorbis", "OPUS": "opus", "GSM610": "gsm"},
+    "VORBIS": "vorbis",
+    "OPUS": "opus",
+    "GSM610": "gsm",
     **{f"MPEG_LAYER_{'I' * layer}": f"mp{layer}" for layer in (1, 2, 3)},
 }
 _CUT = re.compile(r"^(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)

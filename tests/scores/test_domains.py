@@ -12,7 +12,7 @@ from humtune.detectors.recipe import Scoring
 from humtune.plugins import BUILT_IN, SCORE
 from humtune.scores import domains
 from humtune.scores.base import Score
-from humtune.scores.domains import ByDomain, DomainScore, between
+from humtune.scores.domains import ByDomain, DomainScore, between, centres
 from humtune.scores.encoded import Encoded
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 
@@ -226,6 +226,46 @@ def test_of_one_clip_nothing_is_made() -> None:
     assert torch.isfinite(by(SCORES["knn"], smote=1.0).fit(one)(rows(seed=1))).all()
 
 
+def test_centres_are_where_k_means_comes_to_rest_and_as_long_as_their_rows() -> None:
+    reference, count = of_domain(rows(), SOURCE), 3
+    made = centres(reference, count, seed=0)
+    lengths = np.linalg.norm(reference.mean.double().numpy(), axis=1)
+    unit = reference.mean.double().numpy() / lengths[:, None]
+    found = made.mean.double().numpy()
+    nearest = (unit @ (found / np.linalg.norm(found, axis=1, keepdims=True)).T).argmax(axis=1)
+    assert sorted(set(nearest)) == [0, 1, 2]
+    for i in range(count):
+        own = nearest == i
+        np.testing.assert_allclose(
+            found[i], unit[own].mean(axis=0) * lengths[own].mean(), rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            made.log_variance[i], reference.log_variance[own].mean(dim=0), rtol=1e-5, atol=1e-6
+        )
+    assert len(set(made.clip.tolist())) == count
+    assert made.clip.max() < 0
+
+
+def test_of_few_or_equal_rows_no_centres_are_made() -> None:
+    few = of_domain(rows(8), TARGET)
+    assert centres(few, 6, seed=0) is few
+    copies = replace(few, mean=few.mean[:1].expand_as(few.mean))
+    assert centres(copies, 1, seed=0) is copies
+
+
+@pytest.mark.parametrize("name", ["cosine", "knn_normalised"])
+@pytest.mark.parametrize("how", ["pooled", "apart", "source"])
+def test_clusters_stand_for_the_source_and_the_target_stays(name: str, how: str) -> None:
+    reference, test, score = rows(), rows(seed=1), SCORES[name]
+    source, target = centres(of_domain(reference, SOURCE), 4, seed=0), of_domain(reference, TARGET)
+    found = by(score, domains=how, source_clusters=4).fit(reference)(test)
+    together = score.fit(Encoded.joined([source, target]))(test)
+    apart = torch.minimum(score.fit(source)(test), score.fit(target)(test))
+    wanted = {"pooled": together, "apart": apart, "source": score.fit(source)(test)}[how]
+    torch.testing.assert_close(found, wanted)
+    assert not torch.allclose(found, by(score, domains=how).fit(reference)(test))
+
+
 HOWS: list[dict[str, Any]] = [
     {"domains": "source"},
     {"domains": "source", "smote": SHARE},
@@ -235,10 +275,11 @@ HOWS: list[dict[str, Any]] = [
     {"domains": "standardised"},
     {"domains": "standardised", "smote": SHARE},
 ]
+CLUSTERED = [{"domains": d, "smote": SHARE, "source_clusters": 5} for d in ("pooled", "source", "apart")]
 
 
 @pytest.mark.parametrize("name", ["cosine", "lof", "mahalanobis"])
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", [*HOWS, *CLUSTERED])
 def test_a_masked_clip_might_as_well_not_be_there(name: str, how: dict[str, Any]) -> None:
     """No made row has it as a parent either."""
     reference = rows(12)
@@ -265,7 +306,7 @@ def test_with_one_domain_or_none_known_clips_rank_as_pooled(
 
 
 @pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", [*HOWS, *CLUSTERED])
 @pytest.mark.parametrize("clips", [1, 2, 4, 5, 8])
 def test_few_clips_and_copies_have_finite_scores(name: str, how: dict[str, Any], clips: int) -> None:
     few = rows(clips)

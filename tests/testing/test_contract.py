@@ -121,12 +121,16 @@ def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: st
 
 
 @pytest.mark.parametrize("domains", get_args(Domains))
-def test_domains_and_made_references_keep_the_contract(domains: str, bank: ClipBank) -> None:
+@pytest.mark.parametrize("clusters", [None, 4])
+def test_domains_and_made_references_keep_the_contract(
+    domains: str, clusters: int | None, bank: ClipBank
+) -> None:
     tree = FAMILIES["gaussian_mixture"] | {
         "family": "gaussian_mixture",
         "scores": ["own", "cosine", "lof", "gmm"],
     }
-    contract.check_recipe(recipe_of(tree | {"scoring": {"domains": domains, "smote": 0.8}}), bank)
+    scoring = {"domains": domains, "smote": 0.8, "source_clusters": clusters}
+    contract.check_recipe(recipe_of(tree | {"scoring": scoring}), bank)
 
 
 def test_every_front_end_is_tried() -> None:

@@ -104,6 +104,7 @@ class Detector:
             domains=scoring.domains,
             smote=scoring.smote,
             smote_neighbours=scoring.smote_neighbours,
+            source_clusters=scoring.source_clusters,
             seed=self.recipe.seed,
         )
 

@@ -66,6 +66,9 @@ class Scoring(Settings):
         0.0, ge=0, le=1, description="share of the source's references that the target's are filled up to"
     )
     smote_neighbours: int = Field(3, ge=1, description="nearest references that made ones may lie between")
+    source_clusters: int | None = Field(
+        None, ge=1, description="k-means centres in the place of the source's references; null keeps all"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Source and target references apart, or the source's alone, and more of the few target ones.
+"""Source and target references apart, or the source's alone; fewer of the one, more of the few of the other.
 
 Around any score of embeddings.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from humtune.config import Domains
 from humtune.metrics.calibration import Standard
@@ -28,29 +29,34 @@ class ByDomain(Score):
     judge the other. Where they are `pooled`, the score is fitted to all references at once, where it is
     `source`, to the source's alone, or to all where there are none. With a share
     `smote` the target's references are filled up to that share of the source's by rows that lie between
-    two of them. References of an unknown domain count as the source's.
+    two of them; with `source_clusters` the source's are drawn together to so many. References of an unknown
+    domain count as the source's.
     """
 
     score: SerializeAsAny[Score]
     domains: Domains = "pooled"
     smote: float = Field(0.0, ge=0, le=1)
     smote_neighbours: int = Field(3, ge=1)
+    source_clusters: int | None = Field(None, ge=1)
     seed: int = 0
 
     def fit(self, reference: Encoded) -> FittedScore:
         """Against these references; of one set of them as they are, the score itself."""
-        if reference.domain is None or (self.domains == "pooled" and not self.smote):
+        if reference.domain is None:
             return self.score.fit(reference)
+        if self.source_clusters or self.domains in ("apart", "standardised"):
+            return DomainScore(self, reference)
         if self.domains == "source":
-            source = ~_target(reference)
-            return self.score.fit(reference.take(source) if source.any() else reference)
-        return DomainScore(self, reference)
+            return self.score.fit(_source(reference))
+        return DomainScore(self, reference) if self.smote else self.score.fit(reference)
 
     def parts(self, reference: Encoded) -> list[Encoded]:
         """The references that a score each is fitted to: all as one where a domain has too few clips."""
         target = _target(reference)
         parts = [reference.take(~target), reference.take(target)]
         fewest = min(len(_clips(part)) for part in parts)
+        if self.domains == "source":
+            return [_source(reference)]
         if self.domains == "pooled" or fewest < (2 if self.domains == "standardised" else 1):
             return [reference]
         return parts
@@ -83,6 +89,9 @@ class DomainScore(FittedScore):
         settings, target = self.settings, _target(part)
         missing = self.wanted - int(target.sum())
         made = between(part.take(target), missing, neighbours=settings.smote_neighbours, seed=settings.seed)
+        if settings.source_clusters and not target.all():
+            source = centres(part.take(~target), settings.source_clusters, seed=settings.seed)
+            part = Encoded.joined([source, part.take(target)])
         return settings.score.fit(Encoded.joined([part, made]) if len(made) else part)
 
     def _scale(self, part: Encoded) -> Standard:
@@ -122,6 +131,40 @@ def between(rows: Encoded, count: int, *, neighbours: int, seed: int) -> Encoded
         if values.is_floating_point()
     }
     return replace(one, **mixed, clip=-1 - torch.arange(count, device=z.device))
+
+
+def centres(rows: Encoded, count: int, *, seed: int) -> Encoded:
+    """So many rows in the place of these, each the mean of a cluster that k-means finds among directions.
+
+    An embedding becomes as long as those of its cluster are on average. What isn't measured, as the label, is
+    the first one's; the clip is none that there is. The rows as they are where no more are different.
+    """
+    from sklearn.cluster import KMeans  # here: trials without it start without its import time
+
+    z = rows.embedding.double()
+    lengths = z.norm(dim=1)
+    unit = F.normalize(z, dim=1)
+    points = unit.cpu().numpy()
+    if len(np.unique(points, axis=0)) <= count:
+        return rows
+    found = KMeans(count, random_state=np.random.RandomState(seed % 2**32)).fit(points)
+    member = torch.from_numpy(found.labels_).long().to(z.device)
+    own = (member == torch.arange(count, device=z.device)[:, None]).double()
+    share = own / own.sum(dim=1, keepdim=True)
+    means: dict[str, Any] = {
+        name: (share @ values.double().view(len(rows), -1)).view(count, *values.shape[1:]).to(values.dtype)
+        for name, values in rows.columns.items()
+        if values.is_floating_point() and name != "mean"
+    }
+    mean = (share @ unit * (share @ lengths)[:, None]).to(rows.embedding.dtype)
+    first = rows.take(own.argmax(dim=1))
+    return replace(first, **means, mean=mean, clip=-1 - torch.arange(count, device=z.device))
+
+
+def _source(reference: Encoded) -> Encoded:
+    """Those of the source; all where there are none."""
+    source = ~_target(reference)
+    return reference.take(source) if source.any() else reference
 
 
 def _target(rows: Encoded) -> Tensor:

@@ -1,5 +1,8 @@
 """Schedules of a classifier's training: of the learning rate and of mixup; and its optimisers."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,9 @@ import torch
 from humtune.detectors.classifier.fit import Training, learning_rate
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import Role
+
+MakeBank = Callable[..., ClipBank]
 
 
 def changed(recipe: Classifier, **training: object) -> Classifier:
@@ -75,9 +81,49 @@ def test_mixup_ends_along_a_cosine(small: Classifier, bank: ClipBank) -> None:
         assert np.mean(mixed) == pytest.approx((1 + np.cos(np.pi * done / 10)) / 2, abs=0.04)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_share_of_the_batches_is_mixed(schedule: str, small: Classifier, bank: ClipBank) -> None:
+    run = changed(small, mixup=0.2, mixup_share=0.5, mixup_schedule=schedule, epochs=10).start(bank)
+    run.done = 3
+    target, inputs = torch.eye(4), (torch.arange(4.0)[:, None],)
+    mixed = [run._mix(inputs, target)[1] is not target for _ in range(2000)]
+    falls = (1 + np.cos(np.pi * 0.3)) / 2 if schedule == "cosine" else 1
+    assert np.mean(mixed) == pytest.approx(0.5 * falls, abs=0.04)
+
+
+def test_where_every_batch_is_mixed_no_dice_are_thrown_for_it(small: Classifier, bank: ClipBank) -> None:
+    run, other = changed(small, mixup=0.8).start(bank), np.random.default_rng(small.seed)
+    run._mix((torch.tensor([0.0, 1.0]),), torch.eye(2))
+    other.beta(0.8, 0.8)
+    other.permutation(2)
+    assert run.rng.random() == other.random()
+
+
+def test_each_class_is_visited_as_often_and_each_of_its_clips_before_one_again(
+    small: Classifier, make_bank: MakeBank
+) -> None:
+    roles = np.array([*["train"] * 7, *["select"] * 7, *["train"] * 2, *["select"] * 5])
+    bank = make_bank(tuple(Role.TRAIN for _ in range(7)))
+    bank = replace(bank, table=replace(bank.table, role=roles))
+    run = changed(small, sampling="classes", chunks_per_clip=5).start(bank)
+    visited = np.bincount(np.concatenate(run._batches()), minlength=21)
+    assert visited.sum() == 5 * 9
+    assert {*visited[:7]} == {3, 4}  # 23 or 22 visits of the class of seven clips
+    assert visited[14:16].min() >= 11
+    assert abs(int(visited[:7].sum()) - int(visited[14:16].sum())) <= 1
+    assert not visited[roles == "select"].any()
+
+
 def test_an_interrupted_run_goes_on_along_its_schedules(small: Classifier, bank: ClipBank) -> None:
     recipe = changed(
-        small, epochs=3, schedule="one_cycle", optimiser="adamw", mixup_schedule="cosine", chunks_per_clip=1
+        small,
+        epochs=3,
+        schedule="one_cycle",
+        optimiser="adamw",
+        mixup_schedule="cosine",
+        mixup_share=0.7,
+        sampling="classes",
+        chunks_per_clip=1,
     )
     unbroken, broken = recipe.start(bank), recipe.start(bank)
     whole = [unbroken.step() for _ in range(3)]

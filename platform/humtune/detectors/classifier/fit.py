@@ -32,6 +32,9 @@ class Training(Settings):
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(64, ge=2, description="chunks a step")
     chunks_per_clip: int = Field(5, ge=1, description="times an epoch visits a clip, each at a random start")
+    sampling: Literal["clips", "classes"] = Field(
+        "clips", description="an epoch visits each clip as often, or each class, its clips in turn"
+    )
     optimiser: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0, description="Adam's as a part of the loss, AdamW's beside it")
     learning_rate: float = Field(1e-3, gt=0)
@@ -45,8 +48,9 @@ class Training(Settings):
     milestones: tuple[float, ...] = Field((0.5, 0.8), description="shares of the epochs at which it decays")
     decay: float = Field(0.2, gt=0, le=1)
     mixup: float = Field(0.8, ge=0, description="α of the Beta distribution; 0 turns mixup off")
+    mixup_share: float = Field(1.0, gt=0, le=1, description="probability that a batch is mixed")
     mixup_schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="mix every batch, or with a probability that falls along a cosine from 1 to 0"
+        "constant", description="of that probability: as it is, or falling along a cosine to 0"
     )
     mask_time: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the frames")
     mask_frequency: float = Field(0.1, ge=0, lt=1, description="SpecAugment: widest mask, share of the bins")
@@ -135,7 +139,7 @@ class ClassifierFit(Fit):
         training = self.recipe.training
         size, share = training.batch_size, self.recipe.head.share_of_others
         beside = min(max(1, round(size * share)), size - 1) if share else 0
-        visits = self.rng.permutation(np.repeat(self.clips, training.chunks_per_clip))
+        visits = self.rng.permutation(self._visits())
         own = [visits[first : first + size - beside] for first in range(0, len(visits), size - beside)]
         if not beside:
             return own
@@ -143,6 +147,24 @@ class ClassifierFit(Fit):
         passes = [self.rng.permutation(self.others) for _ in range(-(-sum(counts) // len(self.others)))]
         others = np.split(np.concatenate(passes), np.cumsum(counts))[:-1]
         return [self.rng.permutation(np.concatenate(both)) for both in zip(own, others, strict=True)]
+
+    def _visits(self) -> NDArray[np.intp]:
+        """The clips that an epoch visits, as often as it does.
+
+        Of each class equally many: one over where they can't be, and each clip once before one comes again.
+        """
+        count = len(self.clips) * self.recipe.training.chunks_per_clip
+        if self.recipe.training.sampling == "clips":
+            return np.repeat(self.clips, self.recipe.training.chunks_per_clip)
+        own = self.labels.numpy()[self.clips]
+        classes = self.rng.permutation(np.unique(own))
+        wanted = count // len(classes) + (np.arange(len(classes)) < count % len(classes))
+        visits = []
+        for name, often in zip(classes, wanted, strict=True):
+            clips = self.clips[own == name]
+            passes = [self.rng.permutation(clips) for _ in range(-(-often // len(clips)))]
+            visits.append(np.concatenate(passes)[:often])
+        return np.concatenate(visits)
 
     def batch(self, clips: NDArray[np.intp]) -> Tensor:
         """One optimiser step; the sum of the loss and the count of correct chunks [2]."""
@@ -213,12 +235,19 @@ class ClassifierFit(Fit):
         alpha = training.mixup
         if alpha == 0:
             return inputs, target
-        if training.mixup_schedule == "cosine" and self.rng.random() >= falling(self.done / training.epochs):
+        if (likely := self._mixing()) is not None and self.rng.random() >= likely:
             return inputs, target
         part = float(self.rng.beta(alpha, alpha))
         other = self._sent(torch.from_numpy(self.rng.permutation(len(target))))
         mixed = tuple(torch.lerp(x[other], x, part) for x in inputs)
         return mixed, torch.lerp(target[other], target, part)
+
+    def _mixing(self) -> float | None:
+        """How likely a batch is mixed; None where every one is, and no dice are thrown."""
+        training = self.recipe.training
+        if training.mixup_schedule == "cosine":
+            return training.mixup_share * falling(self.done / training.epochs)
+        return training.mixup_share if training.mixup_share < 1 else None
 
     def _mask(self, spectrogram: Tensor) -> Tensor:
         """SpecAugment: one band of rows and one of frames set to the mean, of random place and width."""

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import readable
 from models import make_info, write_model
 
 from humtune import __version__
@@ -30,6 +31,10 @@ def exported(finished, tmp_path_factory):
     ledger = Ledger.open(Storage(finished), "small")
     out = tmp_path_factory.mktemp("out") / "models"
     return ledger, export_search(ledger, out, false_alarms=0.25)
+
+
+def test_its_card_fits_a_telephone_and_a_desk(exported, browser):
+    readable(browser, exported[1].models[0].folder / PAGE)
 
 
 def test_an_unknown_machine_names_the_known(ledger, tmp_path):

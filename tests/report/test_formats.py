@@ -13,7 +13,7 @@ def test_a_page_holds_its_plots_and_shows_html_as_text():
     page = to_html("# a <b>\n\n| x |\n|---|\n| <script> |\n\n![roc](fan-roc.png)\n", {"fan-roc.png": b"png"})
     assert f"data:image/png;base64,{base64.b64encode(b'png').decode()}" in page
     assert "<script>" not in page
-    assert "<td>&lt;script&gt;</td>" in page
+    assert '<td data-column="x">&lt;script&gt;</td>' in page
     assert "<title>a &lt;b&gt;</title>" in page
 
 

@@ -1,13 +1,13 @@
 """The page as a person has it, in Chromium: looked at, listened to, labelled, saved."""
 
 import json
-import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 import soundfile
+from chromium import readable
 from models import RATE, make_info, write_model
 from waiting import wait_for
 
@@ -15,7 +15,7 @@ from humtune.runtime.healthy import HEALTHY, read_healthy
 from humtune.runtime.info import Evidence
 from humtune.runtime.labels import LABELS, Label, add_label, read_labels
 from humtune.runtime.log import log_path
-from humtune.runtime.page import update_page, with_labels
+from humtune.runtime.page import PAGE, update_page, with_labels
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import ResultFiles
 from humtune.runtime.review import Review
@@ -23,25 +23,7 @@ from humtune.runtime.scorer import Scorer
 
 pytestmark = pytest.mark.integration
 
-OPTIONS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-OPTIONS += " --autoplay-policy=no-user-gesture-required --disable-component-update"
 VISIBLE = "return arguments[0].getBoundingClientRect().toJSON()"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for option in (*OPTIONS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
@@ -94,6 +76,10 @@ def labels(folder):
 
 def pressed(card):
     return [b.text for b in all_of(card, "button") if b.get_attribute("aria-pressed") == "true"]
+
+
+def test_it_fits_a_telephone_and_a_desk(browser, folder):
+    readable(browser, folder / PAGE)
 
 
 def test_a_recording_is_heard_beside_a_healthy_one_and_its_stretch_is_marked(browser, folder):

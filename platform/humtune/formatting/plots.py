@@ -158,7 +158,7 @@ def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
         panel.step(np.append(order, len(ended) + 0.5), steps, where="post", color=BLACK, label="best so far")
     panel.set(xlabel="trials that have ended", ylabel=_HEIGHTS[judged_by])
     panel.set(xlim=(0.5, max(len(ended), 1) + 0.5), ylim=(low - 1.6 * margin, high + margin))
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if ended:
         marks = panel.get_legend_handles_labels()
         figure.legend(*marks, frameon=False, fontsize=9, ncols=4, loc="outside lower center")

@@ -5,10 +5,16 @@ import io
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+if TYPE_CHECKING:
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
+
 MISSING = "–"
+MANY = 4  # columns: too many for a telephone, which has a line for each cell
 
 # what Markdown takes for its own; _ only at the edge of a word, & before an entity, # after a space
 _SIGNS = re.compile(r"[\\`*\[\]<>~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<!\S)#")
@@ -21,11 +27,26 @@ _PAGE = """<!doctype html>
 <style>
 :root { color-scheme: light dark; --line: #8886; --band: #8881; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
-.wide { overflow-x: auto; }
+h1, h2, li, p { overflow-wrap: anywhere; }
+.wide, pre { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); font-size: .9em; }
+th { white-space: normal; vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--band); }
+pre { background: var(--band); padding: .6rem; border-radius: 6px; }
 img { max-width: 100%; background: #fff; border-radius: 6px; margin: .3rem; vertical-align: top; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; }
+  ul { padding-left: 1.2rem; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  th, td { white-space: normal; overflow-wrap: anywhere; font-size: 1em; }
+  .many thead { display: none; }
+  .many tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  .many td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem .4rem; }
+  .many td::before { content: attr(data-column); opacity: .75; text-align: left; }
+  p:has(> img) { overflow-x: auto; }
+  img { max-width: none; width: 36rem; }
+}
 </style>
 </head>
 <body>
@@ -89,7 +110,7 @@ def to_html(markdown: str, plots: Mapping[str, bytes]) -> str:
     from markupsafe import Markup
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
+    parser.add_render_rule("table_open", _open_table)
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens = parser.parse(markdown)
     first = next((t.children or [] for t in tokens if t.type == "inline"), [])
@@ -98,8 +119,32 @@ def to_html(markdown: str, plots: Mapping[str, bytes]) -> str:
         for child in token.children or ():
             if child.type == "image" and (png := plots.get(unquote(str(child.attrs["src"])))):
                 child.attrs["src"] = f"data:image/png;base64,{b64encode(png).decode()}"
+    _name_columns(tokens)
     body = Markup(parser.renderer.render(tokens, parser.options, {}))
     return str(Template(_PAGE, autoescape=True).render(title=title, body=body))
+
+
+def _open_table(renderer: "RendererHTML", tokens: "Sequence[Token]", at: int, *_: object) -> str:
+    return f'<div class="wide"><table{renderer.renderAttrs(tokens[at])}>\n'
+
+
+def _name_columns(tokens: "Sequence[Token]") -> None:
+    """Have each cell of a table know its column, which stands before it where the screen is narrow."""
+    columns: list[str] = []
+    column = 0
+    for token, after in pairwise(tokens):
+        match token.type:
+            case "table_open":
+                table, columns = token, []
+            case "th_open":
+                columns.append(after.content)
+                if len(columns) == MANY:
+                    table.attrSet("class", "many")
+            case "tr_open":
+                column = 0
+            case "td_open":
+                token.attrSet("data-column", columns[column])
+                column += 1
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -112,9 +112,9 @@ class Teller:
             self._say(f"{count(number, 'recording')}: {note}")
         threshold, scored = self.info.threshold, count(tally.scored, "recording")
         self._say(
-            f"{tally.anomalies} of {scored} above the threshold {threshold.value:.6g} "
-            f"({threshold.false_alarms:.2%} wanted, {threshold.fit} of {threshold.clips} clips); "
-            f"{tally.clips_per_second:.1f} a second, real-time factor {tally.real_time_factor:.4f}"
+            f"{tally.anomalies} of {scored} above the limit {threshold.value:.6g} "
+            f"({threshold.false_alarms:.2%} false alarms wanted, by {threshold.clips} healthy clips); "
+            f"{tally.clips_per_second:.1f} recordings a second"
         )
         if threshold.note:
             self._say(threshold.note)
@@ -170,9 +170,7 @@ def _course(outcome: Scored) -> str:
     timeline = outcome.timeline
     assert timeline is not None
     spans = [f"{clock(start)}–{clock(end)}" for start, end in stretches(timeline)]
-    text = (
-        f"{shown(outcome.path)}: {timeline.above.sum()} of {len(timeline.scores)} windows above the threshold"
-    )
+    text = f"{shown(outcome.path)}: {timeline.above.sum()} of {len(timeline.scores)} windows above the limit"
     if spans:
         text += f", at {', '.join(spans[:_SPANS])}" + (" …" if len(spans) > _SPANS else "")
     return text

@@ -73,7 +73,7 @@ def _show(info: "ModelInfo") -> None:
         soft_wrap=True,
     )
     table = Table("healthy clips", box=box.SIMPLE_HEAD)
-    for column in ("clips", "groups", "as good as", "least rate %", "threshold", "above it %"):
+    for column in ("clips", "groups", "as good as", "least promise %", "threshold", "above it %"):
         table.add_column(column, justify="right")
     for part in parts:
         scores = [s for group in info.healthy if group.domain == part.domain for s in group.scores]
@@ -101,9 +101,9 @@ def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
     if part.threshold.fit == "quantile":
         return f"{where}{there} clips can promise {wanted:.2%}, and no less than {part.least:.2%}"
     more = part.needed - there
-    least, until = f"{part.least:.1%} is the least that can be promised", "goes on by an exponential tail"
+    least, until = f"{part.least:.1%} is the least that can be promised", "is an estimate"
     if part.threshold.fit == "single":
-        least, until = "that promises nothing", "is its score"
+        least, until = "that promises nothing", "is its score, a mere guess"
     return (
         f"{where}{wanted:.2%} needs {part.needed} clips of {seconds:.3g} s; here are {there}: "
         f"{least}. {more} more are needed ({more * seconds / 60:.0f} min); until then the threshold {until}"

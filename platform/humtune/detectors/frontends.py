@@ -166,7 +166,7 @@ class Spectrogram(Frontend):
         """That there are mel filters which hold nothing."""
         empty = empty_mels(self)
         at = f"at n_fft = {self.n_fft}"
-        return (f"{empty} of {self.n_mels} mel filters hold no bin {at} and stay silent",) if empty else ()
+        return (f"{empty} of {self.n_mels} mel bands stay empty {at}",) if empty else ()
 
 
 def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64]) -> None:

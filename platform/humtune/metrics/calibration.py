@@ -60,13 +60,13 @@ def threshold_from(
     if clips < LEAST_CLIPS:
         note = (
             f"a single healthy clip can't promise a false-alarm rate of {false_alarms:.1%} "
-            f"({needed} needed): the threshold is its score, and promises none"
+            f"({needed} needed): until then the threshold is its score, a mere guess"
         )
         return Threshold(float(scores[0]), false_alarms, clips, note, "single")
     note = (
         f"{clips} healthy clips{_counting(clips, effective)} can promise a false-alarm rate of "
         f"{least_rate(effective):.1%}, not of {false_alarms:.1%} ({needed} needed): "
-        "the threshold goes on beyond them by an exponential tail"
+        "until then the threshold is an estimate"
     )
     return Threshold(_tail(scores, effective, false_alarms), false_alarms, clips, note, "tail")
 
@@ -105,7 +105,7 @@ def clips_needed(false_alarms: float, clips: int, effective: float) -> int:
 
 
 def _counting(clips: int, effective: float) -> str:
-    return "" if effective > clips - 0.5 else f" (in groups: as good as {effective:.0f})"
+    return "" if effective > clips - 0.5 else f" (many of them alike, so as good as {effective:.0f})"
 
 
 def _tail(scores: NDArray[np.float64], effective: float, false_alarms: float) -> float:

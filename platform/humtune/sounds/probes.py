@@ -110,7 +110,11 @@ def make_probes(
             yield bank.clip(int(i))
 
     table = ClipTable.concatenate(tables)
-    made = tracked(clips(), total=len(table), title=f"{bank.table.machine}: making probes")
+    made = tracked(
+        clips(),
+        total=len(table),
+        title=f"{bank.table.machine}: making sounds that a detector should find strange",
+    )
     return keep_bank(made, table, storage, cache=cache)
 
 

@@ -105,7 +105,7 @@ def gather(
     held_out = clips.having(Role.HELD_OUT)
     members = []
     scores = np.empty_like(raw)
-    title = f"calibrating {clips.machine}"
+    title = f"{clips.machine}: bringing scores to one scale"
     for row, candidate in enumerate(tracked(own, total=len(own), title=title)):
         try:
             scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])

@@ -171,6 +171,7 @@ def test_a_subspace_that_is_all_there_is_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         recipe.check(bank.table, bank.lengths)
     assert str(caught.value) == (
-        "backbone.embedding = 16 is too short for the adaproj head as it is set; set it to 17 or more"
+        "backbone.embedding = 16 makes embeddings of 16 numbers, the adaproj head as it is set needs 17; "
+        "set it to 17 or more"
     )
     assert isinstance(make(AdaProjHead(dimensions=15)), AdaProj)

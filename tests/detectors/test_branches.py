@@ -1,7 +1,5 @@
 """Several resolutions in one network: what the front end makes, and what each branch sees of it."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -103,18 +101,28 @@ def test_the_network_of_a_spectrum_takes_any_length(length: int) -> None:
     assert network(torch.randn(2, 1, 1, length)).shape == (2, 5)
 
 
-@pytest.mark.parametrize(("embedding", "sizes"), [(18, [6, 6, 6]), (16, [6, 5, 5])])
-def test_each_branch_makes_its_own_part_of_the_embedding(embedding: int, sizes: list[int]) -> None:
-    network = Branches(channels=4, embedding=embedding).build(SHAPES).eval()
+def test_each_branch_makes_its_own_part_of_the_embedding() -> None:
+    settings = Branches(channels=4, embedding=6)
+    network = settings.build(SHAPES).eval()
     inputs = [torch.randn(2, *shape) for shape in SHAPES]
-    ends = np.cumsum([0, *sizes])
     before = network(*inputs)
-    assert before.shape == (2, embedding)
-    for i, (first, last) in enumerate(pairwise(ends)):
+    assert before.shape == (2, settings.length(SHAPES)) == (2, 18)
+    for i in range(3):
         other = [x + 3 * torch.randn_like(x) if i == j else x for j, x in enumerate(inputs)]
         changed = (network(*other) != before).any(dim=0).nonzero().flatten().tolist()
         assert changed
-        assert set(changed) <= set(range(first, last))
+        assert set(changed) <= set(range(6 * i, 6 * i + 6))
+
+
+@pytest.mark.parametrize("windows", [[64], [64, 256]])
+def test_a_head_knows_how_long_all_branches_together_are(windows: list[int]) -> None:
+    recipe = Classifier.model_validate(
+        {
+            "spectrogram": SMALL.model_dump() | {"n_ffts": windows},
+            "backbone": {"kind": "branches", "channels": 4, "embedding": 5},
+        }
+    )
+    assert recipe.build(("one", "other")).head.class_means.shape == (2, 5 * len(windows) + 5)
 
 
 def test_branches_want_several_resolutions() -> None:

@@ -187,7 +187,9 @@ def test_a_folders_trials_start_from_the_shared_ones_of_their_space(
     cheap = {"fixed": {"family": "gaussian_mixture", "n_mels": 16}, "search": {"components": [1, 2]}}
     folder = tmp_path / "spaces" / "both"
     folder.mkdir(parents=True)
-    for name, keys in {"tuned": tuned | {"shared_trials": 2}, "cheap": cheap}.items():
+    other = {"trials": 0, "shared_trials": 1, "fixed": FIXED, "search": {"spectrogram.n_mels": [16]}}
+    spaces = {"tuned": tuned | {"shared_trials": 2}, "cheap": cheap, "other": other}
+    for name, keys in spaces.items():
         text = json.dumps({"sampler": "grid", **keys})  # which is YAML
         (folder / f"{name}.yaml").write_text(text)
     found = {}
@@ -201,12 +203,14 @@ def test_a_folders_trials_start_from_the_shared_ones_of_their_space(
     together = {
         machine: [r for r in found["both"] if r.machine == machine] for machine in ("fan", "valve", SHARED)
     }
-    assert {m: len(records) for m, records in together.items()} == {"fan": 3, "valve": 3, SHARED: 2}
-    assert {r.params["family"] for r in together[SHARED]} == {
+    assert {m: len(records) for m, records in together.items()} == {"fan": 3, "valve": 3, SHARED: 3}
+    *theirs, others = sorted(together[SHARED], key=lambda r: "other" in str(r.params["family"]))
+    assert [r.params["family"] for r in (*theirs, others)] == [
         "tuned shared n_mels=16",
         "tuned shared n_mels=24",
-    }
-    best = max(together[SHARED], key=lambda r: (r.objective, -r.number))
+        "other shared",
+    ]
+    best = max(theirs, key=lambda r: (r.objective, -r.number))
     assert [(r.params["family"], r.started_from) for r in together["valve"]] == [
         ("cheap components=1", None),
         ("cheap components=2", None),
@@ -214,6 +218,13 @@ def test_a_folders_trials_start_from_the_shared_ones_of_their_space(
     ]
     alone = {r.machine: r.omega for r in found["both/tuned"] if r.machine != SHARED}
     assert {m: together[m][-1].omega for m in ("fan", "valve")} == alone
+    ledger = Ledger.open(Storage(tmp_path / "runs"), "both")
+    ledger.write(others.model_copy(update={"omega": {"cosine": 1.0}}))
+    studies = studies_of(ledger)
+    for point, start in (({"family": "tuned"}, best), ({}, others)):
+        found_start = studies._best_shared("classifier", point)
+        assert found_start
+        assert found_start.id == start.id
 
 
 def leave_half_done(ledger: Ledger) -> None:

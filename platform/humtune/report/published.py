@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from humtune.formatting.text import MISSING, to_markdown
 from humtune.results.rows import ALL
@@ -47,11 +48,25 @@ class Result:
     year: int = 2022
     dev: float | None = None
     eval: float | None = None
+    of: tuple[str, Any] | None = None  # a setting of the system's points that it is of; None: of any
 
 
+_WINDOWS = "spectrogram.n_ffts"
 RESULTS = {  # by the system's space
     "zeng": (Result("Ω", "an ensemble for each machine", eval=70.97),),
     "kuroyanagi_exposure": (Result("Ω", "settings chosen on the dev clips", dev=81.15),),
+    "subcluster_adacos": (
+        Result(
+            "Ω", "spectrogram and spectrum, mean of 4 seeds", dev=71.62, eval=67.74, of=(_WINDOWS, (1024,))
+        ),
+        Result(
+            "Ω",
+            "three spectrograms and spectrum, mean of 4 seeds",
+            dev=71.74,
+            eval=68.99,
+            of=(_WINDOWS, (256, 1024, 4096)),
+        ),
+    ),
     "xiao_gwrp": (
         Result("Ω", "decay and Gaussians chosen on the dev clips, by machine", dev=71.37, eval=66.53),
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,15 @@ def _lines(
     name: str, points: Sequence[Point], tables: Mapping[str, ClipTable]
 ) -> tuple[list[Line], list[str]]:
     """A system's lines, and why a published figure doesn't stand in one."""
-    best = [_best(p for p in points if p.machine == machine) for machine in tables]
-    missing = [machine for machine, point in zip(tables, best, strict=True) if point is None]
-    ours = over_machines(point for point in best if point)
     system = name.removeprefix(TINY)
     lines, notes = [], []
     for result in RESULTS.get(system, ()) or (Result(measure="Ω", what="nothing of it alone"),):
+        own = [point for point in points if _is_of(result, point)]
+        if not own:
+            continue
+        best = [_best(p for p in own if p.machine == machine) for machine in tables]
+        missing = [machine for machine, point in zip(tables, best, strict=True) if point is None]
+        ours = over_machines(point for point in best if point)
         read, published = {}, {}
         for part, (clips, role) in PARTS.items():
             read[part] = _average(ours, clips, result.measure)
@@ -106,6 +110,14 @@ def _lines(
                 published[part] = None
         lines.append(Line(name, result, read, published))
     return lines, notes
+
+
+def _is_of(result: Result, point: Point) -> bool:
+    """Whether a published figure is of a point's settings."""
+    if result.of is None:
+        return True
+    setting, value = result.of
+    return bool(attrgetter(setting)(recipe_of(point.config)) == value)
 
 
 def _best(points: Iterable[Point]) -> Point | None:

@@ -28,6 +28,7 @@ from humtune.records import (
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
 from humtune.search.space import Space
+from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Point, Run
 from humtune.search.space.space import TRANSFER_EVERY
 from humtune.search.warm import PriorTrials, prior_trials
@@ -158,9 +159,12 @@ class Studies:
     def _shared(self) -> MachineStudy | None:
         return self.machines.get(SHARED) if self.plan.is_shared(SHARED) else None
 
-    def _best_shared(self, family: str) -> TrialRecord | None:
-        """The best shared trial of a family that has run its whole budget."""
+    def _best_shared(self, family: str, point: Point) -> TrialRecord | None:
+        """The best shared trial of a family that has run its whole budget, of those that a point names."""
         ranking = self._shared.ranking if self._shared else []
+        presets = self.space.starts_from(point)
+        if presets is not None:
+            ranking = [r for r in ranking if r.params.get(FAMILY) in presets]
         return next((r for r in ranking if r.config["family"] == family), None)
 
     @property
@@ -249,7 +253,9 @@ class Studies:
         """The shared trial that a trial starts from: that of the trial which it confirms, or the best."""
         if not recipe.starts_shared:
             return None
-        return self.ledger.read(run.started_from) if run.started_from else self._best_shared(recipe.family)
+        if run.started_from:
+            return self.ledger.read(run.started_from)
+        return self._best_shared(recipe.family, run.params)
 
     def _machines_of(self, this: MachineStudy) -> dict[str, OnMachine]:
         if not self.plan.is_shared(this.machine):

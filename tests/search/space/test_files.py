@@ -113,11 +113,16 @@ def test_shared_trials_of_a_folder_are_those_of_the_space_that_asks_for_them(wri
     assert check_space(space.model_dump(mode="json"), where="plan") == space
 
 
-def test_spaces_of_a_folder_do_not_start_from_each_others_shared_trials(write: Make) -> None:
+def test_spaces_of_a_folder_start_from_their_own_shared_trials(write: Make) -> None:
     write(mine__tuned=SHARING, mine__other=f"{ALONE}shared_trials: 2\n")
-    said = r"tuned\.yaml: its trials start from the best shared one, and other has shared trials"
-    with pytest.raises(UsageError, match=said):
-        read_space("mine")
+    space = read_space("mine")[1]
+    assert space.shared_trials == 6
+    theirs = [run.params["family"] for run in space.runs(SHARED)[:6]]
+    assert theirs == [f"other shared mu={mu}" for mu in (5, 10)] + [
+        f"tuned shared n_mels={n} mu={mu}" for n in (32, 64) for mu in (5, 10)
+    ]
+    assert space.starts_from({"family": "tuned mu=5"}) == tuple(theirs[2:])
+    assert space.starts_from({"family": "other mu=5"}) is None  # and it doesn't start from any
     write(mine__tuned=f"{ALONE}shared_trials: 1\n")
     space = read_space("mine")[1]
     assert space.shared_trials == 3
@@ -127,6 +132,17 @@ def test_spaces_of_a_folder_do_not_start_from_each_others_shared_trials(write: M
     assert [run.params["family"] for run in space.runs(SHARED)] == [
         f"{name} shared mu={mu}" for name in ("other", "tuned") for mu in (5, 10)
     ]
+
+
+def test_a_grid_may_be_of_shared_trials_alone(write: Make) -> None:
+    write(mine__all=f"{ALONE}trials: 0\nshared_trials: 2\n", mine__own=ALONE)
+    alone, space = read_space("mine/all")[1], read_space("mine")[1]
+    assert (alone.quota("fan"), alone.quota(SHARED)) == (0, 2)
+    assert [run.params["family"] for run in space.runs("fan")] == ["own mu=5", "own mu=10"]
+    assert [run.params["family"] for run in space.runs(SHARED)] == ["all shared mu=5", "all shared mu=10"]
+    write(mine__all=f"{ALONE}trials: 1\nshared_trials: 2\n")
+    with pytest.raises(UsageError, match="trials = 1: sampler: grid runs all of its points"):
+        read_space("mine/all")
 
 
 def test_a_space_of_a_folder_has_no_settings_of_one_machine(write: Make) -> None:

@@ -25,9 +25,13 @@ class Backbone(Part, ABC):
         """What the time of a step depends on, in words."""
         return ", ".join([self.kind, *(f"{k} {v}" for k, v in self if k not in ("kind", "embedding"))])
 
+    def length(self, shapes: Sequence[tuple[int, int, int]]) -> int:
+        """The features that the network makes of tensors of these shapes: k."""
+        return self.embedding
+
     @abstractmethod
     def build(self, shapes: Sequence[tuple[int, int, int]]) -> nn.Module:
-        """A network from a front end's tensors [B, channels, rows, frames] to features [B, embedding].
+        """A network from a front end's tensors [B, channels, rows, frames] to features [B, k].
 
         `shapes` are their channels, rows and frames; the network takes one argument each.
         """

@@ -24,12 +24,14 @@ class Branches(Backbone):
     takes: ClassVar[tuple[str, ...] | None] = ("multiresolution",)
 
     kind: str = "branches"
-    embedding: int = Field(
-        512, ge=16, description="length of an embedding: of all branches together, in equal parts"
-    )
+    embedding: int = Field(128, ge=2, description="length of a branch's part of an embedding")
     channels: int = Field(
         16, ge=4, description="of a spectrogram's first layer; the spectrum's layers have eight times as many"
     )
+
+    def length(self, shapes: Sequence[tuple[int, int, int]]) -> int:
+        """Of all branches together."""
+        return self.embedding * len(shapes)
 
     def build(self, shapes: Sequence[tuple[int, int, int]]) -> "BranchesLayers":
         """The network for some spectrograms and, of one row, the spectrum."""
@@ -41,13 +43,11 @@ class BranchesLayers(nn.Module):
 
     def __init__(self, settings: Branches, shapes: Sequence[tuple[int, int, int]]) -> None:
         super().__init__()
-        each, more = divmod(settings.embedding, len(shapes))
-        sizes = [each + (i < more) for i in range(len(shapes))]
         self.branches = nn.ModuleList(
-            SpectrumLayers(STAGES[-1] * settings.channels, length, size)
+            SpectrumLayers(STAGES[-1] * settings.channels, length, settings.embedding)
             if rows == 1
-            else SEResNetLayers(settings.channels, rows, size)
-            for (_, rows, length), size in zip(shapes, sizes, strict=True)
+            else SEResNetLayers(settings.channels, rows, settings.embedding)
+            for _, rows, length in shapes
         )
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class ClassifierEncoder(ChunkEncoder):
             torch.default_generator.manual_seed(recipe.seed)
             self.backbone: nn.Module = recipe.backbone.build(self.frontend.shapes)
             generator = torch.Generator().manual_seed(recipe.seed)
-            self.head = recipe.head.build(recipe.backbone.embedding, classes, generator)
+            self.head = recipe.head.build(recipe.length, classes, generator)
         self.backbone.to(memory_format=torch.channels_last)
 
     @property

@@ -71,6 +71,12 @@ class Classifier(Recipe):
         return f"{self.spectrogram.size}, {self.backbone.size}, batch {self.training.batch_size}"
 
     @property
+    def length(self) -> int:
+        """Numbers in an embedding, before the head."""
+        length: int = self.backbone.length(self.spectrogram.build().shapes)
+        return length
+
+    @property
     def starts_shared(self) -> bool:
         """As its training says."""
         return self.training.start == "shared"
@@ -100,7 +106,7 @@ class Classifier(Recipe):
                 f"head.kind = {self.head.kind} learns attributes, but labels: {self.labels} gives classes of "
                 f"{table.machine} without any ({names[0]}); set labels to attributes or both"
             )
-        most = self.head.most_classes(self.backbone.embedding)
+        most = self.head.most_classes(self.length)
         if most is not None and len(names) > most:
             raise UsageError(
                 f"{table.machine}: labels: {self.labels} gives {len(names)} classes, more than "
@@ -109,16 +115,16 @@ class Classifier(Recipe):
 
     def _check_embedding(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """An embedding must be as long as the head needs it."""
-        if self.backbone.embedding < (least := self.head.least_embedding):
+        if self.length < (least := self.head.least_embedding):
             raise UsageError(
-                f"backbone.embedding = {self.backbone.embedding} is too short for the {self.head.kind} head "
-                f"as it is set; set it to {least} or more"
+                f"backbone.embedding = {self.backbone.embedding} makes embeddings of {self.length} numbers, "
+                f"the {self.head.kind} head as it is set needs {least}; set it to {least} or more"
             )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(("spectrogram",), _check_chunks, of_others=True),
         Check(("spectrogram", "backbone"), _check_takes),
-        Check(("backbone", "head.dimensions"), _check_embedding),
+        Check(("spectrogram", "backbone", "head.dimensions"), _check_embedding),
         Check(("backbone", "labels", "head.kind"), _check_classes),
     )
 

@@ -112,16 +112,20 @@ class Presets(_OneOf):
 
     `search` says, by a preset's name, what else of the branch is searched where that preset is chosen; names
     in it are those of the branch. Presets named in `shared` are chosen by shared trials alone; where there
-    are such, shared trials choose no others.
+    are such, shared trials choose no others. `starts` says, by a preset's name, of which shared ones the best
+    is what its trials start from; of one that it doesn't name, that is the best of all.
     """
 
     presets: dict[str, dict[str, Any]] = Field(min_length=1)
     search: dict[str, dict[str, "Dimension"]] = Field({})
     shared: tuple[str, ...] = ()
+    starts: dict[str, tuple[str, ...]] = Field({})
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
-        for at, named in (("search", self.search), ("shared", self.shared)):
+        sources = [preset for presets in self.starts.values() for preset in presets]
+        named_at = {"search": self.search, "shared": self.shared, "starts": (*self.starts, *sources)}
+        for at, named in named_at.items():
             for preset in named:
                 if preset not in self.presets:
                     raise ValueError(

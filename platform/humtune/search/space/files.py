@@ -17,6 +17,7 @@ OF_FOLDERS = (
     "description",
     "sampler",
     "seeds",
+    "trials",
     "shared_trials",
     "fixed",
     "search",
@@ -35,7 +36,7 @@ def read_space(name: str) -> tuple[str, Space]:
     if path.is_dir():
         return path.name, check_space(_of_folder(path), where=str(path))
     raw = _read(path)
-    if raw.get("sampler") in ("grid", "listed") and raw.get("trials") is not None:
+    if raw.get("sampler") in ("grid", "listed") and raw.get("trials", 0) != 0:
         raise UsageError(
             f"{path}: trials = {raw['trials']!r}: sampler: {raw['sampler']} runs all of its points; leave it "
             "out, --trials runs fewer"
@@ -53,7 +54,7 @@ def carried_systems() -> dict[str, list[Recipe]]:
         shared = [
             space.recipe(run.params, machine=SHARED) for run in space.runs(SHARED) if space.shared_trials
         ]
-        own = [space.recipe(run.params) for run in space.runs("")]
+        own = [space.recipe(run.params) for run in space.runs("") if space.trials != 0]
         tuned = [r.starting_from(other) for r in own if r.starts_shared for other in shared]
         found[name] = [r for r in own if not r.starts_shared] + tuned + shared
     return found
@@ -62,28 +63,24 @@ def carried_systems() -> dict[str, list[Recipe]]:
 def _of_folder(folder: Path) -> dict[str, Any]:
     """Every point of a folder's spaces: each is a preset of the family, run with as many seeds as any.
 
-    Shared trials are those of the spaces that ask for some. A space whose trials start from the best of them
-    can be the only one that has any.
+    Shared trials are those of the spaces that ask for some; a space's own trials start from the best of its.
     """
     presets: dict[str, dict[str, Any]] = {}
     spaces = {name: _of_one_folder(folder / f"{name}.yaml", folder.name) for name in _names(folder, "*.yaml")}
-    sharing = {name: space for name, space in spaces.items() if space.shared_trials}
-    for name, space in sharing.items():
-        if space.starting_shared and (others := sharing.keys() - {name}):
-            raise UsageError(
-                f"{folder / name}.yaml: its trials start from the best shared one, and {min(others)} has "
-                f"shared trials too; search {folder.name}/{name} by itself"
-            )
-    for name, space in spaces.items():
-        presets |= _presets(space, name)
     shared: dict[str, dict[str, Any]] = {}
-    for name, space in sharing.items():
-        shared |= _presets(space, f"{name} {SHARED}", study=SHARED)
+    starting: dict[str, list[str]] = {}
+    for name, space in spaces.items():
+        own = _presets(space, name) if space.trials != 0 else {}
+        of_all = _presets(space, f"{name} {SHARED}", study=SHARED) if space.shared_trials else {}
+        if space.starting_shared:
+            starting |= {preset: [*of_all] for preset in own}
+        presets |= own
+        shared |= of_all
     return {
         "sampler": "grid",
         "seeds": max((space.seeds for space in spaces.values()), default=1),
-        "shared_trials": sum(space.shared_trials for space in sharing.values()),
-        "search": {FAMILY: {"presets": presets | shared, "shared": [*shared]}},
+        "shared_trials": sum(space.shared_trials for space in spaces.values()),
+        "search": {FAMILY: {"presets": presets | shared, "shared": [*shared], "starts": starting}},
     }
 
 

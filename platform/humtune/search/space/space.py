@@ -109,6 +109,11 @@ class Space(Settings):
         found = [self.beside(p, machine=m) for m in machines for p in self.extremes(START, machine=m)]
         return frozenset(recipe.family for recipe in found if recipe.starts_shared)
 
+    def starts_from(self, point: Point) -> tuple[str, ...] | None:
+        """The presets of the family of which a trial starts from the best; None: from any."""
+        family = self.search.get(FAMILY)
+        return family.starts.get(str(point.get(FAMILY))) if isinstance(family, Presets) else None
+
     def _in_order(self, still_open: Mapping[str, Dimension]) -> dict[str, Dimension]:
         """What is open, in the order in which it is chosen: first what a trial starts from."""
         first = touching((FAMILY, START) if self.starting_shared else ())

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from hostile import HOSTILE_NAMES
+from rich.cells import cell_len
 
 from humtune.errors import UsageError
 from humtune.formatting.text import code, escaped, to_html, to_markdown
@@ -18,6 +19,7 @@ from humtune.names import (
     console,
     count,
     join_names,
+    shortened,
     shown,
     split_names,
     twin,
@@ -142,3 +144,19 @@ def test_latex_has_a_sign_for_every_character_of_its_own() -> None:
 
 def test_numbers_of_things():
     assert [count(n, "clip") for n in (0, 1, 2)] == ["no clips", "1 clip", "2 clips"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("letters", [7, 12, 300])
+def test_a_shortened_name_keeps_both_ends(name: str, letters: int) -> None:
+    text = f"{name} 2026-11-07.wav"
+    short = shortened(text, letters)
+    assert cell_len(short) <= letters
+    if cell_len(text) <= letters:
+        assert short == shown(text)
+        return
+    begin, _, end = short.partition("…")
+    assert shown(text).startswith(begin)
+    assert text.endswith(end)
+    assert len(end) >= (letters - 1) // 2 - 1
+    assert end

@@ -9,7 +9,7 @@ import shlex
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from unicodedata import category, normalize
+from unicodedata import category, east_asian_width, normalize
 
 from humtune.errors import UsageError
 
@@ -57,6 +57,30 @@ def count(number: int, thing: str) -> str:
 def caption(text: str, *, letters: int) -> str:
     """A text for a plot, in lines of so many letters at most."""
     return "\n".join(textwrap.wrap(shown(text), letters))
+
+
+def shortened(text: object, letters: int) -> str:
+    """A name as one line of so many letters at most: what doesn't fit is left out of its middle.
+
+    Both ends tell names apart, which often begin alike and end in a number or a date.
+    """
+    whole = shown(text)
+    if _width(whole) <= letters:
+        return whole
+    begin, end = "", ""
+    for first, last in zip(whole, reversed(whole), strict=True):
+        if _width(f"{begin}…{last}{end}") > letters:
+            break
+        end = last + end
+        if _width(f"{begin}{first}…{end}") > letters:
+            break
+        begin += first
+    return f"{begin}…{end}"
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal a text takes."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def console(*, stderr: bool = False) -> "Console":

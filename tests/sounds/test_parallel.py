@@ -1,4 +1,5 @@
 import io
+import re
 import threading
 import time
 
@@ -147,3 +148,25 @@ def test_what_can_not_tell_how_far_it_is_says_that_it_goes_on(
     with parallel.waiting("long [work]"):
         time.sleep(0.1)  # ten times as long as it may be quiet
     assert capsys.readouterr().err == "long [work]: 0 s so far\n"
+
+
+@pytest.mark.parametrize("begin", ["tracked", "waiting", "byte_progress"])
+def test_a_name_that_does_not_fit_a_terminal_is_cut_in_its_middle(
+    monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    monkeypatch.setattr(parallel, "_console", lambda: console)
+    monkeypatch.setattr(parallel, "console", lambda **_: console)
+    title = f"windows of monday {'x' * 200} 2026-11-07.wav"
+    match begin:
+        case "tracked":
+            assert list(tracked("ab", total=2, title=title)) == ["a", "b"]
+        case "waiting":
+            with parallel.waiting(title):
+                pass
+        case _:
+            with byte_progress(title, total=2_000_000) as show:
+                show(1_000_000)
+    assert re.search(r"windows[^\n]*…[^\n]*7\.wav", screen.getvalue())
+    assert "x" * 80 not in screen.getvalue()

@@ -23,13 +23,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from humtune.names import console, shown
+from humtune.names import console, shortened, shown
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _QUIET = 2.0  # seconds before a first line without a terminal
 _PERIOD = 10.0  # seconds between two of them
+_BAR = 20  # places of a terminal that a bar takes
+_SPINNER, _COUNT, _BYTES = 3, 48, 68  # places beside a title: of what turns, of counts, of bytes
+_LEAST = 20  # places that a title has
 _MINUTE = 60.0  # seconds between two lines where there is nothing to count
 
 
@@ -93,12 +96,12 @@ def tracked(items: Iterable[T], *, total: int | None, title: str) -> Iterator[T]
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=_BAR),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=screen, transient=True) as progress:
-            yield from progress.track(items, total=total, description=title)
+            yield from progress.track(items, total=total, description=_fitting(screen, title, _COUNT))
         return
     done = 0
     with _Lines(screen, lambda: f"{title}: {done}" + (f" of {total}" if total else "")) as lines:
@@ -113,11 +116,16 @@ def waiting(title: str) -> Iterator[None]:
     """Show that something goes on that can't tell how far it is; without a terminal, a line now and then."""
     screen, title, began = _console(), shown(title), time.monotonic()
     if screen.is_terminal:
-        with screen.status(title):
+        with screen.status(_fitting(screen, title, _SPINNER)):
             yield
         return
     with _Lines(screen, lambda: f"{title}: {time.monotonic() - began:.0f} s so far", first=_QUIET):
         yield
+
+
+def _fitting(screen: Console, title: str, beside: int) -> str:
+    """A title in the room that what stands beside it leaves."""
+    return shortened(title, max(_LEAST, screen.width - beside))
 
 
 class _Lines:
@@ -175,13 +183,13 @@ def byte_progress(title: str, *, total: int) -> Iterator[Callable[[int], None]]:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=_BAR),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=screen, transient=True) as progress:
-            yield _bar(progress, title, total)
+            yield _bar(progress, _fitting(screen, title, _BYTES), total)
         return
     now = 0
     with _Lines(screen, lambda: f"{title}: {decimal(now)} of {decimal(total)}") as lines:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from words import TERMS, explained, terms_in
 
 from humtune.formatting.columns import CONFIRMED_LEGEND, HIDDEN_LEGEND, LEGEND, OTHERS_LEGEND
 
@@ -80,6 +81,11 @@ def test_the_words_of_legends_are_in_the_glossary(word: str) -> None:
     assert word in legend
     known = " ".join([*entries(), entries()["Omega"]])
     assert word.replace("Ω", "Omega").replace("-out", " out") in known
+
+
+def test_every_term_that_output_may_have_is_in_the_glossary() -> None:
+    assert set(TERMS.values()) <= explained()
+    assert terms_in("fan-00001 [2/4] pseudo-Ω 98.2 with family=rebuilt own") == {"pseudo-Omega", "family"}
 
 
 # --- architecture.md

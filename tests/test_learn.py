@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from loop import search_here
 from searches import Bench
+from words import terms_in
 
 from humtune import learn
 from humtune.ledger import Ledger
@@ -69,7 +70,7 @@ def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
     code, out, err = humtune("learn", pump, "--out", "models/pump")
     assert code == 0, err
     assert "pump: to learn from: 12 recordings, 4 min, in 24 windows" in out
-    assert "without folders: labels: attributes gives only one class" in out
+    assert "kinds of detectors that can't learn from these recordings: folders\n" in out
     ensemble = json.loads((tmp_path / "models/pump/model.json").read_text())["configuration"]["members"]
     assert {(m["trial"], m["score_type"]): m["weight"] for m in ensemble} == {
         (f"pump-0000{i}", score): 0.25 for i in range(2) for score in ("own", "knn")
@@ -92,6 +93,7 @@ def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
     assert re.search(r"1.0% needs \d+ more, \d+ min of new healthy sound", closing)
     assert "caught" not in closing
     assert "humtune score models/pump NEW" in out
+    assert terms_in(out + err) == set()
 
 
 @pytest.mark.slow
@@ -143,7 +145,7 @@ def test_hours_are_a_clocks_though_two_trials_run_at_once(
         ledger.write(trial.model_copy(update={"epochs": (step,)}))
     left: list[float] = []
 
-    def ran(_: Ledger, *, interruption: TimeLimit) -> None:
+    def ran(_: Ledger, *, interruption: TimeLimit, view: object) -> None:
         left.append(interruption.end - monotonic())
 
     monkeypatch.setattr(learn, "run", ran)

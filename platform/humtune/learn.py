@@ -19,6 +19,7 @@ from humtune.records import TrialState, seconds_worked
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import INFO
+from humtune.search.live import PlainTable
 from humtune.search.run import prepare, run
 from humtune.search.space import read_space
 from humtune.search.space.fit import fitting
@@ -118,7 +119,7 @@ def search(ledger: Ledger, *, hours: float = HOURS) -> TimeLimit:
         return any(record.state == TrialState.COMPLETE for record in ledger.records())
 
     with TimeLimit(3600 * hours - used, is_enough) as limit:
-        run(ledger, interruption=limit)
+        run(ledger, interruption=limit, view=PlainTable)
     return limit
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from chromium import readable
 from models import make_info, write_model
+from words import terms_in
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
@@ -35,6 +36,14 @@ def exported(finished, tmp_path_factory):
 
 def test_its_card_fits_a_telephone_and_a_desk(exported, browser):
     readable(browser, exported[1].models[0].folder / PAGE)
+
+
+def test_its_card_begins_in_plain_words(exported):
+    card = (exported[1].models[0].folder / CARD).read_text()
+    first, rest = card.split("\n## What it is\n")
+    assert terms_in(first) == set()
+    assert "Tried on test recordings, it called " in first
+    assert terms_in(rest)
 
 
 def test_an_unknown_machine_names_the_known(ledger, tmp_path):

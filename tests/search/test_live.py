@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 from waiting import wait_for
+from words import terms_in
 
 from humtune.records import TrialState
-from humtune.search.live import LiveTable, duration, outcome, settings
+from humtune.search.live import LiveTable, PlainTable, duration, outcome, settings
 from humtune.search.studies import Studies
 
 Make = Callable[..., Any]
@@ -104,6 +105,25 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line(bench: Make) -> None:
     assert said[0].endswith(" nll (16 s)")
     assert said[1] == "fan-00002 [3/4] pruned: stopped by median after epoch 2 (0 s)"
     assert said[2] == f"fan-00003 [4/4] failed: {failed} (0 s)"
+
+
+def test_whoever_wants_a_model_sees_detectors_and_not_what_they_are(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("humtune.search.live.QUIET_SECONDS", 0.0)
+    search = bench(machines=("fan",), trials=3)
+    studies = search.studies()
+    console = log()
+    with PlainTable(studies, slots=1, console=console) as table:
+        search.play(studies, studies.ask(), 0.7)
+        search.end(studies, studies.ask(), TrialState.FAILED, "no\nmemory")
+        shown = log()
+        shown.print(table.table())
+    said = console.file.getvalue().splitlines()
+    assert said[:2] == ["detector 1 of 3 is trained (16 s)", "detector 2 of 3 can't be used: no memory (0 s)"]
+    assert said[-1].endswith(", in training: 0")
+    assert "│ fan     │ 3         │ 1       │ 0           │" in shown.file.getvalue()
+    assert terms_in(console.file.getvalue() + shown.file.getvalue()) == set()
 
 
 def test_lines_come_while_the_search_runs(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:

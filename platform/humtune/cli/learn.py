@@ -54,8 +54,9 @@ def learn(
     imported = steps.take_in(folder, place, machine=machine, bad=bad, channel=read)
     print_imported(imported)
     ledger, left_out = steps.begin(imported, place, hours=hours, channel=read)
-    for kind, why in left_out.items():
-        screen.print(f"without {kind}: {why.partition('; ')[0]}", soft_wrap=True)
+    if left_out:
+        kinds = ", ".join(left_out)
+        screen.print(f"kinds of detectors that can't learn from these recordings: {kinds}", soft_wrap=True)
     trials = sum(ledger.plan.quota(study) for study in ledger.plan.studies)
     screen.print(f"search {ledger.name}: {trials} detectors, {60 * hours:.0f} min at most", soft_wrap=True)
     limit = steps.search(ledger, hours=hours)

@@ -73,7 +73,7 @@ def _show(info: "ModelInfo") -> None:
         soft_wrap=True,
     )
     table = Table("healthy clips", box=box.SIMPLE_HEAD)
-    for column in ("clips", "groups", "as good as", "least promise %", "threshold", "above it %"):
+    for column in ("clips", "groups", "least promise %", "threshold", "above it %"):
         table.add_column(column, justify="right")
     for part in parts:
         scores = [s for group in info.healthy if group.domain == part.domain for s in group.scores]
@@ -82,7 +82,6 @@ def _show(info: "ModelInfo") -> None:
             part.domain,
             str(len(scores)),
             str(part.groups),
-            f"{part.effective:.0f}",
             _percent(part.least),
             f"{part.threshold.value:.6g}",
             _percent(above),

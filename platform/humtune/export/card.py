@@ -14,6 +14,7 @@ from humtune.export.story import (
     alarms_text,
     ensemble_story,
     failures,
+    in_plain_words,
     licence_of,
     markdown,
     threshold_text,
@@ -29,6 +30,10 @@ from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
 # {name}
+
+{plain}
+
+## What it is
 
 Tells whether a {name} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
 [-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
@@ -138,6 +143,7 @@ def model_card(
     place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
     return _CARD.format(
         name=escaped(info.machine),
+        plain=in_plain_words(info, alarms, place),
         machine=code(info.machine),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
@@ -161,7 +167,7 @@ def model_card(
         licence=licence_of(ledger.asked.data),
         failures=failures(measured.reading),
         words=WORDS,
-        metrics=markdown(("", "%"), _metrics(info.metrics)),
+        metrics=_metrics_table(info.metrics),
         threshold_text=threshold_text(info, how_scored(plan.members, plan.bank.table)),
         alarms=alarms_text(alarms),
         costs=_costs(costs),
@@ -235,6 +241,11 @@ _LINES = (
     _Line("AUC target, dev clips", "auc_target"),
     _Line("pAUC, dev clips", "pauc"),
 )
+
+
+def _metrics_table(metrics: dict[str, float]) -> str:
+    rows = list(_metrics(metrics))
+    return markdown(("", "%"), rows) if rows else "Nothing is known of it: there were no labelled test clips."
 
 
 def _metrics(metrics: dict[str, float]) -> Iterable[tuple[str, str]]:

@@ -62,7 +62,7 @@ def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
         clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], _few(table))]
     groups = group_names(table.attributes, table.section, table.domain)
     total: NDArray[np.float64] | float = 0.0
-    title = f"{table.machine}: scoring healthy clips as if they were new"
+    title = f"{table.machine}: checking the limit"
     for member in tracked(plan.members, total=len(plan.members), title=title):
         own, of = left_out_scores(member.detector, member.score_type, plan.bank, clips, groups, window=window)
         total = total + member.weight * (own if member.calibration is None else member.calibration(own))

@@ -61,20 +61,27 @@ class LiveTable(AbstractContextManager["LiveTable"]):
                 if record.id not in self._printed:
                     self._printed.add(record.id)
                     wanted = this.confirmations[1] if confirms else this.quota
-                    place = f"[{'confirms ' if confirms else ''}{counts[confirms]}/{wanted}]"
-                    line = f"{record.id} {place} {names.shown(outcome(record))} ({duration(record.seconds)})"
-                    self.console.print(line, soft_wrap=True)
+                    line = self.line(record, counts[confirms], wanted)
+                    self.console.print(f"{line} ({duration(record.seconds)})", soft_wrap=True)
                     self._said = monotonic()
         if monotonic() - self._said >= QUIET_SECONDS:
             running = [trial for this in list(self.studies.machines.values()) for trial in list(this.running)]
-            which = f", running: {', '.join(running)}" if running else ""
-            self.console.print(f"{self._times()}{which}", soft_wrap=True)
+            self.console.print(self.quiet(running), soft_wrap=True)
             self._said = monotonic()
 
     def _times(self) -> str:
         left = self.studies.seconds_left(self.slots)
         coming = "starting" if left is None else f"{duration(left)} left"
         return f"{duration(monotonic() - self.began)} gone, {coming}"
+
+    def quiet(self, running: list[str]) -> str:
+        """What a log says where nothing has ended for a while."""
+        return f"{self._times()}, running: {', '.join(running)}" if running else self._times()
+
+    def line(self, record: TrialRecord, number: int, wanted: int) -> str:
+        """What a log says of a trial that has ended, as the `number`-th of those `wanted`."""
+        place = f"[{'confirms ' if record.origin == CONFIRM else ''}{number}/{wanted}]"
+        return f"{record.id} {place} {names.shown(outcome(record))}"
 
     def table(self) -> Table:
         """The table as it stands now."""
@@ -86,6 +93,32 @@ class LiveTable(AbstractContextManager["LiveTable"]):
         table.add_column("with", overflow="fold")
         for this in list(self.studies.machines.values()):
             table.add_row(*row(this))
+        return table
+
+
+class PlainTable(LiveTable):
+    """For whoever wants a model and no search: how many detectors there are, nothing of their worth."""
+
+    def quiet(self, running: list[str]) -> str:
+        """How many detectors are trained at the moment."""
+        return f"{self._times()}, in training: {len(running)}"
+
+    def line(self, record: TrialRecord, number: int, wanted: int) -> str:
+        """That a detector has been trained, or why not."""
+        which = f"detector {number} of {wanted}"
+        if record.state == TrialState.COMPLETE:
+            return f"{which} is trained"
+        return f"{which} can't be used: {names.shown(' '.join((record.reason or record.state).split()))}"
+
+    def table(self) -> Table:
+        """A line for each machine."""
+        table = Table(title=self._times(), title_justify="left")
+        for name in ("machine", "detectors", "trained", "in training"):
+            table.add_column(name, overflow="fold")
+        for this in list(self.studies.machines.values()):
+            states = [record.state for record in list(this.ended.values())]
+            trained = str(states.count(TrialState.COMPLETE))
+            table.add_row(this.machine, str(this.quota), trained, str(len(this.running)))
         return table
 
 

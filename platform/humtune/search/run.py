@@ -156,13 +156,18 @@ def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None
 
 
 def run(
-    ledger: Ledger, *, address: str | None = None, slots: int = 0, interruption: Interruption | None = None
+    ledger: Ledger,
+    *,
+    address: str | None = None,
+    slots: int = 0,
+    interruption: Interruption | None = None,
+    view: type[LiveTable] = LiveTable,
 ) -> Studies:
     """Run what is left of a search: every machine's trials in one Tune run. Returns the studies at its end.
 
     Whatever was unfinished goes on from its checkpoint, with studies rebuilt from the ledger; Tune's own
     record is thrown away. Ray is started here unless an address is given or it runs already. Where the same
-    search still runs elsewhere, this run takes over and the other one ends.
+    search still runs elsewhere, this run takes over and the other one ends. `view` shows how far it is.
     """
     plan = ledger.plan
     resources = plan.asked.resources
@@ -187,7 +192,7 @@ def run(
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
             Mirror(ledger) as mirror,
-            LiveTable(studies, slots=slots),
+            view(studies, slots=slots),
         ):
             try:
                 tuner(studies, resources, slots=slots, folder=folder, interruption=interruption).fit()

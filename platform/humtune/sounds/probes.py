@@ -113,7 +113,7 @@ def make_probes(
     made = tracked(
         clips(),
         total=len(table),
-        title=f"{bank.table.machine}: making sounds that a detector should find strange",
+        title=f"{bank.table.machine}: making test sounds",
     )
     return keep_bank(made, table, storage, cache=cache)
 

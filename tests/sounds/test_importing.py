@@ -355,7 +355,7 @@ def test_a_data_set_is_not_made_of_itself(pump: Path, tmp_path: Path) -> None:
 
 def test_anomalies_are_not_called_healthy(pump: Path, bad: Path, tmp_path: Path) -> None:
     record(pump / "section_00_source_test_anomaly_0000.wav")
-    with pytest.raises(UsageError, match="an anomaly by its name"):
+    with pytest.raises(UsageError, match="anomalies by their names"):
         import_folder(pump, tmp_path / "data")
     (pump / "section_00_source_test_anomaly_0000.wav").unlink()
     (bad / "again.wav").write_bytes((pump / "take 0.wav").read_bytes())

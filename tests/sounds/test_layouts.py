@@ -117,7 +117,7 @@ LAYOUTS = {
     ),
     "no machine at all": Layout(
         ["fan/x.wav"],
-        r"no recordings found; expected .*; sound files lie in .*/fan: humtune data import .*/fan --out",
+        r"no recordings found; expected .*; sound files lie in .*/fan: humtune learn .*/fan --out MODEL ",
     ),
     "a third root": Layout(
         [*below("dev_data", FAN), *below("old", FAN)],

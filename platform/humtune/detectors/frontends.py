@@ -177,7 +177,8 @@ def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64
         raise UsageError(
             f"{table.machine}: spectrogram.chunk_frames = {frontend.chunk_frames} is longer than the "
             f"shortest clip, {table.name[shortest]}: {lengths[shortest] / SAMPLE_RATE:.2f} s are {frames} "
-            f"frames, {frontend.hop_samples} samples apart; choose chunk_frames ≤ {frames}"
+            f"frames, {frontend.hop_samples} samples apart; choose chunk_frames ≤ {frames}, as with "
+            f"--set spectrogram.chunk_frames={frames}"
         )
 
 

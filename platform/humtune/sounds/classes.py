@@ -36,7 +36,7 @@ def class_labels(
     if len(classes) < least:
         found = f"only one class ({classes[0]})" if len(classes) else "no class"
         others = np.unique(class_names(table, "auto")[normal])
-        mend = "use auto" if len(others) >= least else _OTHERWISE
+        mend = "use auto (--labels auto)" if len(others) >= least else _OTHERWISE
         raise UsageError(f"{table.machine}: labels: {labels} gives {found}, a classifier needs two; {mend}")
     index = np.minimum(np.searchsorted(classes, names), len(classes) - 1)
     own = (classes[index] == names) & (table.role != str(Role.NEGATIVE))

@@ -77,7 +77,9 @@ class Clip:
         if split == "train" and fields.get("label") is None:
             raise UsageError(f"{path}: the name of a training clip carries its label; expected {_EXPECTED}")
         if split == "train" and fields["label"] != "normal":
-            raise UsageError(f"{path}: an anomaly among the training clips, which have to be normal")
+            raise UsageError(
+                f"{path}: an anomaly among the training clips, which have to be normal; move it to test/"
+            )
         return cls(
             path=path,
             machine=machine,

@@ -189,7 +189,8 @@ def _nothing(data: Path) -> str:
         return f"no recordings found; expected {_LAYOUT}"
     lie = f"sound files lie in {unread[0]}{' and elsewhere' * (len(unread) > 1)}"
     one = data if len(unread) > 1 else unread[0]
-    mend = f"{command('data import', one, out='DATA')} makes a data set of one machine's"
+    learn, imported = command("learn", one, out="MODEL"), command("data import", one, out="DATA")
+    mend = f"{learn} makes a model of one machine's, {imported} makes a data set of them"
     return f"no recordings found; expected {_LAYOUT}; {lie}: {mend}"
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError, naming
-from humtune.names import shown
+from humtune.names import count, shown
 from humtune.sounds.clip import Clip
 from humtune.sounds.compressed import may_be_sound
 from humtune.sounds.folders import walk
@@ -88,9 +88,12 @@ def find_loose(folder: Path, label: int = NORMAL, *, without: Sequence[Path] = (
         if not any(here.is_relative_to(place) for place in passed):
             sounds = (path for path in listed.files if may_be_sound(path))
             found += [Loose(path, path.relative_to(folder).as_posix(), label) for path in sounds]
-    if label == NORMAL:
-        for loose in found:
-            _check_healthy(loose.path)
+    if label == NORMAL and (bad := [loose.path for loose in found if _calls_itself_bad(loose.path)]):
+        others = f" and {count(len(bad) - 1, 'other')}" if len(bad) > 1 else ""
+        raise UsageError(
+            f"{bad[0]}{others}: anomalies by their names, among the healthy recordings; move them into "
+            "another folder, and name that with --bad"
+        )
     return sorted(found, key=lambda loose: loose.name)
 
 
@@ -107,15 +110,11 @@ def apart(out: Path, folder: Path) -> Path:
     return made
 
 
-def _check_healthy(path: Path) -> None:
+def _calls_itself_bad(path: Path) -> bool:
     try:
-        clip = Clip.parse(path, machine="", part="dev", split="test")
+        return Clip.parse(path, machine="", part="dev", split="test").label == ANOMALY
     except UsageError:  # a name that says nothing, as most do
-        return
-    if clip.label == ANOMALY:
-        raise UsageError(
-            f"{path}: an anomaly by its name, among the healthy recordings; move it into a folder for --bad"
-        )
+        return False
 
 
 def read_loose(

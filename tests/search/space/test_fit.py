@@ -32,7 +32,8 @@ def test_a_chunk_longer_than_the_shortest_clip_names_machine_preset_clip_and_bou
     tight = space(search={"spectrogram": {"presets": PRESETS}})
     assert said(tight, clips, lengths) == (
         "valve: spectrogram.chunk_frames = 100 is longer than the shortest clip, clip_0007.wav: "
-        "3.17 s are 99 frames, 512 samples apart; choose chunk_frames ≤ 99 (spectrogram: long)"
+        "3.17 s are 99 frames, 512 samples apart; choose chunk_frames ≤ 99, as with "
+        "--set spectrogram.chunk_frames=99 (spectrogram: long)"
     )
     lengths[7] += 1
     check_fits(tight, clips, lengths)  # 100 frames are enough
@@ -55,7 +56,8 @@ def test_every_corner_of_the_spectrogram_is_checked(space: Make, table: Make) ->
     )
     message = said(wide, table(), 63 * 1024 - 1)
     assert message.endswith(
-        "choose chunk_frames ≤ 63 (spectrogram.n_fft: 2048, spectrogram.chunk_frames: 64)"
+        "choose chunk_frames ≤ 63, as with --set spectrogram.chunk_frames=63 "
+        "(spectrogram.n_fft: 2048, spectrogram.chunk_frames: 64)"
     )
     check_fits(wide, table(), np.full(len(table()), 63 * 1024))
 
@@ -97,7 +99,8 @@ def test_without_labelled_clips_pseudo_omega_is_the_objective(space: Make, table
     assert objective_of("pseudo", table()) == "pseudo"
     assert objective_of(None, table(labelled=False)) == "pseudo"
     assert said(space(objective="omega"), table(labelled=False), 160_000) == (
-        "fan has no labelled test clips; Ω needs normals and anomalies; objective: pseudo does without labels"
+        "fan has no labelled test clips; Ω needs normals and anomalies; "
+        "--set objective=pseudo does without labels"
     )
 
 

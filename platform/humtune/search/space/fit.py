@@ -185,7 +185,7 @@ def objective_of(asked: Objective | None, table: ClipTable) -> Objective:
         try:
             Cells.of(table, Role.SELECT)
         except UsageError as error:
-            raise UsageError(f"{error}; objective: pseudo does without labels") from error
+            raise UsageError(f"{error}; --set objective=pseudo does without labels") from error
         return "omega"
     if not len(table.having(Role.HELD_OUT)):
         raise UsageError(f"{table.machine}: objective: pseudo needs two training clips a section, or more")

@@ -14,6 +14,8 @@ from humtune.search.space.grid import Point
 from humtune.search.space.space import Space, nested
 from humtune.search.space.strict_yaml import read_value
 
+OF_THE_SPACE = ("objective",)  # what may be set that is a space's, and no trial's
+
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
     """Settings by dotted names out of words like `training.epochs=5`, whose values are YAML."""
@@ -48,12 +50,14 @@ def override(
     """
     counts = {"trials": trials, "shared_trials": shared_trials, "seeds": seeds}
     raw = space.model_dump() | {name: count for name, count in counts.items() if count is not None}
+    settings = dict(settings or {})
+    raw |= {name: settings.pop(name) for name in OF_THE_SPACE if name in settings}
     search = dict(space.search)
     fixed = nested(space.fixed)
     machines = {machine: nested(own) for machine, own in space.machines.items()}
     if space.shared_trials and shared_trials == 0:
         raw["machines"] = machines = {m: own for m, own in machines.items() if m != SHARED}
-    for name, value in leaves(nested(settings or {})):
+    for name, value in leaves(nested(settings)):
         search, everywhere = _settled(search, name, value, nested(fixed))
         if everywhere:
             set_path(fixed, name, value)

@@ -6,32 +6,30 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import time
 
 import optuna
 import ray
 from ray import tune
 
-from humtune import __version__
 from humtune.config import SHARED
 from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.layout import TAKEN
 from humtune.ledger import Ledger, searches
 from humtune.names import check_name, is_text
-from humtune.plan import Asked, Machine, Plan, Resources
+from humtune.plan import Asked, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.live import LiveTable
+from humtune.search.planning import holding, plan_search
 from humtune.search.space import Space, planned_space
-from humtune.search.space.fit import check_all, check_shared_fits, objective_of
+from humtune.search.space.fit import check_all, check_shared_fits
 from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrated
 from humtune.search.tune import MachineSearcher, StudyScheduler
-from humtune.search.warm import warm_up
 from humtune.sounds.bank import ClipBank, load_banks
 from humtune.sounds.parallel import waiting
-from humtune.sounds.probes import make_probes, scored_table, strangers
+from humtune.sounds.probes import strangers
 from humtune.sounds.table import assign_roles
 from humtune.storage import Storage
 from humtune.tracking import Mirror
@@ -54,13 +52,14 @@ def prepare(
     held_out: float = 0.1,
     channel: int | None = None,
     earlier: Ledger | None = None,
+    banks: Mapping[str, ClipBank] | None = None,
 ) -> Ledger:
     """Read the recordings, show that the space fits them, and write the plan. Nothing runs yet.
 
     `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses,
     `held_out` that of the training clips by which thresholds and calibration are found. Of several channels
     `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search found is where the
-    samplers start.
+    samplers start. `banks` are the machines' where they are known, with the roles of their clips, and fit.
     """
     if name in TAKEN:
         raise UsageError(f"name '{name}' is taken by humtune itself; choose another --name")
@@ -71,41 +70,23 @@ def prepare(
     if name in searches(storage):
         resume = Ledger(storage, name).resume
         raise UsageError(f"there is a search named '{name}': {resume}, or choose another --name")
-    banks = fitting_banks(space, data, storage, machines, holdout=holdout, held_out=held_out, channel=channel)
-    others = partial(strangers, data, channel=channel)
-    probes = {m: make_probes(bank, others(m), storage) for m, bank in banks.items()}
-    clips = {m: scored_table(bank, probes[m]) for m, bank in banks.items()}
-    plan = Plan(
-        name=name,
-        created=time(),
-        version=__version__,
-        asked=Asked(
-            space=space.model_dump(mode="json"),
-            data=str(data.resolve()),
-            trials=max(map(space.quota, banks)),
-            shared_trials=space.quota(SHARED) if space.shared_trials else 0,
-            warm=earlier.name if earlier else None,
-            holdout=holdout,
-            held_out=held_out,
-            channel=channel,
-            resources=resources,
-        ),
-        machines={
-            m: Machine(
-                bank=bank.folder,
-                data_hash=bank.hash,
-                probes=made.folder if (made := probes[m]) else None,
-                judged_by=objective_of(space.objective, clips[m]),
-            )
-            for m, bank in banks.items()
-        },
+    if banks is None:
+        banks = fitting_banks(
+            space, data, storage, machines, holdout=holdout, held_out=held_out, channel=channel
+        )
+    asked = Asked(
+        space=space.model_dump(mode="json"),
+        data=str(data.resolve()),
+        trials=max(map(space.quota, banks)),
+        shared_trials=space.quota(SHARED) if space.shared_trials else 0,
+        warm=earlier.name if earlier else None,
+        holdout=holdout,
+        held_out=held_out,
+        channel=channel,
+        resources=resources,
     )
-    plan = _holding(plan, space)
-    ledger = Ledger(storage, name)
-    if earlier:
-        warm_up(ledger, plan, space, earlier)
-    ledger.create(plan, clips)
-    return ledger
+    others = partial(strangers, data, channel=channel)
+    return plan_search(space, banks, storage, asked, name=name, strangers=others, earlier=earlier)
 
 
 def fitting_banks(
@@ -127,12 +108,6 @@ def fitting_banks(
     return banks
 
 
-def _holding(plan: Plan, space: Space) -> Plan:
-    """The plan that knows how many trials the space holds for each study, where it says which."""
-    holds = {study: len(space.runs(study)) for study in plan.studies} if space.enumerated else {}
-    return plan.model_copy(update={"holds": holds})
-
-
 def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:
     """Have a search make so many trials per machine, and of all machines together; None: as before.
 
@@ -150,7 +125,7 @@ def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None
     if wanted.asked.shared_trials and not plan.asked.shared_trials:
         space = planned_space(plan)
         check_shared_fits(space, {machine: ledger.bank(machine) for machine in plan.machines})
-        wanted = _holding(wanted, space)
+        wanted = holding(wanted, space)
     if wanted != plan:
         ledger.write_plan(wanted)
 

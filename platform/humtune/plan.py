@@ -47,6 +47,9 @@ class Asked(Frozen):
     trials: int = Field(ge=0, description="per machine, where the space holds as many")
     shared_trials: int = Field(0, ge=0, description="of all machines together, where the space holds as many")
     warm: str | None = Field(None, description="the earlier search that this one started from")
+    continues: str | None = Field(
+        None, description="the search whose detectors it has, with more recordings than that"
+    )
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of training clips that thresholds are of")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from loop import search_here
+from models import make_info, write_model
 from searches import Bench
 from words import terms_in
 
@@ -17,6 +18,7 @@ from humtune import learn
 from humtune.ledger import Ledger
 from humtune.records import Epoch
 from humtune.search.stop import TimeLimit
+from humtune.sounds.groups import recording_names
 from humtune.storage import Storage
 
 Run = Callable[..., tuple[int, str, str]]
@@ -133,6 +135,146 @@ def test_killed_the_same_command_goes_on(
     assert (
         "model: a model lies there already; humtune score model NEW uses it; to learn anew, delete it" in err
     )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """Five more healthy recordings."""
+    for i in range(5):
+        record(tmp_path / "new" / f"tuesday {i}.flac", 20.0, seed=50 + i)
+    return tmp_path / "new"
+
+
+@pytest.mark.slow
+def test_a_model_is_continued_and_brought_back(
+    pump: Path, new: Path, tmp_path: Path, humtune: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert humtune("learn", pump, "--out", "model", "--false-alarms", "20%")[0] == 0
+    was = files(tmp_path / "model")
+    with monkeypatch.context() as killed:
+        killed.setattr(learn, "write_model", interrupt)
+        assert humtune("learn", new, "--continue", "model")[0] == 130
+    assert files(tmp_path / "model") == was
+    made = set(Storage(tmp_path / "humtune-runs").list("banks"))
+    code, out, err = humtune("learn", new, "--continue", "model")
+    assert code == 0, err
+    assert set(Storage(tmp_path / "humtune-runs").list("banks")) == made
+    said = " ".join(out.split())
+    assert "pump: 5 new recordings, 2 min, healthy, to learn from" in said
+    assert "pump: of 2 detectors, 2 learned everything anew" in said
+    assert "learned from 6 min of healthy sound in 34 windows, by 2 detectors together" in said
+    assert re.search(r"The model before called \d of 5 new healthy recordings strange", said)
+    assert re.search(r"The limit was [\d.]+ and is [\d.]+", said)
+    info = json.loads((tmp_path / "model/model.json").read_text())
+    assert info["threshold"]["false_alarms"] == 0.2
+    groups = {group["group"] for group in info["evidence"]["left_out"]}
+    assert groups & {f"recording=tuesday {i}.flac" for i in range(5)}
+    assert files(tmp_path / "model" / "before") == was
+    ledger = Ledger.open(Storage(tmp_path / "humtune-runs"), info["search"])
+    assert ledger.plan.asked.continues == json.loads(was["model.json"])["search"]
+
+    now = files(tmp_path / "model")
+    code, out, _ = humtune("learn", new, "--continue", "model")
+    assert (code, "pump: nothing new; model stays as it is" in out) == (0, True)
+    assert files(tmp_path / "model") == now
+    assert humtune("threshold", "model", "--healthy", "new")[0] == 0
+    assert humtune("threshold", "model", "--undo")[0] == 0
+    assert {**files(tmp_path / "model"), "model.json": b""} == {**now, "model.json": b""}
+    assert humtune("threshold", "model", "--undo")[0] == 0
+    assert files(tmp_path / "model") == was
+    code, _, err = humtune("threshold", "model", "--undo")
+    assert (code, "has the threshold that it was exported with" in err) == (2, True)
+
+
+def labels(path: Path, **said: tuple[Path, ...]) -> Path:
+    lines = [f'"{file}",{label},' for label, paths in said.items() for file in paths]
+    path.write_text("\n".join(["recording,label,time", *lines, ""]))
+    return path
+
+
+@pytest.mark.slow
+def test_what_a_person_said_chooses_and_sets_the_limit(
+    pump: Path, new: Path, tmp_path: Path, humtune: Run
+) -> None:
+    bad = (tmp_path / "bad/rattle 0.flac", pump / "monday 3.flac")
+    table = labels(
+        tmp_path / "said.csv",
+        bad=(*bad, tmp_path / "gone.flac"),
+        healthy=(new / "tuesday 1.flac", pump / "monday 4.flac"),
+        unsure=(new / "tuesday 2.flac",),
+    )
+    code, out, err = humtune("learn", pump, "--reviewed", table, "--out", "model", "--false-alarms", "0.2")
+    assert code == 0, err
+    assert "said.csv: 1 recording unsure, and left aside" in out
+    assert f"there no more: {tmp_path / 'gone.flac'}; bring them back and run this again" in err
+    assert "1 new recording, 20 s, called healthy, to set the limit by" in out
+    assert "2 new recordings, 40 s, called bad, to choose detectors by" in out
+    assert f"called otherwise than before, and no more what they were: {pump / 'monday 3.flac'}" in out
+    info = json.loads((tmp_path / "model/model.json").read_text())
+    ledger = Ledger.open(Storage(tmp_path / "humtune-runs"), info["search"])
+    table_of = ledger.bank("pump").table
+    roles = {
+        (str(name), str(role))
+        for name, role in zip(recording_names(table_of.attributes), table_of.role, strict=True)
+    }
+    assert {role for name, role in roles if "monday 3" in name} == {"select"}
+    assert {role for name, role in roles if "tuesday 1" in name} == {"held_out"}
+    assert not [name for name, _ in roles if "tuesday 2" in name]
+    assert ledger.plan.machines["pump"].judged_by == "omega"
+    assert re.search(r"It would have caught \d of 2 bad recordings", " ".join(out.split()))
+
+
+def test_a_search_goes_on_with_what_a_person_said(pump: Path, tmp_path: Path, humtune: Run) -> None:
+    imported = learn.take_in(pump, Storage(tmp_path / "humtune-runs"))
+    ledger, *_ = learn.begin(imported, Storage(tmp_path / "humtune-runs"))
+    learn.search(ledger)
+    table = labels(tmp_path / "labels.csv", bad=(tmp_path / "bad/rattle 0.flac",))
+    code, out, err = humtune("resume", ledger.name, "--reviewed", table)
+    assert code == 0, err
+    [name] = re.findall(rf"search (\S+): that is {ledger.name} with these recordings", out)
+    more = Ledger.open(ledger.storage, name)
+    assert more.plan.machines["pump"].judged_by == "omega"
+    assert {r.id for r in more.records()} == {r.id for r in ledger.records()}
+    again, out, _ = humtune("resume", name, "--reviewed", table)
+    assert (again, "pump: 1 recording taken in before" in out) == (0, True)
+    assert "with these recordings" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--out", "m"], "name the recordings and the model: humtune learn FOLDER --out MODEL"),
+        (["pump"], "name the recordings and the model: humtune learn FOLDER --out MODEL"),
+        (["--continue", "m"], "name the folder of new healthy recordings"),
+        (["pump", "--continue", "m", "--bad", "bad"], "--bad: a model that is continued has its own"),
+        (["pump", "--continue", "m"], "m: not a model folder"),
+        (["pump", "--out", "m", "--reviewed", "none.csv"], "none.csv: no table of labels; `humtune review"),
+        (
+            ["pump", "--out", "m", "--reviewed", "bad"],
+            "bad: no table of labels; did you mean bad/labels.csv?",
+        ),
+        (["pump", "--out", "m", "--reviewed", "unsure.csv"], "no recording in it is called healthy or bad"),
+        (["pump", "--out", "m", "--reviewed", "gone.csv"], "no recording in it is there any more"),
+    ],
+)
+def test_words_that_do_not_go_together(words: list[str], told: str, pump: Path, humtune: Run) -> None:
+    labels(pump.parent / "unsure.csv", unsure=(pump / "monday 0.flac",))
+    labels(pump.parent / "gone.csv", bad=(pump / "there never was.flac",))
+    code, _, err = humtune("learn", *words)
+    assert code == 2
+    assert told in err
+
+
+def test_a_model_whose_search_is_gone(pump: Path, humtune: Run) -> None:
+    write_model(pump.parent / "model", make_info(machine="pump", search="pump-000000"))
+    code, _, err = humtune("learn", pump, "--continue", "model")
+    assert code == 2
+    assert "model: its search pump-000000 is not in" in err
+    assert "humtune threshold model --healthy FOLDER sets the limit by new recordings" in err
 
 
 def test_hours_are_a_clocks_though_two_trials_run_at_once(

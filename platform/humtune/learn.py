@@ -4,6 +4,8 @@ Whatever is killed, the same call goes on: the data set is made whole or not at 
 what its recordings are, and the model comes last.
 """
 
+from collections import Counter
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from statistics import mean
@@ -12,23 +14,30 @@ from typing import Literal
 from humtune.errors import UsageError
 from humtune.export.model import Exported, check_replaceable
 from humtune.export.search import export_machine
-from humtune.layout import RECORDINGS
+from humtune.layout import BANKS, RECORDINGS
 from humtune.ledger import Ledger, searches
+from humtune.metrics.calibration import decide
 from humtune.names import command, count
 from humtune.records import TrialState, seconds_worked
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
-from humtune.runtime.info import INFO
+from humtune.runtime.info import FULL, INFO, INT8, MODEL, ModelInfo, read_info
+from humtune.runtime.labels import Reviewed
+from humtune.runtime.outcomes import Scored
+from humtune.runtime.recordings import Listener
+from humtune.runtime.scorer import Scorer
+from humtune.search.continued import Intake, bring, continued, only_machine, search_of
 from humtune.search.live import PlainTable
 from humtune.search.run import prepare, run
 from humtune.search.space import read_space
 from humtune.search.space.fit import fitting
 from humtune.search.stop import TimeLimit
+from humtune.sounds.added import Grown, grow
 from humtune.sounds.bank import load_banks
 from humtune.sounds.importing import Imported, import_folder, machine_name, spell
-from humtune.sounds.loose import WINDOW
-from humtune.sounds.parallel import waiting
-from humtune.sounds.table import assign_roles
+from humtune.sounds.loose import WINDOW, Loose, find_loose
+from humtune.sounds.parallel import tracked, waiting
+from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role, assign_roles
 from humtune.storage import Storage
 
 SPACE = "operator"
@@ -83,28 +92,107 @@ def take_in(
 
 
 def begin(
-    imported: Imported, storage: Storage, *, hours: float = HOURS, channel: int | None = None
-) -> tuple[Ledger, dict[str, str]]:
+    imported: Imported,
+    storage: Storage,
+    *,
+    hours: float = HOURS,
+    channel: int | None = None,
+    reviewed: Reviewed | None = None,
+) -> tuple[Ledger, dict[str, str], Grown | None]:
     """The search of a data set, new or to be gone on with; why not, by each kind of detector left out.
 
     The same recordings have the same search. `channel` is the one that was imported: new recordings that a
-    model scores are read in the same way.
+    model scores are read in the same way. Third, what became of `reviewed` recordings, where there are such.
     """
     machine = imported.machine
-    name = f"{machine}-{imported.record.files_print[:6]}"
+    name, grown = f"{machine}-{imported.record.files_print[:6]}", None
     left_out: dict[str, str] = {}
+    if reviewed or name not in searches(storage):
+        bank = load_banks(imported.data, storage)[machine]
+        bank = replace(bank, table=assign_roles(bank.table, held_out=HELD_OUT))
+        if reviewed:
+            grown = grow(bank, labelled(reviewed), storage, held_out=HELD_OUT, channel=channel)
+            if grown.is_new:
+                bank, name = grown.bank, search_of(grown.bank)
+                _check_enough(bank.table)
     if name in searches(storage):
         ledger = Ledger.open(storage, name)
     else:
         _, space = read_space(SPACE)
         space = space.model_copy(update={"seeds": min(SEEDS, max(1, round(hours / HOURS)))})
-        bank = load_banks(imported.data, storage)[machine]
-        table = assign_roles(bank.table, held_out=HELD_OUT)
-        space, left_out = fitting(space, table, bank.lengths)
-        ledger = prepare(space, name=name, data=imported.data, storage=storage, held_out=HELD_OUT)
+        space, left_out = fitting(space, bank.table, bank.lengths)
+        ledger = prepare(
+            space, name=name, data=imported.data, storage=storage, held_out=HELD_OUT, banks={machine: bank}
+        )
     if ledger.plan.asked.channel != channel:
         ledger.write_plan(ledger.plan.asking(channel=channel))
-    return ledger, left_out
+    return ledger, left_out, grown
+
+
+def _check_enough(table: ClipTable) -> None:
+    if (there := len(table.having(Role.TRAIN, Role.HELD_OUT))) < LEAST_WINDOWS:
+        raise UsageError(
+            f"{table.machine}: {count(there, 'window')} of healthy sound without what is called bad; "
+            f"{LEAST_WINDOWS} are needed: record more"
+        )
+
+
+def labelled(reviewed: Reviewed) -> dict[Role, list[Loose]]:
+    """The recordings that a person labelled: healthy ones set the limit, bad ones choose."""
+    said = ((Role.HELD_OUT, reviewed.healthy, NORMAL), (Role.SELECT, reviewed.bad, ANOMALY))
+    return {role: [Loose(path, str(path), label) for path in files] for role, files, label in said}
+
+
+def model_search(model: Path, storage: Storage) -> tuple[ModelInfo, Ledger]:
+    """What a model says of itself, and the search that it came of; UsageError where that isn't there."""
+    info = read_info(model)
+    if info.precision != FULL:
+        raise UsageError(f"{model}: its networks are in {info.precision}; name the folder that it lies in")
+    if info.search not in searches(storage) or info.machine not in Ledger(storage, info.search).plan.machines:
+        again = command("threshold", model, healthy="FOLDER")
+        raise UsageError(
+            f"{model}: its search {info.search} is not in {storage.uri}; name its place with --storage. "
+            f"Without it, {again} sets the limit by new recordings"
+        )
+    return info, Ledger.open(storage, info.search)
+
+
+def add(
+    earlier: Ledger, healthy: Path | None, reviewed: Reviewed | None, *, without: Path | None = None
+) -> Grown:
+    """More recordings beside those of a search of one machine: a folder of healthy ones, and reviewed ones.
+
+    Nothing in the folder `without`, or in the storage, is such a recording.
+    """
+    machine, asked = only_machine(earlier), earlier.plan.asked
+    if not earlier.storage.is_local:
+        raise UsageError(f"storage {earlier.storage.uri}: recordings are kept there, and need a folder")
+    found = labelled(reviewed) if reviewed else {}
+    given = {loose.path.resolve() for some in found.values() for loose in some}
+    if healthy:
+        apart = [earlier.storage.path(name) for name in (RECORDINGS, BANKS)]
+        new = find_loose(healthy, without=[*apart, *([without] if without else [])])
+        found[Role.TRAIN] = [loose for loose in new if loose.path.resolve() not in given]
+    bank = earlier.bank(machine)
+    grown = grow(bank, found, earlier.storage, held_out=asked.held_out, channel=asked.channel)
+    _check_enough(grown.bank.table)
+    return grown
+
+
+def called_strange(model: Path, grown: Grown) -> tuple[int, int]:
+    """How many of the healthy recordings that were added a model calls strange, and how many it can score."""
+    info = read_info(model)
+    paths = [taken.loose.path for role in (Role.TRAIN, Role.HELD_OUT) for taken in grown.added.get(role, ())]
+    outcomes = Listener(Scorer(info, model / MODEL)).listen(paths)
+    found = tracked(outcomes, total=len(paths), title="scoring them as before")
+    scores = [outcome.score for outcome in found if isinstance(outcome, Scored)]
+    return int(decide(scores, info.threshold.value).sum()), len(scores)
+
+
+def go_on(earlier: Ledger, grown: Grown) -> tuple[Ledger, Counter[Intake]]:
+    """The search of what was added, with the detectors of the earlier one; how far these took it in."""
+    ledger = continued(earlier, grown.bank)
+    return ledger, bring(earlier, ledger)
 
 
 def search(ledger: Ledger, *, hours: float = HOURS) -> TimeLimit:
@@ -147,8 +235,18 @@ def members(ledger: Ledger, way: Way) -> int:
     return len({member.trial for member in record.machine_wide}) if record else 1
 
 
-def write_model(ledger: Ledger, way: Way, out: Path, *, false_alarms: float) -> Exported:
-    """Export what the trials became into the folder `out`."""
+def write_model(
+    ledger: Ledger, way: Way, out: Path, *, false_alarms: float, replaced: bool = False
+) -> Exported:
+    """Export what the trials became into a folder; with `replaced` the model there is kept in it."""
     [machine] = ledger.plan.machines
     with waiting(f"exporting {machine}"):
-        return export_machine(ledger, machine, out, false_alarms=false_alarms, ensemble=way != SINGLE)
+        return export_machine(
+            ledger,
+            machine,
+            out,
+            false_alarms=false_alarms,
+            ensemble=way != SINGLE,
+            int8=replaced and (out / INT8).is_dir(),
+            keep=replaced,
+        )

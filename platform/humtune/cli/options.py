@@ -26,6 +26,14 @@ BadFolder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Recordings of the machine when it was not well.")
 ]
 MachineName = Annotated[str | None, typer.Option(help="What to call the machine; the folder's name.")]
+ReviewedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--reviewed",
+        metavar="LABELS.CSV",
+        help="What `humtune review` wrote: bad recordings choose, healthy ones set the limit.",
+    ),
+]
 FalseAlarms = Annotated[
     str | None,
     typer.Option(

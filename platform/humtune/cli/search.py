@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humtune.cli.options import DEFAULT_STORAGE, Channel, SearchName, StorageUri, loading, read_channel
+from humtune.cli.grown import print_brought, print_grown, read_labels
+from humtune.cli.options import (
+    DEFAULT_STORAGE,
+    Channel,
+    ReviewedFile,
+    SearchName,
+    StorageUri,
+    loading,
+    read_channel,
+)
 from humtune.errors import HumtuneError
 from humtune.names import command, console, split_names
 
@@ -141,6 +150,7 @@ def resume(
         int | None, typer.Option(min=1, help="Train so many of each machine's best again, with new seeds.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="New seeds for each that --confirm trains again.")] = 3,
+    reviewed: ReviewedFile = None,
     slots: Slots = 0,
     address: Address = None,
     storage: StorageUri = DEFAULT_STORAGE,
@@ -155,6 +165,8 @@ def resume(
         from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
+    if reviewed is not None:
+        ledger = _with_reviewed(ledger, reviewed)
     want(ledger, trials=trials, shared_trials=shared_trials)
     plan = ledger.plan
     for study in plan.studies:
@@ -164,6 +176,22 @@ def resume(
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
     _run(ledger, address, slots)
+
+
+def _with_reviewed(ledger: "Ledger", reviewed: Path) -> "Ledger":
+    """The search of its recordings and reviewed ones; itself where it knows all of them."""
+    from humtune import learn
+    from humtune.search.continued import only_machine
+
+    machine, labels = only_machine(ledger), read_labels(reviewed)
+    grown = learn.add(ledger, None, labels)
+    print_grown(machine, grown)
+    if not grown.is_new:
+        return ledger
+    more, counts = learn.go_on(ledger, grown)
+    print_brought(machine, counts, grown)
+    console().print(f"search {more.name}: that is {ledger.name} with these recordings", soft_wrap=True)
+    return more
 
 
 def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:

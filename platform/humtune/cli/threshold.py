@@ -20,7 +20,8 @@ def threshold(
         Path | None, typer.Option(metavar="DIR", help="New healthy recordings to choose the threshold by.")
     ] = None,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Go back to the threshold before the last --healthy.")
+        bool,
+        typer.Option("--undo", help="Go back to what was before the last --healthy, or `learn --continue`."),
     ] = False,
 ) -> None:
     """Choose a threshold by new healthy recordings, or show what those there are can promise.
@@ -32,7 +33,8 @@ def threshold(
     from humtune.names import console, shown
 
     with loading():
-        from humtune.runtime.info import read_info, write_info
+        from humtune.runtime.before import undo as take_back
+        from humtune.runtime.info import read_info
         from humtune.runtime.recalibration import recalibrate
 
     rate = None if false_alarms is None else read_share(false_alarms)
@@ -41,8 +43,7 @@ def threshold(
     if undo:
         if healthy or rate:
             raise UsageError("--undo goes alone")
-        info = read_info(model).without_recalibration()
-        write_info(model, info)
+        info = take_back(model)
     elif healthy:
         info, failed = recalibrate(model, healthy, false_alarms=rate)
     else:

@@ -29,6 +29,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.cells import Array
 from humtune.names import command, shown
 from humtune.results.rows import machine_row
+from humtune.runtime.before import BEFORE, keep_before
 from humtune.runtime.healthy import HEALTHY
 from humtune.runtime.info import (
     CARD,
@@ -166,7 +167,7 @@ def _metadata(info: ModelInfo) -> Mapping[str, str]:
 def check_replaceable(folder: Path) -> None:
     """UsageError where something else than a model lies in the place of one."""
     if folder.is_dir():
-        own = {MODEL, INFO, CARD, PAGE, REQUIREMENTS, HEALTHY, INT8}
+        own = {MODEL, INFO, CARD, PAGE, REQUIREMENTS, HEALTHY, INT8, BEFORE}
         others = sorted({entry.name for entry in folder.iterdir()} - own)
         if others:
             raise UsageError(
@@ -176,18 +177,21 @@ def check_replaceable(folder: Path) -> None:
         raise UsageError(f"{folder}: a file lies where the model's folder goes; choose another --out")
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, files: Mapping[str, bytes], *, keep: bool = False) -> None:
     """Write a folder of files by way of a draft beside it, in the place of what was there.
 
-    A warning names new healthy recordings that the threshold of a model there was chosen by.
+    With `keep` the model there is kept in it, to go back to. Else a warning names new healthy recordings that
+    its threshold was chosen by.
     """
     check_replaceable(folder)
-    gone = list(_recalibrations(folder))
+    gone = [] if keep else list(_recalibrations(folder))
     try:
         with drafted(folder) as draft:
             for name, content in files.items():
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
                 write_through(draft / name, content)
+            if keep:
+                keep_before(folder, draft)
             replace_folder(draft, folder)
     except OSError as error:
         raise UsageError(f"{folder}: can't be written ({error.strerror or error})") from error

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from humtune.config import SAMPLE_RATE
 from humtune.export.model import Exported
 from humtune.metrics.calibration import decide
 from humtune.names import count
 from humtune.runtime.promises import promises
+from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import RECORDING, recording_names
 from humtune.sounds.importing import BAD, ImportRecord, spell
 from humtune.sounds.survey import few
@@ -21,23 +23,29 @@ class Heard:
     flagged: tuple[str, ...]
 
 
-def outlook(record: ImportRecord, model: Exported, clips: ClipTable, *, detectors: int) -> list[str]:
-    """Sentences: what was learned of how much, what the limit can promise, and what it would have caught.
+def outlook(sound: str, model: Exported, clips: ClipTable, *, detectors: int) -> list[str]:
+    """Sentences: what was learned of what `sound`, what the limit can promise, and what it would have caught.
 
     `clips` are the search's scored clips, of whose scores the model has one each; `detectors` how many trials
     score together.
     """
-    said = [_learned(record, model, detectors), *_promised(model)]
-    return said + list(_caught(model, clips))
-
-
-def _learned(record: ImportRecord, model: Exported, detectors: int) -> str:
-    files, windows = record.recordings("train"), record.windows("train")
     how = "1 detector" if detectors == 1 else f"{detectors} detectors together"
-    return (
-        f"{model.info.machine}: learned from {spell(record.seconds('train'))} of healthy sound, "
-        f"{count(files, 'recording')} in {count(windows, 'window')}, by {how}."
-    )
+    learned = f"{model.info.machine}: learned from {sound}, by {how}."
+    return [learned, *_promised(model), *_caught(model, clips)]
+
+
+def sound_imported(record: ImportRecord) -> str:
+    """How much healthy sound an import found to learn from."""
+    files, windows = record.recordings("train"), record.windows("train")
+    length = spell(record.seconds("train"))
+    return f"{length} of healthy sound, {count(files, 'recording')} in {count(windows, 'window')}"
+
+
+def sound_of(bank: ClipBank) -> str:
+    """How much healthy sound a bank has to learn from."""
+    healthy = bank.table.having(Role.TRAIN, Role.HELD_OUT)
+    length = spell(float(bank.lengths[healthy].sum()) / SAMPLE_RATE)
+    return f"{length} of healthy sound in {count(len(healthy), 'window')}"
 
 
 def _promised(model: Exported) -> Iterator[str]:

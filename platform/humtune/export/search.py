@@ -85,18 +85,21 @@ def export_machine(
     *,
     false_alarms: float = FALSE_ALARMS,
     ensemble: bool = False,
+    int8: bool = False,
+    keep: bool = False,
 ) -> Exported:
     """Write one machine's model into a folder of any name; as `export_search` otherwise.
 
-    HumtuneError where it has no complete trial, or no ensemble.
+    With `keep` the model that lies there is kept in it, to go back to. HumtuneError where it has no complete
+    trial, or no ensemble.
     """
     found = _blueprint(ledger, machine, ensemble=ensemble)
     if isinstance(found, str):
         raise HumtuneError(found)
     build = partial(build_model, ledger, false_alarms=false_alarms)
-    [model], files = _machine(ledger, found[0], folder, build=build, int8=False, other=None)
-    write_folder(folder, files)
-    return model
+    models, files = _machine(ledger, found[0], folder, build=build, int8=int8, other=None)
+    write_folder(folder, files, keep=keep)
+    return models[0]
 
 
 def _machine(

@@ -20,9 +20,38 @@ class Label(NamedTuple):
     time: float  # seconds since 1970; 0 where nobody knows
 
 
+class Reviewed(NamedTuple):
+    """What a person said of recordings, by what can be made of it."""
+
+    healthy: tuple[Path, ...]
+    bad: tuple[Path, ...]
+    gone: tuple[Path, ...]  # healthy or bad, and there no more
+    unsure: int
+
+
+def read_reviewed(path: Path) -> Reviewed:
+    """The recordings of a table of labels; UsageError where there is no such file, or none healthy or bad."""
+    if not path.is_file():
+        mend = f"did you mean {path / LABELS}?" if path.is_dir() else "`humtune review RESULTS` writes one"
+        raise UsageError(f"{path}: no table of labels; {mend}")
+    said = _read(path)
+    by_label = {choice: [Path(name) for name in said if said[name].label == choice] for choice in CHOICES}
+    healthy, bad, unsure = by_label.values()
+    gone = {file for file in healthy + bad if not file.is_file()}
+    well, wrong = (tuple(file for file in files if file not in gone) for files in (healthy, bad))
+    if not well and not wrong:
+        what = "is there any more" if healthy or bad else "is called healthy or bad"
+        raise UsageError(f"{path}: no recording in it {what}; `humtune review RESULTS` labels others")
+    return Reviewed(well, wrong, tuple(sorted(gone)), len(unsure))
+
+
 def read_labels(folder: Path) -> dict[str, Label]:
     """By recording (its absolute path), of a folder of results; UsageError for a label that is none."""
-    path, found = folder / LABELS, dict[str, Label]()
+    return _read(folder / LABELS)
+
+
+def _read(path: Path) -> dict[str, Label]:
+    found = dict[str, Label]()
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             for row in csv.DictReader(stream):

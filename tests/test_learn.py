@@ -251,7 +251,7 @@ def test_a_search_goes_on_with_what_a_person_said(pump: Path, tmp_path: Path, hu
         (["pump"], "name the recordings and the model: humtune learn FOLDER --out MODEL"),
         (["--continue", "m"], "name the folder of new healthy recordings"),
         (["pump", "--continue", "m", "--bad", "bad"], "--bad: a model that is continued has its own"),
-        (["pump", "--continue", "m"], "m: not a model folder"),
+        (["pump", "--continue", "m"], "m: no such folder"),
         (["pump", "--out", "m", "--reviewed", "none.csv"], "none.csv: no table of labels; `humtune review"),
         (
             ["pump", "--out", "m", "--reviewed", "bad"],

@@ -210,7 +210,7 @@ def test_a_search_of_which_no_trial_completed_has_failed(
         assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
-    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}))
+    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}, None))
     monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
     code, _, err = humtune("learn", "fan", "--out", "model")
     assert code == 1

@@ -15,6 +15,7 @@ import soundfile
 
 from humtune.drafts import PREFIX
 from humtune.ledger import Ledger, searches
+from humtune.sounds.groups import recording_names
 from humtune.storage import Storage
 
 pytestmark = pytest.mark.integration
@@ -35,6 +36,11 @@ MOMENTS = (
     "pump-00001/scores/knn.npy",
     "ensembles/pump.npy",
     "ensembles/pump.json",  # its scores are there
+    "models/pump",
+)
+CONTINUED = (
+    "plan.json",
+    "pump-00001/record.json",
     "models/pump",
 )
 
@@ -110,5 +116,20 @@ def test_the_same_command_finishes_what_was_killed_anywhere(
     assert mlflow_runs(broken / "runs") == {"pump-00000": 1, "pump-00001": 1}
     windows = sorted(p.name for p in (broken / "runs").glob("recordings/pump/dev_data/pump/train/*"))
     assert windows == [f"section_00_source_train_normal_{i:04d}.flac" for i in range(24)]
-    drafts = [path for path in broken.rglob(f"{PREFIX}*") if path.parent.name != "trials"]
-    assert drafts == []
+    assert list(broken.rglob(f"{PREFIX}*")) == []
+
+    more = (str(record(tmp_path / "more", range(20, 25))), "--continue", "models/pump")
+    before = (broken / "models/pump/model.json").read_bytes()
+    ends = learn(broken, *more, moments=CONTINUED, mlflow_ready=mlflow_ready)
+    assert ends == [f"{moment}: killed" for moment in CONTINUED]
+    info = json.loads((broken / "models/pump/model.json").read_text())
+    first, second = sorted(searches(Storage(broken / "runs")), key=lambda name: name == info["search"])
+    ledger = Ledger.open(Storage(broken / "runs"), second)
+    assert [r.id for r in ledger.records()] == ["pump-00000", "pump-00001"]
+    recordings = set(recording_names(ledger.bank("pump").table.attributes).tolist())
+    assert len(recordings) == 12 + 5
+    assert len(ledger.bank("pump").table) == 2 * len(recordings)
+    assert (broken / "models/pump/before/model.json").read_bytes() == before
+    assert json.loads(before)["search"] == first
+    assert mlflow_runs(broken / "runs") == {"pump-00000": 2, "pump-00001": 2}  # one in each search
+    assert list(broken.rglob(f"{PREFIX}*")) == []

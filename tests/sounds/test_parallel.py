@@ -170,3 +170,22 @@ def test_a_name_that_does_not_fit_a_terminal_is_cut_in_its_middle(
                 show(1_000_000)
     assert re.search(r"windows[^\n]*…[^\n]*7\.wav", screen.getvalue())
     assert "x" * 80 not in screen.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["tracked", "byte_progress"])
+def test_what_stands_still_is_a_line_each_minute_in_a_log(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """The second step ends only after a line has come while it took so long."""
+    assert parallel._MINUTE == 60.0
+    monkeypatch.setattr(parallel, "_MINUTE", 0.01)
+    monkeypatch.setattr(parallel, "_QUIET", 3600.0)
+    screen = Console(file=io.StringIO(), width=80)
+    monkeypatch.setattr(parallel, "_console", lambda: screen)
+    monkeypatch.setattr(parallel, "console", lambda **_: screen)
+    if kind == "tracked":
+        for item in tracked(range(2), total=2, title="fan: reading"):
+            if item:
+                wait_for(lambda: "fan: reading: 1 of 2\n" in screen.file.getvalue())
+    else:
+        with byte_progress("fan: reading", total=2_000_000) as show:
+            show(1_000_000)
+            wait_for(lambda: "fan: reading: 1.0 MB of 2.0 MB\n" in screen.file.getvalue())

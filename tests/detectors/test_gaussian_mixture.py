@@ -33,7 +33,7 @@ def bank(tmp_path: Path) -> ClipBank:
 
 def kept(bank: ClipBank) -> list[Path]:
     assert bank.place
-    return sorted(bank.place.glob("pooled-*"))
+    return sorted(bank.place.glob("pooled-*.npy"))
 
 
 def silent(bank: ClipBank) -> ClipBank:
@@ -92,12 +92,12 @@ def test_what_is_damaged_or_of_other_clips_is_made_again(bank: ClipBank, content
 def test_a_folder_that_can_not_be_written_keeps_nothing(
     bank: ClipBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from humtune.detectors import gaussian_mixture
+    from humtune.detectors import kept as keeping
 
     def refuse(path: Path, data: bytes) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(gaussian_mixture, "write_whole", refuse)
+    monkeypatch.setattr(keeping, "write_whole", refuse)
     wanted = encoder().pooled(replace(bank, place=None), SOME)
     assert torch.equal(encoder().pooled(bank, SOME), wanted)
     assert kept(bank) == []

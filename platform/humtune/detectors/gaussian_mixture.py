@@ -5,11 +5,9 @@ one number, and a mixture of Gaussians is fitted to these vectors of the trainin
 """
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Hashable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -23,8 +21,8 @@ from humtune.config import Acceleration, Output
 from humtune.detectors.encoder import Encoder, Graph
 from humtune.detectors.fit import Fit
 from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramLayer
+from humtune.detectors.kept import kept_rows
 from humtune.detectors.recipe import Check, Recipe
-from humtune.drafts import write_whole
 from humtune.errors import UsageError
 from humtune.scores.encoded import Encoded
 from humtune.scores.gaussians import Covariance, Gaussians, Likelihood, fit_gaussians, negative_log_likelihood
@@ -158,24 +156,10 @@ class MixtureEncoder(Encoder):
         return Gaussians(self.centres, self.whiteners, self.log_weights)
 
     def pooled(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:
-        """Pooled spectra [n, F] of the clips, as they are; those of an opened bank are kept beside it.
-
-        All its clips' are made by the first trial that wants any, and read by the others with their settings.
-        A file that is damaged is made again, one that can't be written done without.
-        """
-        if bank.place is None:
-            return self._pool(bank, clips)
-        path = bank.place / f"pooled-{self.frontend.print(self.device)}.npy"
-        found = None
-        with suppress(OSError, ValueError, EOFError):
-            found = np.load(path, allow_pickle=False)
-        if found is None or found.shape != (len(bank.table), self.recipe.n_mels):
-            found = self._pool(bank, np.arange(len(bank.table))).cpu().numpy()
-            packed = io.BytesIO()
-            np.save(packed, found, allow_pickle=False)
-            with suppress(OSError):
-                write_whole(path, packed.getvalue())
-        return torch.from_numpy(found[clips]).to(self.device)
+        """Pooled spectra [n, F] of the clips, as they are; those of an opened bank are kept beside it."""
+        name = f"pooled-{self.frontend.print(self.device)}"
+        found = kept_rows(bank, name, clips, lambda some: self._pool(bank, some).cpu().numpy())
+        return torch.from_numpy(found).to(self.device)
 
     @torch.no_grad()
     def _pool(self, bank: ClipBank, clips: NDArray[np.intp]) -> Tensor:

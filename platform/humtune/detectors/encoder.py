@@ -70,9 +70,10 @@ class Graph:
 
     The front end's `whole` maps a waveform [1, n] to what all chunks are cut from, made once where encoders
     have an equal `key`; its `chunks` maps that to tensors [c, …]. `network` maps one chunk of each [1, …] to
-    features [1, k], and `read` the features of all chunks [c, k] to a clip's rows. `least_samples` are those
+    features [1, …], and `read` the features of all chunks [c, …] to a clip's rows. `least_samples` are those
     of the shortest clip; `most_samples` those of the longest that the chunks leave nothing out of, None where
-    all of any clip counts.
+    all of any clip counts. `growing` are those of a clip that has several chunks where a longer one has more,
+    None where any clip has as many.
     """
 
     frontend: FrontendLayer
@@ -80,6 +81,7 @@ class Graph:
     read: Callable[[Tensor], Encoded]
     least_samples: int
     most_samples: int | None = None
+    growing: int | None = None
 
 
 class ChunkEncoder(Encoder):

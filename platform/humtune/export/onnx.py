@@ -11,18 +11,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-from onnx import compose, helper
+from onnx import TensorProto, compose, helper, numpy_helper
 from onnxscript import ir
 from onnxscript import opset20 as op
 from torch import Tensor, nn
 
 from humtune.detectors.encoder import Graph
+from humtune.detectors.graph_network import FEATURES, GraphNetwork, chunk_name
 from humtune.export.graph import FrontEnds, Judge, Member, least_samples
 from humtune.runtime.scorer import INPUT, OUTPUT
-
-FEATURES = "features"  # the end of a network's graph
 
 OPSET = 20
 
@@ -34,7 +32,8 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
     """
     judge, least = Judge(members), least_samples(members)
     graphs, fronts = judge.graphs, FrontEnds(judge.graphs)
-    example = torch.zeros(2 * least + 1)
+    growing = [graph.growing for graph in graphs]
+    example = torch.zeros(max(2 * least + 1, *(samples or 0 for samples in growing)))
     chunks = [_chunks(graph, example) for graph in graphs]
     model = join(
         _export(
@@ -42,7 +41,7 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
             example,
             inputs=[INPUT],
             outputs=[f"chunks {i} {j}" for i, own in enumerate(chunks) for j in range(len(own))],
-            dynamic=torch.export.Dim("samples", min=least),
+            dynamic=({0: torch.export.Dim("samples", min=least)},),
         ),
         [export_network(graph, own) for graph, own in zip(graphs, chunks, strict=True)],
         _export(
@@ -50,8 +49,9 @@ def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes
             *(_features(graph, own) for graph, own in zip(graphs, chunks, strict=True)),
             inputs=[f"features {i}" for i in range(len(graphs))],
             outputs=[OUTPUT],
+            dynamic=(tuple({0: torch.export.Dim.DYNAMIC} if samples else None for samples in growing),),
         ),
-        rows=[len(own[0]) for own in chunks],
+        rows=[None if samples else len(own[0]) for own, samples in zip(chunks, growing, strict=True)],
     )
     onnx.helper.set_model_props(model, dict(metadata))
     model.producer_name, model.producer_version = "humtune", metadata.get("humtune", "")
@@ -66,37 +66,24 @@ def export_network(graph: Graph, chunks: Sequence[Tensor]) -> onnx.ModelProto:
     return _export(graph.network, *(some[:1] for some in chunks), inputs=inputs, outputs=[FEATURES])
 
 
-class GraphNetwork(nn.Module):
-    """A network's graph in the place of the network that it was made of."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        super().__init__()
-        self.model = model
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads()  # as the network that it stands for
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Features [B, k] of a network's inputs [B, …], a chunk at a time."""
-        chunks = zip(*(value.contiguous().numpy() for value in inputs), strict=True)
-        feeds = ({chunk_name(i): x[None] for i, x in enumerate(chunk)} for chunk in chunks)
-        return torch.from_numpy(np.concatenate([self._session.run(None, feed)[0] for feed in feeds]))
-
-
 def join(
-    front: onnx.ModelProto, networks: Sequence[onnx.ModelProto], judge: onnx.ModelProto, rows: Sequence[int]
+    front: onnx.ModelProto,
+    networks: Sequence[onnx.ModelProto],
+    judge: onnx.ModelProto,
+    rows: Sequence[int | None],
 ) -> onnx.ModelProto:
     """One graph of the parts: network i between the front's "chunks i j" and the judge's "features i".
 
-    `rows` are the chunks that each network gets of a clip.
+    `rows` are the chunks that each network gets of a clip; None: as many as the clip has.
     """
     model = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
     for i, (network, count) in enumerate(zip(networks, rows, strict=True)):
-        own = compose.add_prefix(clipwise(network, count), f"network {i}/")
-        ends = [(f"chunks {i} {j}", f"network {i}/{chunks_name(j)}") for j in range(len(network.graph.input))]
+        prefix = f"network {i}/"
+        own = (
+            looped(network, prefix) if count is None else compose.add_prefix(clipwise(network, count), prefix)
+        )
+        own.ir_version = model.ir_version
+        ends = [(f"chunks {i} {j}", f"{prefix}{chunks_name(j)}") for j in range(len(network.graph.input))]
         model = compose.merge_models(model, own, ends)
     judge = compose.add_prefix(judge, "judge/", rename_inputs=True, rename_outputs=False)
     joints = [(f"network {i}/{FEATURES}", f"judge/features {i}") for i in range(len(networks))]
@@ -145,9 +132,43 @@ def clipwise(network: onnx.ModelProto, count: int) -> onnx.ModelProto:
     return helper.make_model(repeated, opset_imports=network.opset_import, ir_version=network.ir_version)
 
 
-def chunk_name(j: int) -> str:
-    """What a network's graph calls the chunk that is its input j."""
-    return f"chunk {j}"
+def looped(network: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+    """The graph of a network's one chunk as a loop over those of a clip: inputs [c, …] to features [c, …].
+
+    Its names begin with the prefix, those of the loop's body too: a network from outside may call its own
+    what others do.
+    """
+    inputs = {end.name: len(end.type.tensor_type.shape.dim) for end in network.graph.input}
+    given, rank = f"one {FEATURES}", len(network.graph.output[0].type.tensor_type.shape.dim)
+    axis = "axis of chunks"
+    body = onnx.GraphProto(name="network")
+    body.initializer.append(numpy_helper.from_array(np.array([0]), axis))
+    body.initializer.extend(network.graph.initializer)
+    for name, axes in inputs.items():
+        body.input.append(_end(f"one {name}", axes - 1))
+        body.node.append(helper.make_node("Unsqueeze", [f"one {name}", axis], [name]))
+    body.node.extend(network.graph.node)
+    body.node.append(helper.make_node("Squeeze", [FEATURES, axis], [given]))
+    body.output.append(_end(given, rank - 1))
+    names = {tensor.name: prefix + tensor.name for tensor in body.initializer}
+    body = compose.add_prefix_graph(body, prefix, name_map=names)
+    chunks = [_end(f"{prefix}{chunks_name(j)}", axes) for j, axes in enumerate(inputs.values())]
+    features = _end(f"{prefix}{FEATURES}", rank)
+    scan = helper.make_node(
+        "Scan",
+        [end.name for end in chunks],
+        [features.name],
+        name=f"{prefix}loop",
+        body=body,
+        num_scan_inputs=len(chunks),
+    )
+    graph = helper.make_graph([scan], "network", chunks, [features])
+    return helper.make_model(graph, opset_imports=network.opset_import)
+
+
+def _end(name: str, rank: int) -> onnx.ValueInfoProto:
+    """An input or output of floats with so many axes of any length."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)
 
 
 def chunks_name(j: int) -> str:
@@ -165,8 +186,8 @@ def _chunks(graph: Graph, waveform: Tensor) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def _features(graph: Graph, chunks: Sequence[Tensor]) -> Tensor:
     """A clip's features, for their shape."""
-    features: Tensor = graph.network.eval()(*chunks)
-    return torch.zeros_like(features)
+    features: Tensor = graph.network.eval()(*(some[:1] for some in chunks))
+    return features.new_zeros(len(chunks[0]), *features.shape[1:])
 
 
 def _export(
@@ -174,7 +195,7 @@ def _export(
     *example: Tensor,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    dynamic: Any = None,  # the length of the only input
+    dynamic: Any = None,  # lengths of the inputs
 ) -> onnx.ModelProto:
     """A module as a graph that doesn't say where its source lies."""
     lowerings: dict[Any, Callable[..., Any]] = {
@@ -190,7 +211,7 @@ def _export(
             opset_version=OPSET,
             input_names=inputs,
             output_names=outputs,
-            dynamic_shapes=({0: dynamic},) if dynamic else None,
+            dynamic_shapes=dynamic,
             custom_translation_table=lowerings,
         )
     assert program is not None
@@ -224,7 +245,7 @@ def _scalar(s: Any, dtype: int = ir.DataType.FLOAT, *_: Any, **__: Any) -> Any:
 def _stft(
     self: ir.Value, n_fft: int, hop_length: int, win_length: int, window: ir.Value, *_: Any, **__: Any
 ) -> Any:
-    """torch.stft of float64 samples [1, n]: [1, bins, frames, 2].
+    """torch.stft of float64 samples [n, samples]: [n, bins, frames, 2].
 
     Where n_fft is a power of two, onnxruntime's own operator is fast and needs no matrix in the file.
     Elsewhere it goes by Bluestein's algorithm, ten times slower, and off by decibels in the quiet bins: there
@@ -246,7 +267,7 @@ def _stft(
     zero, hop, end = (op.Constant(value_int=value) for value in (0, hop_length, 1 - n_fft))
     starts = op.Range(zero, op.Add(op.Squeeze(op.Shape(self, start=1, end=2)), end), hop)
     index = op.Add(op.Unsqueeze(starts, one), op.Constant(value_ints=list(range(n_fft))))
-    frames = op.Gather(self, index, axis=1)  # [1, frames, n_fft]
+    frames = op.Gather(self, index, axis=1)  # [n, frames, n_fft]
     spectrum = op.MatMul(op.Mul(frames, window), op.Constant(value=ir.tensor(matrix)))
-    parts = op.Reshape(spectrum, op.Constant(value_ints=[1, -1, 2, n_fft // 2 + 1]))
+    parts = op.Reshape(spectrum, op.Constant(value_ints=[0, -1, 2, n_fft // 2 + 1]))
     return op.Transpose(parts, perm=[0, 3, 1, 2])

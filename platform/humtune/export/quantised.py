@@ -14,10 +14,11 @@ from torch import Tensor
 
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
+from humtune.detectors.graph_network import GraphNetwork, chunk_name
 from humtune.errors import HumtuneError
 from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
-from humtune.export.onnx import GraphNetwork, chunk_name, export_network, quiet
+from humtune.export.onnx import export_network, quiet
 from humtune.results.reading import labelled_clips
 from humtune.runtime.info import INT8
 from humtune.scores.encoded import Encoded

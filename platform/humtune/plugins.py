@@ -39,6 +39,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "flow": "humtune.detectors.flow:Flow",
         "made": "humtune.detectors.made:Made",
         "gaussian_mixture": "humtune.detectors.gaussian_mixture:GaussianMixture",
+        "pretrained": "humtune.detectors.pretrained.recipe:Pretrained",
         "noop": "humtune.detectors.noop:Noop",
     },
     FRONTEND: {

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from encoders import LOG_MEL, SAMPLES, onnx_encoder, program_encoder
 
 from humtune import plugins
 from humtune.config import Domains
@@ -34,6 +36,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "flow": FRAMES | {"frames": 2, "transforms": 2},
     "made": FRAMES | {"frames": 2, "group": 8},
     "gaussian_mixture": {"n_fft": 256, "n_mels": 32, "pooling": "gwrp"},
+    "pretrained": {"pooling": "mean_deviation", "layers": (-1, 0)},
     "noop": {"steps": 3, "blur": 0.5},
 }
 OTHER_WAYS = {
@@ -94,6 +97,14 @@ def bank() -> ClipBank:
     return small_bank()
 
 
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Settings of every family, with an encoder for the one that wants it."""
+    weights = onnx_encoder(tmp_path_factory.mktemp("encoder"), input=LOG_MEL, rate=22_050, overlap=0.5)
+    trees = {family: tree | {"family": family} for family, tree in FAMILIES.items()}
+    return trees | {"pretrained": trees["pretrained"] | {"weights": str(weights)}}
+
+
 def every_score(tree: dict[str, Any]) -> dict[str, Any]:
     """The recipe with every score type that it can give."""
     return tree | {"scores": list(recipe_of(tree | {"scores": list(plugins.BUILT_IN["score"])}).score_types)}
@@ -104,8 +115,20 @@ def test_every_family_is_tried() -> None:
 
 
 @pytest.mark.parametrize("family", plugins.BUILT_IN[plugins.FAMILY])
-def test_every_family_keeps_the_contract_with_every_score_type(family: str, bank: ClipBank) -> None:
-    contract.check_recipe(recipe_of(every_score(FAMILIES[family] | {"family": family})), bank)
+def test_every_family_keeps_the_contract_with_every_score_type(
+    family: str, families: dict[str, dict[str, Any]], bank: ClipBank
+) -> None:
+    contract.check_recipe(recipe_of(every_score(families[family])), bank)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.7])  # shorter than a block, and several blocks
+@pytest.mark.parametrize("encoder", [onnx_encoder, program_encoder])
+def test_encoders_of_samples_keep_the_contract(
+    encoder: Callable[..., Path], seconds: float, tmp_path: Path
+) -> None:
+    weights = encoder(tmp_path, rate=8000, input=SAMPLES | {"level": "peak"})
+    recipe = recipe_of({"family": "pretrained", "weights": str(weights), "scores": ["knn_normalised"]})
+    contract.check_recipe(recipe, small_bank(seconds=seconds))
 
 
 @pytest.mark.parametrize("way", OTHER_WAYS)
@@ -139,8 +162,10 @@ def test_every_front_end_is_tried() -> None:
 
 
 @pytest.mark.parametrize("family", WITHOUT_CLASSES)
-def test_a_folder_of_one_section_without_attributes_is_enough(family: str) -> None:
-    recipe = recipe_of(FAMILIES[family] | {"family": family})
+def test_a_folder_of_one_section_without_attributes_is_enough(
+    family: str, families: dict[str, dict[str, Any]]
+) -> None:
+    recipe = recipe_of(families[family])
     bank = small_bank(sections=1, attributes=False)
     recipe.check(bank.table, bank.lengths)
     contract.check_scores(contract.run(recipe, bank), bank)

@@ -197,7 +197,7 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
     lines: dict[str, None] = {}
     for machine in machines:
         whose = f"{machine}: " if machine in space.machines else ""
-        for params, recipe in corners(space, "spectrogram", machine=machine):
+        for params, recipe in corners(space, "spectrogram", "weights", machine=machine):
             lines |= dict.fromkeys(f"{whose}{remark}{_chosen(params)}" for remark in recipe.remarks())
     return list(lines)
 

@@ -1,0 +1,120 @@
+"""Pretrained: a general audio encoder, frozen, and distances of its embeddings. No classes, no training."""
+
+from pathlib import Path
+from time import perf_counter
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from humtune.config import Acceleration, Output
+from humtune.detectors.fit import Fit, evenly
+from humtune.detectors.pretrained.encoder import PretrainedEncoder, try_out
+from humtune.detectors.pretrained.sources import Source, find_source
+from humtune.detectors.recipe import Check, Estimate, Recipe
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.table import ClipTable
+
+TIMED = 3  # clips that are embedded to know what all of them take
+
+
+class Pretrained(Recipe):
+    """Embeddings of a frozen encoder, pooled over a clip's time; scores by their distances."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("weights",)
+
+    family: str = "pretrained"
+    weights: str = Field("", description="the YAML beside an encoder's file, or a model of transformers")
+    pooling: Literal["mean", "mean_deviation", "gem", "max"] = Field(
+        "mean", description="over a clip's frames"
+    )
+    layers: tuple[int, ...] = Field(
+        (-1,), min_length=1, description="that are used, side by side; -1: the last"
+    )
+    trust_remote_code: bool = Field(
+        False, description="run Python code that lies beside a model of transformers"
+    )
+    scores: tuple[str, ...] = Field(("knn",), min_length=1)
+
+    @field_validator("weights")
+    @classmethod
+    def _whole_path(cls, weights: str) -> str:
+        """The same from whichever folder a trial runs in."""
+        path = Path(weights).expanduser()
+        is_path = path.suffix in (".yaml", ".yml", ".onnx", ".pt2") or (weights and path.exists())
+        return str(path.absolute()) if is_path else weights
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _one_layer(cls, layers: object) -> object:
+        return (layers,) if isinstance(layers, int) and not isinstance(layers, bool) else layers
+
+    @property
+    def source(self) -> Source:
+        """The encoder; a UsageError where it isn't there."""
+        return find_source(self.weights, self.trust_remote_code)
+
+    @property
+    def gives(self) -> frozenset[Output]:
+        """Embeddings."""
+        return frozenset({Output.EMBEDDING})
+
+    @property
+    def size(self) -> str:
+        """The encoder."""
+        return f"pretrained {Path(self.weights).name}"
+
+    def remarks(self) -> tuple[str, ...]:
+        """Whose weights they are, and whether a model can be made of them."""
+        source = self.source
+        name, description = Path(self.weights).name, source.description
+        lines = [f"{name}: weights under {description.licence}"]
+        if why := source.why_not_exported:
+            lines.append(f"{name}: can't be exported: {why}")
+        return tuple(lines)
+
+    def _check_weights(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        try_out(self.source, self.layers)
+
+    checks: ClassVar[tuple[Check, ...]] = (Check(("weights", "layers", "trust_remote_code"), _check_weights),)
+
+    def build(self, classes: tuple[str, ...]) -> PretrainedEncoder:
+        """The encoder, which is as it will ever be."""
+        return PretrainedEncoder(self, classes)
+
+    def start(
+        self,
+        bank: ClipBank,
+        *,
+        device: str = "cpu",
+        acceleration: Acceleration = Acceleration(),  # noqa: B008  frozen
+    ) -> "PretrainedFit":
+        """A fit before its only step."""
+        return PretrainedFit(self, bank, self.build(()).to(device))
+
+    def estimate(
+        self, bank: ClipBank, *, device: str, bf16: bool, compiled: bool | None, measured: int
+    ) -> Estimate:
+        """What embedding all clips takes, from a few; what a trial takes, where they were embedded before."""
+        how = Acceleration(bf16=bf16)
+        if self.build(()).to(device).is_kept(bank):
+            return super().estimate(bank, device=device, bf16=bf16, compiled=compiled, measured=measured)
+        began = perf_counter()
+        few = evenly(np.arange(len(bank.table)), TIMED)
+        self.build(()).to(device).embed(bank, few)
+        seconds = (perf_counter() - began) * len(bank.table) / len(few)
+        return Estimate(acceleration=how, step_seconds=seconds, trial_seconds=seconds)
+
+
+class PretrainedFit(Fit):
+    """Embeds the clips, in one step."""
+
+    recipe: Pretrained
+    encoder: PretrainedEncoder
+
+    def step(self) -> dict[str, float]:
+        """All of the bank's clips, where none did before; the mean length of a training clip's embedding."""
+        embedding = self.encoder.encode(self.bank, self.clips).embedding
+        self.done = 1
+        return {"length": float(embedding.norm(dim=1).mean())}

@@ -1,5 +1,6 @@
 """Frozen encoders: what they get of a recording, what they give, what is kept, and what is refused."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from encoders import EMBEDDING, LOG_MEL, SAMPLES, onnx_encoder, program_encoder
 
 from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resample
-from humtune.detectors.pretrained.description import Description, LogMel
+from humtune.detectors.pretrained.description import Description, LogMel, Waveform
 from humtune.detectors.pretrained.encoder import PretrainedEncoder
 from humtune.detectors.pretrained.recipe import Pretrained
 from humtune.detectors.recipe import recipe_of
@@ -201,6 +202,20 @@ def test_a_detector_takes_its_own_weights_alone(tmp_path: Path) -> None:
         type(detector).from_bytes(data)
 
 
+def test_weights_may_lie_in_a_file_beside_the_graph(tmp_path: Path) -> None:
+    path = onnx_encoder(tmp_path)
+    wanted, digest = embedding(recipe(path), small_bank()), recipe(path).source.digest
+    model = onnx.load(tmp_path / "encoder.onnx")
+    beside = {"save_as_external_data": True, "location": "encoder.onnx.data", "size_threshold": 0}
+    onnx.save(model, tmp_path / "encoder.onnx", **beside)
+    assert torch.equal(embedding(recipe(path), small_bank()), wanted)
+    other = recipe(path).source.digest
+    data = bytearray((tmp_path / "encoder.onnx.data").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "encoder.onnx.data").write_bytes(data)
+    assert len({digest, other, recipe(path).source.digest}) == 3
+
+
 def test_an_estimate_embeds_a_few_clips(
     bank: ClipBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +231,15 @@ def test_an_estimate_embeds_a_few_clips(
     embedding(made, bank)
     made.estimate(bank, device="cpu", bf16=False, compiled=None, measured=1)
     assert seen == [3, len(bank.table)]
+
+
+def test_the_descriptions_in_the_docs_are_some() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pretrained.md").read_text(encoding="utf-8")
+    told = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)]
+    found = [Description.model_validate(tree) for tree in told]
+    assert [each.model for each in found] == ["encoder.onnx", "beats.onnx", "eat.onnx", "dasheng.onnx"]
+    assert found[1].block == 1023 * 160 + 400
+    assert all(name in text for kind in (Waveform, LogMel) for name in kind.model_fields)
 
 
 # --- what is refused

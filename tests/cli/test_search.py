@@ -218,6 +218,19 @@ def test_a_search_of_which_no_trial_completed_has_failed(
     assert not (tmp_path / "model").exists()
 
 
+def test_learn_says_that_its_time_was_too_short_for_all_detectors(
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_search(tmp_path / "humtune-runs", "hums", ended=1)
+    imported = ImportRecord(folder="", files_print="", pieces=())
+    monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
+    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}, None))
+    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
+    monkeypatch.setattr("humtune.cli.learn._write", lambda *_: None)
+    code, out, _ = humtune("learn", "fan", "--out", "model")
+    assert (code, "the time is over: 1 of 3 detectors; more --hours train more\n" in out) == (0, True)
+
+
 def test_more_trials_than_a_space_holds_are_not_to_be_had(
     humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
     with loading():
         from humtune import learn as steps
         from humtune.export.outlook import sound_imported, sound_of
+        from humtune.records import TrialState
         from humtune.storage import Storage
     steps.check_wish(asked.out, asked.hours, asked.share)
     labels = read_labels(reviewed)
@@ -118,6 +119,9 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
     if limit.signal:
         screen.print("ended; the same command goes on", soft_wrap=True)
         raise typer.Exit(limit.exit_code)
+    trained = sum(record.state == TrialState.COMPLETE for record in ledger.records())
+    if limit.is_over and trained < trials:
+        screen.print(f"the time is over: {trained} of {trials} detectors; more --hours train more")
     is_plain = grown is None or not grown.is_new
     sound = sound_imported(imported.record) if is_plain else sound_of(ledger.bank(imported.machine))
     _write(ledger, asked.out, asked.share, sound)

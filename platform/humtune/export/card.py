@@ -14,7 +14,6 @@ from humtune.export.story import (
     alarms_text,
     ensemble_story,
     failures,
-    in_plain_words,
     licence_of,
     markdown,
     threshold_text,
@@ -143,7 +142,7 @@ def model_card(
     place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
     return _CARD.format(
         name=escaped(info.machine),
-        plain=in_plain_words(info, alarms, place),
+        plain=_in_plain_words(info, alarms, place),
         machine=code(info.machine),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
@@ -175,6 +174,30 @@ def model_card(
         **vars(story)
         | {"selection": story.selection + (f"\n\n{escaped(plan.left_out)}." if plan.left_out else "")},
     )
+
+
+def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str) -> str:
+    """What whoever keeps a machine running needs to know of its model in a folder `place`, as Markdown."""
+    rate = f"{info.threshold.false_alarms:.1%}"
+    text = (
+        f"Tells which recordings of {escaped(info.machine)} sound strange. A usual healthy one is at\n"
+        f"0 × limit; one above 1 × limit is strange. About {rate} of new healthy ones will be above it."
+    )
+    if info.threshold.fit != "quantile":
+        again = code(command("threshold", place, healthy="NEW-HEALTHY"))
+        text += (
+            "\nThat is an estimate: there were too few healthy recordings to tell. With more of them,\n"
+            f"{again} sets the limit anew."
+        )
+    if alarms:
+        bad, healthy = sum(a.anomalies for a in alarms), sum(a.normals for a in alarms)
+        caught = round(sum(a.caught * a.anomalies for a in alarms))
+        false = round(sum(a.false_alarms * a.normals for a in alarms))
+        text += (
+            f"\nTried on test recordings, it called {caught} of {bad} bad ones strange, and {false} of "
+            f"{healthy} healthy ones."
+        )
+    return text
 
 
 def _costs(costs: Sequence[Beside]) -> str:

@@ -10,7 +10,6 @@ from humtune.config import TEST_CHUNKS, leaves
 from humtune.formatting.text import MISSING, code, escaped, percent
 from humtune.metrics.cross_fitting import SPLITS
 from humtune.metrics.omega import SectionMetrics, harmonic_mean
-from humtune.names import command
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.measure import Measured
@@ -176,30 +175,6 @@ def _mean(splits: Sequence[float]) -> str:
     if not splits:
         return MISSING
     return f"{percent(float(np.mean(splits)))} ± {percent(float(np.std(splits)))}"
-
-
-def in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str) -> str:
-    """What whoever keeps a machine running needs to know of its model in a folder `place`, as Markdown."""
-    rate = f"{info.threshold.false_alarms:.1%}"
-    text = (
-        f"Tells which recordings of {escaped(info.machine)} sound strange. A usual healthy one is at\n"
-        f"0 × limit; one above 1 × limit is strange. About {rate} of new healthy ones will be above it."
-    )
-    if info.threshold.fit != "quantile":
-        again = code(command("threshold", place, healthy="NEW-HEALTHY"))
-        text += (
-            "\nThat is an estimate: there were too few healthy recordings to tell. With more of them,\n"
-            f"{again} sets the limit anew."
-        )
-    if alarms:
-        bad, healthy = sum(a.anomalies for a in alarms), sum(a.normals for a in alarms)
-        caught = round(sum(a.caught * a.anomalies for a in alarms))
-        false = round(sum(a.false_alarms * a.normals for a in alarms))
-        text += (
-            f"\nTried on test recordings, it called {caught} of {bad} bad ones strange, and {false} of "
-            f"{healthy} healthy ones."
-        )
-    return text
 
 
 def failures(reading: Reading) -> str:

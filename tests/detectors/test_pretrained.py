@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torchaudio
@@ -24,6 +25,7 @@ from humtune.export.onnx import export_onnx
 from humtune.search.space import check_space
 from humtune.search.space.fit import check_fits, remarks
 from humtune.sounds.bank import ClipBank, keep_bank
+from humtune.sounds.sound_file import to_waveform
 from humtune.storage import Storage
 from humtune.testing.recordings import small_bank
 
@@ -324,6 +326,21 @@ def test_an_encoder_that_no_model_can_hold_is_named_before_the_search(tmp_path: 
     detector = made.start(small_bank()).run()
     with pytest.raises(HumtuneError, match="can't be exported: its ONNX file has opset 21"):
         export_onnx([Member(detector, "knn")], {})
+
+
+@pytest.mark.slow
+def test_members_with_the_same_encoder_share_it_in_a_model(tmp_path: Path) -> None:
+    weights, bank = onnx_encoder(tmp_path), small_bank()
+    ways: list[dict[str, Any]] = [{"pooling": "mean"}, {"pooling": "max"}, {"layers": [0]}]
+    detectors = [recipe(weights, **way).start(bank).run() for way in ways]
+    members = [Member(detector, "knn", weight=0.5) for detector in detectors]
+    model = onnx.load_from_string(export_onnx(members, {}))
+    assert sum(node.op_type == "Scan" for node in model.graph.node) == 2
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    clips = bank.table.having("select")
+    wanted = sum(0.5 * d.score(d.encode(bank, clips))["knn"] for d in detectors)
+    given = [session.run(None, {"waveform": to_waveform(bank.clip(int(i)))})[0] for i in clips]
+    assert np.abs(np.array(given) - wanted).max() < 1e-5
 
 
 def test_a_search_says_whose_weights_it_uses(tmp_path: Path) -> None:

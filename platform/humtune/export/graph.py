@@ -59,22 +59,27 @@ class FrontEnds(nn.Module):
 class Judge(nn.Module):
     """The last part: what each detector's network makes of a clip's chunks, features [c, k], to its score.
 
-    The score is the weighted sum of the members'; those of one detector share its pass through the network.
+    The score is the weighted sum of the members'; those of one detector share its pass through the network,
+    and so do detectors whose graphs have the same front end and network. `graphs` are one of each such.
     Nobody tells the graph a clip's section: it scores as a detector does a clip whose section is unknown.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
         super().__init__()
         self.detectors: list[Detector] = list(dict.fromkeys(member.detector for member in members))
-        self.graphs = [detector.encoder.graph() for detector in self.detectors]
+        every = [detector.encoder.graph() for detector in self.detectors]
+        parts = {(id(graph.frontend), id(graph.network)): graph for graph in every}
+        self.graphs = list(parts.values())
+        self.graph_of = [[*parts].index((id(graph.frontend), id(graph.network))) for graph in every]
+        self.reads = [graph.read for graph in every]
         self.shares = nn.ModuleList(Share(member) for member in members)
         self.detector_of = [self.detectors.index(member.detector) for member in members]
 
     def forward(self, *features: Tensor) -> Tensor:
         """The anomaly score, float64 []."""
         rows = []
-        for detector, graph, own in zip(self.detectors, self.graphs, features, strict=True):
-            encoded = graph.read(own)
+        for detector, read, i in zip(self.detectors, self.reads, self.graph_of, strict=True):
+            encoded = read(features[i])
             averages = detector.recipe.scoring.aggregation == "embedding"
             rows.append(encoded.averaged() if averages else encoded)
         scores = [share(rows[i]) for share, i in zip(self.shares, self.detector_of, strict=True)]

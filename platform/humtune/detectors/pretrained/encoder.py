@@ -113,9 +113,10 @@ class PretrainedEncoder(Encoder):
         """The blocks are the front end's, the pooling is read."""
         if why := self.source.why_not_exported:
             raise HumtuneError(f"weights: {self.source.name}: can't be exported: {why}")
-        network = _chosen(self.source, self.source.digest, self.recipe.layers).to(self.device)
-        several = self.source.description.several
-        return Graph(self.frontend, network, self.read, least_samples=LEAST_SAMPLES, growing=several)
+        source, device = self.source, self.device.type
+        frontend, network = _chosen(source, source.digest, self.recipe.layers, device)
+        several = source.description.several
+        return Graph(frontend, network, self.read, least_samples=LEAST_SAMPLES, growing=several)
 
 
 def moments(features: Tensor) -> Tensor:
@@ -133,10 +134,12 @@ def _loaded(source: Source, digest: str, device: str, threads: int) -> nn.Module
     return source.load().to(device)
 
 
-@lru_cache(maxsize=1)
-def _chosen(source: Source, digest: str, layers: tuple[int, ...]) -> nn.Module:
-    """Some layers of a source's network, for graphs."""
-    return source.chosen(layers)
+@lru_cache(maxsize=2)
+def _chosen(
+    source: Source, digest: str, layers: tuple[int, ...], device: str
+) -> tuple[BlockLayer, nn.Module]:
+    """The parts of a graph that encoders of the same weights and layers share."""
+    return BlockLayer(source.description).to(device), source.chosen(layers).to(device)
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
     code, out, err = humtune("learn", pump, "--out", "models/pump")
     assert code == 0, err
     assert "pump: to learn from: 12 recordings, 4 min, in 24 windows" in out
-    assert "kinds of detectors that can't learn from these recordings: folders\n" in out
+    assert "left out: folders (no sub-folders to tell apart)\n" in out
     ensemble = json.loads((tmp_path / "models/pump/model.json").read_text())["configuration"]["members"]
     assert {(m["trial"], m["score_type"]): m["weight"] for m in ensemble} == {
         (f"pump-0000{i}", score): 0.25 for i in range(2) for score in ("own", "knn")
@@ -301,7 +301,8 @@ def test_hours_are_a_clocks_though_two_trials_run_at_once(
         (["nowhere", "--out", "m"], "nowhere: no such folder"),
         (
             ["bad", "--out", "m"],
-            "bad: 40 s of healthy sound to learn from, in 4 windows; 10 windows of about 10 s",
+            "bad: 40 s of healthy sound to learn from, in 4 windows; 10 windows of about 10 s are the least: "
+            "record 60 s more; twenty minutes are a start",
         ),
         (["pump", "--out", "small.yaml"], "a file lies where the model's folder goes"),
         (["pump", "--out", "pump"], "which is no part of a model"),

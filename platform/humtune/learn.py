@@ -86,9 +86,17 @@ def take_in(
     if (there := imported.record.windows("train")) < LEAST_WINDOWS:
         raise UsageError(
             f"{folder}: {spell(imported.record.seconds('train'))} of healthy sound to learn from, in "
-            f"{count(there, 'window')}; {LEAST_WINDOWS} windows of about {WINDOW:g} s are needed: record more"
+            f"{count(there, 'window')}; {_needed(there)}"
         )
     return imported
+
+
+def _needed(there: int) -> str:
+    """How much more healthy sound it takes than some windows, to begin with and for a limit of any worth."""
+    return (
+        f"{LEAST_WINDOWS} windows of about {WINDOW:g} s are the least: record "
+        f"{spell((LEAST_WINDOWS - there) * WINDOW)} more; twenty minutes are a start"
+    )
 
 
 def begin(
@@ -133,7 +141,7 @@ def _check_enough(table: ClipTable) -> None:
     if (there := len(table.having(Role.TRAIN, Role.HELD_OUT))) < LEAST_WINDOWS:
         raise UsageError(
             f"{table.machine}: {count(there, 'window')} of healthy sound without what is called bad; "
-            f"{LEAST_WINDOWS} are needed: record more"
+            f"{_needed(there)}"
         )
 
 

@@ -1,11 +1,13 @@
 """A search's choice how to compute its trials: made once, per size, kept in the plan."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+from rich.console import Console
 
 from humtune.config import Acceleration
 from humtune.detectors.classifier import recipe as classifier
@@ -14,6 +16,7 @@ from humtune.detectors.recipe import Estimate
 from humtune.plan import Resources
 from humtune.search import timing
 from humtune.search.timing import calibrate, calibrated
+from humtune.sounds import parallel
 
 Make = Callable[..., Any]
 
@@ -84,6 +87,16 @@ def test_a_calibration_that_fails_is_told_and_compiles_nothing(
     assert calibrated(search.ledger).accelerations == {}
     assert told in capsys.readouterr().err
     assert search.ledger.plan.acceleration(Classifier().size) == Acceleration()
+
+
+def test_timing_is_a_line_in_a_log(
+    search: Any, no_cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parallel, "_console", lambda: Console(stderr=True))
+    monkeypatch.setattr(parallel, "_QUIET", 0.01)
+    monkeypatch.setattr(timing, "calibrate", lambda *_: time.sleep(0.1) or {})
+    calibrated(search.ledger)
+    assert capsys.readouterr().err == "timing a few training steps: 0 s so far\n"
 
 
 def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from waiting import free_port, wait_for
 
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord, TrialState
+from humtune.sounds import parallel
 from humtune.tracking import Mirror, Tracker, sync
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -110,7 +112,15 @@ def test_only_what_is_left_is_counted(
     assert mirror.close() == 2
 
 
-def test_mlflow_that_hangs_holds_nobody_up(ledger: Ledger, tmp_path: Path, outage: Outage) -> None:
+def test_mlflow_that_hangs_is_seen_and_holds_nobody_up(
+    ledger: Ledger,
+    tmp_path: Path,
+    outage: Outage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(parallel, "_console", lambda: Console(stderr=True))
+    monkeypatch.setattr(parallel, "_QUIET", 0.01)
     said: list[str] = []
     outage.hang = threading.Event()
     mirror = Mirror(
@@ -119,6 +129,7 @@ def test_mlflow_that_hangs_holds_nobody_up(ledger: Ledger, tmp_path: Path, outag
     with mirror:
         wait_for(lambda: outage.calls == 1)
     assert mirror._thread.is_alive()  # it hangs still
+    assert capsys.readouterr().err == "bringing MLflow up to date: 0 s so far\n"
     assert said == ["MLflow is behind by 8 trials: humtune track hums"]
     outage.error = HumtuneError("over")
     outage.hang.set()

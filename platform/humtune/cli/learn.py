@@ -110,8 +110,10 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
     if grown:
         print_grown(imported.machine, grown)
     if left_out:
-        kinds = ", ".join(left_out)
-        screen.print(f"kinds of detectors that can't learn from these recordings: {kinds}", soft_wrap=True)
+        why = (
+            "these recordings don't do for it" if imported.record.classes else "no sub-folders to tell apart"
+        )
+        screen.print(f"left out: {', '.join(left_out)} ({why})", soft_wrap=True)
     trials = sum(ledger.plan.quota(study) for study in ledger.plan.studies)
     minutes = f"{60 * asked.hours:.0f} min at most"
     screen.print(f"search {ledger.name}: {trials} detectors, {minutes}", soft_wrap=True)

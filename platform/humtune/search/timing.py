@@ -21,6 +21,7 @@ from humtune.search.space import Space, planned_space
 from humtune.search.space.fit import corners
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import expose, join_banks
+from humtune.sounds.parallel import waiting
 from humtune.storage import Storage
 
 
@@ -112,14 +113,13 @@ def calibrated(ledger: Ledger) -> Plan:
     resources = plan.asked.resources
     if plan.accelerations is not None or resources.compiled is not None:
         return plan
-    console = names.console(stderr=True)
     task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(calibrate)
     try:
-        with console.status("timing a few training steps of every size"):
+        with waiting("timing a few training steps"):
             chosen = ray.get(task.remote(ledger.storage.uri, ledger.name))
     except RayError as error:
         why = getattr(error, "cause", error)
-        console.print(f"no trial is compiled, as timing it failed: {why}", soft_wrap=True)
+        names.console(stderr=True).print(f"no trial is compiled, as timing it failed: {why}", soft_wrap=True)
         chosen = {}
     plan = plan.model_copy(update={"accelerations": chosen})
     ledger.write_plan(plan)

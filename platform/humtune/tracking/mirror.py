@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from humtune.ledger import Ledger
-from humtune.names import command, console
+from humtune.names import command
+from humtune.sounds.parallel import waiting
 from humtune.tracking.sync import Tracker
 
 _LONGEST_WAIT = 60.0  # seconds between two tries while MLflow is away
@@ -44,7 +45,7 @@ class Mirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with console().status("bringing MLflow up to date"):
+        with waiting("bringing MLflow up to date"):
             self.close()
 
     def close(self) -> int:

@@ -9,6 +9,7 @@ it has as many clips as half of that. Then the fifty are moved by standard devia
 """
 
 import argparse
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from thresholds import Pool, read_pools
 
 from humtune.runtime.drift import LAST, Drift
 from humtune.runtime.outcomes import Scored
-from humtune.runtime.promises import GroupScores
+from humtune.runtime.promises import GroupScores, HealthyScores
+from humtune.runtime.scale import Scale
 
 MOVES = (0.0, 1.0, 2.0, 4.0)
 HEALTHY = 100  # clips at random
@@ -52,8 +54,8 @@ def split(
 
 def is_drift(healthy: list[GroupScores], scores: np.ndarray) -> bool:
     """Whether these are taken for drift."""
-    drift, path = Drift(healthy), Path("one.wav")
-    return any(drift.add(Scored(path, float(score), False, 10.0)) for score in scores)
+    drift, path = Drift(HealthyScores(tuple(healthy))), Path("one.wav")
+    return any(drift.add(Scored(path, float(score), Scale(math.inf), 10.0)) for score in scores)
 
 
 def main() -> None:

@@ -86,13 +86,19 @@ def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
         "learned from 4 min of healthy sound, 12 recordings in 24 windows, by 2 detectors together" in closing
     )
     promised = re.search(
-        r"set by (\d+) healthy windows of 10.0 s, of (\d+) recordings.* less than ([\d.]+)%", closing
+        r"limit of recordings of 20 s is set by (\d+) healthy stretch\w* as long, of (\d+) recording.*"
+        r" less than ([\d.]+)%",
+        closing,
     )
-    assert promised
-    windows, recordings = int(promised[1]), int(promised[2])
-    assert windows == 2 * recordings == sum(len(g["scores"]) for g in info["evidence"]["left_out"])
-    assert 100 / (windows + 1) <= float(promised[3]) + 0.05
+    assert promised, closing
+    stretches, recordings = int(promised[1]), int(promised[2])
+    left_out = info["evidence"]["left_out"]
+    assert stretches == recordings == len(left_out)
+    assert {len(group["scores"]) for group in left_out} == {3}  # windows of 10 s, half over each other
+    assert info["evidence"]["clip_windows"] == 1
+    assert float(promised[3]) == pytest.approx(100 / (stretches + 1), abs=0.05)
     assert re.search(r"1.0% needs \d+ more, \d+ min of new healthy sound", closing)
+    assert "trained nothing" not in closing
     assert "caught" not in closing
     assert "humtune score models/pump NEW" in out
     assert terms_in(out + err) == set()

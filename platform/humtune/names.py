@@ -49,9 +49,9 @@ def shown(text: object) -> str:
     return "".join(ascii(c)[1:-1] if _is_hidden(c) else c for c in str(text))
 
 
-def count(number: int, thing: str) -> str:
-    """How many there are: "3 clips", "1 clip", "no clips"."""
-    return f"{number or 'no'} {thing}{'s' * (number != 1)}"
+def count(number: int, thing: str, more: str = "s") -> str:
+    """How many there are: "3 clips", "1 clip", "no clips"; `more` is what many end with."""
+    return f"{number or 'no'} {thing}{more * (number != 1)}"
 
 
 def caption(text: str, *, letters: int) -> str:

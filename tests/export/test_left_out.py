@@ -12,6 +12,7 @@ from humtune.export.evidence import how_scored
 from humtune.export.graph import Member
 from humtune.export.left_out import can_leave_out, left_out_scores
 from humtune.runtime.timeline import cut
+from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import TARGET, Role
 from humtune.testing.recordings import small_bank
 
@@ -113,6 +114,31 @@ def test_windows_are_scored_each_by_itself(bank, groups):
     assert len(set(scores.tolist())) == len(scores)
     whole = left_out_scores(detector, "knn", bank, clips, groups, window=100_000)
     np.testing.assert_array_equal(whole[1], np.arange(len(clips)))
+
+
+def test_clips_of_a_recording_are_scored_as_it_will_be(bank):
+    """The first three clips are one recording, the next two another; where lengths differ, one ends."""
+    groups = np.array(["one"] * 3 + ["other"] * 2 + [f"{i}" for i in range(5, len(bank.table))])
+    known = recipe("knn").start(bank).run()
+    _, of = left_out_scores(known, "knn", bank, np.arange(3), groups, window=10**6, joined=True)
+    assert of.tolist() == [0, 1, 2]
+    least = int(bank.lengths.min())
+    samples = np.concatenate([bank.clip(i)[:least] for i in range(len(bank.table))])
+    bank = ClipBank(bank.table, samples, least * np.arange(len(bank.table) + 1), "equal")
+    detector, clips = recipe("knn", "own").start(bank).run(), np.arange(5)
+    scores, of = left_out_scores(detector, "knn", bank, clips, groups, window=4_000, joined=True)
+    for first, after in ((0, 3), (3, 5)):
+        pieces = [piece for _, piece in cut([bank.clip(i) for i in range(first, after)], 4_000)]
+        assert (of == first).sum() == len(pieces)
+        less = recipe("knn", "own").start(bank).run()
+        train = bank.table.having(Role.TRAIN)
+        less.learn(bank, train[(train < first) | (train >= after)])
+        ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+        table = bank.table.take(np.zeros(len(pieces), np.intp))
+        heard = ClipBank(table, np.concatenate(pieces), ends, "windows")
+        wanted = less.score(less.encode(heard, np.arange(len(pieces))))["knn"]
+        np.testing.assert_allclose(scores[of == first], wanted, rtol=1e-6)
+    assert set(of.tolist()) == {0, 3}
 
 
 def test_a_network_knows_the_clips_that_it_trained_on(bank):

@@ -235,7 +235,7 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, make_bank,
         "folder = Path(sys.argv[1]); scorer = Scorer.open(folder); clips = np.load(folder / 'clips.npz')\n"
         "scores = [scorer.score(clips[name]) for name in clips.files]\n"
         "assert 'torch' not in sys.modules\n"
-        "print(json.dumps([scores, [scorer.decide(s) for s in scores]]))"
+        "print(json.dumps([scores, [scorer.decide(s, 16000) for s in scores]]))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

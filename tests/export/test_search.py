@@ -259,7 +259,7 @@ def test_the_cards_program_runs(exported, monkeypatch, capsys):
     scorer = Scorer.open(folder)
     wanted = scorer.score(to_waveform(bank.clip(int(index))))
     assert float(score) == pytest.approx(wanted, rel=1e-9)
-    assert (decision == "anomaly") == scorer.decide(wanted)
+    assert (decision == "anomaly") == scorer.decide(wanted, SAMPLE_RATE)
 
 
 def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypatch):

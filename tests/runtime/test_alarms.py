@@ -9,14 +9,14 @@ from waiting import wait_for
 
 from humtune.errors import UsageError
 from humtune.runtime.alarms import Alarms
-from humtune.runtime.info import Evidence
 from humtune.runtime.outcomes import Scored
+from humtune.runtime.scale import Scale
 
 NAMES = ("PATH", "SCORE", "LIMIT", "TIMES_LIMIT", "MACHINE", "HELD_BACK")
 
 
-def scored(path, score=0.5) -> Scored:
-    return Scored(Path(path), score, is_anomaly=True, seconds=1.0)
+def scored(path, score=0.5, usual=None) -> Scored:
+    return Scored(Path(path), score, Scale(0.1, usual), seconds=1.0)
 
 
 @pytest.fixture
@@ -30,9 +30,8 @@ def told(tmp_path):
 
 def test_a_command_is_told_of_the_recording_whatever_its_name(told, tmp_path):
     command, lines = told
-    info = make_info(evidence=Evidence(held_out=(0.01, 0.02, 0.05), clip_samples=8_000))
-    with Alarms(command, info, pytest.fail) as alarms:
-        alarms.add(scored(tmp_path / "$(reboot) `x`;.wav", 0.18))
+    with Alarms(command, make_info(), pytest.fail) as alarms:
+        alarms.add(scored(tmp_path / "$(reboot) `x`;.wav", 0.18, usual=0.02))
     assert lines() == [f"{tmp_path}/$(reboot) `x`;.wav|0.18|0.1|2.00|fan|0"]
 
 

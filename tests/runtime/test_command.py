@@ -25,8 +25,9 @@ from humtune.cli.threshold import threshold
 from humtune.dcase.files import read_file
 from humtune.errors import UsageError
 from humtune.runtime.info import DomainScores, Evidence, read_info, write_info
-from humtune.runtime.log import log_path
+from humtune.runtime.log import log_path, read_log
 from humtune.runtime.outcomes import STRANGEST, Failed, Scored, Tally
+from humtune.runtime.scale import Scale
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "onnx")
 MODULES = 600  # that a first score may import: 476 of Python 3.11, and each heavy one would bring hundreds
@@ -232,15 +233,26 @@ def test_a_long_recording_is_told_with_its_stretches(run, model, tmp_path):
     assert [os.path.exists(file) for file in told["files"]] == [True]  # noqa: PTH110
 
 
-def test_longer_recordings_than_the_threshold_is_for_have_more_chances_and_it_is_told(run, judged, tmp_path):
+def test_longer_recordings_than_the_threshold_is_for_have_a_limit_of_their_own(run, judged, tmp_path):
     """It was measured on clips of 0.5 s."""
-    for seconds, told in ((0.7, False), (5, True)):
-        soundfile.write(tmp_path / "quiet.wav", np.full(round(seconds * 16_000), 0.01), 16_000)
-        said = (
-            "is for recordings of 0.5 s: a healthy one of 5 s has 10.0 times as many chances of a false alarm"
-        )
-        assert (said in run(judged, tmp_path / "quiet.wav").stderr) == told
-    assert "which makes 65% where 10.00% are wanted" in run(judged, tmp_path / "quiet.wav").stderr
+    path, said = tmp_path / "even.wav", "is for recordings of 0.5 s; longer ones have a higher one"
+    for seconds, told, code in ((0.5, False, 3), (5, True, 0)):
+        soundfile.write(path, np.full(round(seconds * 16_000), 0.95), 16_000)
+        assert (said in run(judged, path, code=code).stderr) == told
+    known, _ = map(json.loads, run(judged, path, "--json").stdout.splitlines())
+    assert 0.91 < 0.95 <= known["limit"]
+    assert known["windows_above"] == 0
+    *_, entry = read_log(tmp_path / "scores")
+    assert (entry.limit, entry.anomaly) == (known["limit"], False)
+    limits = run(judged, command="threshold").stdout
+    assert "the limit of recordings by their length: " in limits
+
+
+def test_a_model_without_scores_tells_that_longer_recordings_have_more_chances(run, model, tmp_path):
+    soundfile.write(tmp_path / "quiet.wav", np.full(50 * 16_000, 0.01), 16_000)
+    told = run(model, tmp_path / "quiet.wav").stderr
+    assert "is for recordings of 10 s: a healthy one of 50 s has 5.0 times as many chances" in told
+    assert "which makes 41% where 10.00% are wanted; export the model again" in told
 
 
 def test_a_window_that_the_threshold_was_not_measured_on_is_told(run, model, tools, record):
@@ -316,7 +328,7 @@ def test_new_healthy_recordings_choose_a_threshold_and_can_be_left_again(run, ju
     assert "torn.wav: " in result.stderr
     info = read_info(judged)
     assert info.threshold.value == pytest.approx(0.2 + 0.01 * 27, abs=1e-3)  # two of thirty lie above
-    assert (info.threshold.clips, len(info.healthy)) == (30, 30)
+    assert (info.threshold.clips, len(info.healthy.groups)) == (30, 30)
     assert info.recalibrations[-1].before == before.threshold
     assert info.evidence == before.evidence
     assert f"before it was {before.threshold.value:.6g}" in result.stdout
@@ -345,10 +357,15 @@ def test_a_threshold_by_long_recordings_keeps_its_promise_for_long_recordings(ru
     run(judged, "--healthy", tmp_path / "healthy", "--false-alarms", "10%", command="threshold")
     info = read_info(judged)
     assert (info.threshold.clips, info.promised_seconds) == (60, 2.0)
-    assert {len(group.scores) for group in info.healthy_windows} == {15}
+    assert {len(group.scores) for group in info.healthy.groups} == {15}
     *_, summary = run(judged, tmp_path / "new", "--json", code=3).stdout.splitlines()
     assert 1 <= json.loads(summary)["anomalies"] <= 12
-    said = "the threshold is for recordings of 2 s: a healthy one of 5 s has 2.5 times as many chances"
+    *_, told, _ = run(judged, tmp_path / "longer", "--json").stdout.splitlines()
+    limit = json.loads(told)["limit"]
+    assert limit > info.threshold.value
+    said = (
+        f"the threshold is for recordings of 2 s; longer ones have a higher one, {limit:.6g} at 5 s, so that"
+    )
     assert said in run(judged, tmp_path / "longer", code=0).stderr
     run(judged, "--undo", command="threshold")
     assert read_info(judged).promised_seconds == 0.5
@@ -411,7 +428,7 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
 def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tmp_path, capsys):
     tally, words = Tally(), {"as_json": False, "live": True}
     tally.add(Failed(tmp_path / "torn.wav", "no sound"))
-    tally.add(Scored(tmp_path / "a.wav", 0.5, True, seconds=1.0))
+    tally.add(Scored(tmp_path / "a.wav", 0.5, Scale(0.1), seconds=1.0))
     told = ""
     with watched.told(Teller(make_info(), **words), tally, tmp_path, known=7, period=0.01):
         while told.count("\n") < 3:

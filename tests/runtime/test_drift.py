@@ -6,18 +6,19 @@ import numpy as np
 
 from humtune.runtime.drift import LAST, Drift
 from humtune.runtime.outcomes import Scored
-from humtune.runtime.promises import GroupScores
+from humtune.runtime.promises import GroupScores, HealthyScores
+from humtune.runtime.scale import Scale
 from humtune.runtime.timeline import Timeline
 
 
 def told(scores, healthy, *, windows: int = 0) -> list[str]:
-    drift, found = Drift(healthy), []
+    drift, found = Drift(HealthyScores(tuple(healthy))), []
     for score in scores:
         values = np.full(windows, score) + np.arange(windows) - windows // 2
         starts = np.arange(windows, dtype=float)
         timeline = Timeline(starts, values, 1.0, values > 9) if windows else None
         high = float(values.max()) if windows else float(score)
-        found.append(drift.add(Scored(Path("a.wav"), high, False, 1.0, timeline=timeline)))
+        found.append(drift.add(Scored(Path("a.wav"), high, Scale(9.0), 1.0, timeline=timeline)))
     return [sentence for sentence in found if sentence]
 
 

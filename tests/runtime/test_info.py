@@ -138,7 +138,7 @@ def test_a_threshold_of_an_earlier_version_is_read(model):
     info = read_info(model)
     assert info.threshold.fit == "gamma"
     assert info.with_threshold(0.05).threshold == threshold_from(HELD_OUT, false_alarms=0.05)
-    assert len(info.healthy) == len(HELD_OUT)
+    assert len(info.healthy.groups) == len(HELD_OUT)
 
 
 def test_a_model_from_before_keeps_its_threshold_and_says_why(tools):

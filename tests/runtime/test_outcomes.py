@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from humtune.runtime.outcomes import STRANGEST, Failed, Scored, Tally
+from humtune.runtime.scale import Scale
 
 BAD = Failed(Path("bad.wav"), "no sound")
 
 
 def of_score(score: float, *notes: str) -> Scored:
-    return Scored(Path(f"{score}.wav"), score, score > 1, seconds=2.0, notes=notes)
+    return Scored(Path(f"{score}.wav"), score, Scale(1.0), seconds=2.0, notes=notes)
 
 
 @pytest.mark.parametrize(

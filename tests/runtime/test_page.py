@@ -16,6 +16,7 @@ from humtune.runtime.outcomes import Scored
 from humtune.runtime.page import PAGE, RECENT, SHOWN, Recent, update_page, with_labels, write_page
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.scale import Scale
 from humtune.runtime.scorer import Scorer
 
 OTHERS = ("kept.windows.csv", "own.flac", "own.wav-20261130.flac", "own.wav-20261130.json")
@@ -125,7 +126,7 @@ def test_what_another_model_of_the_same_trial_has_scored_is_its_own(scored, scor
     assert other.digest != scorer.digest
     with ResultFiles(folder, other.info, model=other.digest) as results:
         assert list(results.seen()) == []
-        results.write(Scored(record("b.wav", 0.2), 0.5, True, seconds=0.5))
+        results.write(Scored(record("b.wav", 0.2), 0.5, Scale(0.1, 0.02), seconds=0.5))
     page = update_page(folder, scorer, []).read_text()
     assert names(page) == ["b.wav", "a.wav"]
     assert page.count("another model has scored it") == 1

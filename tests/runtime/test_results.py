@@ -16,6 +16,7 @@ from models import make_info
 from humtune.dcase.files import read_file, read_folder
 from humtune.errors import UsageError
 from humtune.runtime.info import Evidence
+from humtune.runtime.limits import Limits
 from humtune.runtime.log import FIRST, log_path, read_log
 from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
@@ -28,15 +29,16 @@ from pathlib import Path
 from models import make_info
 from humtune.runtime.outcomes import Scored
 from humtune.runtime.results import ResultFiles
+from humtune.runtime.scale import Scale
 
 with ResultFiles(Path(sys.argv[1]), make_info()) as results:
-    results.write(Scored(Path("new.wav"), 0.5, True, seconds=1.0))
+    results.write(Scored(Path("new.wav"), 0.5, Scale(0.1), seconds=1.0))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def scored(path, score: float, **more) -> Scored:
-    return Scored(Path(path), score, score > 1, seconds=1.0, **more)
+def scored(path, score: float, scale: Scale = Scale(1.0), **more) -> Scored:  # noqa: B008 - never changed
+    return Scored(Path(path), score, scale, seconds=1.0, **more)
 
 
 def write(folder: Path, clips: list[Scored], machine: str = "fan") -> list[Path]:
@@ -140,7 +142,7 @@ def test_what_is_scored_is_in_the_log_at_once_and_any_name_can_be(tmp_path):
     with ResultFiles(tmp_path, make_info()) as results:
         results.write(scored(odd, 0.5))
         (entry,) = read_log(tmp_path)
-        assert (os.path.basename(entry.file), entry.score, entry.limit) == (odd, 0.5, 0.1)  # noqa: PTH119
+        assert (os.path.basename(entry.file), entry.score, entry.limit) == (odd, 0.5, 1.0)  # noqa: PTH119
         scores, _ = results.write_tables()
         assert read_file(scores) == {odd: 0.5}
 
@@ -262,11 +264,12 @@ def test_a_usual_clip_is_zero_and_the_limit_one_also_where_scores_are_negative(t
         assert Scale(usual=usual, limit=3.0).times(5.0) is None
     evidence = Evidence(held_out=(0.01, 0.02, 0.05), clip_samples=8_000)
     info = make_info(evidence=evidence)
-    assert info.usual_score == 0.02
+    scale = Limits(info).scale(8_000)
+    assert scale == Scale(limit=0.1, usual=0.02)
     with ResultFiles(tmp_path, info) as results:
-        results.write(scored("a.wav", 0.18))
+        results.write(scored("a.wav", 0.18, scale))
     (entry,) = read_log(tmp_path)
-    assert entry.times_limit == info.scale.times(0.18) == pytest.approx(2.0)
+    assert entry.times_limit == scale.times(0.18) == pytest.approx(2.0)
 
 
 def test_scores_read_alike_wherever_they_are_shown():

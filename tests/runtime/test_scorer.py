@@ -50,7 +50,7 @@ def test_scores_and_decides(model, threads):
     assert scorer.score(wave(0.25)) == pytest.approx(0.25)
     assert scorer.score(wave(0.25).astype(np.float64)) == pytest.approx(0.25)
     threshold = scorer.info.threshold.value
-    assert [scorer.decide(s) for s in (0.05, threshold, 0.11)] == [False, False, True]
+    assert [scorer.decide(s, 16_000) for s in (0.05, threshold, 0.11)] == [False, False, True]
 
 
 def test_a_short_recording_is_repeated_to_one_chunk(model, tools):

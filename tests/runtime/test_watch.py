@@ -24,6 +24,7 @@ from humtune.runtime.log import read_log
 from humtune.runtime.outcomes import Failed, Look, Scored, Tally
 from humtune.runtime.recordings import Listener
 from humtune.runtime.results import DETAILS, ResultFiles, detail_name
+from humtune.runtime.scale import Scale
 from humtune.runtime.scorer import Scorer
 from humtune.runtime.watch import PATIENCE, SETTLED, Marks, arrivals, mark
 
@@ -272,7 +273,7 @@ def test_next_to_nothing_is_remembered_however_many_recordings_there_were(tmp_pa
     try:
         with ResultFiles(tmp_path / "scores", make_info()) as results, suppress(Over):
             for path in arrivals(folder, every=2.0):
-                outcome = Scored(path, tally.scored % 7, is_anomaly=False, seconds=1.0, look=Look.at(path))
+                outcome = Scored(path, tally.scored % 7, Scale(9.0), seconds=1.0, look=Look.at(path))
                 tally.add(outcome)
                 results.write(outcome)
     finally:

@@ -14,7 +14,9 @@ import typer
 from humtune.names import console, count, shown
 from humtune.runtime.drift import Drift
 from humtune.runtime.info import ModelInfo
+from humtune.runtime.limits import Limits
 from humtune.runtime.outcomes import Failed, Scored, Tally
+from humtune.runtime.promises import HealthyScores
 from humtune.runtime.recordings import Listener
 from humtune.runtime.sources import STDIN, counted, find_recordings
 from humtune.runtime.timeline import clock, stretches
@@ -65,7 +67,9 @@ class Teller:
         self.info, self.as_json = info, as_json
         self.errors = console(stderr=True)
         self.at_end = not (as_json or live) and console().is_terminal
-        self.drift = Drift(info.healthy_windows if info.keeps_scores else ())
+        self.drift = Drift(HealthyScores(()))
+        if info.keeps_scores:
+            self.drift = Drift(info.healthy, windows=info.windows_of_a_score)
 
     def begin(self, own: ModelInfo) -> None:
         """Warn where the window is not the model's `own`, on which its threshold was measured."""
@@ -83,13 +87,13 @@ class Teller:
     def tell(self, outcome: Outcome, files: Sequence[Path]) -> None:
         """Tell of one recording; `files` are those of its timeline."""
         if self.as_json:
-            typer.echo(json.dumps(_to_json(self.info, outcome, files)))
+            typer.echo(json.dumps(_to_json(outcome, files)))
         elif isinstance(outcome, Failed):
             self._say(f"{shown(outcome.path)}: {shown(outcome.reason)}")
         else:
             if not self.at_end:
                 notes = f" ({'; '.join(outcome.notes)})" if outcome.notes else ""
-                level = self.info.scale.shown(outcome.score)
+                level = outcome.scale.shown(outcome.score)
                 typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
                 self._say(_course(outcome))
@@ -103,7 +107,7 @@ class Teller:
             typer.echo(json.dumps(_summary(self.info, tally, files)))
             return
         if self.at_end and tally.scored:
-            _print_table(self.info, tally)
+            _print_table(tally)
         if tally.failed:
             self._say(f"{count(tally.failed, 'recording')} could not be scored")
         if not tally.scored:
@@ -118,8 +122,8 @@ class Teller:
         )
         if threshold.note:
             self._say(threshold.note)
-        if chances := _chances(self.info, tally.longest):
-            self._say(chances)
+        if longer := _longer(self.info, tally.longest):
+            self._say(longer)
         if files:
             self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
 
@@ -127,13 +131,14 @@ class Teller:
         self.errors.print(line, soft_wrap=True)
 
 
-def _to_json(info: ModelInfo, outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
+def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
     if isinstance(outcome, Failed):
         return {"file": str(outcome.path), "error": outcome.reason}
     result: dict[str, Any] = {
         "file": str(outcome.path),
         "score": outcome.score,
-        "times_limit": info.scale.times(outcome.score),
+        "limit": outcome.scale.limit,
+        "times_limit": outcome.times_limit,
         "anomaly": outcome.is_anomaly,
         "seconds": outcome.seconds,
         "notes": outcome.notes,
@@ -176,7 +181,7 @@ def _course(outcome: Scored) -> str:
     return text
 
 
-def _print_table(info: ModelInfo, tally: Tally) -> None:
+def _print_table(tally: Tally) -> None:
     from rich import box
     from rich.table import Table
 
@@ -187,23 +192,29 @@ def _print_table(info: ModelInfo, tally: Tally) -> None:
     table.add_column("decision")
     for clip in strangest:
         style = "red" if clip.is_anomaly else None
-        table.add_row(shown(clip.path), info.scale.shown(clip.score), _decision(clip), style=style)
+        table.add_row(shown(clip.path), clip.scale.shown(clip.score), _decision(clip), style=style)
     screen = console()
     screen.print(table)
     if len(strangest) < tally.scored:
         screen.print(f"the {len(strangest)} strangest of {tally.scored} are shown")
 
 
-def _chances(info: ModelInfo, longest: float) -> str | None:
+def _longer(info: ModelInfo, longest: float) -> str | None:
     """A sentence where recordings are much longer than those that the threshold makes its promise for."""
     usual, rate = info.promised_seconds, info.threshold.false_alarms
     if usual is None or longest < LONGER * usual:
         return None
+    if info.keeps_scores:
+        limit = Limits(info).scale(round(longest * info.sample_rate)).limit
+        return (
+            f"the threshold is for recordings of {usual:.3g} s; longer ones have a higher one, {limit:.6g} "
+            f"at {longest:.0f} s, so that {rate:.2%} of the healthy ones are above it too"
+        )
     times = longest / usual
     return (
         f"the threshold is for recordings of {usual:.3g} s: a healthy one of {longest:.0f} s has {times:.1f} "
         "times as many chances of a false alarm, "
-        f"which makes {1 - (1 - rate) ** times:.0%} where {rate:.2%} are wanted"
+        f"which makes {1 - (1 - rate) ** times:.0%} where {rate:.2%} are wanted; export the model again"
     )
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from humtune.runtime.promises import Promise
 
 
+LENGTHS = (10, 60, 300, 3600)  # seconds of the recordings whose limits are shown
+
+
 def threshold(
     model: ModelFolder,
     false_alarms: FalseAlarms = None,
@@ -66,8 +69,8 @@ def _show(info: "ModelInfo") -> None:
     from humtune.names import console, shown
     from humtune.runtime.promises import promises
 
-    screen, used = console(), info.threshold
-    parts = promises(info.healthy, used.false_alarms)
+    screen, used, healthy = console(), info.threshold, info.healthy
+    parts = promises(healthy, used.false_alarms)
     of = f" by {shown(info.recalibrations[-1].recordings)}" if info.recalibrations else ""
     screen.print(
         f"{info.machine}: the threshold for {used.false_alarms:.2%} false alarms{of} is {used.value:.6g}",
@@ -77,7 +80,7 @@ def _show(info: "ModelInfo") -> None:
     for column in ("clips", "groups", "least promise %", "threshold", "above it %"):
         table.add_column(column, justify="right")
     for part in parts:
-        scores = [s for group in info.healthy if group.domain == part.domain for s in group.scores]
+        scores, _ = healthy.highest(healthy.domains[part.domain], healthy.length)
         above = sum(score > used.value for score in scores) / len(scores)
         table.add_row(
             part.domain,
@@ -90,7 +93,19 @@ def _show(info: "ModelInfo") -> None:
     screen.print(table)
     for part in parts:
         screen.print(_needs(info, part, several=len(parts) > 1), soft_wrap=True)
+    _show_lengths(info)
     _show_tested(info)
+
+
+def _show_lengths(info: "ModelInfo") -> None:
+    """The limits of recordings that are longer or shorter than those of the promise."""
+    from humtune.names import console
+    from humtune.runtime.limits import Limits
+
+    limits = Limits(info)
+    found = [(limits.scale(seconds * info.sample_rate).limit, seconds) for seconds in LENGTHS]
+    several = ", ".join(f"{limit:.6g} for {seconds} s" for limit, seconds in found)
+    console().print(f"the limit of recordings by their length: {several}", soft_wrap=True)
 
 
 def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
@@ -115,11 +130,12 @@ def _show_tested(info: "ModelInfo") -> None:
     from rich.table import Table
 
     from humtune.names import console
+    from humtune.runtime.limits import Limits
 
-    alarms = info.evidence.alarms(info.threshold.value) if info.evidence else ()
-    if not alarms:
+    if not info.evidence or not info.evidence.tested:
         console().print("there were no labelled test clips to try it on")
         return
+    alarms = info.evidence.alarms(Limits(info).scale(info.evidence.clip_samples).limit)
     table = Table("labelled test clips", box=box.SIMPLE_HEAD)
     for column in ("promised %", "false alarms %", "caught %"):
         table.add_column(column, justify="right")

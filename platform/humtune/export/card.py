@@ -25,6 +25,7 @@ from humtune.metrics.bootstrap import LEVEL
 from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
+from humtune.runtime.limits import Limits
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -36,7 +37,8 @@ _CARD = """\
 
 Tells whether a {name} sounds as it should. `{model}` maps a recording ({channel}, {rate} Hz, float32 in
 [-1, 1]) to an anomaly score, higher is stranger: {inside}, all in one graph. A score above
-**{threshold:.6g}** counts as an anomaly.
+**{threshold:.6g}** counts as an anomaly; of a recording longer than {window_seconds:.4g} s one above the
+[limit of its length](#threshold).
 
 {origin} of the search {search}, made with humtune {humtune} (torch {torch}, onnx {onnx}, onnxruntime
 {onnxruntime}, opset {opset}).{int8}
@@ -139,6 +141,7 @@ def model_card(
     """The card as Markdown; figures in percent, `costs` of this model and of others."""
     measured = plan.measured
     story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
+    limit = Limits(info).scale(info.window_samples).limit
     place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
     return _CARD.format(
         name=escaped(info.machine),
@@ -151,7 +154,7 @@ def model_card(
         int8=_INT8 if info.precision == INT8 else "",
         rate=info.sample_rate,
         channel="mono" if info.channel is None else f"channel {info.channel} alone",
-        threshold=info.threshold.value,
+        threshold=limit,
         search=code(info.search),
         **info.versions,
         least=info.least_samples,

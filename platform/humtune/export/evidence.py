@@ -9,8 +9,10 @@ from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
 from humtune.export.left_out import can_leave_out, compares, left_out_scores
 from humtune.runtime.info import DomainScores, Evidence
-from humtune.runtime.promises import GroupScores
-from humtune.sounds.groups import group_names
+from humtune.runtime.promises import GroupScores, HealthyScores
+from humtune.runtime.timeline import count_windows
+from humtune.sounds.bank import ClipBank
+from humtune.sounds.groups import group_names, recording_names
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
@@ -20,13 +22,14 @@ _DOMAINS = {SOURCE: "source", TARGET: "target"}
 _PARTS = {Role.SELECT: "dev", Role.HIDDEN: "hidden", Role.REPORT: "eval"}
 
 
-def gather_evidence(plan: Blueprint, left_out: tuple[GroupScores, ...]) -> Evidence:
+def gather_evidence(plan: Blueprint, left_out: HealthyScores) -> Evidence:
     """What is known of a model's scores, beside those of `score_left_out`."""
-    clips, table = plan.measured.clips, plan.bank.table
+    clips = plan.measured.clips
     return Evidence(
         held_out=plan.scores[clips.having(Role.HELD_OUT)].tolist(),
-        clip_samples=int(np.median(plan.bank.lengths[table.having(Role.HELD_OUT)])),
-        left_out=left_out,
+        clip_samples=_usual_samples(plan.bank),
+        left_out=left_out.groups,
+        clip_windows=left_out.length if left_out.overlapping else None,
         tested=domain_scores(clips, plan.scores),
     )
 
@@ -50,9 +53,11 @@ def domain_scores(clips: ClipTable, scores: NDArray[np.float64]) -> tuple[Domain
     return tuple(found)
 
 
-def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
+def score_left_out(plan: Blueprint, *, window: int) -> HealthyScores:
     """Scores of healthy clips, in windows of so many samples, by the model without their group.
 
+    Clips that were cut from recordings are scored as these will be: in windows half over each other, from end
+    to end. Of other clips the score is their strangest window's.
     These are all clips that it was made of, where every member can do without some of them; else the
     held-out ones, and of a domain that has hardly any, all.
     """
@@ -61,20 +66,26 @@ def score_left_out(plan: Blueprint, *, window: int) -> tuple[GroupScores, ...]:
     if not _all_can(plan.members):
         clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], _few(table))]
     groups = group_names(table.attributes, table.section, table.domain)
+    joined = bool((recording_names(table.attributes)[clips] != "").all())
     total: NDArray[np.float64] | float = 0.0
     title = f"{table.machine}: checking the limit"
     for member in tracked(plan.members, total=len(plan.members), title=title):
-        own, of = left_out_scores(member.detector, member.score_type, plan.bank, clips, groups, window=window)
+        own, of = left_out_scores(
+            member.detector, member.score_type, plan.bank, clips, groups, window=window, joined=joined
+        )
         total = total + member.weight * (own if member.calibration is None else member.calibration(own))
-    scores = np.full(len(clips), -np.inf)
-    np.maximum.at(scores, of, total)  # a clip's is that of its strangest window
+    scores, clip = np.asarray(total), clips[of]
+    if not joined:
+        scores, clip = np.full(len(clips), -np.inf), clips
+        np.maximum.at(scores, of, total)
     found = []
-    for domain in np.unique(table.domain[clips]):
-        for group in np.unique(groups[clips][table.domain[clips] == domain]):
-            here = (groups[clips] == group) & (table.domain[clips] == domain)
+    for domain in np.unique(table.domain[clip]):
+        for group in np.unique(groups[clip][table.domain[clip] == domain]):
+            here = (groups[clip] == group) & (table.domain[clip] == domain)
             name = _DOMAINS.get(int(domain), "any")
             found.append(GroupScores(domain=name, group=str(group), scores=scores[here].tolist()))
-    return tuple(found)
+    length = count_windows(_usual_samples(plan.bank), window) if joined else 1
+    return HealthyScores(tuple(found), overlapping=joined, length=length)
 
 
 def how_scored(members: Sequence[Member], table: ClipTable) -> str:
@@ -94,6 +105,10 @@ def how_scored(members: Sequence[Member], table: ClipTable) -> str:
         f"{held_out}.\nHardly any{of} were, so those that the model was trained on count too: to it new ones "
         "will be stranger."
     )
+
+
+def _usual_samples(bank: ClipBank) -> int:
+    return int(np.median(bank.lengths[bank.table.having(Role.HELD_OUT)]))
 
 
 def _all_can(members: Sequence[Member]) -> bool:

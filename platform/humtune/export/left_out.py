@@ -32,13 +32,15 @@ def left_out_scores(
     groups: NDArray[np.str_],
     *,
     window: int | None = None,
+    joined: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Scores [W] of the windows of some of the bank's clips [n], and the clip, 0…n, that each is of.
 
     Each is scored by the detector without the clips of its group; `groups` [N] names that of every clip of
     the bank. Where the score compares with references, those of the group are left out, and the network stays
     as it is; else the detector is fitted anew, where `can_leave_out`, or nothing is left out. `window`
-    samples are scored at a time; None: a clip.
+    samples are scored at a time; None: a clip. With `joined`, clips of a group that follow one another are
+    scored as the recording that they were cut from, and the first of them stands for all.
     """
     group = np.unique(groups, return_inverse=True)[1]
     own = np.unique(group[clips], return_inverse=True)[1] % FOLDS
@@ -46,7 +48,8 @@ def left_out_scores(
     for fold in np.unique(own):
         here = np.flatnonzero(own == fold)
         out = np.flatnonzero(np.isin(group, group[clips[here]]))
-        heard, of = _windows(bank, clips[here], window)
+        breaks = ~_follows(bank, clips[here], group) if joined else np.ones(len(here), np.bool_)
+        heard, of = _windows(bank, clips[here], np.flatnonzero(breaks), window)
         less = _without(detector, score_type, bank, out)
         scores.append(less.score(less.encode(heard, np.arange(len(heard.table))))[score_type])
         clip.append(here[of])
@@ -61,13 +64,25 @@ def compares(detector: Detector, score_type: str) -> bool:
     return all(isinstance(score, Score) and score.compares for score in scores)
 
 
+def _follows(bank: ClipBank, clips: NDArray[np.intp], group: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which of some clips [n] go on where the one before ends: a recording's are all as long, to a sample."""
+    found = np.zeros(len(clips), np.bool_)
+    found[1:] = np.diff(clips) == 1
+    found[1:] &= np.diff(group[clips]) == 0
+    found[1:] &= np.abs(np.diff(bank.lengths[clips])) <= 1
+    return found
+
+
 def _windows(
-    bank: ClipBank, clips: NDArray[np.intp], window: int | None
+    bank: ClipBank, clips: NDArray[np.intp], first: NDArray[np.intp], window: int | None
 ) -> tuple[ClipBank, NDArray[np.intp]]:
-    """The windows of some clips as a bank, and the clip, 0…n, that each is of."""
+    """The windows of some clips as a bank, and the clip, 0…n, that each is of.
+
+    Those from one of `first` to the next are scored as one.
+    """
     pieces, of = [], []
-    for i, clip in enumerate(clips.tolist()):
-        sound = bank.clip(clip)
+    for i, part in zip(first.tolist(), np.split(clips, first[1:]), strict=True):
+        sound = np.concatenate([bank.clip(clip) for clip in part.tolist()])
         for _, piece in cut([sound], window or len(sound)):
             pieces.append(piece)
             of.append(i)

@@ -44,7 +44,7 @@ from humtune.runtime.info import (
     ModelInfo,
     read_info,
 )
-from humtune.runtime.promises import GroupScores
+from humtune.runtime.promises import HealthyScores
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.table import ClipTable, Role
 
@@ -102,7 +102,7 @@ def _spread(clips: ClipTable, scores: Array) -> float:
 
 
 def _describe(
-    ledger: Ledger, plan: Blueprint, *, window: int, left_out: tuple[GroupScores, ...], false_alarms: float
+    ledger: Ledger, plan: Blueprint, *, window: int, left_out: HealthyScores, false_alarms: float
 ) -> ModelInfo:
     """What stands in the model.json of a blueprint, by the scores that it has."""
     measured = plan.measured

@@ -1,13 +1,15 @@
 """What to expect of a model that was made of a folder of recordings, in plain words."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 from humtune.config import SAMPLE_RATE
 from humtune.export.model import Exported
-from humtune.metrics.calibration import decide
 from humtune.names import count
+from humtune.runtime.limits import Limits
 from humtune.runtime.promises import promises
+from humtune.runtime.timeline import OVERLAP
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import RECORDING, recording_names
 from humtune.sounds.importing import BAD, ImportRecord, spell
@@ -17,7 +19,7 @@ from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role
 
 @dataclass(frozen=True)
 class Heard:
-    """Recordings of one label, and those with a window above the limit."""
+    """Recordings of one label, and those above the limit."""
 
     recordings: tuple[str, ...]
     flagged: tuple[str, ...]
@@ -49,17 +51,24 @@ def sound_of(bank: ClipBank) -> str:
 
 
 def _promised(model: Exported) -> Iterator[str]:
-    """The false-alarm rate that the windows which set the limit promise, and what the wished one needs."""
-    info = model.info
-    wished = info.threshold.false_alarms
-    part = max(promises(info.healthy, wished), key=lambda promise: promise.least)
-    there, seconds = part.threshold.clips, info.window_samples / info.sample_rate
+    """The false-alarm rate that the healthy recordings promise, and what the wished one needs."""
+    info, healthy = model.info, model.info.healthy
+    wished, seconds = info.threshold.false_alarms, info.promised_seconds or 0.0
+    if healthy.overlapping:
+        length = int(median(len(group.scores) for group in healthy.groups))
+        healthy = replace(healthy, length=length)
+        seconds = info.window_samples / info.sample_rate / OVERLAP * (length - 1 + OVERLAP)
+    part = max(promises(healthy, wished), key=lambda promise: promise.least)
+    there = part.threshold.clips
     yield (
-        f"The limit is set by {count(there, 'healthy window')} of {seconds:.1f} s, of "
-        f"{count(part.groups, 'recording')}, that trained nothing."
+        f"The limit of recordings of {spell(seconds)} is set by "
+        f"{count(there, 'healthy stretch', 'es')} as long, of {count(part.groups, 'recording')}."
     )
     if part.least <= wished:
-        yield f"About {wished:.1%} of new healthy windows will be called strange."
+        yield (
+            f"About {wished:.1%} of new healthy recordings will be called strange, however long: longer ones "
+            "have a higher limit."
+        )
     else:
         more = part.needed - there
         yield (
@@ -69,15 +78,16 @@ def _promised(model: Exported) -> Iterator[str]:
 
 
 def heard(model: Exported, clips: ClipTable, label: int) -> Heard:
-    """What the limit says of labelled test recordings; one is flagged where any window of it is."""
-    flagged: dict[str, bool] = {}
-    alarms = decide(model.scores, model.info.threshold.value)
-    names = recording_names(clips.attributes)
+    """What the limit says of labelled test recordings, by the highest of their clips' scores."""
+    scores: dict[str, list[float]] = {}
+    names, limits = recording_names(clips.attributes), Limits(model.info)
     for i in clips.having(Role.SELECT, Role.HIDDEN).tolist():
         if clips.label[i] == label:
             name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=").removeprefix(BAD)
-            flagged[name] = flagged.get(name, False) or bool(alarms[i])
-    return Heard(tuple(flagged), tuple(name for name, is_so in flagged.items() if is_so))
+            scores.setdefault(name, []).append(float(model.scores[i]))
+    samples = model.info.kept_evidence().clip_samples
+    flagged = (name for name, own in scores.items() if limits.scale(len(own) * samples).is_above(max(own)))
+    return Heard(tuple(scores), tuple(flagged))
 
 
 def _caught(model: Exported, clips: ClipTable) -> Iterator[str]:

@@ -15,6 +15,7 @@ from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.measure import Measured
 from humtune.results.reading import Reading
 from humtune.runtime.info import Alarms, ModelInfo
+from humtune.runtime.limits import Limits
 from humtune.runtime.promises import promises
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN
 
@@ -36,6 +37,11 @@ _TRUTH = """\
 `model.json` holds the threshold in use: `humtune threshold` measures another on new healthy recordings. What
 this one, which promises {wanted}, truly gave on labelled test clips:"""
 
+_LENGTHS = """\
+A longer recording's score is its strangest window's, and it has more of them: so that no more of longer ones
+are false alarms, their limit is higher. `humtune score` knows that of every length."""
+
+LENGTHS = (1, 3, 6, 30)  # windows beside each other, of the recordings whose limits a card names
 GUESS = 0.55  # an AUC below it is hardly more than tossing a coin
 _DOMAINS = {SOURCE: "in the source domain", TARGET: "in the target domain", UNKNOWN: ""}
 
@@ -235,7 +241,7 @@ def threshold_text(info: ModelInfo, scored: str) -> str:
         "tail": f"is what {wanted} of new healthy clips should exceed, if the highest scores of those there "
         "are fall off exponentially.",
         "single": f"is the score of the only healthy clip of a domain, which can't promise {wanted}.",
-    }[threshold.fit]
+    }[threshold.fit] + f" That is for clips of {info.promised_seconds:.4g} s."
     table = markdown(
         ("domain", "healthy clips", "groups", "as good as", "least rate to promise, %", "threshold"),
         (
@@ -252,7 +258,19 @@ def threshold_text(info: ModelInfo, scored: str) -> str:
     )
     notes = f"\n\n{threshold.note}." if threshold.note else ""
     truth = _TRUTH.format(wanted=wanted)
-    return f"{threshold.value!r} {text}\n{_HEALTHY.format(scored=scored)}\n\n{table}{notes}\n\n{truth}"
+    lengths = f"{_LENGTHS}\n\n{_lengths(info)}"
+    healthy = _HEALTHY.format(scored=scored)
+    return f"{threshold.value!r} {text}\n{healthy}\n\n{table}{notes}\n\n{lengths}\n\n{truth}"
+
+
+def _lengths(info: ModelInfo) -> str:
+    """The limits of recordings of several lengths, as a table."""
+    limits, window = Limits(info), info.window_samples
+    rows = (
+        (f"{length * window / info.sample_rate:.4g} s", f"{limits.scale(length * window).limit:.6g}")
+        for length in LENGTHS
+    )
+    return markdown(("recording of", "limit"), rows)
 
 
 def alarms_text(alarms: Sequence[Alarms]) -> str:

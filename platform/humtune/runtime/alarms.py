@@ -63,7 +63,7 @@ class Alarms(Thread):
         """There is an alarm; the first starts the thread."""
         with self._changed:
             self._waiting += 1
-            if self._strangest is None or scored.score > self._strangest.score:
+            if self._strangest is None or scored.strangeness > self._strangest.strangeness:
                 self._strangest = scored
             self._changed.notify()
         if self.ident is None:
@@ -86,11 +86,11 @@ class Alarms(Thread):
 
     def _run(self, scored: Scored, held_back: int) -> str | None:
         """Run the command; why it failed, where it did. What it prints goes to standard error."""
-        times = self._info.scale.times(scored.score)
+        times = scored.times_limit
         said = {
             "PATH": os.path.abspath(scored.path),  # noqa: PTH100 - links stay as they are
             "SCORE": f"{scored.score:.6g}",
-            "LIMIT": f"{self._info.threshold.value:.6g}",
+            "LIMIT": f"{scored.scale.limit:.6g}",
             "TIMES_LIMIT": "" if times is None else f"{times:.2f}",
             "MACHINE": self._info.machine,
             "HELD_BACK": str(held_back),

@@ -17,8 +17,8 @@ from humtune.config import Frozen
 from humtune.drafts import write_output
 from humtune.errors import UsageError
 from humtune.metrics.calibration import Threshold, false_alarm_rate
-from humtune.runtime.promises import GroupScores, promises, threshold_of
-from humtune.runtime.scale import Scale
+from humtune.runtime.promises import GroupScores, HealthyScores, promises, threshold_of
+from humtune.runtime.timeline import OVERLAP, count_windows
 
 MODEL, INFO, CARD, PAGE = "model.onnx", "model.json", "README.md", "card.html"  # the files of a model folder
 REQUIREMENTS = "requirements.txt"  # in a model folder: what scoring with it needs
@@ -62,22 +62,31 @@ class Alarms:
 
 
 class Evidence(Frozen):
-    """What a model said of clips that trained nothing."""
+    """What a model said of clips that its threshold was chosen by, and of labelled ones."""
 
     held_out: tuple[float, ...] = Field(description="scores of normal training clips kept out")
     clip_samples: int = Field(gt=0, description="median length of those clips")
     left_out: tuple[GroupScores, ...] = Field(
         (), description="scores of healthy clips, each group's by the model without it; empty in earlier ones"
     )
+    clip_windows: int | None = Field(
+        None,
+        ge=1,
+        description="windows of a clip, where left_out has those of whole recordings; None: it has clips",
+    )
     tested: tuple[DomainScores, ...] = ()
 
     @property
-    def healthy(self) -> tuple[GroupScores, ...]:
+    def healthy(self) -> HealthyScores:
         """What thresholds are chosen by."""
         each = (
             GroupScores(domain="any", group=f"clip {i}", scores=(s,)) for i, s in enumerate(self.held_out)
         )
-        return self.left_out or tuple(each)
+        return HealthyScores(
+            self.left_out or tuple(each),
+            overlapping=self.clip_windows is not None,
+            length=self.clip_windows or 1,
+        )
 
     def threshold(self, false_alarms: float) -> Threshold:
         """The threshold that keeps a wanted false-alarm rate in each domain; UsageError for no rate."""
@@ -147,17 +156,21 @@ class ModelInfo(Frozen):
         usual = self.evidence.clip_samples if self.evidence else 10 * self.sample_rate
         return max(self.least_samples, self.window or usual)
 
-    @property
-    def usual_score(self) -> float | None:
-        """The median score of the healthy clips that thresholds are chosen by; None where there are none."""
-        if not self.keeps_scores:
-            return None
-        return median(score for group in self.healthy for score in group.scores)
+    def windows(self, samples: int) -> int:
+        """In how many windows a recording of so many samples is scored."""
+        return count_windows(samples, self.window_samples)
 
     @property
-    def scale(self) -> Scale:
-        """What scores are held against."""
-        return Scale(self.threshold.value, self.usual_score)
+    def windows_of_a_score(self) -> int:
+        """How many windows each of the healthy scores is the highest of."""
+        return 1 if self.healthy.overlapping else self.windows(self.kept_evidence().clip_samples)
+
+    def in_scores(self, windows: int) -> float:
+        """How many of the healthy scores a recording of so many windows is as long as."""
+        if self.healthy.overlapping:
+            return windows
+        more = OVERLAP - 1  # clips lie beside each other
+        return (windows + more) / (self.windows_of_a_score + more)
 
     def with_window(self, seconds: float | None) -> Self:
         """The same model with another window; UsageError for one shorter than a chunk, or without end.
@@ -189,21 +202,16 @@ class ModelInfo(Frozen):
         return bool(self.recalibrations or self.evidence)
 
     @property
-    def healthy(self) -> tuple[GroupScores, ...]:
-        """The healthy clips that thresholds are chosen by; UsageError where the model keeps none.
+    def healthy(self) -> HealthyScores:
+        """The scores that thresholds are chosen by; UsageError where the model keeps none.
 
-        Of new recordings each is one, with its strangest window's score: that is what decides on it.
+        Of new recordings they are as long as these are at the median.
         """
-        if self.recalibrations:
-            return tuple(
-                group.model_copy(update={"scores": (max(group.scores),)}) for group in self.healthy_windows
-            )
-        return self.kept_evidence().healthy
-
-    @property
-    def healthy_windows(self) -> tuple[GroupScores, ...]:
-        """The same by windows, where recordings have several."""
-        return self.recalibrations[-1].healthy if self.recalibrations else self.kept_evidence().healthy
+        if not self.recalibrations:
+            return self.kept_evidence().healthy
+        groups = self.recalibrations[-1].healthy
+        length = int(median(len(group.scores) for group in groups))
+        return HealthyScores(groups, overlapping=True, length=length)
 
     @property
     def promised_seconds(self) -> float | None:

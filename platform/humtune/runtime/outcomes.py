@@ -8,6 +8,7 @@ from stat import S_ISREG
 from time import perf_counter, time
 from typing import NamedTuple, Self
 
+from humtune.runtime.scale import Scale
 from humtune.runtime.timeline import Timeline
 
 FINE, FAILED, ANOMALOUS = 0, 1, 3  # exit codes; 2 is for wrong use
@@ -36,11 +37,26 @@ class Scored:
 
     path: Path
     score: float  # of a long recording: of its strangest window
-    is_anomaly: bool
+    scale: Scale  # of recordings as long
     seconds: float  # of sound
     notes: tuple[str, ...] = ()  # what was done to it, and what is odd about it
     timeline: Timeline | None = None  # of a long recording
     look: Look | None = field(default=None, compare=False)
+
+    @property
+    def is_anomaly(self) -> bool:
+        """The decision."""
+        return self.scale.is_above(self.score)
+
+    @property
+    def times_limit(self) -> float | None:
+        """The score as a multiple of the limit."""
+        return self.scale.times(self.score)
+
+    @property
+    def strangeness(self) -> float:
+        """By which recordings are ordered: the multiple of the limit, else the score."""
+        return self.score if self.times_limit is None else self.times_limit
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,7 @@ class Tally:
         self.sound += outcome.seconds
         self.longest = max(self.longest, outcome.seconds)
         self.notes.update(outcome.notes)
-        entry = (outcome.score, -self.scored, outcome)
+        entry = (outcome.strangeness, -self.scored, outcome)
         if len(self._heap) < STRANGEST:
             heappush(self._heap, entry)
         else:
@@ -95,7 +111,7 @@ class Tally:
 
     @property
     def strangest(self) -> list[Scored]:
-        """The recordings of the highest scores, highest first."""
+        """The strangest recordings, strangest first."""
         return [outcome for *_, outcome in sorted(self._heap, reverse=True)]
 
     @property

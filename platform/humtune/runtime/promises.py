@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
 from pydantic import AfterValidator, Field
 
 from humtune.config import Frozen
@@ -12,7 +13,7 @@ from humtune.names import shown
 
 
 class GroupScores(Frozen):
-    """Scores of healthy clips that were recorded together."""
+    """Scores of healthy clips that were recorded together, or of a recording's windows, one after another."""
 
     domain: str  # as of DomainScores
     group: Annotated[str, AfterValidator(shown)]  # recording or working condition; of files under any name
@@ -39,20 +40,43 @@ class Promise:
         return clips_needed(self.threshold.false_alarms, self.threshold.clips, self.effective)
 
 
-def by_domain(healthy: Sequence[GroupScores]) -> dict[str, tuple[list[float], list[int]]]:
-    """The scores of each domain's clips, and the number of the group that each is of."""
-    found: dict[str, tuple[list[float], list[int]]] = {}
-    for number, part in enumerate(healthy):
-        scores, groups = found.setdefault(part.domain, ([], []))
-        scores += part.scores
-        groups += [number] * len(part.scores)
-    return found
+@dataclass(frozen=True)
+class HealthyScores:
+    """The scores that thresholds are chosen by."""
+
+    groups: tuple[GroupScores, ...]
+    overlapping: bool = False  # whether they are of windows half over each other; else of clips
+    length: int = 1  # of a recording that thresholds make their promise for, in such scores
+
+    @property
+    def domains(self) -> dict[str, list[tuple[float, ...]]]:
+        """The scores of the groups of each domain."""
+        found: dict[str, list[tuple[float, ...]]] = {}
+        for group in self.groups:
+            found.setdefault(group.domain, []).append(group.scores)
+        return found
+
+    def highest(self, groups: Sequence[Sequence[float]], size: int) -> tuple[list[float], list[int]]:
+        """The highest of each `size` successive scores of some groups, and the number of the group of each.
+
+        Of a group are taken as many stretches as share hardly any sound, from its beginning to its end; of
+        one that is shorter all. So what a group's scores have in common stays in them.
+        """
+        found: list[float] = []
+        numbers: list[int] = []
+        for number, scores in enumerate(groups):
+            count = max(1, round((len(scores) + self.overlapping) / (size + self.overlapping)))
+            starts = np.rint(np.linspace(0, max(0, len(scores) - size), count)).astype(int).tolist()
+            found += [max(scores[start : start + size]) for start in starts]
+            numbers += [number] * count
+        return found, numbers
 
 
-def promises(healthy: Sequence[GroupScores], false_alarms: float) -> tuple[Promise, ...]:
+def promises(healthy: HealthyScores, false_alarms: float) -> tuple[Promise, ...]:
     """A threshold for a wanted false-alarm rate for each domain; UsageError for a rate that is none."""
     found = []
-    for domain, (scores, groups) in by_domain(healthy).items():
+    for domain, parts in healthy.domains.items():
+        scores, groups = healthy.highest(parts, healthy.length)
         threshold = threshold_from(scores, false_alarms=false_alarms, groups=groups)
         found.append(Promise(domain, len(set(groups)), effective_clips(scores, groups), threshold))
     return tuple(found)

@@ -14,7 +14,7 @@ from humtune.errors import HumtuneError
 from humtune.metrics.calibration import decide
 from humtune.runtime.outcomes import Failed, Look, Scored
 from humtune.runtime.scorer import Scorer
-from humtune.runtime.timeline import OVERLAP, Timeline, cut
+from humtune.runtime.timeline import Timeline, count_windows, cut
 from humtune.sounds.parallel import cores, in_order, tracked
 from humtune.sounds.sound_file import OpenSound, open_sound, to_waveform
 
@@ -64,9 +64,11 @@ class Listener:
         timeline = None
         if len(samples) < count:
             with self._long:
-                timeline = self._timeline(sound, chain([(start, samples)], windows))
-            score = float(timeline.scores.max())
-            notes.append(f"scored in windows of {timeline.window:g} s")
+                starts, scores = self._in_windows(sound, chain([(start, samples)], windows))
+            score, window = float(scores.max()), self.size / self.rate
+            above = decide(scores, self.scorer.limits.scale(count).limit)
+            timeline = Timeline(starts, scores, window, above)
+            notes.append(f"scored in windows of {window:g} s")
         else:
             score = self.scorer.score_window(to_waveform(samples))
             if self.scorer.is_short(len(samples)):
@@ -75,21 +77,23 @@ class Listener:
         return Scored(
             path=sound.path,
             score=score,
-            is_anomaly=self.scorer.decide(score),
+            scale=self.scorer.limits.scale(count),
             seconds=count / self.rate,
             notes=(*sound.changes, *sound.oddities(), *notes),
             timeline=timeline,
         )
 
-    def _timeline(self, sound: OpenSound, windows: Iterator[tuple[int, NDArray[np.int16]]]) -> Timeline:
+    def _in_windows(
+        self, sound: OpenSound, windows: Iterator[tuple[int, NDArray[np.int16]]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Starts [W] in seconds and scores [W] of a long recording's windows."""
         found: list[tuple[int, float]] = []
         with ThreadPoolExecutor(self.workers) as pool:
             scores = self._scores(pool, windows)
             for one in tracked(scores, total=self._count(sound), title=f"windows of {sound.path.name}"):
                 found.append(one)
         starts, values = map(np.array, zip(*found, strict=True))
-        threshold = self.scorer.info.threshold.value
-        return Timeline(starts / self.rate, values, self.size / self.rate, decide(values, threshold))
+        return starts / self.rate, values
 
     def _scores(
         self, pool: ThreadPoolExecutor, windows: Iterator[tuple[int, NDArray[np.int16]]]
@@ -102,5 +106,4 @@ class Listener:
     def _count(self, sound: OpenSound) -> int | None:
         if sound.frames is None:
             return None
-        samples = sound.frames * self.rate // sound.rate
-        return 1 + -(-(samples - self.size) // (self.size // OVERLAP))
+        return count_windows(sound.frames * self.rate // sound.rate, self.size)

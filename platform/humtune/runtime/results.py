@@ -76,8 +76,8 @@ class ResultFiles:
             file=os.path.abspath(scored.path),  # noqa: PTH100 - links stay as they are
             seconds=scored.seconds,
             score=scored.score,
-            limit=info.threshold.value,
-            usual=info.usual_score,
+            limit=scored.scale.limit,
+            usual=scored.scale.usual,
             anomaly=scored.is_anomaly,
             start=0.0 if timeline is None else float(timeline.starts[strangest]),
             window=scored.seconds if timeline is None else timeline.window,

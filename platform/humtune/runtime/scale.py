@@ -20,6 +20,10 @@ class Scale:
             return None
         return (score - self.usual) / (self.limit - self.usual)
 
+    def is_above(self, score: float) -> bool:
+        """Whether a score says anomaly: above the limit, not on it."""
+        return score > self.limit
+
     def shown(self, score: float) -> str:
         """A score as people read it: as a multiple of the limit, or as it is where there is no scale."""
         if (times := self.times(score)) is None:

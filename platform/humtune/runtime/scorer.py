@@ -9,8 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.metrics.calibration import decide
 from humtune.runtime.info import MODEL, ModelInfo, read_info
+from humtune.runtime.limits import Limits
 from humtune.runtime.timeline import cut
 
 INPUT, OUTPUT = "waveform", "score"  # names in the graph
@@ -23,7 +23,7 @@ class Scorer:
 
     def __init__(self, info: ModelInfo, model: bytes | Path, *, threads: int = 1) -> None:
         """Load a graph, from its bytes or its file; `threads` work on one recording, 0: all cores."""
-        self.info = info
+        self.info, self.limits = info, Limits(info)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _FATAL
@@ -76,9 +76,9 @@ class Scorer:
             raise HumtuneError(f"the anomaly score became {score}")
         return score
 
-    def decide(self, score: float) -> bool:
-        """Whether a score says anomaly."""
-        return bool(decide(score, self.info.threshold.value))
+    def decide(self, score: float, samples: int) -> bool:
+        """Whether the score of a recording of so many samples says anomaly."""
+        return self.limits.scale(samples).is_above(score)
 
 
 def _checked(waveform: NDArray[np.floating]) -> NDArray[np.floating]:

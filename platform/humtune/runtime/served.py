@@ -23,8 +23,10 @@ class Served:
         self, model_input: NDArray[np.float32], params: Mapping[str, Any] | None = None
     ) -> list[dict[str, float | bool]]:
         """Score and decision of each of the waveforms [n, samples] in [-1, 1], at the model's rate."""
-        scores = [self.scorer.score(waveform) for waveform in np.atleast_2d(model_input)]
-        return [{"score": score, "anomaly": self.scorer.decide(score)} for score in scores]
+        waveforms = np.atleast_2d(model_input)
+        scores = [self.scorer.score(waveform) for waveform in waveforms]
+        length = waveforms.shape[1]
+        return [{"score": score, "anomaly": self.scorer.decide(score, length)} for score in scores]
 
 
 def _load_pyfunc(path: str) -> Served:

@@ -51,6 +51,11 @@ def cut(blocks: Iterable[Samples], size: int) -> Iterator[tuple[int, Samples]]:
         yield start + len(held) - size, held[-size:]
 
 
+def count_windows(samples: int, size: int) -> int:
+    """How many windows `cut` makes of so many samples."""
+    return 1 + max(0, -(-(samples - size) // (size // OVERLAP)))
+
+
 def write_timeline(path: Path, timeline: Timeline) -> Path:
     """Write the windows as a table, and return its path."""
     return write_output(path, _table(timeline))

@@ -24,7 +24,8 @@ class Limits:
     The promised rate is that of recordings, whatever their length: the limit of one is measured on the
     highest scores of stretches as long, out of the healthy recordings or working conditions. So what their
     windows have in common counts. Recordings that are longer than these get a limit for a smaller rate, as if
-    one such stretch after another were independent: that can only be too careful.
+    one such stretch after another were independent: too careful where they are alike, and no better than
+    the tail that it takes.
     """
 
     def __init__(self, info: ModelInfo) -> None:

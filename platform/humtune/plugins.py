@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "made": "humtune.detectors.made:Made",
         "gaussian_mixture": "humtune.detectors.gaussian_mixture:GaussianMixture",
         "pretrained": "humtune.detectors.pretrained.recipe:Pretrained",
+        "distilled": "humtune.detectors.distilled:Distilled",
         "noop": "humtune.detectors.noop:Noop",
     },
     FRONTEND: {

@@ -18,7 +18,7 @@ from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.testing import contract
-from humtune.testing.recordings import small_bank
+from humtune.testing.recordings import small_bank, taught
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -37,6 +37,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "made": FRAMES | {"frames": 2, "group": 8},
     "gaussian_mixture": {"n_fft": 256, "n_mels": 32, "pooling": "gwrp"},
     "pretrained": {"pooling": "mean_deviation", "layers": (-1, 0)},
+    "distilled": {
+        "spectrogram": SPECTROGRAM,
+        "backbone": {"width": 0.125, "embedding": 16},
+        "teachers": 3,
+        "epochs": 2,
+        "batch_size": 8,
+    },
     "noop": {"steps": 3, "blur": 0.5},
 }
 OTHER_WAYS = {
@@ -167,6 +174,8 @@ def test_a_folder_of_one_section_without_attributes_is_enough(
 ) -> None:
     recipe = recipe_of(families[family])
     bank = small_bank(sections=1, attributes=False)
+    if recipe.taught:
+        bank = taught(bank, recipe.taught)
     recipe.check(bank.table, bank.lengths)
     contract.check_scores(contract.run(recipe, bank), bank)
 

@@ -174,6 +174,11 @@ class Recipe(Settings, ABC):
         return False
 
     @property
+    def taught(self) -> int:
+        """Of how many ensembles its fit learns what they say of clips: its bank is a `TaughtBank`."""
+        return 0
+
+    @property
     def starts_shared(self) -> bool:
         """Whether its fit starts from the encoder of a shared trial, instead of anew."""
         return False

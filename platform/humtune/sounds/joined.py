@@ -61,6 +61,12 @@ def expose(bank: ClipBank, others: Iterable[ClipBank], *, without: Collection[st
     return _joined(ClipTable.concatenate(tables), [bank, *others], hashes)
 
 
+def append_bank(bank: ClipBank, more: ClipBank) -> ClipBank:
+    """A machine's bank and, behind its clips, more of that machine's, all with their roles."""
+    table = ClipTable.concatenate([bank.table, more.table])
+    return _joined(table, [bank, more], [bank.hash, "and", more.hash])
+
+
 def _negatives(table: ClipTable, without: Collection[str]) -> ClipTable:
     kept = [f"{table.machine}/{name}" not in without for name in table.name]
     negative = (table.role == str(Role.TRAIN)) & np.asarray(kept, dtype=bool)

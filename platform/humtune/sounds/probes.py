@@ -210,7 +210,7 @@ DISTURBANCES: tuple[Callable[[Float, np.random.Generator], Float], ...] = (
 
 def _mixed(wave: Float, sound: Float, generator: np.random.Generator) -> Float:
     """The recording with a sound in it, at a level drawn from LEVEL."""
-    gain = 10 ** (generator.uniform(*LEVEL) / 20) * _rms(wave) / max(_rms(sound), 1e-12)
+    gain = 10 ** (generator.uniform(*LEVEL) / 20) * rms(wave) / max(rms(sound), 1e-12)
     return wave + gain * sound
 
 
@@ -224,5 +224,6 @@ def _log_uniform(generator: np.random.Generator, low: float, high: float) -> flo
     return float(np.exp(generator.uniform(np.log(low), np.log(high))))
 
 
-def _rms(wave: Float) -> float:
+def rms(wave: Float) -> float:
+    """Root mean square of samples [n]."""
     return float(np.sqrt(np.mean(wave**2)))

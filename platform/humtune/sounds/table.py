@@ -33,6 +33,7 @@ class Role(StrEnum):
     HIDDEN = "hidden"  # labelled test clips that a search asked not to be chosen by
     REPORT = "report"  # test clips that are only reported, with or without truth
     NEGATIVE = "negative"  # another machine's, from which a detector learns what the machine is not
+    LESSON = "lesson"  # made of training clips, for a network to learn what an ensemble says of it
     PROBE = "probe"  # made, not recorded: what stands in for anomalies where nobody has any
 
 

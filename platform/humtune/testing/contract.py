@@ -28,15 +28,18 @@ from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import expose
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import SCORED, Role
-from humtune.testing.recordings import small_bank
+from humtune.testing.recordings import small_bank, taught
 
 
 def check_recipe(recipe: Recipe, bank: ClipBank) -> None:
     """All of the contract; a recipe of a few short steps and a small bank take seconds.
 
-    A recipe that wants other machines' recordings gets a small bank of them.
+    A recipe that wants other machines' recordings gets a small bank of them, one that learns of ensembles
+    what a simple teacher says.
     """
     check_settings(recipe)
+    if recipe.taught:
+        bank = taught(bank, recipe.taught)
     recipe.check(bank.table, bank.lengths)
     if recipe.exposed:
         bank = expose(bank, [small_bank("other", seed=1)])

@@ -1,9 +1,12 @@
-"""A machine of a few short recordings, made in memory."""
+"""A machine of a few short recordings, made in memory, and a teacher who says something simple of them."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.joined import append_bank
+from humtune.sounds.lessons import TaughtBank, lesson_clips, lesson_table, origins, teach
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 TONES = (700.0, 1900.0, 4300.0)  # Hz, one a section
@@ -47,3 +50,22 @@ def small_bank(
     )
     offsets = np.cumsum([0, *map(len, clips)]).astype(np.int64)
     return ClipBank(table, np.concatenate(clips), offsets, machine)
+
+
+def taught(bank: ClipBank, teachers: int = 1, *, lessons: int = 12) -> TaughtBank:
+    """The bank with so many lessons of each kind, and what teachers say: how loud a clip is, in decibels.
+
+    They differ by the power of the loudness that they give.
+    """
+    found = origins(bank.table, per_kind=lessons)
+    clips = list(lesson_clips(bank, found))
+    offsets = np.cumsum([0, *map(len, clips)]).astype(np.int64)
+    made = ClipBank(lesson_table(bank.table, found), np.concatenate(clips), offsets, f"{bank.hash} lessons")
+    joined = append_bank(bank, made)
+    loudness = levels(joined, joined.table.having(Role.TRAIN, Role.LESSON))
+    return teach(joined, np.stack([loudness ** (1 + number) for number in range(teachers)]))
+
+
+def levels(bank: ClipBank, clips: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How loud some of a bank's clips are [n], in decibels above one sample's step."""
+    return np.array([10 * np.log10(np.mean(bank.clip(int(i)).astype(np.float64) ** 2)) for i in clips])

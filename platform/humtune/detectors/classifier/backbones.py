@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from humtune.detectors.frontends import Frontend
 from humtune.detectors.recipe import Part
+from humtune.errors import UsageError
 
 # expansion t, channels c at width 1, blocks n, stride s of the first
 BOTTLENECKS = ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2))
@@ -35,6 +37,16 @@ class Backbone(Part, ABC):
 
         `shapes` are their channels, rows and frames; the network takes one argument each.
         """
+
+
+def check_takes(backbone: Backbone, frontend: Frontend) -> None:
+    """Raise a UsageError where a backbone doesn't take what a front end gives."""
+    takes, gives = backbone.takes, frontend.gives
+    if takes is not None and takes != gives:
+        raise UsageError(
+            f"backbone.kind = {backbone.kind} takes a {' and a '.join(takes)}, spectrogram.kind = "
+            f"{frontend.kind} gives a {' and a '.join(gives)}; set it to {'_and_'.join(takes)}"
+        )
 
 
 class MobileFaceNet(Backbone):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from humtune import plugins
 from humtune.config import Acceleration, Output
-from humtune.detectors.classifier.backbones import MobileFaceNet
+from humtune.detectors.classifier.backbones import MobileFaceNet, check_takes
 from humtune.detectors.classifier.encoder import ClassifierEncoder
 from humtune.detectors.classifier.fit import ClassifierFit, Training
 from humtune.detectors.classifier.heads import VariationalHead
@@ -91,12 +91,7 @@ class Classifier(Recipe):
 
     def _check_takes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """The front end must give what the backbone takes."""
-        takes, gives = self.backbone.takes, self.spectrogram.gives
-        if takes is not None and takes != gives:
-            raise UsageError(
-                f"backbone.kind = {self.backbone.kind} takes a {' and a '.join(takes)}, spectrogram.kind = "
-                f"{self.spectrogram.kind} gives a {' and a '.join(gives)}; set it to {'_and_'.join(takes)}"
-            )
+        check_takes(self.backbone, self.spectrogram)
 
     def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Two classes or more, named by attributes or not, and no more than the head can tell apart."""

@@ -12,6 +12,8 @@
 <storage>/<search>/trials/<id>/detector.pt       what it made, and reference.pt of the best
 <storage>/<search>/ensembles/<machine>.json      members, calibration, weights, figures
 <storage>/<search>/ensembles/<machine>.npy       float64, one score a clip, in the order of clips/
+<storage>/<search>/lessons/<machine>.json        of a search of students: what they learn of which clips
+<storage>/<search>/students/<machine>.json       and what the best of them is worth beside its teacher
 <storage>/<search>/archive/<machine>.parquet     a copy of all records and scores, to be read at once
 <storage>/<search>/report/                       tables and plots, made again by each report
 <storage>/<search>/lease                         who may write trials: the last that began or resumed
@@ -76,6 +78,14 @@ class Layout:
     def ensemble_scores(self, machine: str) -> str:
         """The scores of a machine's ensemble."""
         return f"{self.ensembles}/{machine}.npy"
+
+    def lesson(self, machine: str) -> str:
+        """What a machine's students learn."""
+        return f"{self.search}/lessons/{machine}.json"
+
+    def student(self, machine: str) -> str:
+        """What a machine's best student is worth beside its teacher."""
+        return f"{self.search}/students/{machine}.json"
 
     @property
     def trials(self) -> str:

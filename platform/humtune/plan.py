@@ -50,6 +50,7 @@ class Asked(Frozen):
     continues: str | None = Field(
         None, description="the search whose detectors it has, with more recordings than that"
     )
+    taught_by: str | None = Field(None, description="the search whose ensembles teach this one's networks")
     holdout: float = Field(0.0, ge=0, lt=1, description="share of labelled dev test clips that nothing sees")
     held_out: float = Field(0.1, gt=0, lt=1, description="share of training clips that thresholds are of")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading, read_share
+from humtune.errors import UsageError
 from humtune.names import command, console, shown, split_names
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
     ] = False,
+    distilled: Annotated[
+        bool, typer.Option("--distilled", help="The ensemble's student, as `humtune distill` taught it.")
+    ] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="The same in int8 too: smaller, faster; scores all clips once.")
     ] = False,
@@ -33,7 +37,8 @@ def export(
 ) -> None:
     """Write each machine's best detector as one ONNX file, with its threshold and a model card.
 
-    With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score.
+    With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score; with
+    --distilled, the small network that `humtune distill` taught it to.
     Example: humtune export first --out models --false-alarms 5%
     """
     with loading():
@@ -44,7 +49,12 @@ def export(
     rate = read_share(false_alarms)
     with loading():
         from humtune.export.search import export_search
+        from humtune.results.students import open_students
 
+    if distilled:
+        if ensemble:
+            raise UsageError("--ensemble and --distilled: a model is the one or the other; leave one out")
+        ledger = open_students(ledger)
     exports = export_search(
         ledger,
         out,

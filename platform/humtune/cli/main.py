@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import typer
 
 from humtune import __version__
-from humtune.cli import data, dcase, ensemble, export, learn, report, score, search, threshold
+from humtune.cli import data, dcase, distill, ensemble, export, learn, report, score, search, threshold
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
 from humtune.names import console, shown
@@ -32,6 +32,7 @@ app.command()(report.show)
 app.command()(report.report)
 app.command()(report.track)
 app.command()(ensemble.ensemble)
+app.command()(distill.distill)
 app.command()(export.export)
 app.command()(score.score)
 app.command()(score.review)

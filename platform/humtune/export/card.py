@@ -140,8 +140,12 @@ def model_card(
 ) -> str:
     """The card as Markdown; figures in percent, `costs` of this model and of others."""
     measured = plan.measured
-    story = ensemble_story(plan.ensemble, measured) if plan.ensemble else trial_story(info, measured)
     limit = Limits(info).scale(info.window_samples).limit
+    story = (
+        ensemble_story(plan.ensemble, measured)
+        if plan.ensemble
+        else trial_story(info, measured, teacher=ledger.asked.taught_by)
+    )
     place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
     return _CARD.format(
         name=escaped(info.machine),

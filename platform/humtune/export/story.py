@@ -24,6 +24,11 @@ _LIMITS = """\
   knows of the sections that chose it; on another section the best single model may be as good.
 """
 
+_STUDENT = """\
+- It gives the score that it expects of an ensemble, which it knows of healthy, mixed and disturbed clips.
+  Of a sound unlike all of these the ensemble itself may say something else.
+"""
+
 _PRECISION = """\
 Recall is the share of anomalies above the threshold; precision, the share of anomalies among all clips above
 it. The latter is that of these test clips: where a machine seldom fails, most alarms are false ones."""
@@ -61,17 +66,17 @@ class Story:
     limits: str = ""
 
 
-def trial_story(info: ModelInfo, measured: Measured) -> Story:
-    """What a card tells of the machine's best trial."""
+def trial_story(info: ModelInfo, measured: Measured, *, teacher: str | None = None) -> Story:
+    """What a card tells of the machine's best trial; `teacher` is the search whose ensemble it was taught."""
+    against = "score against the training recordings" if teacher is None else "score"
+    taught = "" if teacher is None else f", which was taught what the ensemble of {code(teacher)} says,"
     return Story(
-        inside=(
-            f"spectrogram, {TEST_CHUNKS} chunks, network and the {info.score_type}\n"
-            "score against the training recordings"
-        ),
-        origin=f"Trial {code(info.trial)}{_training(measured)}",
+        inside=f"spectrogram, {TEST_CHUNKS} chunks, network and the {info.score_type}\n{against}",
+        origin=f"Trial {code(info.trial)}{_training(measured)}{taught}",
         selection=_trial_selection(measured),
         heading="Configuration",
         configuration=markdown(("setting", "value"), leaves(info.configuration)),
+        limits="" if teacher is None else _STUDENT,
     )
 
 

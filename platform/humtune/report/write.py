@@ -9,6 +9,7 @@ from humtune.records import CONFIRM, TrialRecord
 from humtune.report.agreement import agreement, agreement_block, rungs, rungs_block
 from humtune.report.ensembles import ensembles_block
 from humtune.report.point_table import wants_points, write_points
+from humtune.report.students import students_block
 from humtune.report.table import Report, to_markdown, to_tex
 from humtune.report.trials import confirmed_block
 from humtune.results.archive import trial_stamps
@@ -62,6 +63,7 @@ def write_report(ledger: Ledger) -> Report:
         *agreement_block(agreed),
         *rungs_block(measured_rungs),
         *ensembles_block(ledger),
+        *students_block(ledger),
     ]
     text = to_markdown(
         ledger.name,

@@ -21,6 +21,7 @@ from humtune.detectors.recipe import recipe_of
 from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
 from humtune.records import Epoch, OnMachine, TrialRecord, TrialState, ended
+from humtune.results.lessons import taught_bank
 from humtune.search.evaluator import Evaluator, Measurement
 from humtune.search.watchdog import Watchdog
 from humtune.sounds.bank import ClipBank
@@ -48,6 +49,8 @@ class TrialRun:
         bank = join_banks(banks) if record.machines else banks[0]
         if self.recipe.exposed and not record.machines:
             bank = self._exposed(bank, probes[0])
+        if self.recipe.taught:
+            bank = taught_bank(ledger, bank)
         self.fit = self._restored(record, bank, device=resources.device, how=how)
         self.evaluators = [Evaluator(*pair) for pair in zip(banks, probes, strict=True)]
         self.quick_evaluators = [

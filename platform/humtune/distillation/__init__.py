@@ -1,0 +1,1 @@
+"""An ensemble taught to one small network, by a search whose trials learn what another's ensembles say."""

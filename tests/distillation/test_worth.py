@@ -82,7 +82,7 @@ def test_all_three_are_cross_fitted_on_the_same_splits(measured: Ledger, compare
 def test_what_is_measured_is_kept_and_a_new_ensemble_is_told(
     measured: Ledger, compared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worth, "build_model", None)
+    monkeypatch.setattr(worth, "export_onnx", None)
     assert measure_students(measured, compared) == []
     record = read_ensemble(measured, "fan").model_copy(update={"scores_hash": "another"})
     monkeypatch.setattr(worth, "read_ensemble", lambda *_: record)

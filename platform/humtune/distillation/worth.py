@@ -1,7 +1,5 @@
 """What students are worth beside their teachers and the best single detectors: same clips, same splits."""
 
-from pathlib import Path
-
 import numpy as np
 from scipy.stats import spearmanr
 
@@ -9,9 +7,10 @@ from humtune.detectors.distilled import StudentEncoder
 from humtune.distillation.teachers import label_chosen
 from humtune.errors import HumtuneError
 from humtune.export.blueprint import Blueprint, joined, load_detector, measure_exportable, single
-from humtune.export.model import build_model
+from humtune.export.check import graph_cost
+from humtune.export.graph import least_samples
+from humtune.export.onnx import export_onnx
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import cross_fit_choosers
 from humtune.metrics.omega import PseudoCells
@@ -53,7 +52,7 @@ def measure_students(ledger: Ledger, students: Ledger) -> list[str]:
 def compare(ledger: Ledger, students: Ledger, machine: str) -> Comparison:
     """A machine's best student beside its teacher and the best single detector, in figures and in cost.
 
-    All three are built as models, one after the other on one core, and each checked against its detectors.
+    All three are built as graphs and timed one after the other, on one core and a clip of the usual length.
     HumtuneError where no student is complete, or the ensemble is another one by now.
     """
     record, lesson = read_ensemble(ledger, machine), find_lesson(students, machine)
@@ -63,18 +62,16 @@ def compare(ledger: Ledger, students: Ledger, machine: str) -> Comparison:
             "teach it under another --name"
         )
     plans = {
-        STUDENT: (students, single(students, measure_exportable(students, machine))),
-        ENSEMBLE: (ledger, joined(ledger, record)),
-        SINGLE: (ledger, single(ledger, measure_exportable(ledger, machine))),
+        STUDENT: single(students, measure_exportable(students, machine)),
+        ENSEMBLE: joined(ledger, record),
+        SINGLE: single(ledger, measure_exportable(ledger, machine)),
     }
     clips = ledger.clips(machine)
-    vectors = {way: plan.scores for way, (_, plan) in plans.items()}
+    vectors = {way: plan.scores for way, plan in plans.items()}
     labelled = labelled_clips(clips)
     readings = {way: labelled.read(scores) for way, scores in vectors.items()}
     splits = cross_fitted(ledger, students, record, lesson) if lesson.splits else {}
-    sides = tuple(
-        _side(way, of, plan, readings, splits.get(way, ()), clips) for way, (of, plan) in plans.items()
-    )
+    sides = tuple(_side(way, plan, readings, splits.get(way, ()), clips) for way, plan in plans.items())
     recorded = clips.having(*SCORED)
     return Comparison(
         machine=machine,
@@ -89,7 +86,6 @@ def compare(ledger: Ledger, students: Ledger, machine: str) -> Comparison:
 
 def _side(
     way: str,
-    ledger: Ledger,
     plan: Blueprint,
     readings: dict[str, Reading],
     splits: tuple[float, ...],
@@ -104,7 +100,8 @@ def _side(
             over = own.over(other)
             lead[kind] = Lead(estimate=float(over.estimate), low=float(over.low), high=float(over.high))
     pseudo = PseudoCells(clips)
-    model, *_ = build_model(ledger, plan, Path(plan.name), false_alarms=FALSE_ALARMS)
+    usual = int(np.median(plan.bank.lengths[plan.bank.table.having(Role.HELD_OUT)]))
+    cost = graph_cost(export_onnx(plan.members, {}), max(usual, least_samples(plan.members)))
     return Side(
         way=way,
         name=plan.name if plan.ensemble else f"{plan.name} {plan.score_type}",
@@ -112,8 +109,8 @@ def _side(
         lead=lead,
         splits=splits,
         pseudo=float(pseudo.omega(plan.scores)) if pseudo.kinds else None,
-        size=model.cost.size,
-        seconds=model.cost.seconds,
+        size=cost.size,
+        seconds=cost.seconds,
     )
 
 

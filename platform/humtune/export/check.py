@@ -3,18 +3,19 @@
 The first is asked of real recordings, before anything is written; the second of noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from humtune.errors import HumtuneError
 from humtune.export.graph import Member
 from humtune.metrics.cells import Array
-from humtune.runtime.scorer import Scorer
+from humtune.runtime.scorer import INPUT, Scorer
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
 
@@ -91,13 +92,28 @@ class Beside:
     omega: float | None  # 0…1, on the labelled dev clips
 
 
+def graph_cost(graph: bytes, samples: int) -> Cost:
+    """A graph's size, and the processor's time for noise of so many samples, whoever else works."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    return Cost(len(graph), _median_seconds(lambda: session.run(None, {INPUT: noise}), thread_time))
+
+
 def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
     """Score a clip of noise several times, after one to warm up; the median counts."""
     samples = round(SECONDS * scorer.info.sample_rate)
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    return Cost(len(graph), _median_seconds(lambda: scorer.score(noise), perf_counter))
+
+
+def _median_seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """What some work takes, after once to warm up."""
     took = []
     for _ in range(RUNS + 1):
-        began = perf_counter()
-        scorer.score(noise)
-        took.append(perf_counter() - began)
-    return Cost(len(graph), median(took[1:]))
+        began = clock()
+        work()
+        took.append(clock() - began)
+    return median(took[1:])

@@ -43,7 +43,7 @@ class Side(Frozen):
     splits: tuple[float, ...] = Field((), description="cross-fitted Ω of each split, the same for all three")
     pseudo: float | None = None
     size: int = Field(description="bytes of its ONNX file")
-    seconds: float = Field(description="of one core, for a clip; all three in one run")
+    seconds: float = Field(description="of one core, for a usual clip; all three in one run")
 
 
 class Comparison(Stored):

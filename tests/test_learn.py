@@ -100,19 +100,27 @@ def test_healthy_recordings_alone_become_a_model_that_nothing_chose(
     assert re.search(r"1.0% needs \d+ more, \d+ min of new healthy sound", closing)
     assert "trained nothing" not in closing
     assert "caught" not in closing
+    least = re.search(r"humtune score models/pump NEW --false-alarms (\d+)%", out)
+    assert least
+    assert float(promised[3]) <= int(least[1]) < float(promised[3]) + 1
+    code, _, told = humtune("score", "models/pump", pump, "--false-alarms", f"{least[1]}%")
+    assert code in (0, 3)
+    assert f"({least[1]}.00% false alarms wanted, by" in told
     assert "humtune score models/pump NEW" in out
     assert terms_in(out + err) == set()
 
 
 @pytest.mark.slow
 def test_bad_ones_choose_and_are_counted(pump: Path, tmp_path: Path, humtune: Run) -> None:
-    words = ("learn", pump, "--bad", "bad", "--out", "models/p", "--machine", "p", "--false-alarms", "0.2")
+    words = ("learn", pump, "--bad", "bad", "--out", "models/p", "--machine", "p", "--false-alarms", "5%")
     code, out, err = humtune(*words)
     assert code == 0, err
     assert ledger_of(tmp_path).plan.machines["p"].judged_by == "omega"
     closing = " ".join(out.split())
     assert "It would have caught 2 of 2 bad recordings, and called" in closing
-    assert "strange that it did not learn from" in closing
+    assert re.search(
+        r"it did not learn from\. With --false-alarms \d+% it would have been 2 of 2 and \d", closing
+    )
     code, out, _ = humtune("score", "models/p", "bad", "--out", "scores")
     assert code == 3
 

@@ -112,6 +112,7 @@ def test_a_line_a_recording_with_what_is_odd_and_all_in_numbers_at_the_end(run, 
     lines = result.stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["normal"] * 10 + ["anomaly"] * 15
     assert lines[0].endswith("section_00_0000.wav (repeated to the model's shortest, 0.25 s)")
+    assert not any("repeated" in line for line in lines[1:])  # as the line before has it
     assert "25 recordings: repeated to the model's shortest, 0.25 s" in result.stderr
     assert (
         "15 of 25 recordings above the limit 0.1 (10.00% false alarms wanted, by 50 healthy clips)"
@@ -119,6 +120,14 @@ def test_a_line_a_recording_with_what_is_odd_and_all_in_numbers_at_the_end(run, 
     )
     assert " recordings a second" in result.stderr
     assert len(read_file(tmp_path / "scores" / "anomaly_score_fan_section_00_test.csv")) == 25
+
+
+def test_a_note_is_told_again_where_the_line_before_did_not_have_it(run, model, record):
+    files = [
+        record(f"{i}.wav", 0.01, samples=length) for i, length in enumerate((1_000, 1_000, 8_000, 1_000))
+    ]
+    lines = run(model, *files).stdout.splitlines()
+    assert ["repeated to" in line for line in lines] == [True, False, False, True]
 
 
 def test_a_terminal_gets_a_table_of_the_strangest(run, model, record, tmp_path, monkeypatch):
@@ -429,8 +438,8 @@ def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tm
     tally, words = Tally(), {"as_json": False, "live": True}
     tally.add(Failed(tmp_path / "torn.wav", "no sound"))
     tally.add(Scored(tmp_path / "a.wav", 0.5, Scale(0.1), seconds=1.0))
-    told = ""
-    with watched.told(Teller(make_info(), **words), tally, tmp_path, known=7, period=0.01):
+    told, teller = "", Teller(make_info(), **words)
+    with watched.told(teller, tally, tmp_path, known=7, period=0.01):
         while told.count("\n") < 3:
             told += capsys.readouterr().err
     first, second = told.splitlines()[:2]
@@ -438,6 +447,9 @@ def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tm
     assert first.endswith("; 7 recordings that the log has are not scored again")
     assert "1 scored, 1 above the limit, 1 not scored; the last one at " in second
     assert second.endswith(f"{tmp_path}/a.wav")
+    teller.end(tally, [])
+    assert "1 of 1 recording above the limit" in (end := capsys.readouterr().err)
+    assert "a second" not in end  # most of which it waited
 
 
 def test_a_watch_on_a_terminal_tells_once(tmp_path, capsys, monkeypatch):

@@ -63,8 +63,8 @@ def print_brought(machine: str, counts: "Mapping[Intake, int]", grown: "Grown") 
 
     said = {
         Intake.WHOLE: "learned everything anew",
-        Intake.COMPARED: "compares with the new recordings too, by the network that it has",
-        Intake.SCALE: "can't learn more, and has only its scale set anew",
+        Intake.COMPARED: "can compare with the new recordings too, with networks as they were",
+        Intake.SCALE: "can't learn more, with scales set anew",
     }
     parts = [f"{counts[how]} {what}" for how, what in said.items() if counts[how]]
     total = count(sum(counts.values()), "detector")

@@ -126,8 +126,8 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
         screen.print(f"the time is over: {trained} of {trials} detectors; more --hours train more")
     is_plain = grown is None or not grown.is_new
     sound = sound_imported(imported.record) if is_plain else sound_of(ledger.bank(imported.machine))
-    _write(ledger, asked.out, asked.share, sound)
-    _print_next(ledger, asked.out)
+    made = _write(ledger, asked.out, asked.share, sound)
+    _print_next(ledger, asked.out, made)
 
 
 def _go_on(
@@ -156,7 +156,7 @@ def _go_on(
         screen.print(f"The model before called {called} strange.", soft_wrap=True)
     was, now = info.threshold.value, made.info.threshold.value
     screen.print(f"The limit was {was:.4g} and is {now:.4g}, on a scale that was set anew.", soft_wrap=True)
-    _print_next(ledger, model)
+    _print_next(ledger, model, made)
     screen.print(f"{command('threshold', model)} --undo   back to the model before", soft_wrap=True)
 
 
@@ -175,12 +175,18 @@ def _write(ledger: "Ledger", out: Path, share: float, sound: str, *, replaced: b
     return made
 
 
-def _print_next(ledger: "Ledger", out: Path) -> None:
+def _print_next(ledger: "Ledger", out: Path, made: "Exported") -> None:
+    from humtune.export.outlook import least_share
     from humtune.names import command, console
 
     screen = console()
     screen.print()
     screen.print(f"{command('score', out, 'NEW')}   what it says of new recordings", soft_wrap=True)
+    if share := least_share(made.info):
+        kept = command("score", out, "NEW", **{"false-alarms": share})
+        screen.print(
+            f"{kept}   by the limit with the fewest false alarms that it can promise", soft_wrap=True
+        )
     watch = command("score", out, watch="INCOMING")
     screen.print(f"{watch}   of what arrives in a folder", soft_wrap=True)
     again = command("threshold", out, healthy="NEW-HEALTHY")

@@ -61,12 +61,14 @@ class Teller:
 
     Results go to standard output, a line each: JSON, or score, decision, recording and notes. On a terminal a
     table of the strangest comes at the end in their place, unless `live`. All else goes to standard error.
+    A line has those notes that the one before didn't have: recordings of one kind share most of them.
     """
 
     def __init__(self, info: ModelInfo, *, as_json: bool, live: bool) -> None:
-        self.info, self.as_json = info, as_json
+        self.info, self.as_json, self.live = info, as_json, live
         self.errors = console(stderr=True)
         self.at_end = not (as_json or live) and console().is_terminal
+        self.noted: tuple[str, ...] = ()
         self.drift = Drift(HealthyScores(()))
         if info.keeps_scores:
             self.drift = Drift(info.healthy, windows=info.windows_of_a_score)
@@ -92,7 +94,9 @@ class Teller:
             self._say(f"{shown(outcome.path)}: {shown(outcome.reason)}")
         else:
             if not self.at_end:
-                notes = f" ({'; '.join(outcome.notes)})" if outcome.notes else ""
+                fresh = [note for note in outcome.notes if note not in self.noted]
+                self.noted = outcome.notes
+                notes = f" ({'; '.join(fresh)})" if fresh else ""
                 level = outcome.scale.shown(outcome.score)
                 typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
@@ -115,10 +119,10 @@ class Teller:
         for note, number in tally.notes.items():
             self._say(f"{count(number, 'recording')}: {note}")
         threshold, scored = self.info.threshold, count(tally.scored, "recording")
+        pace = "" if self.live else f"; {tally.clips_per_second:.1f} recordings a second"  # most of it waited
         self._say(
             f"{tally.anomalies} of {scored} above the limit {threshold.value:.6g} "
-            f"({threshold.false_alarms:.2%} false alarms wanted, by {threshold.clips} healthy clips); "
-            f"{tally.clips_per_second:.1f} recordings a second"
+            f"({threshold.false_alarms:.2%} false alarms wanted, by {threshold.clips} healthy clips){pace}"
         )
         if threshold.note:
             self._say(threshold.note)

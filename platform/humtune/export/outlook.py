@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import median
 
 from humtune.config import SAMPLE_RATE
 from humtune.export.model import Exported
 from humtune.names import count
+from humtune.runtime.info import ModelInfo
 from humtune.runtime.limits import Limits
-from humtune.runtime.promises import promises
+from humtune.runtime.promises import HealthyScores, Promise, promises
 from humtune.runtime.timeline import OVERLAP
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import RECORDING, recording_names
@@ -55,10 +57,8 @@ def _promised(model: Exported) -> Iterator[str]:
     info, healthy = model.info, model.info.healthy
     wished, seconds = info.threshold.false_alarms, info.promised_seconds or 0.0
     if healthy.overlapping:
-        length = int(median(len(group.scores) for group in healthy.groups))
-        healthy = replace(healthy, length=length)
-        seconds = info.window_samples / info.sample_rate / OVERLAP * (length - 1 + OVERLAP)
-    part = max(promises(healthy, wished), key=lambda promise: promise.least)
+        seconds = info.window_samples / info.sample_rate / OVERLAP * (_usual_length(healthy) - 1 + OVERLAP)
+    part = _weakest(info)
     there = part.threshold.clips
     yield (
         f"The limit of recordings of {spell(seconds)} is set by "
@@ -73,14 +73,39 @@ def _promised(model: Exported) -> Iterator[str]:
         more = part.needed - there
         yield (
             f"They can promise no less than {part.least:.1%} false alarms: {wished:.1%} needs {more} more, "
-            f"{spell(more * seconds)} of new healthy sound."
+            f"{spell(more * seconds)} of new healthy sound. Until then the limit is an estimate, and may be "
+            "much too high."
         )
 
 
-def heard(model: Exported, clips: ClipTable, label: int) -> Heard:
-    """What the limit says of labelled test recordings, by the highest of their clips' scores."""
+def _usual_length(healthy: HealthyScores) -> int:
+    """How many scores the healthy recordings have at the median."""
+    return int(median(len(group.scores) for group in healthy.groups))
+
+
+def _weakest(info: ModelInfo) -> Promise:
+    """What the healthy recordings can promise for recordings as long as they are, where that is least."""
+    healthy = info.healthy
+    if healthy.overlapping:
+        healthy = replace(healthy, length=_usual_length(healthy))
+    found = promises(healthy, info.threshold.false_alarms)
+    return max(found, key=lambda promise: promise.least)
+
+
+def least_share(info: ModelInfo) -> str | None:
+    """The least share of false alarms that can be promised, in whole percent; None where the wished can."""
+    least = _weakest(info).least
+    return None if least <= info.threshold.false_alarms else f"{ceil(100 * least)}%"
+
+
+def heard(model: Exported, clips: ClipTable, label: int, *, share: str | None = None) -> Heard:
+    """What the limit says of labelled test recordings, by the highest of their clips' scores.
+
+    Another `share` of false alarms, as 17%, has another limit.
+    """
     scores: dict[str, list[float]] = {}
-    names, limits = recording_names(clips.attributes), Limits(model.info)
+    info = model.info.with_threshold(float(share.rstrip("%")) / 100 if share else None)
+    names, limits = recording_names(clips.attributes), Limits(info)
     for i in clips.having(Role.SELECT, Role.HIDDEN).tolist():
         if clips.label[i] == label:
             name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=").removeprefix(BAD)
@@ -98,7 +123,9 @@ def _caught(model: Exported, clips: ClipTable) -> Iterator[str]:
     named = f" (not {few(missed)})" if missed and bad.flagged else ""
     caught = f"{len(bad.flagged)} of {count(len(bad.recordings), 'bad recording')}{named}"
     false = f"{len(healthy.flagged)} of {count(len(healthy.recordings), 'healthy one')}"
-    yield (
-        f"It would have caught {caught}, and called {false} strange that it did not learn from. These helped "
-        "to choose it: expect less of new ones."
-    )
+    yield f"It would have caught {caught}, and called {false} strange that it did not learn from."
+    if share := least_share(model.info):
+        would = (heard(model, clips, label, share=share) for label in (ANOMALY, NORMAL))
+        shares = " and ".join(f"{len(one.flagged)} of {len(one.recordings)}" for one in would)
+        yield f"With --false-alarms {share} it would have been {shares}."
+    yield "These helped to choose it: expect less of new ones."

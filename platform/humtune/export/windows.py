@@ -39,7 +39,7 @@ def in_windows(plan: Blueprint, scorer: Scorer) -> Blueprint:
     found = map_in_order(
         lambda clip: scorer.score(to_waveform(plan.bank.clip(clip))),
         scored[long].tolist(),
-        title=f"{plan.measured.machine} in windows",
+        title=f"{plan.measured.machine}: scoring in windows",
     )
     scores = plan.scores.copy()
     scores[recorded[long]] = list(found)

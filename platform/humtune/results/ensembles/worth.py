@@ -118,7 +118,9 @@ def labelled_worth(
     front: dict[str, dict[int, Splits]] = {way: {} for way in choosers}
     passes: dict[str, dict[int, int]] = {way: {} for way in choosers}
     steps = iter(
-        tracked(range(splits * len(sizes)), total=splits * len(sizes), title=f"{clips.machine}: splits")
+        tracked(
+            range(splits * len(sizes)), total=splits * len(sizes), title=f"{clips.machine}: comparing choices"
+        )
     )
 
     def halve(cells: Cells, rng: np.random.Generator) -> tuple[Cells, Cells]:

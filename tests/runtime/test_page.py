@@ -192,6 +192,34 @@ def test_what_the_page_knows_is_not_read_again(scored, record):
     ]
 
 
+def test_recordings_of_a_day_that_was_taken_away_leave_the_page(scored, record):
+    folder = scored(record("a.wav", 0.3))
+    today, yesterday = log_path(folder), folder / "log-2001-01-01.jsonl"
+    line = today.read_bytes()
+    yesterday.write_bytes(line.replace(b"a.wav", b"b.wav"))
+    recent = Recent(folder)
+
+    def shown() -> list[str]:
+        return sorted(Path(entry.file).name for entry in recent.strangest())
+
+    assert shown() == ["a.wav", "b.wav"]
+    yesterday.unlink()
+    assert shown() == ["a.wav"]
+
+
+def test_a_log_that_was_made_anew_is_read_from_its_start(scored, record):
+    folder = scored(*(record(f"{i}.wav", 0.3) for i in range(3)))
+    recent, path = Recent(folder), log_path(folder)
+    first, *_ = lines = path.read_bytes().splitlines(keepends=True)
+    assert len(recent.strangest()) == 3
+    path.write_bytes(first.replace(b"0.wav", b"a.wav"))  # shorter
+    assert [Path(entry.file).name for entry in recent.strangest()] == ["a.wav"]
+    other = folder / "draft"
+    other.write_bytes(b"".join(lines).replace(b"0.wav", b"b.wav"))
+    other.replace(path)  # longer, and another file
+    assert sorted(Path(entry.file).name for entry in recent.strangest()) == ["1.wav", "2.wav", "b.wav"]
+
+
 def test_the_trend_is_of_all_and_of_many_alarms_and_some_others_are_dots(scored, record):
     (entry,) = read_log(scored(record("a.wav", 0.3)))
     usual = [

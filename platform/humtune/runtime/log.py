@@ -117,6 +117,23 @@ class LogReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ends: dict[Path, int] = {}  # bytes of each file that were read
+        self._inodes: dict[Path, int] = {}  # of the files that these were read of
+
+    def rewind(self) -> bool:
+        """Begin anew where a file that was read is gone, shorter, or another by now; whether that is so."""
+        if all(self._is_there(path) for path in self._ends):
+            return False
+        self._ends.clear()
+        return True
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError:  # reading tells it
+            return True
+        return found.st_ino == self._inodes[path] and found.st_size >= self._ends[path]
 
     def results(self) -> Iterator[Entry]:
         """The results that came since, oldest first; what is no whole line is passed over."""
@@ -133,6 +150,7 @@ class LogReader:
         for path in [self._folder / FIRST, *sorted(_dated(self._folder))]:
             try:
                 with path.open("rb") as stream:
+                    self._inodes[path] = os.fstat(stream.fileno()).st_ino
                     stream.seek(self._ends.get(path, 0))
                     for line in stream:
                         try:

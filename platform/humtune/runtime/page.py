@@ -33,7 +33,10 @@ _LABELS = b'<script type="application/json" id="labels">', b"</script>"
 
 
 class Recent:
-    """The last results of the newest recordings in a folder's log, of which each line is read once."""
+    """The last results of the newest recordings in a folder's log, of which each line is read once.
+
+    All of it is read again where a file of it was taken away or replaced: its recordings leave.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._log = LogReader(folder)
@@ -41,6 +44,8 @@ class Recent:
 
     def strangest(self) -> list[Entry]:
         """As they are now, strangest first."""
+        if self._log.rewind():
+            self._last.clear()
         for entry in self._log.results():
             self._last.pop((entry.machine, entry.file), None)
             self._last[entry.machine, entry.file] = entry

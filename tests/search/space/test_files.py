@@ -143,6 +143,11 @@ def test_a_grid_may_be_of_shared_trials_alone(write: Make) -> None:
     write(mine__all=f"{ALONE}trials: 1\nshared_trials: 2\n")
     with pytest.raises(UsageError, match="trials = 1: sampler: grid runs all of its points"):
         read_space("mine/all")
+    with pytest.raises(UsageError, match=r"all\.yaml: trials = 1: sampler: grid runs all of its points"):
+        read_space("mine")
+    write(mine__all=f"{ALONE}trials:\n")  # as if it were left out
+    assert len(read_space("mine/all")[1].runs("fan")) == 2
+    assert len(read_space("mine")[1].runs("fan")) == 4
 
 
 def test_a_space_of_a_folder_has_no_settings_of_one_machine(write: Make) -> None:

@@ -35,13 +35,17 @@ def read_space(name: str) -> tuple[str, Space]:
     path = _find(name)
     if path.is_dir():
         return path.name, check_space(_of_folder(path), where=str(path))
-    raw = _read(path)
-    if raw.get("sampler") in ("grid", "listed") and raw.get("trials", 0) != 0:
+    return path.stem, _space(path, _read(path))
+
+
+def _space(path: Path, raw: dict[str, Any]) -> Space:
+    """What a file says; one that has all of its points takes no number of trials but none at all."""
+    if raw.get("sampler") in ("grid", "listed") and raw.get("trials") not in (None, 0):
         raise UsageError(
             f"{path}: trials = {raw['trials']!r}: sampler: {raw['sampler']} runs all of its points; leave it "
             "out, --trials runs fewer"
         )
-    return path.stem, check_space(raw, where=str(path))
+    return check_space(raw, where=str(path))
 
 
 def carried_systems() -> dict[str, list[Recipe]]:
@@ -87,7 +91,7 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 def _of_one_folder(path: Path, folder: str) -> Space:
     """A space that can be searched together with others."""
     raw = _read(path)
-    space = check_space(raw, where=str(path))
+    space = _space(path, raw)
     more = sorted(raw.keys() - OF_FOLDERS - {"machines"})
     more += [f"machines.{machine}" for machine in space.machines if not space.is_shared(machine)]
     if space.sampler != "grid" or more:

@@ -75,6 +75,27 @@ def test_the_model_of_another_search_is_not_replaced(ledger, tmp_path):
     assert (tmp_path / "fan" / INFO).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"', r"fan/model\.json: can't be read \(.+\): it may be another search's; choose another --out"),
+        (
+            None,
+            "fan: made with humtune 9.0, too new for this one: it may be another search's; choose another",
+        ),
+    ],
+)
+def test_a_model_of_which_nobody_knows_the_search_is_not_replaced(ledger, tmp_path, content, message):
+    info = make_info(machine="fan", search="other").model_copy(update={"format": 99})
+    write_model(tmp_path / "fan", info.model_copy(update={"versions": {"humtune": "9.0"}}))
+    if content is not None:
+        (tmp_path / "fan" / INFO).write_bytes(content)
+    before = {path: path.read_bytes() for path in (tmp_path / "fan").iterdir()}
+    with pytest.raises(UsageError, match=message):
+        export_search(ledger, tmp_path)
+    assert {path: path.read_bytes() for path in (tmp_path / "fan").iterdir()} == before
+
+
 def test_without_any_complete_trial_there_is_nothing_to_export(ledger, tmp_path):
     with pytest.raises(HumtuneError, match="'small': no machine has a trial that ran its whole budget yet"):
         export_search(ledger, tmp_path / "models", machines=["valve"])

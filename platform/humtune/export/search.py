@@ -15,7 +15,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.names import command, twin
 from humtune.results.ensembles.record import find_ensemble
-from humtune.runtime.info import INT8, read_info
+from humtune.runtime.info import INFO, INT8, read_info
 from humtune.sounds.parallel import tracked
 
 Build = Callable[[Blueprint, Path], tuple[Exported, bytes, Blueprint]]
@@ -137,11 +137,14 @@ def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Bluepri
 
 
 def _check_own(folder: Path, ledger: Ledger) -> None:
-    """UsageError where another search's model lies in the place of one."""
+    """UsageError where another search's model lies in the place of one, or nobody knows whose."""
+    if not (folder / INFO).exists():
+        return
     try:
         search = read_info(folder).search
-    except UsageError:  # no model, or a broken one
-        return
+    except UsageError as error:
+        why = str(error).rpartition("; ")[0]
+        raise UsageError(f"{why}: it may be another search's; choose another --out, or delete it") from error
     if search != ledger.name:
         raise UsageError(
             f"{folder}: the model of the search '{search}' lies there; choose another --out, or delete it"

@@ -12,12 +12,12 @@ from humtune.detectors.detector import Detector
 from humtune.errors import HumtuneError, UsageError
 from humtune.export.evidence import domain_scores
 from humtune.export.healthy import COUNT
-from humtune.export.search import export_search
+from humtune.export.search import export_machine, export_search
 from humtune.ledger import Ledger
 from humtune.results.candidates import choose
 from humtune.results.measure import measure
 from humtune.runtime.healthy import HEALTHY, read_healthy
-from humtune.runtime.info import CARD, INFO, MODEL, PAGE, REQUIREMENTS, read_info
+from humtune.runtime.info import CARD, INFO, INT8, MODEL, PAGE, REQUIREMENTS, read_info
 from humtune.runtime.scorer import Scorer
 from humtune.sounds.sound_file import to_waveform
 from humtune.sounds.table import Role
@@ -236,6 +236,16 @@ def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_
     folder = export_search(ledger, tmp_path / "models", machines=["fan"]).models[0].folder
     assert read_info(folder).channel == 2
     assert "(channel 2 alone, 16000 Hz" in (folder / CARD).read_text()
+
+
+def test_a_card_calls_its_folder_as_it_is_called(ledger, tmp_path):
+    folder = tmp_path / "models" / "hall 2"
+    export_machine(ledger, "fan", folder, int8=True)
+    own, small = ((place / CARD).read_text() for place in (folder, folder / INT8))
+    assert all("\nIn the folder that holds `hall 2`:\n" in card for card in (own, small))
+    assert "\nhumtune score 'hall 2' recordings/ --out scores\n" in own
+    assert "\nhumtune score 'hall 2/int8' recordings/ --out scores\n" in small
+    assert 'InferenceSession("hall 2/int8/model.onnx")' in small
 
 
 def test_the_card_tells_what_a_user_has_to_know(exported):

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from humtune.export import healthy
@@ -26,6 +27,7 @@ from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
 from humtune.runtime.limits import Limits
+from humtune.sounds.groups import recording_names
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -45,7 +47,7 @@ Tells whether a {name} sounds as it should. `{model}` maps a recording ({channel
 
 ## Run it
 
-In the folder that holds {machine}:
+In the folder that holds {holder}:
 
 ```
 {score}
@@ -135,10 +137,11 @@ def model_card(
     alarms: Sequence[Alarms],
     costs: Sequence[Beside],
     *,
+    folder: Path,
     ledger: Plan,
     parity: float,
 ) -> str:
-    """The card as Markdown; figures in percent, `costs` of this model and of others."""
+    """The card of the model in a folder, as Markdown; figures in percent, `costs` of this and of others."""
     measured = plan.measured
     limit = Limits(info).scale(info.window_samples).limit
     story = (
@@ -146,11 +149,17 @@ def model_card(
         if plan.ensemble
         else trial_story(info, measured, teacher=ledger.asked.taught_by)
     )
-    place = f"{info.machine}/{INT8}" if info.precision == INT8 else info.machine
+    holder = (folder.parent if info.precision == INT8 else folder).resolve().name
+    place = f"{holder}/{INT8}" if info.precision == INT8 else holder
+    tried_on = (
+        "windows of test recordings"
+        if recording_names(measured.clips.attributes).any()
+        else "test recordings"
+    )
     return _CARD.format(
         name=escaped(info.machine),
-        plain=_in_plain_words(info, alarms, place),
-        machine=code(info.machine),
+        plain=_in_plain_words(info, alarms, place, tried_on),
+        holder=code(holder),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
         requirements=shlex.quote(f"{place}/{REQUIREMENTS}"),
@@ -183,7 +192,7 @@ def model_card(
     )
 
 
-def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str) -> str:
+def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, tried_on: str) -> str:
     """What whoever keeps a machine running needs to know of its model in a folder `place`, as Markdown."""
     rate = f"{info.threshold.false_alarms:.1%}"
     text = (
@@ -201,7 +210,7 @@ def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str) -> st
         caught = round(sum(a.caught * a.anomalies for a in alarms))
         false = round(sum(a.false_alarms * a.normals for a in alarms))
         text += (
-            f"\nTried on test recordings, it called {caught} of {bad} bad ones strange, and {false} of "
+            f"\nTried on {tried_on}, it called {caught} of {bad} bad ones strange, and {false} of "
             f"{healthy} healthy ones."
         )
     return text

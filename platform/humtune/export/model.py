@@ -132,7 +132,10 @@ def model_files(
 ) -> dict[str, bytes]:
     """What lies in a model's folder; models `beside` it stand with it on its card."""
     own = Beside("this model", model.cost, model.info.omega)
-    card = model_card(model.info, plan, model.alarms, [own, *beside], ledger=ledger.plan, parity=model.parity)
+    costs, where = [own, *beside], model.folder
+    card = model_card(
+        model.info, plan, model.alarms, costs, folder=where, ledger=ledger.plan, parity=model.parity
+    )
     info = model.info.model_dump_json(indent=1)
     needs = "".join(f"{package}=={version(package)}\n" for package in NEEDS)
     texts = {INFO: info, CARD: card, PAGE: to_html(card, {}), REQUIREMENTS: needs}

@@ -14,6 +14,7 @@ import torchaudio
 import yaml
 from encoders import EMBEDDING, LOG_MEL, SAMPLES, onnx_encoder, program_encoder
 
+from humtune.detectors.pretrained import sources
 from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resample
 from humtune.detectors.pretrained.description import Description, LogMel, Waveform
 from humtune.detectors.pretrained.encoder import PretrainedEncoder
@@ -204,18 +205,58 @@ def test_a_detector_takes_its_own_weights_alone(tmp_path: Path) -> None:
         type(detector).from_bytes(data)
 
 
-def test_weights_may_lie_in_a_file_beside_the_graph(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", ["encoder.onnx.data", "weights[1].bin"])
+def test_weights_may_lie_in_a_file_beside_the_graph(tmp_path: Path, beside: str) -> None:
     path = onnx_encoder(tmp_path)
     wanted, digest = embedding(recipe(path), small_bank()), recipe(path).source.digest
     model = onnx.load(tmp_path / "encoder.onnx")
-    beside = {"save_as_external_data": True, "location": "encoder.onnx.data", "size_threshold": 0}
-    onnx.save(model, tmp_path / "encoder.onnx", **beside)
+    apart = {"save_as_external_data": True, "location": beside, "size_threshold": 0}
+    onnx.save(model, tmp_path / "encoder.onnx", **apart)
     assert torch.equal(embedding(recipe(path), small_bank()), wanted)
     other = recipe(path).source.digest
-    data = bytearray((tmp_path / "encoder.onnx.data").read_bytes())
+    data = bytearray((tmp_path / beside).read_bytes())
     data[-1] ^= 1
-    (tmp_path / "encoder.onnx.data").write_bytes(data)
+    (tmp_path / beside).write_bytes(data)
     assert len({digest, other, recipe(path).source.digest}) == 3
+    (tmp_path / beside).unlink()
+    assert f"its weights lie in {tmp_path / beside}, which is not there" in refused(path)
+
+
+def test_weights_beside_the_graph_count_for_what_a_model_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = onnx_encoder(tmp_path)
+    model = onnx.load(tmp_path / "encoder.onnx")
+    apart = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    onnx.save(model, tmp_path / "encoder.onnx", **apart)
+    monkeypatch.setattr(sources, "LARGEST", (tmp_path / "weights.bin").stat().st_size)
+    assert "and a model is one file of two at most" in (recipe(path).source.why_not_exported or "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flat", [True, False])
+def test_sparse_weights_are_those_of_a_model_too(tmp_path: Path, flat: bool) -> None:
+    path, bank = onnx_encoder(tmp_path), small_bank()
+    wanted = embedding(recipe(path), bank)
+    model = onnx.load(tmp_path / "encoder.onnx")
+    matrix = next(t for t in model.graph.initializer if t.name == "matrix 0")
+    values = onnx.numpy_helper.to_array(matrix)
+    index = np.arange(values.size) if flat else np.argwhere(np.ones_like(values))
+    model.graph.initializer.remove(matrix)
+    model.graph.sparse_initializer.append(
+        onnx.helper.make_sparse_tensor(
+            onnx.numpy_helper.from_array(values.ravel(), matrix.name),
+            onnx.numpy_helper.from_array(index.astype(np.int64)),
+            values.shape,
+        )
+    )
+    onnx.save(model, tmp_path / "encoder.onnx")
+    assert torch.equal(embedding(recipe(path), bank), wanted)
+    detector = recipe(path).start(bank).run()
+    session = onnxruntime.InferenceSession(export_onnx([Member(detector, "knn")], {}))
+    clips = bank.table.having("select")[:3]
+    given = [session.run(None, {"waveform": to_waveform(bank.clip(int(i)))})[0] for i in clips]
+    assert np.abs(np.array(given) - detector.score(detector.encode(bank, clips))["knn"]).max() < 1e-5
 
 
 def test_an_estimate_embeds_a_few_clips(

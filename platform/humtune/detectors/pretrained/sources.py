@@ -8,9 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, inliner, version_converter
+from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
+from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 from torch import Tensor, nn
 
 from humtune.detectors.graph_network import FEATURES, GraphNetwork, chunk_name
@@ -68,7 +70,7 @@ class OnnxFile(Source):
 
     def _network(self, layers: Sequence[int] | None) -> nn.Module:
         try:
-            model = as_network(inliner.inline_local_functions(onnx.load(self.files[0])), layers)
+            model = as_network(read_graph(self.files[0]), layers)
             return GraphNetwork(model if layers is None else as_opset(model))
         except HumtuneError as error:
             raise UsageError(f"weights: {self.files[0]}: {error}") from error
@@ -83,10 +85,10 @@ class OnnxFile(Source):
         if why := super().why_not_exported:
             return why
         try:
-            model = onnx.load(self.files[0])
+            model = read_graph(self.files[0])
             if (opset := opset_of(model)) > OPSET:
                 return f"its ONNX file has opset {opset}; export it with opset {OPSET} or an earlier one"
-            as_opset(inliner.inline_local_functions(model))
+            as_opset(model)
         except Exception as error:  # each converter has its own
             return f"its ONNX file can't be brought to opset {OPSET} ({first_line(error)})"
         return None
@@ -157,8 +159,46 @@ def find_source(weights: str, trust_remote_code: bool = False) -> Source:
         raise UsageError(
             f"weights: {path}: there is no {model}; give the name of the file beside it as model"
         )
-    kind = OnnxFile if model.suffix == ".onnx" else ProgramFile
-    return kind(weights, description, (model, *sorted(path.parent.glob(f"{model.name}[._]data"))))
+    if model.suffix != ".onnx":
+        return ProgramFile(weights, description, (model,))
+    beside = tuple(path.parent / name for name in _beside(_look(model)))
+    if missing := next((file for file in beside if not file.is_file()), None):
+        raise UsageError(f"weights: {model}: its weights lie in {missing}, which is not there; put it back")
+    return OnnxFile(weights, description, (model, *beside))
+
+
+Look = tuple[str, int, int]  # of a file: its path, size and time of change
+
+
+def _look(path: Path) -> Look:
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=16)
+def _beside(graph: Look) -> tuple[str, ...]:
+    """The files, from its folder, that an ONNX file has weights in."""
+    try:
+        model = onnx.load(graph[0], load_external_data=False)
+        tensors = filter(uses_external_data, _get_all_tensors(model))
+        return tuple(sorted({ExternalDataInfo(tensor).location for tensor in tensors}))
+    except Exception as error:  # whatever its library raises
+        raise UsageError(f"weights: {graph[0]}: can't be loaded as ONNX ({first_line(error)})") from error
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """An ONNX file without functions of its own and sparse weights, which not all that follows knows."""
+    model = inliner.inline_local_functions(onnx.load(path))
+    model.graph.initializer.extend(map(_dense, model.graph.sparse_initializer))
+    del model.graph.sparse_initializer[:]
+    return model
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    values, index = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    found = np.zeros(sparse.dims, values.dtype)
+    found.flat[index if index.ndim == 1 else np.ravel_multi_index(tuple(index.T), found.shape)] = values
+    return numpy_helper.from_array(found, sparse.values.name)
 
 
 def as_network(model: onnx.ModelProto, layers: Sequence[int] | None = None) -> onnx.ModelProto:
@@ -188,7 +228,6 @@ def as_network(model: onnx.ModelProto, layers: Sequence[int] | None = None) -> o
     block = helper.make_tensor_value_info(chunk_name(0), TensorProto.FLOAT, axes)
     features = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None] * 4)
     graph = helper.make_graph(nodes, "encoder", [block], [features], model.graph.initializer)
-    graph.sparse_initializer.extend(model.graph.sparse_initializer)
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
@@ -207,14 +246,6 @@ def opset_of(model: onnx.ModelProto) -> int:
 def first_line(error: Exception) -> str:
     """What a library says of what went wrong, as far as a person wants to know it."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-Look = tuple[str, int, int]  # of a file: its path, size and time of change
-
-
-def _look(path: Path) -> Look:
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=16)

@@ -121,8 +121,9 @@ def test_a_model_is_replaced_whole(tmp_path):
     assert [p.name for p in (tmp_path / "models").iterdir()] == ["fan"]
 
 
+@pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("part", ["", INT8])
-def test_a_threshold_by_new_recordings_that_goes_is_named(tmp_path, caplog, part):
+def test_a_threshold_by_new_recordings_that_goes_is_named(tmp_path, caplog, part, keep):
     folder, healthy = tmp_path / "fan", GroupScores(domain="any", group="a", scores=(0.2,))
     info = make_info()
     write_model(folder, info)
@@ -133,7 +134,7 @@ def test_a_threshold_by_new_recordings_that_goes_is_named(tmp_path, caplog, part
     )
     write_model(folder, info)
     write_model(folder / part, info.recalibrated(known, 0.02))
-    write_folder(folder, FILES)
+    write_folder(folder, FILES, keep=keep)
     [told] = caplog.messages
     place = folder / part
     assert told.startswith(f"{place}: its threshold by /new ones went with the model that was there")

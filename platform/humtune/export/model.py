@@ -183,11 +183,11 @@ def check_replaceable(folder: Path) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes], *, keep: bool = False) -> None:
     """Write a folder of files by way of a draft beside it, in the place of what was there.
 
-    With `keep` the model there is kept in it, to go back to. Else a warning names new healthy recordings that
-    its threshold was chosen by.
+    With `keep` the model there is kept in it, to go back to. A warning names new healthy recordings that its
+    threshold was chosen by.
     """
     check_replaceable(folder)
-    gone = [] if keep else list(_recalibrations(folder))
+    gone = list(_recalibrations(folder))
     try:
         with drafted(folder) as draft:
             for name, content in files.items():

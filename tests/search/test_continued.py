@@ -16,7 +16,7 @@ from humtune.detectors.detector import load_tensors
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
-from humtune.records import TrialRecord, TrialState
+from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.search import continued as going_on
 from humtune.search.continued import Intake, bring, continued
 from humtune.search.run import prepare
@@ -151,12 +151,12 @@ def test_broken_off_it_goes_on_and_again_does_nothing(
     assert state(ledger) == whole
 
 
-def broken_off_at(trial: str) -> Callable[..., Any]:
+def broken_off_at(trial: str, error: BaseException | None = None) -> Callable[..., Any]:
     made = going_on._detector
 
     def make(earlier: Ledger, record: TrialRecord, *rest: Any) -> Any:
         if record.id == trial:
-            raise KeyboardInterrupt
+            raise error or KeyboardInterrupt
         return made(earlier, record, *rest)
 
     return make
@@ -178,6 +178,43 @@ def test_a_detector_whose_weights_are_gone_costs_no_other(earlier: Ledger, tmp_p
     assert gone.state == TrialState.FAILED
     assert "can't be brought from pumps" in str(gone.reason)
     assert "detector.pt is missing" in str(gone.reason)
+
+
+@pytest.mark.parametrize("error", [ValueError("too few rows"), KeyError("rows")])
+def test_a_detector_that_the_recordings_break_costs_no_other(
+    earlier: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(going_on, "_detector", broken_off_at(ALONE, error))
+    ledger = continued(earlier, grown(earlier, record(tmp_path / "new", 20)))
+    assert bring(earlier, ledger) == {Intake.WHOLE: 1, Intake.COMPARED: 1}
+    broken = ledger.read(ALONE)
+    assert broken.state == TrialState.FAILED
+    assert broken.reason == f"can't be brought from pumps: {type(error).__name__}: {error}"
+
+
+def test_a_storage_that_fails_ends_it_and_blames_no_detector(
+    earlier: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(going_on, "_detector", broken_off_at(ALONE, OSError("no space left")))
+    ledger = continued(earlier, grown(earlier, record(tmp_path / "new", 20)))
+    with pytest.raises(OSError, match="no space left"):
+        bring(earlier, ledger)
+    assert ALONE not in {r.id for r in ledger.records() if r.state != TrialState.RUNNING}
+
+
+def test_what_was_stopped_early_is_held_against_no_other_figure(earlier: Ledger, tmp_path: Path) -> None:
+    step = Epoch(epoch=1, ended=1.7e9, seconds=1.0, metrics={"pseudo": 0.9, "loss": 2.0})
+    for trial, over in ((REBUILT, TrialState.PRUNED), (ALONE, TrialState.FAILED)):
+        earlier.write(earlier.read(trial).model_copy(update={"state": over, "epochs": (step,)}))
+    bank = grown(earlier, record(tmp_path / "bad", 30, 31), role=Role.SELECT)
+    ledger = continued(earlier, bank)
+    bring(earlier, ledger)
+    for trial in (REBUILT, ALONE):
+        moved = ledger.read(trial)
+        assert moved.state == earlier.read(trial).state
+        assert (moved.judged_by, moved.data_hash, moved.judged) == ("omega", bank.hash, {})
+        assert moved.pseudo == {}
+        assert [e.metrics for e in moved.epochs] == [{"loss": 2.0}]
 
 
 def test_what_had_not_ended_runs_with_all_recordings(earlier: Ledger, tmp_path: Path) -> None:

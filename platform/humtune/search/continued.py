@@ -6,7 +6,6 @@ recordings too, and their scales are measured again. It is a search like any oth
 
 import platform
 from collections import Counter
-from collections.abc import Iterator
 from enum import StrEnum
 from time import monotonic, time
 
@@ -17,6 +16,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger, searches
 from humtune.records import SYMBOLS, Epoch, TrialRecord, TrialState, ended
 from humtune.scores.base import Score
+from humtune.search.actor import what_went_wrong
 from humtune.search.connection import check_device
 from humtune.search.evaluator import Evaluator, Measurement
 from humtune.search.planning import plan_search
@@ -98,36 +98,58 @@ def bring(earlier: Ledger, ledger: Ledger) -> Counter[Intake]:
     with Mirror(ledger):
         for record in tracked(due, total=len(due), title=f"{machine}: taking recordings in"):
             ledger.claim(record.id)
+            moved = _moved(record, ledger)
             if record.state == TrialState.COMPLETE:
-                record = _brought(earlier, ledger, record, evaluator, device)
-            ledger.write(record)
+                moved = _brought(earlier, ledger, moved, evaluator, device)
+            ledger.write(moved)
     complete = (record for record in ledger.records(machine) if record.state == TrialState.COMPLETE)
     return Counter(intake(recipe_of(record.config)) for record in complete)
+
+
+def _moved(record: TrialRecord, ledger: Ledger) -> TrialRecord:
+    """The record as one of the new search, without what the earlier clips said of it.
+
+    What judges may be another figure now, and early stopping must not hold the one against the other.
+    """
+    epochs = (
+        epoch.model_copy(update={"metrics": {k: v for k, v in epoch.metrics.items() if k not in SYMBOLS}})
+        for epoch in record.epochs
+    )
+    return record.model_copy(
+        update={
+            "judged_by": ledger.plan.objective(record.machine),
+            "omega": {},
+            "pseudo": {},
+            "epochs": tuple(epochs),
+            "data_hash": ledger.plan.machines[record.machine].data_hash,
+        }
+    )
 
 
 def _brought(
     earlier: Ledger, ledger: Ledger, record: TrialRecord, evaluator: Evaluator, device: str
 ) -> TrialRecord:
-    """The record of a complete trial as one of the new search, with its scores and detector there."""
+    """The moved record of a complete trial, with what the new clips say; scores and detector are there."""
     began, layout = monotonic(), ledger.layout
     try:
         detector = _detector(earlier, record, evaluator.bank, device)
         found = evaluator.measure(detector)
-    except HumtuneError as error:
-        return ended(record, TrialState.FAILED, f"can't be brought from {earlier.name}: {error}")
+    except OSError:  # of the storage, and no fault of the detector's
+        raise
+    except Exception as error:  # whatever a family meets in these recordings costs one detector
+        why = f"can't be brought from {earlier.name}: {what_went_wrong(error)}"
+        return ended(record, TrialState.FAILED, why)
     ledger.write_scores(record.id, found.scores)
     ledger.storage.write(layout.reference(record.id), detector.reference_bytes())
     ledger.storage.write(layout.detector(record.id), detector.to_bytes())
     seconds = monotonic() - began
     return record.model_copy(
         update={
-            "judged_by": ledger.plan.objective(record.machine),
             "omega": found.omega,
             "pseudo": found.pseudo,
-            "epochs": tuple(_epochs(record, found, seconds)),
+            "epochs": _epochs(record, found, seconds),
             "ended": time(),
             "seconds": record.seconds + seconds,
-            "data_hash": evaluator.bank.hash,
             "version": __version__,
             "host": platform.node(),
             "device": device_name(device),
@@ -150,11 +172,8 @@ def _detector(earlier: Ledger, record: TrialRecord, bank: ClipBank, device: str)
     return detector
 
 
-def _epochs(record: TrialRecord, found: Measurement, seconds: float) -> Iterator[Epoch]:
-    """What trained the detector, and at the end what the new clips say of it instead of the earlier ones."""
-    for epoch in record.epochs:
-        metrics = {name: value for name, value in epoch.metrics.items() if name not in SYMBOLS}
-        if epoch is not record.epochs[-1]:
-            yield epoch.model_copy(update={"metrics": metrics})
-            continue
-        yield Epoch(epoch=epoch.epoch, ended=time(), seconds=seconds, metrics={**metrics, **found.metrics})
+def _epochs(record: TrialRecord, found: Measurement, seconds: float) -> tuple[Epoch, ...]:
+    """What trained the detector, and at the end what the new clips say of it."""
+    *before, last = record.epochs
+    metrics = {**last.metrics, **found.metrics}
+    return (*before, Epoch(epoch=last.epoch, ended=time(), seconds=seconds, metrics=metrics))

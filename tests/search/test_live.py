@@ -87,6 +87,18 @@ def test_the_table_at_the_end(bench: Make) -> None:
     assert lines(studies)[0] == "hums: 0 s gone, 0 s left"
 
 
+def test_what_takes_longer_than_it_should_is_no_second_from_its_end(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = bench(machines=("fan",), trials=1)
+    studies = search.studies()
+    monkeypatch.setattr(studies, "seconds_left", lambda slots: 0.0)
+    record = studies.ask()
+    assert lines(studies)[0] == "hums: 0 s gone, more than expected"
+    search.play(studies, record, 0.7)
+    assert lines(studies)[0] == "hums: 0 s gone, 0 s left"
+
+
 def test_without_a_terminal_each_trial_that_ends_is_a_line(bench: Make) -> None:
     search = bench(machines=("fan",), trials=4, first=[{"head.mu": 10, "head.sigma2": 0.125}])
     before = search.studies()

@@ -151,14 +151,10 @@ def model_card(
     )
     holder = (folder.parent if info.precision == INT8 else folder).resolve().name
     place = f"{holder}/{INT8}" if info.precision == INT8 else holder
-    tried_on = (
-        "windows of test recordings"
-        if recording_names(measured.clips.attributes).any()
-        else "test recordings"
-    )
+    cut = "windows of " if recording_names(measured.clips.attributes).any() else ""
     return _CARD.format(
         name=escaped(info.machine),
-        plain=_in_plain_words(info, alarms, place, tried_on),
+        plain=_in_plain_words(info, alarms, place, cut),
         holder=code(holder),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
@@ -192,7 +188,7 @@ def model_card(
     )
 
 
-def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, tried_on: str) -> str:
+def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, cut: str) -> str:
     """What whoever keeps a machine running needs to know of its model in a folder `place`, as Markdown."""
     rate = f"{info.threshold.false_alarms:.1%}"
     text = (
@@ -210,7 +206,7 @@ def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, tried
         caught = round(sum(a.caught * a.anomalies for a in alarms))
         false = round(sum(a.false_alarms * a.normals for a in alarms))
         text += (
-            f"\nTried on {tried_on}, it called {caught} of {bad} bad ones strange, and {false} of "
+            f"\nTried on {cut}test recordings, it called {caught} of {bad} bad ones strange, and {false} of "
             f"{healthy} healthy ones."
         )
     return text

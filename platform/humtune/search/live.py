@@ -72,6 +72,8 @@ class LiveTable(AbstractContextManager["LiveTable"]):
     def _times(self) -> str:
         left = self.studies.seconds_left(self.slots)
         coming = "starting" if left is None else f"{duration(left)} left"
+        if left == 0 and any(list(this.running) for this in list(self.studies.machines.values())):
+            coming = "more than expected"  # steps of one kind of detector are not as long as another's
         return f"{duration(monotonic() - self.began)} gone, {coming}"
 
     def quiet(self, running: list[str]) -> str:

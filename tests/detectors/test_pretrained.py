@@ -1,5 +1,6 @@
 """Frozen encoders: what they get of a recording, what they give, what is kept, and what is refused."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import torchaudio
 import yaml
 from encoders import EMBEDDING, LOG_MEL, SAMPLES, onnx_encoder, program_encoder
 
-from humtune.detectors.pretrained import sources
+from humtune.detectors.pretrained import hub, sources
 from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resample
 from humtune.detectors.pretrained.description import Description, LogMel, Waveform
 from humtune.detectors.pretrained.encoder import PretrainedEncoder
@@ -306,6 +307,12 @@ def refused(weights: Path | str, **settings: Any) -> str:
         ({"rate": 44_101}, "rate: Input should be a multiple of 25"),
         ({"input": {"kind": "cepstrum"}}, "input: kind should be waveform or log_mel"),
         ({"input": LOG_MEL | {"f_max": 9000}}, "f_max must be half of rate = 16000 or less, got 9000"),
+        ({"input": LOG_MEL | {"f_max": 0}}, "input.f_max: Input should be greater than 0"),
+        ({"input": LOG_MEL | {"f_min": 8000}}, "yaml: f_min must be below f_max = 8000, got 8000"),
+        (
+            {"input": LOG_MEL | {"f_min": 5000, "f_max": 4000, "kaldi": True}},
+            "f_min must be below f_max = 4000, got 5000",
+        ),
         ({"input": LOG_MEL | {"window": 1024}}, "window must be n_fft = 512 or less"),
         ({"input": LOG_MEL | {"mels": 3}}, "encoder.yaml: input.mels: Extra inputs are not permitted"),
         (
@@ -395,7 +402,37 @@ def test_a_search_says_whose_weights_it_uses(tmp_path: Path) -> None:
 
 
 def test_a_model_of_transformers_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from humtune.detectors.pretrained import hub
-
     monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None)
     assert 'pip install "humtune[pretrained]"' in refused("someone/some-encoder")
+
+
+AST = {
+    "feature_extractor_type": "ASTFeatureExtractor",
+    "sampling_rate": 16000,
+    "max_length": 64,
+    "num_mel_bins": 16,
+    "mean": -4.0,
+    "std": 4.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("preprocessor_config.json", [], "preprocessor_config.json holds no settings"),
+        ("config.json", "text", "config.json holds no settings"),
+        ("preprocessor_config.json", AST | {"std": None}, "none that humtune can follow ('std' is not set)"),
+        ("preprocessor_config.json", AST | {"std": {}}, "none that humtune can follow (unsupported operand"),
+        ("preprocessor_config.json", AST | {"mean": "low"}, "(input.mean: Input should be a valid number"),
+        ("preprocessor_config.json", AST | {"sampling_rate": 3}, "(rate: Input should be a multiple of 25)"),
+        ("config.json", {"hidden_size": None}, "none that humtune can follow ('d_model' is not set)"),
+    ],
+)
+def test_settings_of_a_model_of_transformers_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, content: Any, words: str
+) -> None:
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: True)
+    (tmp_path / "model.safetensors").touch()
+    for name, settings in {"preprocessor_config.json": AST, "config.json": {"hidden_size": 8}}.items():
+        (tmp_path / name).write_text(json.dumps(content if name == file else settings))
+    assert words in refused(tmp_path)

@@ -40,7 +40,7 @@ class LogMel(Settings):
     window: int | None = Field(None, ge=2, description="samples in one frame; null: n_fft")
     shape: Literal["hann", "hamming", "povey"] = Field("hann", description="of the window")
     f_min: float = Field(0.0, ge=0, description="Hz where the lowest mel filter begins")
-    f_max: float | None = Field(None, description="Hz where the highest one ends; null: half the rate")
+    f_max: float | None = Field(None, gt=0, description="Hz where the highest one ends; null: half the rate")
     mel: Literal["htk", "slaney"] = Field("htk", description="scale")
     norm: Literal["none", "slaney", "unit_sum"] = Field("none", description="of the mel filters")
     kaldi: bool = Field(False, description="frames, mean, pre-emphasis and filters as Kaldi has them")
@@ -107,9 +107,13 @@ class Description(Settings):
 
     @model_validator(mode="after")
     def _fits_the_rate(self) -> Self:
-        f_max = self.input.f_max if isinstance(self.input, LogMel) else None
-        if f_max is not None and f_max > self.rate / 2:
-            raise ValueError(f"f_max must be half of rate = {self.rate} or less, got {f_max:g}")
+        if isinstance(self.input, LogMel):
+            highest, f_min = self.rate / 2, self.input.f_min
+            f_max = highest if self.input.f_max is None else self.input.f_max
+            if f_max > highest:
+                raise ValueError(f"f_max must be half of rate = {self.rate} or less, got {f_max:g}")
+            if f_min >= f_max:
+                raise ValueError(f"f_min must be below f_max = {f_max:g}, got {f_min:g}")
         return self
 
     @property
@@ -151,6 +155,12 @@ def read_description(path: Path) -> Description:
     try:
         return Description.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in KINDS)
-        raise UsageError(f"weights: {path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise UsageError(f"weights: {path}: {in_words(error)}") from error
+
+
+def in_words(error: ValidationError) -> str:
+    """The first thing that is wrong with a description: where, and what."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in KINDS)
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said

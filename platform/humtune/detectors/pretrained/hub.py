@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from humtune.detectors.pretrained.description import Description
+from humtune.detectors.pretrained.description import Description, in_words
 from humtune.detectors.pretrained.sources import Source, first_line
 from humtune.errors import UsageError
 
@@ -53,8 +53,10 @@ def find_model(name: str, *, trust_remote_code: bool) -> Source:
                 "source": name,
             }
         )
-    except (KeyError, ValidationError) as error:
-        raise UsageError(f"weights: {name}: its {kind} is none that humtune can follow ({error})") from error
+    except (KeyError, TypeError, ValidationError) as error:
+        why = in_words(error) if isinstance(error, ValidationError) else first_line(error)
+        said = f"{why} is not set" if isinstance(error, KeyError) else why
+        raise UsageError(f"weights: {name}: its {kind} is none that humtune can follow ({said})") from error
     settings = [folder / "config.json", folder / "preprocessor_config.json"]
     code = sorted(folder.glob("*.py")) if trust_remote_code else []
     return HubModel(name, description, (*settings, *weights, *code), trust_remote_code)
@@ -155,14 +157,18 @@ DESCRIBED: dict[str, Callable[[Made, Made], Made]] = {
 
 
 def _settings(name: str, path: Path) -> Made:
-    """The settings in one of a model's files."""
+    """The settings in one of a model's files, without those that are null."""
     try:
-        found: Made = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"weights: {name}: {path.name} is not there or no JSON; an audio model of transformers has it"
         ) from error
-    return found
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"weights: {name}: {path.name} holds no settings; an audio model of transformers has some there"
+        )
+    return {key: value for key, value in found.items() if value is not None}
 
 
 @lru_cache(maxsize=4)

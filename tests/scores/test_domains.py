@@ -266,6 +266,21 @@ def test_clusters_stand_for_the_source_and_the_target_stays(name: str, how: str)
     assert not torch.allclose(found, by(score, domains=how).fit(reference)(test))
 
 
+@pytest.mark.parametrize("how", ["pooled", "apart", "standardised"])
+def test_centres_and_made_rows_are_clips_of_their_own(how: str) -> None:
+    """The share is of the source's rows before they are drawn together."""
+    reference = rows()
+    found = by(SCORES["knn"], domains=how, smote=SHARE, source_clusters=4).fit(reference)
+    assert isinstance(found, DomainScore)
+    fitted = [part.reference.clip.tolist() for part in found.scores]
+    made = [clip for clips in fitted for clip in clips if clip < 0]
+    missing = int(SHARE * len(of_domain(reference, SOURCE))) - len(of_domain(reference, TARGET))
+    assert len(made) == 4 + missing
+    for clips in fitted:
+        own = [clip for clip in clips if clip < 0]
+        assert len(set(own)) == len(own)
+
+
 HOWS: list[dict[str, Any]] = [
     {"domains": "source"},
     {"domains": "source", "smote": SHARE},

@@ -63,7 +63,10 @@ class Scoring(Settings):
         description="references: all; the source's; apart: the less of source's and target's; standardised",
     )
     smote: float = Field(
-        0.0, ge=0, le=1, description="share of the source's references that the target's are filled up to"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the source's references, before clusters, that the target's are filled up to",
     )
     smote_neighbours: int = Field(3, ge=1, description="nearest references that made ones may lie between")
     source_clusters: int | None = Field(

@@ -29,8 +29,9 @@ class ByDomain(Score):
     judge the other. Where they are `pooled`, the score is fitted to all references at once, where it is
     `source`, to the source's alone, or to all where there are none. With a share
     `smote` the target's references are filled up to that share of the source's by rows that lie between
-    two of them; with `source_clusters` the source's are drawn together to so many. References of an unknown
-    domain count as the source's.
+    two of them; with `source_clusters` the source's are drawn together to so many. The share is of those
+    that there were before: of few centres it would be less than what the target has as it is. References of
+    an unknown domain count as the source's.
     """
 
     score: SerializeAsAny[Score]
@@ -92,7 +93,7 @@ class DomainScore(FittedScore):
         if settings.source_clusters and not target.all():
             source = centres(part.take(~target), settings.source_clusters, seed=settings.seed)
             part = Encoded.joined([source, part.take(target)])
-        return settings.score.fit(Encoded.joined([part, made]) if len(made) else part)
+        return settings.score.fit(_with_made(part, made) if len(made) else part)
 
     def _scale(self, part: Encoded) -> Standard:
         """What the part's rows score without their fold."""
@@ -159,6 +160,13 @@ def centres(rows: Encoded, count: int, *, seed: int) -> Encoded:
     mean = (share @ unit * (share @ lengths)[:, None]).to(rows.embedding.dtype)
     first = rows.take(own.argmax(dim=1))
     return replace(first, **means, mean=mean, clip=-1 - torch.arange(count, device=z.device))
+
+
+def _with_made(rows: Encoded, made: Encoded) -> Encoded:
+    """Rows, and made ones behind them whose clips are below all of theirs: some of them may be made too."""
+    assert rows.clip is not None
+    assert made.clip is not None
+    return Encoded.joined([rows, replace(made, clip=made.clip + rows.clip.amin().clamp_max(0))])
 
 
 def _source(reference: Encoded) -> Encoded:

@@ -171,7 +171,8 @@ def _write(ledger: "Ledger", out: Path, share: float, sound: str, *, replaced: b
     made = steps.write_model(ledger, way, out, false_alarms=share, replaced=replaced)
     clips = ledger.clips(made.info.machine)
     console().print()
-    console().print(" ".join(outlook(sound, made, clips, detectors=steps.members(ledger, way))))
+    told = outlook(sound, made.info, made.scores, clips, detectors=steps.members(ledger, way))
+    console().print(" ".join(told))
     return made
 
 

@@ -11,6 +11,7 @@ from humtune.export import healthy
 from humtune.export.blueprint import Blueprint
 from humtune.export.check import SECONDS, Beside
 from humtune.export.evidence import how_scored
+from humtune.export.outlook import caught
 from humtune.export.story import (
     alarms_text,
     ensemble_story,
@@ -27,7 +28,6 @@ from humtune.names import command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
 from humtune.runtime.limits import Limits
-from humtune.sounds.groups import recording_names
 from humtune.sounds.table import UNKNOWN, ClipTable, Role
 
 _CARD = """\
@@ -151,10 +151,9 @@ def model_card(
     )
     holder = (folder.parent if info.precision == INT8 else folder).resolve().name
     place = f"{holder}/{INT8}" if info.precision == INT8 else holder
-    cut = "windows of " if recording_names(measured.clips.attributes).any() else ""
     return _CARD.format(
         name=escaped(info.machine),
-        plain=_in_plain_words(info, alarms, place, cut),
+        plain=_in_plain_words(info, plan, place, chose=ledger.machines[info.machine].judged_by == "omega"),
         holder=code(holder),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
@@ -188,7 +187,7 @@ def model_card(
     )
 
 
-def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, cut: str) -> str:
+def _in_plain_words(info: ModelInfo, plan: Blueprint, place: str, *, chose: bool) -> str:
     """What whoever keeps a machine running needs to know of its model in a folder `place`, as Markdown."""
     rate = f"{info.threshold.false_alarms:.1%}"
     text = (
@@ -201,15 +200,8 @@ def _in_plain_words(info: ModelInfo, alarms: Sequence[Alarms], place: str, cut: 
             "\nThat is an estimate: there were too few healthy recordings to tell. With more of them,\n"
             f"{again} sets the limit anew."
         )
-    if alarms:
-        bad, healthy = sum(a.anomalies for a in alarms), sum(a.normals for a in alarms)
-        caught = round(sum(a.caught * a.anomalies for a in alarms))
-        false = round(sum(a.false_alarms * a.normals for a in alarms))
-        text += (
-            f"\nTried on {cut}test recordings, it called {caught} of {bad} bad ones strange, and {false} of "
-            f"{healthy} healthy ones."
-        )
-    return text
+    tried = " ".join(caught(info, plan.scores, plan.measured.clips, chose=chose))
+    return f"{text}\n{escaped(tried)}" if tried else text
 
 
 def _costs(costs: Sequence[Beside]) -> str:

@@ -6,7 +6,7 @@ from math import ceil
 from statistics import median
 
 from humtune.config import SAMPLE_RATE
-from humtune.export.model import Exported
+from humtune.metrics.cells import Array
 from humtune.names import count
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.limits import Limits
@@ -27,15 +27,14 @@ class Heard:
     flagged: tuple[str, ...]
 
 
-def outlook(sound: str, model: Exported, clips: ClipTable, *, detectors: int) -> list[str]:
+def outlook(sound: str, info: ModelInfo, scores: Array, clips: ClipTable, *, detectors: int) -> list[str]:
     """Sentences: what was learned of what `sound`, what the limit can promise, and what it would have caught.
 
-    `clips` are the search's scored clips, of whose scores the model has one each; `detectors` how many trials
-    score together.
+    `scores` [N] are the model's of the search's scored clips; `detectors` how many trials score together.
     """
     how = "1 detector" if detectors == 1 else f"{detectors} detectors together"
-    learned = f"{model.info.machine}: learned from {sound}, by {how}."
-    return [learned, *_promised(model), *_caught(model, clips)]
+    learned = f"{info.machine}: learned from {sound}, by {how}."
+    return [learned, *_promised(info), *caught(info, scores, clips)]
 
 
 def sound_imported(record: ImportRecord) -> str:
@@ -52,9 +51,9 @@ def sound_of(bank: ClipBank) -> str:
     return f"{length} of healthy sound in {count(len(healthy), 'window')}"
 
 
-def _promised(model: Exported) -> Iterator[str]:
+def _promised(info: ModelInfo) -> Iterator[str]:
     """The false-alarm rate that the healthy recordings promise, and what the wished one needs."""
-    info, healthy = model.info, model.info.healthy
+    healthy = info.healthy
     wished, seconds = info.threshold.false_alarms, info.promised_seconds or 0.0
     if healthy.overlapping:
         seconds = info.window_samples / info.sample_rate / OVERLAP * (_usual_length(healthy) - 1 + OVERLAP)
@@ -98,34 +97,44 @@ def least_share(info: ModelInfo) -> str | None:
     return None if least <= info.threshold.false_alarms else f"{ceil(100 * least)}%"
 
 
-def heard(model: Exported, clips: ClipTable, label: int, *, share: str | None = None) -> Heard:
+def heard(info: ModelInfo, scores: Array, clips: ClipTable, label: int, *, share: str | None = None) -> Heard:
     """What the limit says of labelled test recordings, by the highest of their clips' scores.
 
-    Another `share` of false alarms, as 17%, has another limit.
+    These are the ones that nothing chose by, where some were hidden. Another `share` of false alarms, as 17%,
+    has another limit.
     """
-    scores: dict[str, list[float]] = {}
-    info = model.info.with_threshold(float(share.rstrip("%")) / 100 if share else None)
-    names, limits = recording_names(clips.attributes), Limits(info)
-    for i in clips.having(Role.SELECT, Role.HIDDEN).tolist():
+    highest: dict[str, list[float]] = {}
+    limits = Limits(info.with_threshold(float(share.rstrip("%")) / 100 if share else None))
+    names = recording_names(clips.attributes)
+    for i in clips.having(_tried(clips)).tolist():
         if clips.label[i] == label:
             name = str(names[i] or clips.name[i]).removeprefix(f"{RECORDING}=").removeprefix(BAD)
-            scores.setdefault(name, []).append(float(model.scores[i]))
-    samples = model.info.kept_evidence().clip_samples
-    flagged = (name for name, own in scores.items() if limits.scale(len(own) * samples).is_above(max(own)))
-    return Heard(tuple(scores), tuple(flagged))
+            highest.setdefault(name, []).append(float(scores[i]))
+    samples = info.kept_evidence().clip_samples
+    flagged = (name for name, own in highest.items() if limits.scale(len(own) * samples).is_above(max(own)))
+    return Heard(tuple(highest), tuple(flagged))
 
 
-def _caught(model: Exported, clips: ClipTable) -> Iterator[str]:
-    bad, healthy = (heard(model, clips, label) for label in (ANOMALY, NORMAL))
+def caught(info: ModelInfo, scores: Array, clips: ClipTable, *, chose: bool = True) -> Iterator[str]:
+    """What the limit would have caught of the labelled test recordings; nothing without bad ones.
+
+    `chose` tells whether labelled recordings chose the model.
+    """
+    bad, healthy = (heard(info, scores, clips, label) for label in (ANOMALY, NORMAL))
     if not bad.recordings:
         return
     missed = [name for name in bad.recordings if name not in bad.flagged]
     named = f" (not {few(missed)})" if missed and bad.flagged else ""
-    caught = f"{len(bad.flagged)} of {count(len(bad.recordings), 'bad recording')}{named}"
+    found = f"{len(bad.flagged)} of {count(len(bad.recordings), 'bad recording')}{named}"
     false = f"{len(healthy.flagged)} of {count(len(healthy.recordings), 'healthy one')}"
-    yield f"It would have caught {caught}, and called {false} strange that it did not learn from."
-    if share := least_share(model.info):
-        would = (heard(model, clips, label, share=share) for label in (ANOMALY, NORMAL))
+    yield f"It would have caught {found}, and called {false} strange that it did not learn from."
+    if share := least_share(info):
+        would = (heard(info, scores, clips, label, share=share) for label in (ANOMALY, NORMAL))
         shares = " and ".join(f"{len(one.flagged)} of {len(one.recordings)}" for one in would)
         yield f"With --false-alarms {share} it would have been {shares}."
-    yield "These helped to choose it: expect less of new ones."
+    if chose and _tried(clips) is Role.SELECT:
+        yield "These helped to choose it: expect less of new ones."
+
+
+def _tried(clips: ClipTable) -> Role:
+    return Role.HIDDEN if clips.having(Role.HIDDEN).size else Role.SELECT

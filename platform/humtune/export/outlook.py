@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count as counting
 from math import ceil
 from statistics import median
 
@@ -11,7 +12,6 @@ from humtune.names import count
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.limits import Limits
 from humtune.runtime.promises import HealthyScores, Promise, promises
-from humtune.runtime.timeline import OVERLAP
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import RECORDING, recording_names
 from humtune.sounds.importing import BAD, ImportRecord, spell
@@ -56,7 +56,12 @@ def _promised(info: ModelInfo) -> Iterator[str]:
     healthy = info.healthy
     wished, seconds = info.threshold.false_alarms, info.promised_seconds or 0.0
     if healthy.overlapping:
-        seconds = info.window_samples / info.sample_rate / OVERLAP * (_usual_length(healthy) - 1 + OVERLAP)
+        clip, length = (
+            info.kept_evidence().clip_samples,
+            _usual_length(healthy),
+        )  # recordings were cut in clips
+        clips = next(n for n in counting(1) if info.windows(n * clip) >= length)
+        seconds = clips * clip / info.sample_rate
     part = _weakest(info)
     there = part.threshold.clips
     yield (

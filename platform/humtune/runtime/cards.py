@@ -74,8 +74,8 @@ def _exhibit(entry: Entry, exhibit: Exhibit, place: str, rate: int) -> str:
         )
     elif exhibit.bands:
         said += " No band of it stands out alone."
-    both = "both " if exhibit.healthy else ""
-    louder = "" if exhibit.gain < 1.1 else f", {both}made {exhibit.gain:.1f} times louder"
+    beside = " like the healthy one" if exhibit.healthy else ""
+    louder = "" if exhibit.gain < 1.1 else f", made {exhibit.gain:.1f} times louder{beside}"
     played = f"{clock(at + exhibit.played[0])} to {clock(at + exhibit.played[1])}{louder}"
     strange = _figure(place, mark, bars, at, exhibit.seconds, rate, f"This recording, {played}", said)
     if exhibit.healthy is None:

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from encoders import onnx_encoder
 from waiting import PATIENCE
 
 from humtune import __version__
@@ -17,6 +19,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import TrialRecord, TrialState, trial_id
+from humtune.search.live import duration
 from humtune.search.space import check_space
 from humtune.search.stop import Interruption, TimeLimit
 from humtune.search.studies import Studies
@@ -335,6 +338,29 @@ def test_a_dry_run_tells_the_cost_and_keeps_no_plan(humtune: Run, recordings: Pa
         assert all("│ fp32 │" in row for row in rows if f"│ {machine} │ spectrogram" in row)
     assert " of work; 2 trials at a time: " in rows[-1]
     assert Storage(tmp_path / "humtune-runs").list() == ["banks"]
+
+
+def test_a_dry_run_counts_once_what_trials_share(
+    humtune: Run, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from humtune.config import Acceleration
+    from humtune.detectors.pretrained.recipe import Pretrained
+    from humtune.detectors.recipe import Estimate
+
+    def estimate(self: Pretrained, *_: Any, **__: Any) -> Estimate:
+        once = {Path(self.weights).parent.name: 100.0}
+        return Estimate(acceleration=Acceleration(), step_seconds=1.0, trial_seconds=2.0, once=once)
+
+    monkeypatch.setattr(Pretrained, "estimate", estimate)
+    one, two = (onnx_encoder(tmp_path / name) for name in ("one", "two"))
+    (tmp_path / "tiny.yaml").write_text(
+        "trials: 40\n"
+        "fixed: {family: pretrained}\n"
+        f"search: {{weights: [{one}, {two}], pooling: [mean, max], layers: [0, 1]}}\n"
+    )
+    words = ("search", "tiny.yaml", "--data", recordings, "--machines", "fan", "--slots", "1", "--dry-run")
+    _, out, _ = humtune(*words)
+    assert out.splitlines()[-1].startswith(f"in all {duration(2 * 100 + 40 * 2)} of work")
 
 
 def test_a_dry_run_tells_how_trials_would_be_computed(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resampl
 from humtune.detectors.pretrained.description import Description, LogMel, Waveform
 from humtune.detectors.pretrained.encoder import PretrainedEncoder
 from humtune.detectors.pretrained.recipe import Pretrained
-from humtune.detectors.recipe import recipe_of
+from humtune.detectors.recipe import Estimate, recipe_of
 from humtune.errors import HumtuneError, UsageError
 from humtune.export.graph import Member
 from humtune.export.onnx import export_onnx
@@ -263,18 +264,31 @@ def test_sparse_weights_are_those_of_a_model_too(tmp_path: Path, flat: bool) -> 
 def test_an_estimate_embeds_a_few_clips(
     bank: ClipBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, seen = recipe(onnx_encoder(tmp_path / "a")), []
-    embed = PretrainedEncoder.embed
-    monkeypatch.setattr(
-        PretrainedEncoder,
-        "embed",
-        lambda self, bank, clips: seen.append(len(clips)) or embed(self, bank, clips),
-    )
-    made.estimate(bank, device="cpu", bf16=False, compiled=None, measured=1)
+    """What that tells of all of them is the first trial's alone, where they are kept."""
+    made, seen, embed = recipe(onnx_encoder(tmp_path / "a")), [], PretrainedEncoder.embed
+
+    def slow(self: PretrainedEncoder, bank: ClipBank, clips: np.ndarray) -> Any:
+        seen.append(len(clips))
+        time.sleep(0.03 * len(clips))
+        return embed(self, bank, clips)
+
+    def estimate(bank: ClipBank) -> Estimate:
+        return made.estimate(bank, device="cpu", bf16=False, compiled=None, measured=1)
+
+    monkeypatch.setattr(PretrainedEncoder, "embed", slow)
+    all_clips = 0.03 * len(bank.table)
+    found = estimate(bank)
     assert seen == [3]
+    assert [*found.once] == [made.build(()).name]
+    assert 0 < found.trial_seconds < all_clips < sum(found.once.values())
+    loose = estimate(replace(bank, place=None))
+    assert not loose.once
+    assert loose.trial_seconds > all_clips
     embedding(made, bank)
-    made.estimate(bank, device="cpu", bf16=False, compiled=None, measured=1)
-    assert seen == [3, len(bank.table)]
+    found = estimate(bank)
+    assert seen == [3, 3, len(bank.table)]
+    assert not found.once
+    assert found.trial_seconds < all_clips
 
 
 def test_the_descriptions_in_the_docs_are_some() -> None:

@@ -285,11 +285,14 @@ def _print_cost(
         found = list(tracked(estimates, total=corners, title=machine))
         mean = sum(c.estimate.trial_seconds for c in found) / len(found)
         trials = space.quota(machine)
-        total += mean * trials
+        once = sum({n: s for c in found for n, s in c.estimate.once.items()}.values())
+        total += mean * trials + once
         for cost in found:
             size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
             step, trial = duration(cost.estimate.step_seconds), duration(cost.estimate.trial_seconds)
             table.add_row(cost.machine, size, str(cost.estimate.acceleration), step, trial)
+        if once:
+            table.add_row(machine, "once for all", "", "", "", "", duration(once))
         table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
     screen.print(table)
     slots = slots or max(1, int((os.cpu_count() or 1) // resources.cpus))

@@ -132,6 +132,9 @@ class Estimate(Frozen):
     acceleration: Acceleration
     step_seconds: float
     trial_seconds: float  # all steps, with the scoring half-way and at the end
+    once: dict[str, float] = Field(
+        {}, description="name -> seconds of what the first trial makes for all trials of its machine"
+    )
 
 
 class Recipe(Settings, ABC):

@@ -78,11 +78,15 @@ class PretrainedEncoder(Encoder):
         found = kept_rows(bank, self.name, clips, lambda some: self.embed(bank, some))
         return torch.from_numpy(found).to(self.device)
 
+    def load(self) -> nn.Module:
+        """The network, loaded where none of the process's encoders did before."""
+        return _loaded(self.source, self.source.digest, self.device.type, torch.get_num_threads())
+
     @torch.no_grad()
     def embed(self, bank: ClipBank, clips: NDArray[np.intp]) -> Rows:
         """Moments of all layers' embeddings of clips [n, L, 4, k], made anew."""
         self.eval()
-        network = _loaded(self.source, self.source.digest, self.device.type, torch.get_num_threads())
+        network = self.load()
         found = []
         for i in clips:
             waveform = torch.from_numpy(to_waveform(bank.clip(int(i))))[None].to(self.device)
@@ -98,8 +102,11 @@ class PretrainedEncoder(Encoder):
 
     def encode(self, bank: ClipBank, clips: NDArray[np.intp]) -> Encoded:
         """Pooled embeddings of the chosen layers."""
-        moments = self.moments(bank, clips)[:, list(self.recipe.layers)]
-        return replace(self._pooled(moments), **self.rows(bank, clips, 1))
+        return replace(self.pooled(self.moments(bank, clips)), **self.rows(bank, clips, 1))
+
+    def pooled(self, moments: Tensor) -> Encoded:
+        """The chosen layers of moments [n, L, 4, k], pooled."""
+        return self._pooled(moments[:, list(self.recipe.layers)])
 
     def read(self, features: Tensor) -> Encoded:
         """The row of a clip, of the chosen layers' embeddings of its blocks [c, L, frames, k]."""

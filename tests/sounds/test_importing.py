@@ -370,6 +370,11 @@ def test_anomalies_are_not_called_healthy(pump: Path, bad: Path, tmp_path: Path)
         (["pump", "--out", "data", "--window", "0.5"], "--window 0.5: it should be 2 to 60 s"),
         (["pump", "--out", "data", "--machine", ".x"], "begins with a dot"),
         (["pump", "--out", "data", "--bad", "empty"], "empty: no sound files in it"),
+        (
+            ["pump", "--out", "data", "--bad", "pump"],
+            "--bad pump: the healthy recordings lie there; move the bad",
+        ),
+        (["pump", "--out", "data", "--bad", "."], "--bad .: the healthy recordings lie there"),
         (["pump/take 0.wav", "--out", "data"], "a file; name the folder that it lies in"),
     ],
 )

@@ -128,6 +128,8 @@ def import_folder(
     """
     if not WINDOWS[0] <= window <= WINDOWS[1]:
         raise UsageError(f"--window {window:g}: it should be {WINDOWS[0]:g} to {WINDOWS[1]:g} s")
+    if bad and folder.resolve().is_relative_to(bad.resolve()):
+        raise UsageError(f"--bad {bad}: the healthy recordings lie there; move the bad ones elsewhere")
     found = find_loose(folder, without=[apart(out, folder), *([bad] if bad else [])])
     called = machine_name(folder, machine)
     if bad:

@@ -15,10 +15,14 @@ from searches import Bench
 from words import terms_in
 
 from humtune import learn
+from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.records import Epoch
+from humtune.runtime.labels import read_reviewed
 from humtune.search.stop import TimeLimit
+from humtune.sounds.added import Given, reviewed
 from humtune.sounds.groups import recording_names
+from humtune.sounds.table import Role
 from humtune.storage import Storage
 
 Run = Callable[..., tuple[int, str, str]]
@@ -222,15 +226,16 @@ def test_what_a_person_said_chooses_and_sets_the_limit(
         tmp_path / "said.csv",
         bad=(*bad, tmp_path / "gone.flac"),
         healthy=(new / "tuesday 1.flac", pump / "monday 4.flac"),
-        unsure=(new / "tuesday 2.flac",),
+        unsure=(new / "tuesday 2.flac", pump / "monday 5.flac"),
     )
     code, out, err = humtune("learn", pump, "--reviewed", table, "--out", "model", "--false-alarms", "0.2")
     assert code == 0, err
-    assert "said.csv: 1 recording unsure, and left aside" in out
+    assert "said.csv: 2 recordings unsure, and left aside" in out
     assert f"there no more: {tmp_path / 'gone.flac'}; bring them back and run this again" in err
-    assert "1 new recording, 20 s, called healthy, to set the limit by" in out
+    assert "1 new recording, 20 s, called healthy, to learn from; they set no limit" in out
     assert "2 new recordings, 40 s, called bad, to choose detectors by" in out
-    assert f"called otherwise than before, and no more what they were: {pump / 'monday 3.flac'}" in out
+    other = f"{pump / 'monday 5.flac'}, {pump / 'monday 3.flac'}"
+    assert f"called otherwise than before, and no more what they were: {other}" in out
     info = json.loads((tmp_path / "model/model.json").read_text())
     ledger = Ledger.open(Storage(tmp_path / "humtune-runs"), info["search"])
     table_of = ledger.bank("pump").table
@@ -239,10 +244,58 @@ def test_what_a_person_said_chooses_and_sets_the_limit(
         for name, role in zip(recording_names(table_of.attributes), table_of.role, strict=True)
     }
     assert {role for name, role in roles if "monday 3" in name} == {"select"}
-    assert {role for name, role in roles if "tuesday 1" in name} == {"held_out"}
-    assert not [name for name, _ in roles if "tuesday 2" in name]
+    assert {role for name, role in roles if "tuesday 1" in name} == {"train"}
+    assert not [name for name, _ in roles if "tuesday 2" in name or "monday 5" in name]
+    groups = {group["group"] for group in info["evidence"]["left_out"]}
+    assert "recording=monday 4.flac" in groups
+    assert "recording=tuesday 1.flac" not in groups
     assert ledger.plan.machines["pump"].judged_by == "omega"
     assert re.search(r"It would have caught \d of 2 bad recordings", " ".join(out.split()))
+
+
+def test_a_folder_is_a_sample_but_for_what_is_bad_or_unsure(pump: Path, new: Path, tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "humtune-runs")
+    ledger, *_ = learn.begin(learn.take_in(pump, storage), storage)
+    names = [new / f"tuesday {i}.flac" for i in range(5)]
+    said = labels(
+        tmp_path / "l.csv", bad=(names[0],), unsure=(names[1], pump / "monday 1.flac"), healthy=(names[2],)
+    )
+    grown = learn.add(ledger, new, read_reviewed(said))
+    assert {given: grown.recordings(given) for given in Given} == {
+        Given.UNSURE: 0,
+        Given.NEW: 3,
+        Given.HEALTHY: 0,
+        Given.BAD: 1,
+    }
+    known = " ".join(grown.bank.table.attributes.tolist())
+    assert "tuesday 2" in known
+    assert "tuesday 1" not in known
+    assert "monday 1.flac" not in known
+    assert not reviewed(grown.bank.table).any()
+
+
+def test_what_was_learned_from_and_is_unsure_now_is_not_in_a_new_search(pump: Path, tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "humtune-runs")
+    imported = learn.take_in(pump, storage)
+    said = labels(tmp_path / "l.csv", healthy=(pump / "monday 2.flac",), unsure=(pump / "monday 1.flac",))
+    ledger, _, grown = learn.begin(imported, storage, reviewed=read_reviewed(said))
+    assert grown
+    assert grown.known == (str(pump / "monday 2.flac"),)
+    assert not any("monday 1.flac" in text for text in ledger.bank("pump").table.attributes.tolist())
+
+
+def test_nothing_is_left_to_learn_from(pump: Path, tmp_path: Path) -> None:
+    for i in range(30):
+        record(pump / f"friday {i}.flac", 20.0, seed=500 + i)
+    storage = Storage(tmp_path / "humtune-runs")
+    ledger, *_ = learn.begin(learn.take_in(pump, storage), storage)
+    table = ledger.bank("pump").table
+    trained = recording_names(table.attributes[table.having(Role.TRAIN)]).tolist()
+    paths = tuple(pump / name.removeprefix("recording=") for name in dict.fromkeys(trained))
+    one, *others = paths
+    said = read_reviewed(labels(tmp_path / "l.csv", bad=(one,), unsure=tuple(others)))
+    with pytest.raises(UsageError, match="pump: nothing is left to learn from, without what is called bad"):
+        learn.add(ledger, None, said)
 
 
 def test_a_search_goes_on_with_what_a_person_said(pump: Path, tmp_path: Path, humtune: Run) -> None:

@@ -32,12 +32,12 @@ from humtune.search.run import prepare, run
 from humtune.search.space import read_space
 from humtune.search.space.fit import fitting
 from humtune.search.stop import TimeLimit
-from humtune.sounds.added import Grown, grow
+from humtune.sounds.added import Given, Grown, grow, import_window
 from humtune.sounds.bank import load_banks
 from humtune.sounds.importing import Imported, import_folder, machine_name, spell
 from humtune.sounds.loose import WINDOW, Loose, find_loose
 from humtune.sounds.parallel import tracked, waiting
-from humtune.sounds.table import ANOMALY, NORMAL, ClipTable, Role, assign_roles
+from humtune.sounds.table import ANOMALY, NORMAL, UNKNOWN, ClipTable, Role, assign_roles
 from humtune.storage import Storage
 
 SPACE = "operator"
@@ -119,7 +119,15 @@ def begin(
         bank = load_banks(imported.data, storage)[machine]
         bank = replace(bank, table=assign_roles(bank.table, held_out=HELD_OUT))
         if reviewed:
-            grown = grow(bank, labelled(reviewed), storage, held_out=HELD_OUT, channel=channel)
+            grown = grow(
+                bank,
+                labelled(reviewed),
+                storage,
+                held_out=HELD_OUT,
+                window=import_window(imported.data, machine),
+                channel=channel,
+                labels=reviewed.table,
+            )
             if grown.is_new:
                 bank, name = grown.bank, search_of(grown.bank)
                 _check_enough(bank.table)
@@ -143,12 +151,22 @@ def _check_enough(table: ClipTable) -> None:
             f"{table.machine}: {count(there, 'window')} of healthy sound without what is called bad; "
             f"{_needed(there)}"
         )
+    uses = {Role.TRAIN: "to learn from", Role.HELD_OUT: "to set the limit by"}
+    if missing := [use for role, use in uses.items() if not len(table.having(role))]:
+        raise UsageError(
+            f"{table.machine}: nothing is left {missing[0]}, without what is called bad or unsure; give more "
+            "healthy recordings, and learn anew"
+        )
 
 
-def labelled(reviewed: Reviewed) -> dict[Role, list[Loose]]:
-    """The recordings that a person labelled: healthy ones set the limit, bad ones choose."""
-    said = ((Role.HELD_OUT, reviewed.healthy, NORMAL), (Role.SELECT, reviewed.bad, ANOMALY))
-    return {role: [Loose(path, str(path), label) for path in files] for role, files, label in said}
+def labelled(reviewed: Reviewed) -> dict[Given, list[Loose]]:
+    """The recordings that a person labelled."""
+    said = (
+        (Given.UNSURE, reviewed.unsure, UNKNOWN),
+        (Given.HEALTHY, reviewed.healthy, NORMAL),
+        (Given.BAD, reviewed.bad, ANOMALY),
+    )
+    return {given: [Loose(path, str(path), label) for path in files] for given, files, label in said}
 
 
 def model_search(model: Path, storage: Storage) -> tuple[ModelInfo, Ledger]:
@@ -176,13 +194,25 @@ def add(
     if not earlier.storage.is_local:
         raise UsageError(f"storage {earlier.storage.uri}: recordings are kept there, and need a folder")
     found = labelled(reviewed) if reviewed else {}
-    given = {loose.path.resolve() for some in found.values() for loose in some}
     if healthy:
         apart = [earlier.storage.path(name) for name in (RECORDINGS, BANKS)]
         new = find_loose(healthy, without=[*apart, *([without] if without else [])])
-        found[Role.TRAIN] = [loose for loose in new if loose.path.resolve() not in given]
+        said = {loose.path.resolve() for g in (Given.UNSURE, Given.BAD) for loose in found.get(g, ())}
+        new = [loose for loose in new if loose.path.resolve() not in said]
+        # strange ones that a person called healthy stay in the sample that the folder is
+        sample = {loose.path.resolve() for loose in new}
+        well = [loose for loose in found.get(Given.HEALTHY, ()) if loose.path.resolve() not in sample]
+        found |= {Given.NEW: new, Given.HEALTHY: well}
     bank = earlier.bank(machine)
-    grown = grow(bank, found, earlier.storage, held_out=asked.held_out, channel=asked.channel)
+    grown = grow(
+        bank,
+        found,
+        earlier.storage,
+        held_out=asked.held_out,
+        window=import_window(Path(asked.data), machine),
+        channel=asked.channel,
+        labels=reviewed.table if reviewed else None,
+    )
     _check_enough(grown.bank.table)
     return grown
 
@@ -190,7 +220,7 @@ def add(
 def called_strange(model: Path, grown: Grown) -> tuple[int, int]:
     """How many of the healthy recordings that were added a model calls strange, and how many it can score."""
     info = read_info(model)
-    paths = [taken.loose.path for role in (Role.TRAIN, Role.HELD_OUT) for taken in grown.added.get(role, ())]
+    paths = [taken.loose.path for g in (Given.NEW, Given.HEALTHY) for taken in grown.added.get(g, ())]
     outcomes = Listener(Scorer(info, model / MODEL)).listen(paths)
     found = tracked(outcomes, total=len(paths), title="scoring them as before")
     scores = [outcome.score for outcome in found if isinstance(outcome, Scored)]

@@ -22,7 +22,7 @@ from humtune.search.continued import Intake, bring, continued
 from humtune.search.run import prepare
 from humtune.search.space import check_space
 from humtune.sounds import probes
-from humtune.sounds.added import grow
+from humtune.sounds.added import Given, grow
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.importing import import_folder
 from humtune.sounds.loose import find_loose
@@ -74,9 +74,9 @@ def earlier(tmp_path: Path) -> Ledger:
     return ledger
 
 
-def grown(earlier: Ledger, folder: Path, *, role: Role = Role.TRAIN) -> ClipBank:
-    loose = find_loose(folder, ANOMALY if role == Role.SELECT else NORMAL)
-    return grow(earlier.bank("pump"), {role: loose}, earlier.storage, held_out=0.25).bank
+def grown(earlier: Ledger, folder: Path, *, given: Given = Given.NEW) -> ClipBank:
+    loose = find_loose(folder, ANOMALY if given == Given.BAD else NORMAL)
+    return grow(earlier.bank("pump"), {given: loose}, earlier.storage, held_out=0.25, window=2.0).bank
 
 
 def tensors(ledger: Ledger, name: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def broken_off_at(trial: str, error: BaseException | None = None) -> Callable[..
 
 def test_bad_ones_make_omega_judge(earlier: Ledger, tmp_path: Path) -> None:
     assert earlier.plan.machines["pump"].judged_by == "pseudo"
-    ledger = continued(earlier, grown(earlier, record(tmp_path / "bad", 30, 31), role=Role.SELECT))
+    ledger = continued(earlier, grown(earlier, record(tmp_path / "bad", 30, 31), given=Given.BAD))
     assert ledger.plan.machines["pump"].judged_by == "omega"
     bring(earlier, ledger)
     assert all(r.judged_by == "omega" and 0 <= r.objective <= 1 for r in ledger.records())
@@ -206,7 +206,7 @@ def test_what_was_stopped_early_is_held_against_no_other_figure(earlier: Ledger,
     step = Epoch(epoch=1, ended=1.7e9, seconds=1.0, metrics={"pseudo": 0.9, "loss": 2.0})
     for trial, over in ((REBUILT, TrialState.PRUNED), (ALONE, TrialState.FAILED)):
         earlier.write(earlier.read(trial).model_copy(update={"state": over, "epochs": (step,)}))
-    bank = grown(earlier, record(tmp_path / "bad", 30, 31), role=Role.SELECT)
+    bank = grown(earlier, record(tmp_path / "bad", 30, 31), given=Given.BAD)
     ledger = continued(earlier, bank)
     bring(earlier, ledger)
     for trial in (REBUILT, ALONE):

@@ -19,7 +19,7 @@ def read_labels(path: Path | None) -> "Reviewed | None":
         return None
     found = read_reviewed(path)
     if found.unsure:
-        left = count(found.unsure, "recording")
+        left = count(len(found.unsure), "recording")
         console().print(f"{shown(path)}: {left} unsure, and left aside", soft_wrap=True)
     if found.gone:
         names = join_names(map(str, found.gone))
@@ -31,22 +31,22 @@ def read_labels(path: Path | None) -> "Reviewed | None":
 def print_grown(machine: str, grown: "Grown") -> None:
     """What was added and what for; what was left out to standard error."""
     from humtune.names import console, count, shown
+    from humtune.sounds.added import Given
     from humtune.sounds.importing import spell
     from humtune.sounds.survey import few
-    from humtune.sounds.table import Role
 
     screen, errors = console(), console(stderr=True)
     for left in grown.left_out:
         errors.print(f"left out: {shown(left)}", soft_wrap=True)
     purposes = {
-        Role.TRAIN: "healthy, to learn from",
-        Role.HELD_OUT: "called healthy, to set the limit by",
-        Role.SELECT: "called bad, to choose detectors by",
+        Given.NEW: "healthy, to learn from",
+        Given.HEALTHY: "called healthy, to learn from; they set no limit",
+        Given.BAD: "called bad, to choose detectors by",
     }
     lines = [
-        f"{count(grown.recordings(role), 'new recording')}, {spell(grown.seconds(role))}, {what}"
-        for role, what in purposes.items()
-        if grown.recordings(role)
+        f"{count(grown.recordings(given), 'new recording')}, {spell(grown.seconds(given))}, {what}"
+        for given, what in purposes.items()
+        if grown.recordings(given)
     ]
     if grown.relabelled:
         lines.append(f"called otherwise than before, and no more what they were: {few(grown.relabelled)}")

@@ -31,7 +31,7 @@ ReviewedFile = Annotated[
     typer.Option(
         "--reviewed",
         metavar="LABELS.CSV",
-        help="What `humtune review` wrote: bad recordings choose, healthy ones set the limit.",
+        help="What `humtune review` wrote: bad recordings choose, healthy ones teach, unsure ones don't.",
     ),
 ]
 FalseAlarms = Annotated[

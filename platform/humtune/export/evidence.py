@@ -11,6 +11,7 @@ from humtune.export.left_out import can_leave_out, compares, left_out_scores
 from humtune.runtime.info import DomainScores, Evidence
 from humtune.runtime.promises import GroupScores, HealthyScores
 from humtune.runtime.timeline import count_windows
+from humtune.sounds.added import reviewed
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import group_names, recording_names
 from humtune.sounds.parallel import tracked
@@ -59,12 +60,14 @@ def score_left_out(plan: Blueprint, *, window: int) -> HealthyScores:
     Clips that were cut from recordings are scored as these will be: in windows half over each other, from end
     to end. Of other clips the score is their strangest window's.
     These are all clips that it was made of, where every member can do without some of them; else the
-    held-out ones, and of a domain that has hardly any, all.
+    held-out ones, and of a domain that has hardly any, all. Reviewed ones never count: they are the strangest
+    of many, and a limit by them too would be far too high.
     """
     table = plan.bank.table
     clips = table.having(Role.TRAIN, Role.HELD_OUT)
     if not _all_can(plan.members):
         clips = clips[(table.role[clips] == str(Role.HELD_OUT)) | np.isin(table.domain[clips], _few(table))]
+    clips = clips[~reviewed(table)[clips]]
     groups = group_names(table.attributes, table.section, table.domain)
     joined = bool((recording_names(table.attributes)[clips] != "").all())
     total: NDArray[np.float64] | float = 0.0

@@ -23,10 +23,11 @@ class Label(NamedTuple):
 class Reviewed(NamedTuple):
     """What a person said of recordings, by what can be made of it."""
 
+    table: Path
     healthy: tuple[Path, ...]
     bad: tuple[Path, ...]
+    unsure: tuple[Path, ...]
     gone: tuple[Path, ...]  # healthy or bad, and there no more
-    unsure: int
 
 
 def read_reviewed(path: Path) -> Reviewed:
@@ -35,14 +36,13 @@ def read_reviewed(path: Path) -> Reviewed:
         mend = f"did you mean {path / LABELS}?" if path.is_dir() else "`humtune review RESULTS` writes one"
         raise UsageError(f"{path}: no table of labels; {mend}")
     said = _read(path)
-    by_label = {choice: [Path(name) for name in said if said[name].label == choice] for choice in CHOICES}
-    healthy, bad, unsure = by_label.values()
+    healthy, bad, unsure = ([Path(name) for name in said if said[name].label == choice] for choice in CHOICES)
     gone = {file for file in healthy + bad if not file.is_file()}
     well, wrong = (tuple(file for file in files if file not in gone) for files in (healthy, bad))
     if not well and not wrong:
         what = "is there any more" if healthy or bad else "is called healthy or bad"
         raise UsageError(f"{path}: no recording in it {what}; `humtune review RESULTS` labels others")
-    return Reviewed(well, wrong, tuple(sorted(gone)), len(unsure))
+    return Reviewed(path, well, wrong, tuple(filter(Path.is_file, unsure)), tuple(sorted(gone)))
 
 
 def read_labels(folder: Path) -> dict[str, Label]:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from humtune.config import SAMPLE_RATE, Frozen, Stored
 from humtune.drafts import drafted, replace_folder, write_through
@@ -71,6 +71,7 @@ class ImportRecord(Stored):
     folder: str
     bad: str | None = None
     files_print: str  # of the files' names, sizes and times, and of how they were read
+    window: float | None = Field(None, description="seconds, about; null where humtune didn't keep it yet")
     pieces: tuple[ImportedPiece, ...]
     classes: tuple[str, ...] = ()  # sub-folders that are told apart
     left_out: tuple[str, ...] = ()  # a sentence for each file
@@ -153,6 +154,7 @@ def import_folder(
                     "folder": str(folder.resolve()),
                     "bad": str(bad.resolve()) if bad else None,
                     "files_print": files_print,
+                    "window": window,
                     "left_out": tuple(map(str, left)),
                     "notes": (*record.notes, *_notes(taken)),
                 }

@@ -36,7 +36,7 @@ class Loose:
 
     path: Path
     name: str  # its place below the folder that was named
-    label: int  # NORMAL or ANOMALY
+    label: int  # NORMAL or ANOMALY; UNKNOWN: a person can't tell
 
     @property
     def folder(self) -> str:
@@ -199,10 +199,12 @@ def bounds(samples: int, window: float = WINDOW) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
-def without_twins(read: Iterator[Taken | LeftOut]) -> tuple[list[Taken], list[LeftOut]]:
-    """The recordings, each sound once, and what is left out.
+def without_twins(
+    read: Iterator[Taken | LeftOut], *, labels: Path | None = None
+) -> tuple[list[Taken], list[LeftOut]]:
+    """The recordings, each sound once, the first of that sound, and what is left out.
 
-    UsageError where one is among the healthy and among the bad.
+    UsageError where one is among the healthy and among the bad, of two folders or by the table `labels`.
     """
     taken: dict[str, Taken] = {}
     left: list[LeftOut] = []
@@ -213,10 +215,11 @@ def without_twins(read: Iterator[Taken | LeftOut]) -> tuple[list[Taken], list[Le
         first = taken.setdefault(item.sound, item)
         if first is item:
             continue
-        if first.loose.label != item.loose.label:
+        if {first.loose.label, item.loose.label} == {NORMAL, ANOMALY}:
+            mend = f"change its label in {labels}" if labels else "take it out of one of the folders"
             raise UsageError(
                 f"{item.loose.path}: the same sound as {first.loose.path}, and only one of them is called "
-                "healthy; take it out of one of the folders"
+                f"healthy; {mend}"
             )
         for path in item.windows:
             path.unlink()

@@ -31,6 +31,20 @@ def test_a_folder_without_recordings_names_its_folders(tmp_path):
     ]
 
 
+def test_folders_beside_recordings_are_counted_once_unless_they_are_named_too(record, caplog):
+    new = record("n w/a.wav", 0.1).parent
+    for name in ("b/c.wav", "d/e/f.wav", ".g/h.wav", "i/j.wav"):
+        record(f"n w/{name}", 0.1)
+    assert len(found(new, new / "i")) == 2
+    (told,) = (r.getMessage() for r in caplog.records)
+    assert told.startswith(f"2 folders beside recordings passed over (the first is {new}/")
+    assert told.endswith(f"; '{new}/**/*.*' takes what is in them too")
+    caplog.clear()
+    assert len(found(f"{new}/**/*.*")) == 4
+    assert len(found(new / "d")) == 1  # none beside it: another sentence
+    assert not caplog.records
+
+
 def test_a_pattern_that_fits_nothing_is_told(record, tmp_path):
     record("a.wav", 0.1)
     pattern = tmp_path / "recordings" / "*.flac"

@@ -1,13 +1,17 @@
 """Which recordings to score: files, folders, patterns and lists, each given as soon as it is found."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from humtune.names import count, shown, word
 from humtune.runtime.outcomes import Failed
 from humtune.sounds.compressed import may_be_sound
+
+logger = logging.getLogger(__name__)
 
 STDIN = "-"
 SORTED = 10_000  # recordings of a folder that are put in order; what is more comes as it lies on the disk
@@ -20,7 +24,9 @@ def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Itera
     A word may be a pattern (`day-*/**/*.wav`), or "-" for the names in `listed`, one a line (or with zero
     bytes between them). What can't be listed is reported and passed over; a named file that isn't there,
     when it is scored. Folders are streamed, not held; only the names out of words, patterns and lists are.
+    Folders that lie beside a folder's recordings are passed over, and a warning says so in the end.
     """
+    below: list[Path] = []
     folders: set[Path] = set()
     named: set[Path] = set()
     for path in _named(words, listed):
@@ -29,10 +35,18 @@ def find_recordings(words: Iterable[str], listed: Iterable[bytes] = ()) -> Itera
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where its parent can't be entered
             if path not in folders:
                 folders.add(path)
-                yield from (found for found in _inside(path) if found not in named)
+                yield from (found for found in _inside(path, below) if found not in named)
         elif path not in named and not (path.parent in folders and may_be_sound(path)):
             named.add(path)
             yield path
+    taken = folders | {path.parent for path in named}
+    if passed := [path for path in below if path not in taken]:
+        logger.warning(
+            "%s beside recordings passed over (the first is %s); %s takes what is in them too",
+            count(len(passed), "folder"),
+            shown(passed[0]),
+            word(f"{passed[0].parent}/**/*.*"),
+        )
 
 
 def counted(found: Iterator[Path | Failed]) -> tuple[Iterator[Path | Failed], int | None]:
@@ -42,14 +56,14 @@ def counted(found: Iterator[Path | Failed]) -> tuple[Iterator[Path | Failed], in
 
 
 def _named(words: Iterable[str], listed: Iterable[bytes]) -> Iterator[Path | Failed]:
-    for word in words:
-        if word == STDIN:
+    for said in words:
+        if said == STDIN:
             for line in listed:
                 yield from (Path(os.fsdecode(name)) for name in line.strip(b"\r\n").split(b"\0") if name)
-        elif any(letter in word for letter in _MAGIC) and not os.path.lexists(word):
-            yield from _fitting(word)
+        elif any(letter in said for letter in _MAGIC) and not os.path.lexists(said):
+            yield from _fitting(said)
         else:
-            yield Path(word)
+            yield Path(said)
 
 
 def _fitting(pattern: str) -> Iterator[Path | Failed]:
@@ -69,18 +83,31 @@ def _with_literal_folders(pattern: str) -> str:
     return glob.escape(known) + rest
 
 
-def _inside(folder: Path) -> Iterator[Path | Failed]:
+def _inside(folder: Path, below: list[Path]) -> Iterator[Path | Failed]:
+    """The recordings of a folder; `below` gets the folders that lie beside them."""
+    folders: list[Path] = []
     try:
         with os.scandir(folder) as entries:
-            paths = (Path(entry.path) for entry in entries if not entry.is_dir())
-            recordings = filter(may_be_sound, paths)
+            recordings = filter(may_be_sound, _files(entries, folders))
             first = sorted(islice(recordings, SORTED))
             yield from first
             yield from recordings
-        if not first:
+        if first:
+            below += folders
+        else:
             yield Failed(folder, f"no sound files in it{_mend(folder)}")
     except OSError as error:
         yield Failed(folder, f"can't be listed ({error.strerror or error})")
+
+
+def _files(entries: Iterable[os.DirEntry[str]], folders: list[Path]) -> Iterator[Path]:
+    """The files among entries; `folders` gets those folders that aren't hidden."""
+    for entry in entries:
+        path = Path(entry.path)
+        if not entry.is_dir():
+            yield path
+        elif not path.name.startswith("."):
+            folders.append(path)
 
 
 def _mend(folder: Path) -> str:

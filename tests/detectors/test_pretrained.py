@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 import torchaudio
 import yaml
 from encoders import EMBEDDING, LOG_MEL, SAMPLES, onnx_encoder, program_encoder
+from pydantic import ValidationError
 
 from humtune.detectors.pretrained import hub, sources
 from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resample
@@ -26,7 +29,7 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.export.graph import Member
 from humtune.export.onnx import export_onnx
 from humtune.search.space import check_space
-from humtune.search.space.fit import check_fits, remarks
+from humtune.search.space.fit import check_fits, pinned, remarks
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.sound_file import to_waveform
 from humtune.storage import Storage
@@ -450,3 +453,92 @@ def test_settings_of_a_model_of_transformers_that_are_none_are_refused(
     for name, settings in {"preprocessor_config.json": AST, "config.json": {"hidden_size": 8}}.items():
         (tmp_path / name).write_text(json.dumps(content if name == file else settings))
     assert words in refused(tmp_path)
+
+
+COMMIT, NEWEST = "a" * 40, "b" * 40
+
+
+class LocalEntryNotFoundError(Exception):
+    """As the hub's client calls it."""
+
+
+@pytest.fixture
+def on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """someone/encoder, in two commits."""
+
+    def snapshot_download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        folder = tmp_path / "snapshots" / (revision or NEWEST)
+        if name != "someone/encoder" or not folder.is_dir():
+            raise LocalEntryNotFoundError("Cannot find an appropriate cached snapshot folder")
+        return str(folder)
+
+    client = types.ModuleType("huggingface_hub")
+    client.snapshot_download = snapshot_download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", client)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: True)
+    hub._fetched.cache_clear()
+    for commit in (COMMIT, NEWEST):
+        folder = tmp_path / "snapshots" / commit
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(commit.encode())
+        (folder / "preprocessor_config.json").write_text(json.dumps(AST))
+        (folder / "config.json").write_text(json.dumps({"hidden_size": 8}))
+
+
+@pytest.mark.usefixtures("on_the_hub")
+def test_a_search_keeps_to_a_models_commit_and_names_it() -> None:
+    fixed = {"family": "pretrained", "weights": "someone/encoder"}
+    space = check_space({"fixed": fixed, "search": {"pooling": ["mean", "max"]}}, where="here")
+    assert remarks(space, ["fan"])[0].startswith(f"encoder: revision {NEWEST}, weights under")
+    assert pinned(space).fixed == fixed | {"revision": NEWEST}
+    older = check_space({"fixed": fixed | {"revision": COMMIT}, "search": space.search}, where="here")
+    assert pinned(older).fixed["revision"] == COMMIT
+    one, other = (s.recipe({"pooling": "mean"}) for s in (older, pinned(space)))
+    assert isinstance(one, Pretrained)
+    assert isinstance(other, Pretrained)
+    assert one.source.digest != other.source.digest
+
+
+@pytest.mark.usefixtures("on_the_hub")
+def test_what_the_hub_does_not_give_is_named_with_a_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refused("someone/encoder", revision="c" * 40)
+    assert (
+        f"weights: someone/encoder, revision {'c' * 40}: the hub doesn't give it: it is out of reach" in said
+    )
+    assert "run hf download" in said
+    assert "./" not in said
+    (tmp_path / "other").mkdir()
+    assert refused("other").endswith("; the folder here is ./other")
+    assert f"{tmp_path / 'none'} is not there" in refused("./none")
+    with pytest.raises(ValidationError, match="has none, but a model on the hub; leave it out"):
+        recipe(tmp_path / "encoder.yaml", revision=COMMIT)
+
+
+def test_a_name_on_the_hub_is_none_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies where a record is read; a path is the same from everywhere."""
+    (tmp_path / "someone" / "encoder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert Pretrained(weights="someone/encoder").weights == "someone/encoder"
+    for name in ("./someone/encoder", "encoder.yaml"):
+        assert Pretrained(weights=name).weights == str(tmp_path / name)
+
+
+def test_a_resumed_search_finds_its_encoder_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = onnx_encoder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fixed = {"family": "pretrained", "weights": path.name}
+    space = pinned(check_space({"fixed": fixed, "search": {"pooling": ["mean", "max"]}}, where="here"))
+    monkeypatch.chdir("/")
+    found = space.recipe({"pooling": "max"})
+    assert isinstance(found, Pretrained)
+    assert found.weights == str(path)
+    searched = check_space(
+        {"fixed": {"family": "pretrained"}, "search": {"weights": [str(path)], "pooling": ["max"]}},
+        where="here",
+    )
+    assert pinned(searched).fixed == searched.fixed

@@ -132,9 +132,7 @@ class Estimate(Frozen):
     acceleration: Acceleration
     step_seconds: float
     trial_seconds: float  # all steps, with the scoring half-way and at the end
-    once: dict[str, float] = Field(
-        {}, description="name -> seconds of what the first trial makes for all trials of its machine"
-    )
+    once: dict[str, float] = Field({}, description="name -> seconds of what the first trial makes for all")
 
 
 class Recipe(Settings, ABC):
@@ -196,6 +194,10 @@ class Recipe(Settings, ABC):
     def starting_from(self, other: "Recipe") -> Self:
         """The recipe with the network of another one of its family, from whose encoder its fit starts."""
         return self.model_copy(update={name: getattr(other, name) for name in self.taken_over})
+
+    def pinned(self) -> dict[str, Any]:
+        """Settings that mean the same later and elsewhere, in the place of those that may not."""
+        return {}
 
     def check(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Raise a UsageError that names key, value and bound where the recordings don't do for this recipe.

@@ -22,7 +22,7 @@ from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.live import LiveTable
 from humtune.search.planning import holding, plan_search
 from humtune.search.space import Space, planned_space
-from humtune.search.space.fit import check_all, check_shared_fits
+from humtune.search.space.fit import check_all, check_shared_fits, pinned
 from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrated
@@ -74,6 +74,7 @@ def prepare(
         banks = fitting_banks(
             space, data, storage, machines, holdout=holdout, held_out=held_out, channel=channel
         )
+    space = pinned(space)
     asked = Asked(
         space=space.model_dump(mode="json"),
         data=str(data.resolve()),

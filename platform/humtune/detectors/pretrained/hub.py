@@ -22,14 +22,20 @@ WEIGHTS = "*.safetensors"  # other formats may run code when they are read
 KALDI_FLOOR = 1.1920929e-07
 
 
-def find_model(name: str, *, trust_remote_code: bool) -> Source:
-    """A model by its folder or name; a UsageError where it isn't there, or is none that humtune can feed."""
+def find_model(name: str, *, trust_remote_code: bool, revision: str | None = None) -> Source:
+    """A model by its folder's whole path or its name on the hub, of its newest commit where none is given.
+
+    A UsageError where it isn't there, or is none that humtune can feed.
+    """
     if importlib.util.find_spec("transformers") is None:
         raise UsageError(
             f"weights: {name} is no YAML, so a model of transformers, which is not installed; "
             f'pip install "humtune[{EXTRA}]", or give the path of an encoder\'s YAML'
         )
-    folder = Path(name) if Path(name).is_dir() else _fetched(name, code=trust_remote_code)
+    is_here = Path(name).is_absolute()
+    if is_here and not Path(name).is_dir():
+        raise UsageError(f"weights: {name} is not there; give a model's folder, or its name on the hub")
+    folder = Path(name) if is_here else _fetched(name, code=trust_remote_code, revision=revision)
     config, extractor = (_settings(name, folder / f) for f in ("config.json", "preprocessor_config.json"))
     weights = sorted(folder.glob(WEIGHTS))
     if not weights:
@@ -58,8 +64,9 @@ def find_model(name: str, *, trust_remote_code: bool) -> Source:
         said = f"{why} is not set" if isinstance(error, KeyError) else why
         raise UsageError(f"weights: {name}: its {kind} is none that humtune can follow ({said})") from error
     settings = [folder / "config.json", folder / "preprocessor_config.json"]
+    commit = None if is_here else folder.name  # as the hub's client lays its copies out
     code = sorted(folder.glob("*.py")) if trust_remote_code else []
-    return HubModel(name, description, (*settings, *weights, *code), trust_remote_code)
+    return HubModel(name, description, (*settings, *weights, *code), commit, trust_remote_code)
 
 
 @dataclass(frozen=True)
@@ -171,15 +178,27 @@ def _settings(name: str, path: Path) -> Made:
     return {key: value for key, value in found.items() if value is not None}
 
 
+MENDS = {  # what the hub's client raises -> what is wrong, and what to do
+    "GatedRepoError": "it is for those who agree to its terms; do that on its page, then hf auth login",
+    "RepositoryNotFoundError": "there is none of that name, or you may not see it; mend it, or hf auth login",
+    "RevisionNotFoundError": "it has no such revision; take a commit of its page, or leave revision out",
+    "HFValidationError": "that is no name of a model there; write OWNER/MODEL",
+    "LocalEntryNotFoundError": "it is out of reach, and there is no copy on this computer; run hf download "
+    "where there is a network, and give the folder",
+}
+
+
 @lru_cache(maxsize=4)
-def _fetched(name: str, *, code: bool) -> Path:
+def _fetched(name: str, *, code: bool, revision: str | None) -> Path:
     """The folder of a model of the hub: its settings and safe weights, and its code where that is trusted."""
     from huggingface_hub import snapshot_download
 
     try:
         wanted = ["*.json", WEIGHTS, *(["*.py"] if code else [])]
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except Exception as error:  # of the hub, of the network, of the disk
-        raise UsageError(
-            f"weights: {name}: is no folder, and the hub doesn't give it ({first_line(error)})"
-        ) from error
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        why = next((MENDS[kind] for kind in kinds if kind in MENDS), first_line(error))
+        here = f"; the folder here is ./{name}" if Path(name).is_dir() else ""
+        of = f", revision {revision}" if revision else ""
+        raise UsageError(f"weights: {name}{of}: the hub doesn't give it: {why}{here}") from error

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from humtune.config import Acceleration, Output
 from humtune.detectors.fit import Fit, evenly
 from humtune.detectors.pretrained.encoder import PretrainedEncoder, try_out
-from humtune.detectors.pretrained.sources import Source, find_source
+from humtune.detectors.pretrained.sources import FILES, Source, find_source
 from humtune.detectors.recipe import Check, Estimate, Recipe
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable
@@ -27,6 +27,9 @@ class Pretrained(Recipe):
 
     family: str = "pretrained"
     weights: str = Field("", description="the YAML beside an encoder's file, or a model of transformers")
+    revision: str | None = Field(
+        None, description="of a model on the hub: a commit; null: the newest, which a search then keeps to"
+    )
     pooling: Literal["mean", "mean_deviation", "gem", "max"] = Field(
         "mean", description="over a clip's frames"
     )
@@ -41,10 +44,16 @@ class Pretrained(Recipe):
     @field_validator("weights")
     @classmethod
     def _whole_path(cls, weights: str) -> str:
-        """The same from whichever folder a trial runs in."""
+        """A path as the same from whichever folder a trial runs in, whatever lies there."""
         path = Path(weights).expanduser()
-        is_path = path.suffix in (".yaml", ".yml", ".onnx", ".pt2") or (weights and path.exists())
+        is_path = path.is_absolute() or weights.startswith(".") or path.suffix in FILES
         return str(path.absolute()) if is_path else weights
+
+    @model_validator(mode="after")
+    def _of_the_hub(self) -> Self:
+        if self.revision is not None and Path(self.weights).is_absolute():
+            raise ValueError(f"revision: {self.weights} has none, but a model on the hub; leave it out")
+        return self
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -54,7 +63,14 @@ class Pretrained(Recipe):
     @property
     def source(self) -> Source:
         """The encoder; a UsageError where it isn't there."""
-        return find_source(self.weights, self.trust_remote_code)
+        return find_source(self.weights, self.trust_remote_code, self.revision)
+
+    def pinned(self) -> dict[str, Any]:
+        """The weights' path and, of a model on the hub, its commit; nothing where they are still open."""
+        if not self.weights:
+            return {}
+        commit = self.source.commit
+        return {"weights": self.weights} | ({"revision": commit} if commit else {})
 
     @property
     def gives(self) -> frozenset[Output]:
@@ -70,7 +86,8 @@ class Pretrained(Recipe):
         """Whose weights they are, and whether a model can be made of them."""
         source = self.source
         name, description = Path(self.weights).name, source.description
-        lines = [f"{name}: weights under {description.licence}"]
+        revision = f"revision {source.commit}, " if source.commit else ""
+        lines = [f"{name}: {revision}weights under {description.licence}"]
         if why := source.why_not_exported:
             lines.append(f"{name}: can't be exported: {why}")
         return tuple(lines)
@@ -78,7 +95,9 @@ class Pretrained(Recipe):
     def _check_weights(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         try_out(self.source, self.layers)
 
-    checks: ClassVar[tuple[Check, ...]] = (Check(("weights", "layers", "trust_remote_code"), _check_weights),)
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(("weights", "revision", "layers", "trust_remote_code"), _check_weights),
+    )
 
     def build(self, classes: tuple[str, ...]) -> PretrainedEncoder:
         """The encoder, which is as it will ever be."""

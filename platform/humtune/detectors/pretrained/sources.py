@@ -19,6 +19,7 @@ from humtune.detectors.graph_network import FEATURES, GraphNetwork, chunk_name
 from humtune.detectors.pretrained.description import Description, read_description
 from humtune.errors import HumtuneError, UsageError
 
+FILES = (".yaml", ".yml", ".onnx", ".pt2")  # what ends so is a path, no model of the hub
 OPSET = 20  # of the graphs that encoders become part of
 LARGEST = 1_900_000_000  # bytes: a graph of two GB can't be written as one file
 _BLOCK = 1 << 24  # bytes hashed at a time
@@ -31,6 +32,7 @@ class Source(ABC):
     name: str
     description: Description
     files: tuple[Path, ...]
+    commit: str | None = None  # of the hub, where it is from there
 
     @property
     def digest(self) -> str:
@@ -139,7 +141,7 @@ class Layers(nn.Module):
         return found
 
 
-def find_source(weights: str, trust_remote_code: bool = False) -> Source:
+def find_source(weights: str, trust_remote_code: bool = False, revision: str | None = None) -> Source:
     """The encoder that a recipe names; a UsageError where there is none, or it isn't described."""
     if not weights:
         raise UsageError(
@@ -152,7 +154,7 @@ def find_source(weights: str, trust_remote_code: bool = False) -> Source:
     if path.suffix not in (".yaml", ".yml"):
         from humtune.detectors.pretrained.hub import find_model  # of an extra
 
-        return find_model(weights, trust_remote_code=trust_remote_code)
+        return find_model(weights, trust_remote_code=trust_remote_code, revision=revision)
     description = read_description(path)
     model = path.parent / description.model
     if not model.is_file():

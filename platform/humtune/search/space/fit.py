@@ -16,7 +16,7 @@ from humtune.records import Objective, ParamValue
 from humtune.search.space.dimensions import FAMILY, Presets
 from humtune.search.space.errors import why_apart
 from humtune.search.space.grid import Point
-from humtune.search.space.space import START, Space
+from humtune.search.space.space import START, Space, nested
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import join_banks
 from humtune.sounds.table import ClipTable, Role
@@ -200,6 +200,14 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
         for params, recipe in corners(space, "spectrogram", "weights", machine=machine):
             lines |= dict.fromkeys(f"{whose}{remark}{_chosen(params)}" for remark in recipe.remarks())
     return list(lines)
+
+
+def pinned(space: Space) -> Space:
+    """The space whose trials are the same later and elsewhere, as far as what all of them have says so."""
+    pins = [recipe.pinned() for recipe in space.recipes]
+    if any(other != pins[0] for other in pins) or pins[0].keys() & space.dimensions.keys():
+        return space
+    return space.model_copy(update={"fixed": nested(space.fixed, pins[0])})
 
 
 def _chosen(params: dict[str, ParamValue]) -> str:

@@ -14,9 +14,10 @@ from humtune.sounds.table import ClipTable, Role
 
 Labels = Literal["auto", "section", "attributes", "both"]
 
+WITHOUT_CLASSES = "such as systems/xiao_gwrp or systems/dcase_autoencoder"  # spaces of families without
 _OTHERWISE = (
     "give several sections, or attributes in attributes_SS.csv, or search a family that needs no classes, "
-    "such as systems/xiao_gwrp or systems/dcase_autoencoder"
+    f"{WITHOUT_CLASSES}"
 )
 NO_CLASS = -1  # of a test clip whose class has no training clip
 

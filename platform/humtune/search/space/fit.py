@@ -18,6 +18,7 @@ from humtune.search.space.errors import why_apart
 from humtune.search.space.grid import Point
 from humtune.search.space.space import START, Space, nested
 from humtune.sounds.bank import ClipBank
+from humtune.sounds.classes import WITHOUT_CLASSES
 from humtune.sounds.joined import join_banks
 from humtune.sounds.table import ClipTable, Role
 
@@ -142,7 +143,8 @@ def _check_others(space: Space, machine: str, others: Iterable[ClipBank]) -> Non
         if recipe.exposed and not others:
             raise UsageError(
                 f"{machine}: {recipe.giver} tells a machine from others, and there is {machine} alone; "
-                f"search two machines or more (--machines), or choose another{_chosen(params)}"
+                "search two machines or more (--machines), or a family that needs no others, "
+                f"{WITHOUT_CLASSES}{_chosen(params)}"
             )
         if recipe.exposed:
             with _naming(params):

@@ -49,6 +49,14 @@ def test_report_prints_the_table_its_notes_and_where_it_is(run, ledger, bench):
     assert bench.storage.exists("fans/report/fan-roc.png")
 
 
+def test_report_names_the_search_that_this_one_continues(run, ledger, bench):
+    told = "it has the detectors of search pumps, and other recordings beside those of it"
+    assert told not in run("report", "fans").stdout.replace("\n", " ")
+    ledger.write_plan(ledger.plan.asking(continues="pumps"))
+    assert told in run("report", "fans").stdout.replace("\n", " ")
+    assert told in bench.storage.read("fans/report/table.md").decode()
+
+
 def test_report_speaks_json_in_percent(run, ledger):
     told = json.loads(run("report", "fans", "--json").stdout)
     assert [row["machine"] for row in told["rows"]] == ["fan", "valve", "all"]

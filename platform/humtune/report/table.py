@@ -41,7 +41,7 @@ class Report:
     rows: tuple[Row, ...]  # a machine each; with two or more a last one over all
     files: tuple[str, ...]
     others: tuple[Row, ...] = ()  # what other ways to choose would have given
-    notes: tuple[str, ...] = ()  # on those
+    notes: tuple[str, ...] = ()  # on those, and on the search
     points: tuple[Point, ...] = ()  # where the search tries points, not what a sampler draws
 
 

@@ -52,6 +52,8 @@ def write_report(ledger: Ledger) -> Report:
     if len(rows) > 1:
         rows.append(overall_row(measured))
     others, notes = other_rows(measured)
+    if earlier := ledger.plan.asked.continues:
+        notes.append(f"it has the detectors of search {earlier}, and other recordings beside those of it")
     points: list[Point] = []
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):

@@ -21,12 +21,12 @@ from pydantic import ValidationError
 
 from humtune.detectors.pretrained import hub, sources
 from humtune.detectors.pretrained.blocks import BlockLayer, LogMelLayer, Resample
-from humtune.detectors.pretrained.description import Description, LogMel, Waveform
+from humtune.detectors.pretrained.description import Description, LogMel, WaveformInput
 from humtune.detectors.pretrained.encoder import PretrainedEncoder
 from humtune.detectors.pretrained.recipe import Pretrained
 from humtune.detectors.recipe import Estimate, recipe_of
 from humtune.errors import HumtuneError, UsageError
-from humtune.export.graph import Member
+from humtune.export.graph import Judge, Member
 from humtune.export.onnx import export_onnx
 from humtune.search.space import check_space
 from humtune.search.space.fit import check_fits, pinned, remarks
@@ -300,7 +300,7 @@ def test_the_descriptions_in_the_docs_are_some() -> None:
     found = [Description.model_validate(tree) for tree in told]
     assert [each.model for each in found] == ["encoder.onnx", "beats.onnx", "eat.onnx", "dasheng.onnx"]
     assert found[1].block == 1023 * 160 + 400
-    assert all(name in text for kind in (Waveform, LogMel) for name in kind.model_fields)
+    assert all(name in text for kind in (WaveformInput, LogMel) for name in kind.model_fields)
 
 
 # --- what is refused
@@ -391,6 +391,17 @@ def test_an_encoder_that_no_model_can_hold_is_named_before_the_search(tmp_path: 
     detector = made.start(small_bank()).run()
     with pytest.raises(HumtuneError, match="can't be exported: its ONNX file has opset 21"):
         export_onnx([Member(detector, "knn")], {})
+
+
+def test_encoders_are_shared_however_many_others_there_are(tmp_path: Path) -> None:
+    """The same weights by another file's name are; the same weights with other blocks aren't."""
+    paths = [onnx_encoder(tmp_path / str(rate), rate=rate) for rate in (8000, 12000, 16000)]
+    paths.append(onnx_encoder(tmp_path / "again", rate=8000))
+    bank = small_bank()
+    detectors = [recipe(path, pooling=how).start(bank).run() for how in ("mean", "max") for path in paths]
+    judge = Judge([Member(detector, "knn") for detector in detectors])
+    assert judge.graph_of == [0, 1, 2, 0, 0, 1, 2, 0]
+    assert [graph.frontend.description.rate for graph in judge.graphs] == [8000, 12000, 16000]
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ from models import scorer
 from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
+from humtune.detectors.graph_network import OPSET
 from humtune.errors import HumtuneError
 from humtune.export.graph import Member, least_samples
-from humtune.export.onnx import OPSET, export_onnx
+from humtune.export.onnx import export_onnx
 from humtune.metrics.calibration import Threshold
 from humtune.runtime.info import INFO, MODEL, ModelInfo
 from humtune.scores.encoded import Encoded

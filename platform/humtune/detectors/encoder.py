@@ -1,7 +1,7 @@
 """Encoder: from clips to what scores are made of; and the same as the parts of a graph."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -73,7 +73,8 @@ class Graph:
     features [1, …], and `read` the features of all chunks [c, …] to a clip's rows. `least_samples` are those
     of the shortest clip; `most_samples` those of the longest that the chunks leave nothing out of, None where
     all of any clip counts. `growing` are those of a clip that has several chunks where a longer one has more,
-    None where any clip has as many.
+    None where any clip has as many. Graphs with equal `parts` have the same front end and network; None: no
+    others have them.
     """
 
     frontend: FrontendLayer
@@ -82,6 +83,7 @@ class Graph:
     least_samples: int
     most_samples: int | None = None
     growing: int | None = None
+    parts: Hashable = None
 
 
 class ChunkEncoder(Encoder):

@@ -6,6 +6,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+OPSET = 20  # of a network's graph, and so of a model
 FEATURES = "features"  # the end of a network's graph
 
 

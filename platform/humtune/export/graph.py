@@ -68,9 +68,9 @@ class Judge(nn.Module):
         super().__init__()
         self.detectors: list[Detector] = list(dict.fromkeys(member.detector for member in members))
         every = [detector.encoder.graph() for detector in self.detectors]
-        parts = {(id(graph.frontend), id(graph.network)): graph for graph in every}
-        self.graphs = list(parts.values())
-        self.graph_of = [[*parts].index((id(graph.frontend), id(graph.network))) for graph in every]
+        parts = [i if graph.parts is None else (graph.parts,) for i, graph in enumerate(every)]
+        self.graphs = list(dict(zip(parts, every, strict=True)).values())
+        self.graph_of = [[*dict.fromkeys(parts)].index(part) for part in parts]
         self.reads = [graph.read for graph in every]
         self.shares = nn.ModuleList(Share(member) for member in members)
         self.detector_of = [self.detectors.index(member.detector) for member in members]

@@ -14,6 +14,7 @@ import numpy as np
 
 from humtune import __version__
 from humtune.config import SAMPLE_RATE
+from humtune.detectors.graph_network import OPSET
 from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import UsageError
 from humtune.export.blueprint import Blueprint
@@ -22,7 +23,7 @@ from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost,
 from humtune.export.evidence import gather_evidence, score_left_out
 from humtune.export.graph import least_samples
 from humtune.export.healthy import healthy_files
-from humtune.export.onnx import OPSET, export_onnx
+from humtune.export.onnx import export_onnx
 from humtune.export.windows import in_windows, window_of
 from humtune.formatting.text import to_html
 from humtune.ledger import Ledger

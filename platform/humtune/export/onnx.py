@@ -18,11 +18,9 @@ from onnxscript import opset20 as op
 from torch import Tensor, nn
 
 from humtune.detectors.encoder import Graph
-from humtune.detectors.graph_network import FEATURES, GraphNetwork, chunk_name
+from humtune.detectors.graph_network import FEATURES, OPSET, GraphNetwork, chunk_name
 from humtune.export.graph import FrontEnds, Judge, Member, least_samples
 from humtune.runtime.scorer import INPUT, OUTPUT
-
-OPSET = 20
 
 
 def export_onnx(members: Sequence[Member], metadata: Mapping[str, str]) -> bytes:

@@ -8,7 +8,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from humtune.detectors.frontends import FrontendLayer
-from humtune.detectors.pretrained.description import Description, LogMel, Waveform
+from humtune.detectors.pretrained.description import Description, LogMel, WaveformInput
 from humtune.detectors.waveform import scaled
 
 LEAST_SAMPLES = 400  # at humtune's rate: of less there is hardly a sound
@@ -29,7 +29,9 @@ class BlockLayer(FrontendLayer):
         self.resample = Resample(*description.steps)
         wanted = description.input
         self.make: nn.Module = (
-            LogMelLayer(wanted, description.rate) if isinstance(wanted, LogMel) else WaveformLayer(wanted)
+            LogMelLayer(wanted, description.rate)
+            if isinstance(wanted, LogMel)
+            else WaveformInputLayer(wanted)
         )
 
     @property
@@ -105,10 +107,10 @@ class Resample(nn.Module):
         return found[0].T.reshape(-1)[: (samples.shape[0] * self.new + self.old - 1) // self.old]
 
 
-class WaveformLayer(nn.Module):
+class WaveformInputLayer(nn.Module):
     """Blocks [B, n], at the level and in the shape that an encoder wants."""
 
-    def __init__(self, settings: Waveform) -> None:
+    def __init__(self, settings: WaveformInput) -> None:
         super().__init__()
         self.settings = settings
 

@@ -14,7 +14,7 @@ KINDS = ("waveform", "log_mel")
 RATE_STEP = 25  # Hz: the filters of a resampling grow with what the two rates don't share
 
 
-class Waveform(Settings):
+class WaveformInput(Settings):
     """Samples, as an encoder wants them."""
 
     kind: Literal["waveform"] = "waveform"
@@ -88,7 +88,7 @@ class Description(Settings):
     model: str = Field(description="the file beside this one: .onnx, or .pt2 of torch.export")
     rate: int = Field(ge=1_000, le=192_000, multiple_of=RATE_STEP, description="Hz")
     input: Annotated[
-        Annotated[Waveform, Tag(KINDS[0])] | Annotated[LogMel, Tag(KINDS[1])],
+        Annotated[WaveformInput, Tag(KINDS[0])] | Annotated[LogMel, Tag(KINDS[1])],
         Discriminator(
             _kind, custom_error_type="kind", custom_error_message="kind should be waveform or log_mel"
         ),

@@ -122,8 +122,14 @@ class PretrainedEncoder(Encoder):
             raise HumtuneError(f"weights: {self.source.name}: can't be exported: {why}")
         source, device = self.source, self.device.type
         frontend, network = _chosen(source, source.digest, self.recipe.layers, device)
-        several = source.description.several
-        return Graph(frontend, network, self.read, least_samples=LEAST_SAMPLES, growing=several)
+        return Graph(
+            frontend,
+            network,
+            self.read,
+            least_samples=LEAST_SAMPLES,
+            growing=source.description.several,
+            parts=(self.name, self.recipe.layers),
+        )
 
 
 def moments(features: Tensor) -> Tensor:
@@ -145,7 +151,7 @@ def _loaded(source: Source, digest: str, device: str, threads: int) -> nn.Module
 def _chosen(
     source: Source, digest: str, layers: tuple[int, ...], device: str
 ) -> tuple[BlockLayer, nn.Module]:
-    """The parts of a graph that encoders of the same weights and layers share."""
+    """The front end and the network of a graph, made once for what follows one after the other."""
     return BlockLayer(source.description).to(device), source.chosen(layers).to(device)
 
 

@@ -15,12 +15,11 @@ from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 from torch import Tensor, nn
 
-from humtune.detectors.graph_network import FEATURES, GraphNetwork, chunk_name
+from humtune.detectors.graph_network import FEATURES, OPSET, GraphNetwork, chunk_name
 from humtune.detectors.pretrained.description import Description, read_description
 from humtune.errors import HumtuneError, UsageError
 
 FILES = (".yaml", ".yml", ".onnx", ".pt2")  # what ends so is a path, no model of the hub
-OPSET = 20  # of the graphs that encoders become part of
 LARGEST = 1_900_000_000  # bytes: a graph of two GB can't be written as one file
 _BLOCK = 1 << 24  # bytes hashed at a time
 

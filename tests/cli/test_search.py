@@ -230,6 +230,7 @@ def test_learn_says_that_its_time_was_too_short_for_all_detectors(
     monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}, None))
     monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
     monkeypatch.setattr("humtune.cli.learn._write", lambda *_: None)
+    monkeypatch.setattr("humtune.cli.learn._print_next", lambda *_: None)
     code, out, _ = humtune("learn", "fan", "--out", "model")
     assert (code, "the time is over: 1 of 3 detectors; more --hours train more\n" in out) == (0, True)
 

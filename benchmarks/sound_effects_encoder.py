@@ -44,7 +44,7 @@ DESCRIPTION = {
     "overlap": 0.5,
     "embedding": 512,
     "licence": "CC BY 4.0",
-    "source": "aisfx 0.1.2 on PyPI: Ma and Lerch, ISMIR 2022",
+    "source": "the package aisfx 0.1.2: Ma and Lerch, ISMIR 2022",
 }
 
 

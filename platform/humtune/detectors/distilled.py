@@ -7,7 +7,7 @@ that is plainly disturbed, so that a few of these don't outweigh the rest. A cli
 chunks.
 """
 
-import math
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +19,11 @@ from torch.nn import functional as F
 
 from humtune import plugins
 from humtune.config import Acceleration, Output
+from humtune.detectors.chunk_fit import ChunkFit
 from humtune.detectors.classifier.backbones import MobileFaceNet, check_takes
-from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, random_chunks, scoring_chunks
-from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
+from humtune.detectors.classifier.fit import falling
+from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
+from humtune.detectors.fit import STANDARD_CLIPS, evenly
 from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Recipe, open_union
 from humtune.errors import HumtuneError, UsageError
@@ -114,10 +116,8 @@ class Distilled(Recipe):
         return DistilledFit(self, bank, device=device, acceleration=acceleration)
 
 
-class DistilledFit(Fit):
-    """Learns the teachers' scores of training clips and lessons by random chunks, with Adam."""
-
-    kept: ClassVar[tuple[str, ...]] = ("done", "encoder", "optimiser", "rng")
+class DistilledFit(ChunkFit):
+    """Learns the teachers' scores of training clips and lessons."""
 
     recipe: Distilled
     encoder: "StudentEncoder"
@@ -125,38 +125,27 @@ class DistilledFit(Fit):
     def __init__(
         self, recipe: Distilled, bank: TaughtBank, *, device: str, acceleration: Acceleration
     ) -> None:
-        super().__init__(recipe, bank, recipe.build(()).to(device))
-        self.device = torch.device(device)
-        self.bf16 = acceleration.bf16
-        self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=recipe.learning_rate)
-        self.rng = np.random.default_rng(recipe.seed)
-        self.lessons = bank.table.having(Role.TRAIN, Role.LESSON)
+        super().__init__(recipe, bank, device=device, acceleration=acceleration)
+        self.visited = bank.table.having(Role.TRAIN, Role.LESSON)
         self.targets = torch.from_numpy(compressed(bank.targets, self.clips)).float().to(self.device)
         self.encoder.fit_frontend(bank, evenly(self.clips, STANDARD_CLIPS))
 
     def step(self) -> dict[str, float]:
-        """Visit every lesson `chunks_per_clip` times; the epoch's mean loss."""
-        self.encoder.train()
-        recipe = self.recipe
-        rate = recipe.learning_rate * (1 + math.cos(math.pi * self.done / recipe.epochs)) / 2
+        """Visit every lesson, at a rate that falls along a cosine; the epoch's mean loss, and the rate."""
+        rate = self.recipe.learning_rate * falling(self.done / self.recipe.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        visits = self.rng.permutation(np.repeat(self.lessons, recipe.chunks_per_clip))
-        total = torch.zeros((), device=self.device)
-        for clips in np.array_split(visits, max(1, len(visits) // recipe.batch_size)):
-            samples = random_chunks(self.bank, clips, recipe.spectrogram, self.rng).to(self.device)
-            self.optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                given = self.encoder.features(samples)
-            loss = F.smooth_l1_loss(given, self.targets[torch.from_numpy(clips).to(self.device)])
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            total += loss.detach() * len(clips)
-        self.done += 1
-        mean = float(total) / len(visits)
-        if not math.isfinite(mean):
-            raise HumtuneError(f"the loss became {mean} in epoch {self.done}; try a lower learning_rate")
-        return {"loss": mean, "learning_rate": rate}
+        return super().step() | {"learning_rate": rate}
+
+    def batches(self, visits: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
+        """All nearly as large: batch norm learns nothing of a single clip that is left."""
+        return np.array_split(visits, max(1, len(visits) // self.recipe.batch_size))
+
+    def loss(self, samples: Tensor, clips: NDArray[np.intp]) -> Tensor:
+        """How far the outputs are from what the teachers say of the clips."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            given = self.encoder.features(samples)
+        return F.smooth_l1_loss(given, self.targets[torch.from_numpy(clips).to(self.device)])
 
 
 def compressed(targets: NDArray[np.float64], train: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from humtune import plugins
 from humtune.config import Acceleration, Output
-from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, random_chunks, scoring_chunks
-from humtune.detectors.fit import STANDARD_CLIPS, Fit, evenly
+from humtune.detectors.chunk_fit import ChunkFit
+from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
+from humtune.detectors.fit import STANDARD_CLIPS, evenly
 from humtune.detectors.frontends import Spectrogram, check_chunks
 from humtune.detectors.recipe import Check, Recipe, open_union
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable
 
@@ -104,10 +105,8 @@ class FrameRecipe(Recipe, ABC):
         return FrameFit(self, bank, device=device, acceleration=acceleration)
 
 
-class FrameFit(Fit):
-    """Trains on random chunks by the network's loss, with Adam."""
-
-    kept: ClassVar[tuple[str, ...]] = ("done", "encoder", "optimiser", "rng")
+class FrameFit(ChunkFit):
+    """Trains by the network's loss."""
 
     recipe: FrameRecipe
     encoder: "FrameEncoder"
@@ -115,33 +114,14 @@ class FrameFit(Fit):
     def __init__(
         self, recipe: FrameRecipe, bank: ClipBank, *, device: str, acceleration: Acceleration
     ) -> None:
-        super().__init__(recipe, bank, recipe.build(()).to(device))
-        self.device = torch.device(device)
-        self.bf16 = acceleration.bf16
-        self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=recipe.learning_rate)
-        self.rng = np.random.default_rng(recipe.seed)
+        super().__init__(recipe, bank, device=device, acceleration=acceleration)
         self.encoder.prepare(bank, evenly(self.clips, STANDARD_CLIPS))
 
-    def step(self) -> dict[str, float]:
-        """Visit every training clip `chunks_per_clip` times; the epoch's mean loss."""
-        self.encoder.train()
-        visits = self.rng.permutation(np.repeat(self.clips, self.recipe.chunks_per_clip))
-        total = torch.zeros((), device=self.device)
-        for first in range(0, len(visits), self.recipe.batch_size):
-            clips = visits[first : first + self.recipe.batch_size]
-            samples = random_chunks(self.bank, clips, self.recipe.spectrogram, self.rng).to(self.device)
-            (spectrogram,) = self.encoder.frontend(samples)
-            self.optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                loss = self.encoder.layers.loss(spectrogram, self.rng)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            total += loss.detach() * len(clips)
-        self.done += 1
-        mean = float(total) / len(visits)
-        if not math.isfinite(mean):
-            raise HumtuneError(f"the loss became {mean} in epoch {self.done}; try a lower learning_rate")
-        return {"loss": mean}
+    def loss(self, samples: Tensor, clips: NDArray[np.intp]) -> Tensor:
+        """The network's."""
+        (spectrogram,) = self.encoder.frontend(samples)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.encoder.layers.loss(spectrogram, self.rng)
 
 
 class FrameEncoder(ChunkEncoder):

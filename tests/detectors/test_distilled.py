@@ -83,3 +83,14 @@ def test_a_backbone_that_takes_something_else_is_refused(bank: ClipBank) -> None
 def test_one_epoch_is_too_few() -> None:
     with pytest.raises(ValueError, match="epochs"):
         Distilled(epochs=1)
+
+
+def test_a_student_may_have_a_backbone_of_several_branches(bank: ClipBank) -> None:
+    settings = {
+        "spectrogram": {"kind": "multiresolution", "chunk_frames": 16, "n_ffts": [256]},
+        "backbone": {"kind": "branches", "channels": 4, "embedding": 8},
+        "epochs": 2,
+    }
+    student = recipe_of(TREE | settings).start(taught(bank)).run()
+    new = bank.table.having(Role.SELECT)
+    assert np.isfinite(student.score(student.encode(bank, new))["own"]).all()

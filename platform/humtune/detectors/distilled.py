@@ -167,7 +167,8 @@ class StudentEncoder(ChunkEncoder):
         with torch.random.fork_rng(devices=[]):  # PyTorch's initialisers know no other generator
             torch.default_generator.manual_seed(recipe.seed)
             backbone = recipe.backbone.build(self.frontend.shapes)
-            self.layers: nn.Module = Student(backbone, nn.Linear(recipe.backbone.embedding, recipe.teachers))
+            length = recipe.backbone.length(self.frontend.shapes)
+            self.layers: nn.Module = Student(backbone, nn.Linear(length, recipe.teachers))
 
     @property
     def network(self) -> nn.Module:

@@ -53,3 +53,8 @@ def in_a_line(error: OSError) -> str:
     parts = (error.filename, error.strerror or " ".join(str(error).split()))
     mend = MENDS.get(error.errno or 0, "")
     return ": ".join(str(part) for part in parts if part) + (f"; {mend}" if mend else "")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of what went wrong, as far as a person wants to know it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import HumtuneError, UsageError, first_line
 from humtune.runtime.info import MODEL, ModelInfo, read_info
 from humtune.runtime.limits import Limits
 from humtune.runtime.timeline import cut
@@ -33,7 +33,7 @@ class Scorer:
             self.digest = sha256(source).hexdigest()[:16]  # tells one model from another of the same trial
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor
-            raise UsageError(f"{_name(model)}: onnxruntime can't load it ({_first_line(error)})") from error
+            raise UsageError(f"{_name(model)}: onnxruntime can't load it ({first_line(error)})") from error
         graph = self._session.get_modelmeta().custom_metadata_map
         described = all(graph.get(key) == getattr(info, key) for key in _DESCRIBED)
         ends = [
@@ -71,7 +71,7 @@ class Scorer:
             (found,) = self._session.run([OUTPUT], {INPUT: waveform.astype(np.float32, copy=False)})
             score = float(np.asarray(found).item())
         except Exception as error:  # as above
-            raise HumtuneError(f"onnxruntime can't score it ({_first_line(error)})") from error
+            raise HumtuneError(f"onnxruntime can't score it ({first_line(error)})") from error
         if not np.isfinite(score):
             raise HumtuneError(f"the anomaly score became {score}")
         return score
@@ -88,10 +88,6 @@ def _checked(waveform: NDArray[np.floating]) -> NDArray[np.floating]:
             f"a waveform is one channel of floats in [-1, 1], got {waveform.dtype} {list(waveform.shape)}"
         )
     return waveform
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _name(model: bytes | Path) -> str:

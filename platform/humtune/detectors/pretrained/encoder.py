@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from humtune.detectors.encoder import Encoder, Graph
 from humtune.detectors.kept import Rows, is_kept, kept_rows
 from humtune.detectors.pretrained.blocks import LEAST_SAMPLES, BlockLayer
-from humtune.detectors.pretrained.sources import Source, first_line
-from humtune.errors import HumtuneError, UsageError
+from humtune.detectors.pretrained.sources import Source
+from humtune.errors import HumtuneError, UsageError, first_line
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from humtune.detectors.pretrained.description import Description, in_words
-from humtune.detectors.pretrained.sources import Source, first_line
-from humtune.errors import UsageError
+from humtune.detectors.pretrained.sources import Source
+from humtune.errors import UsageError, first_line
 
 EXTRA = "pretrained"  # of the package, which brings transformers
 SECONDS = 10.0  # of a block, where a model takes any

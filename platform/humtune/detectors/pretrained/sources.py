@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from humtune.detectors.graph_network import FEATURES, OPSET, GraphNetwork, chunk_name
 from humtune.detectors.pretrained.description import Description, read_description
-from humtune.errors import HumtuneError, UsageError
+from humtune.errors import HumtuneError, UsageError, first_line
 
 FILES = (".yaml", ".yml", ".onnx", ".pt2")  # what ends so is a path, no model of the hub
 LARGEST = 1_900_000_000  # bytes: a graph of two GB can't be written as one file
@@ -242,11 +242,6 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max(
         (opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=OPSET
     )
-
-
-def first_line(error: Exception) -> str:
-    """What a library says of what went wrong, as far as a person wants to know it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from humtune.errors import UsageError
 from humtune.sounds.bank import ClipBank, keep_bank
 from humtune.sounds.groups import draw_units, recording_names
 from humtune.sounds.parallel import tracked
-from humtune.sounds.probes import DISTURBANCES, Float, rms
+from humtune.sounds.probes import DISTURBANCES, Float, mix
 from humtune.sounds.sound_file import FULL_SCALE, to_samples
 from humtune.sounds.table import ANOMALY, ClipTable, Role
 from humtune.storage import Storage
@@ -109,8 +109,7 @@ def lesson_clips(bank: ClipBank, found: Origins, *, seed: int = SEED) -> Iterato
 def mixed(wave: Float, other: Float, generator: np.random.Generator) -> Float:
     """A clip with another one in it from anywhere on, softer by a level drawn from LEVEL."""
     other = np.resize(np.roll(other, int(generator.integers(len(other)))), len(wave))
-    gain = 10 ** (generator.uniform(*LEVEL) / 20) * rms(wave) / max(rms(other), 1e-12)
-    return wave + gain * other
+    return mix(wave, other, LEVEL, generator)
 
 
 def teach(bank: ClipBank, targets: NDArray[np.float64]) -> TaughtBank:

@@ -164,7 +164,7 @@ def knocks(wave: Float, generator: np.random.Generator) -> Float:
     ringing = np.exp(-seconds / decay) * np.sin(2 * np.pi * frequency * seconds)
     size = len(wave) + len(ringing)
     sound = np.fft.irfft(np.fft.rfft(blows, size) * np.fft.rfft(ringing, size), size)
-    return _mixed(wave, sound[: len(wave)], generator)
+    return mix(wave, sound[: len(wave)], LEVEL, generator)
 
 
 def rubbing(wave: Float, generator: np.random.Generator) -> Float:
@@ -173,7 +173,7 @@ def rubbing(wave: Float, generator: np.random.Generator) -> Float:
     middle = _log_uniform(generator, 400, 6000)
     band = np.exp(-0.5 * (np.log2(np.maximum(hertz, 1) / middle) / 0.4) ** 2)
     noise = np.fft.irfft(np.fft.rfft(generator.standard_normal(len(wave))) * band, len(wave))
-    return _mixed(wave, noise * _swing(len(wave), generator), generator)
+    return mix(wave, noise * _swing(len(wave), generator), LEVEL, generator)
 
 
 def whine(wave: Float, generator: np.random.Generator) -> Float:
@@ -181,7 +181,7 @@ def whine(wave: Float, generator: np.random.Generator) -> Float:
     frequency = _log_uniform(generator, 200, 3500)
     wander = 1 + 0.01 * (_swing(len(wave), generator) - 1)
     phase = 2 * np.pi * np.cumsum(frequency * wander) / SAMPLE_RATE
-    return _mixed(wave, np.sin(phase) + 0.3 * np.sin(2 * phase), generator)
+    return mix(wave, np.sin(phase) + 0.3 * np.sin(2 * phase), LEVEL, generator)
 
 
 def wrong_speed(wave: Float, generator: np.random.Generator) -> Float:
@@ -208,9 +208,9 @@ DISTURBANCES: tuple[Callable[[Float, np.random.Generator], Float], ...] = (
 )
 
 
-def _mixed(wave: Float, sound: Float, generator: np.random.Generator) -> Float:
-    """The recording with a sound in it, at a level drawn from LEVEL."""
-    gain = 10 ** (generator.uniform(*LEVEL) / 20) * rms(wave) / max(rms(sound), 1e-12)
+def mix(wave: Float, sound: Float, level: tuple[float, float], generator: np.random.Generator) -> Float:
+    """The recording with a sound in it, whose rms is drawn from so many dB beside the recording's."""
+    gain = 10 ** (generator.uniform(*level) / 20) * rms(wave) / max(rms(sound), 1e-12)
     return wave + gain * sound
 
 

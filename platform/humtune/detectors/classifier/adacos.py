@@ -1,6 +1,7 @@
 """AdaCos: classes told apart by angles whose scale follows from their number, each with several centres."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -33,7 +34,7 @@ class AdaCosHead(Head):
         return AdaCos(self, embedding, len(classes), generator)
 
 
-class Angles(nn.Module):
+class Angles(nn.Module, ABC):
     """Class logits from the scaled cosines of angles; subclasses say to what the angles are."""
 
     scale: Tensor
@@ -43,24 +44,28 @@ class Angles(nn.Module):
         self.adaptive = adaptive
         self.register_buffer("scale", torch.tensor(first_scale(centres)))
 
+    @abstractmethod
     def cosines(self, embedding: Tensor) -> Tensor:
         """Cosines [B, C, n] of the angles between embeddings [B, k] and what each class has n of."""
-        raise NotImplementedError
 
     def embed(self, features: Tensor) -> tuple[Tensor, None]:
         """The features themselves, without a variance; only their direction was trained."""
         return features, None
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """Class logits: by softmax the sum of the probabilities of a class's centres."""
-        return (self.scale * self.cosines(embedding)).logsumexp(dim=2)
+        """Class logits [B, C]."""
+        return self._logits(self.cosines(embedding))
+
+    def _logits(self, cosines: Tensor) -> Tensor:
+        """By softmax they give a class the sum of the probabilities of its centres."""
+        return (self.scale * cosines).logsumexp(dim=2)
 
     def loss(self, features: Tensor, target: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """Cross-entropy against the class weights; `noise` is not drawn from."""
         cosines = self.cosines(features)
         if self.adaptive:
             self.scale.copy_(next_scale(cosines.detach(), target, self.scale))
-        logits = (self.scale * cosines).logsumexp(dim=2)
+        logits = self._logits(cosines)
         return F.cross_entropy(logits, target), logits
 
 

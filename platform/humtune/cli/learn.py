@@ -184,7 +184,7 @@ def _print_next(ledger: "Ledger", out: Path, made: "Exported") -> None:
     screen.print()
     screen.print(f"{command('score', out, 'NEW')}   what it says of new recordings", soft_wrap=True)
     if share := least_share(made.info):
-        kept = command("score", out, "NEW", **{"false-alarms": share})
+        kept = command("score", out, "NEW", **{"false-alarms": f"{share:.0%}"})
         screen.print(
             f"{kept}   by the limit with the fewest false alarms that it can promise", soft_wrap=True
         )

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count as counting
 from math import ceil
-from statistics import median
 
 from humtune.config import SAMPLE_RATE
 from humtune.metrics.cells import Array
 from humtune.names import count
 from humtune.runtime.info import ModelInfo
 from humtune.runtime.limits import Limits
-from humtune.runtime.promises import HealthyScores, Promise, promises
+from humtune.runtime.promises import Promise, promises
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.groups import RECORDING, recording_names
 from humtune.sounds.importing import BAD, ImportRecord, spell
@@ -56,11 +55,8 @@ def _promised(info: ModelInfo) -> Iterator[str]:
     healthy = info.healthy
     wished, seconds = info.threshold.false_alarms, info.promised_seconds or 0.0
     if healthy.overlapping:
-        clip, length = (
-            info.kept_evidence().clip_samples,
-            _usual_length(healthy),
-        )  # recordings were cut in clips
-        clips = next(n for n in counting(1) if info.windows(n * clip) >= length)
+        clip = info.kept_evidence().clip_samples  # that recordings were cut in
+        clips = next(n for n in counting(1) if info.windows(n * clip) >= healthy.usual_length)
         seconds = clips * clip / info.sample_rate
     part = _weakest(info)
     there = part.threshold.clips
@@ -82,34 +78,31 @@ def _promised(info: ModelInfo) -> Iterator[str]:
         )
 
 
-def _usual_length(healthy: HealthyScores) -> int:
-    """How many scores the healthy recordings have at the median."""
-    return int(median(len(group.scores) for group in healthy.groups))
-
-
 def _weakest(info: ModelInfo) -> Promise:
     """What the healthy recordings can promise for recordings as long as they are, where that is least."""
     healthy = info.healthy
     if healthy.overlapping:
-        healthy = replace(healthy, length=_usual_length(healthy))
+        healthy = replace(healthy, length=healthy.usual_length)
     found = promises(healthy, info.threshold.false_alarms)
     return max(found, key=lambda promise: promise.least)
 
 
-def least_share(info: ModelInfo) -> str | None:
-    """The least share of false alarms that can be promised, in whole percent; None where the wished can."""
+def least_share(info: ModelInfo) -> float | None:
+    """The least share of false alarms that can be promised, whole percents; None where the wished can."""
     least = _weakest(info).least
-    return None if least <= info.threshold.false_alarms else f"{ceil(100 * least)}%"
+    return None if least <= info.threshold.false_alarms else ceil(100 * least) / 100
 
 
-def heard(info: ModelInfo, scores: Array, clips: ClipTable, label: int, *, share: str | None = None) -> Heard:
+def heard(
+    info: ModelInfo, scores: Array, clips: ClipTable, label: int, *, share: float | None = None
+) -> Heard:
     """What the limit says of labelled test recordings, by the highest of their clips' scores.
 
-    These are the ones that nothing chose by, where some were hidden. Another `share` of false alarms, as 17%,
-    has another limit.
+    These are the ones that nothing chose by, where some were hidden. Another `share` of false alarms has
+    another limit.
     """
     highest: dict[str, list[float]] = {}
-    limits = Limits(info.with_threshold(float(share.rstrip("%")) / 100 if share else None))
+    limits = Limits(info.with_threshold(share))
     names = recording_names(clips.attributes)
     for i in clips.having(_tried(clips)).tolist():
         if clips.label[i] == label:
@@ -136,7 +129,7 @@ def caught(info: ModelInfo, scores: Array, clips: ClipTable, *, chose: bool = Tr
     if share := least_share(info):
         would = (heard(info, scores, clips, label, share=share) for label in (ANOMALY, NORMAL))
         shares = " and ".join(f"{len(one.flagged)} of {len(one.recordings)}" for one in would)
-        yield f"With --false-alarms {share} it would have been {shares}."
+        yield f"With --false-alarms {share:.0%} it would have been {shares}."
     if chose and _tried(clips) is Role.SELECT:
         yield "These helped to choose it: expect less of new ones."
 

@@ -4,11 +4,10 @@ It keeps the evidence that its threshold was chosen by, so that another can be c
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError
@@ -209,9 +208,8 @@ class ModelInfo(Frozen):
         """
         if not self.recalibrations:
             return self.kept_evidence().healthy
-        groups = self.recalibrations[-1].healthy
-        length = int(median(len(group.scores) for group in groups))
-        return HealthyScores(groups, overlapping=True, length=length)
+        found = HealthyScores(self.recalibrations[-1].healthy, overlapping=True)
+        return replace(found, length=found.usual_length)
 
     @property
     def promised_seconds(self) -> float | None:

@@ -55,8 +55,8 @@ class Scored:
 
     @property
     def strangeness(self) -> float:
-        """By which recordings are ordered: the multiple of the limit, else the score."""
-        return self.score if self.times_limit is None else self.times_limit
+        """By which recordings are ordered."""
+        return self.scale.strangeness(self.score)
 
 
 @dataclass(frozen=True)

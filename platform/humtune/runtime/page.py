@@ -52,7 +52,9 @@ class Recent:
             if len(self._last) > RECENT:
                 del self._last[next(iter(self._last))]
         return sorted(
-            self._last.values(), key=lambda entry: (entry.anomaly, _strangeness(entry)), reverse=True
+            self._last.values(),
+            key=lambda entry: (entry.anomaly, entry.scale.strangeness(entry.score)),
+            reverse=True,
         )
 
 
@@ -169,10 +171,6 @@ def _others(entries: Sequence[Entry]) -> str:
     head = "<tr><th>score</th><th>recording</th><th>time</th></tr>"
     count = f"{len(entries)} less strange"
     return f"<details><summary>{count}</summary><table>{head}\n{rows}</table></details>"
-
-
-def _strangeness(entry: Entry) -> float:
-    return entry.score if entry.times_limit is None else entry.times_limit
 
 
 def _script(labels: Mapping[str, Label]) -> str:

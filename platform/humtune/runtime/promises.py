@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -55,6 +56,11 @@ class HealthyScores:
         for group in self.groups:
             found.setdefault(group.domain, []).append(group.scores)
         return found
+
+    @property
+    def usual_length(self) -> int:
+        """How many scores a group has at the median."""
+        return int(median(len(group.scores) for group in self.groups))
 
     def highest(self, groups: Sequence[Sequence[float]], size: int) -> tuple[list[float], list[int]]:
         """The highest of each `size` successive scores of some groups, and the number of the group of each.

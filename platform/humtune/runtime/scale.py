@@ -20,6 +20,11 @@ class Scale:
             return None
         return (score - self.usual) / (self.limit - self.usual)
 
+    def strangeness(self, score: float) -> float:
+        """What recordings are ordered by: the multiple of the limit, or the score where there is no scale."""
+        times = self.times(score)
+        return score if times is None else times
+
     def is_above(self, score: float) -> bool:
         """Whether a score says anomaly: above the limit, not on it."""
         return score > self.limit

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.records import Epoch
 from humtune.runtime.labels import read_reviewed
+from humtune.runtime.outcomes import Scored
+from humtune.runtime.scale import Scale
 from humtune.search.stop import TimeLimit
 from humtune.sounds.added import Given, reviewed
 from humtune.sounds.groups import recording_names
@@ -209,6 +212,17 @@ def test_a_model_is_continued_and_brought_back(
     assert files(tmp_path / "model") == was
     code, _, err = humtune("threshold", "model", "--undo")
     assert (code, "has the threshold that it was exported with" in err) == (2, True)
+
+
+def test_the_model_before_judges_each_recording_by_the_limit_of_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes = [Scored(Path(f"{s}.flac"), score=s, scale=Scale(3.0, 0.0), seconds=60.0) for s in (2.0, 4.0)]
+    info = SimpleNamespace(threshold=SimpleNamespace(value=1.0))
+    monkeypatch.setattr(learn, "read_info", lambda _: info)
+    monkeypatch.setattr(learn, "Scorer", lambda *_: None)
+    monkeypatch.setattr(learn, "Listener", lambda _: SimpleNamespace(listen=lambda _: iter(outcomes)))
+    assert learn.called_strange(Path("model"), SimpleNamespace(added={})) == (1, 2)
 
 
 def labels(path: Path, **said: tuple[Path, ...]) -> Path:

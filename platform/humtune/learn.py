@@ -16,7 +16,6 @@ from humtune.export.model import Exported, check_replaceable
 from humtune.export.search import export_machine
 from humtune.layout import BANKS, RECORDINGS
 from humtune.ledger import Ledger, searches
-from humtune.metrics.calibration import decide
 from humtune.names import command, count
 from humtune.records import TrialState, seconds_worked
 from humtune.results.ensembles.make import make_ensembles
@@ -223,8 +222,8 @@ def called_strange(model: Path, grown: Grown) -> tuple[int, int]:
     paths = [taken.loose.path for g in (Given.NEW, Given.HEALTHY) for taken in grown.added.get(g, ())]
     outcomes = Listener(Scorer(info, model / MODEL)).listen(paths)
     found = tracked(outcomes, total=len(paths), title="scoring them as before")
-    scores = [outcome.score for outcome in found if isinstance(outcome, Scored)]
-    return int(decide(scores, info.threshold.value).sum()), len(scores)
+    strange = [outcome.is_anomaly for outcome in found if isinstance(outcome, Scored)]
+    return sum(strange), len(strange)
 
 
 def go_on(earlier: Ledger, grown: Grown) -> tuple[Ledger, Counter[Intake]]:

@@ -13,14 +13,13 @@ from humtune.export.check import SECONDS, Beside
 from humtune.export.evidence import how_scored
 from humtune.export.outlook import caught
 from humtune.export.story import (
-    alarms_text,
     ensemble_story,
     failures,
     licence_of,
     markdown,
-    threshold_text,
     trial_story,
 )
+from humtune.export.threshold_text import alarms_text, threshold_text
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import code, escaped, percent
 from humtune.metrics.bootstrap import LEVEL

@@ -1,7 +1,7 @@
 """One machine's study, or that of all, and where its trials stand: asked for, running, ended, to confirm."""
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import optuna
@@ -9,6 +9,7 @@ from optuna.trial import TrialState as OptunaState
 
 from humtune.records import CONFIRM, ParamValue, TrialRecord, TrialState
 from humtune.results.candidates import Candidate, choose, configurations, searched_trials
+from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Run
 
 FIRST_SEED = 1_000_000  # above the space's own seed: no trial of a search gets as far
@@ -116,6 +117,15 @@ class MachineStudy:
     def ranking(self) -> list[TrialRecord]:
         """The trials that ran their whole budget, best first."""
         return self.ended.ranking
+
+    def best_of(self, family: str, presets: Container[str] | None) -> TrialRecord | None:
+        """The best of those with a family, and with one of some presets of it where these are named."""
+        for record in self.ranking:
+            if record.config["family"] == family and (
+                presets is None or record.params.get(FAMILY) in presets
+            ):
+                return record
+        return None
 
     @property
     def best(self) -> Candidate | None:

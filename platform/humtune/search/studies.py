@@ -28,7 +28,6 @@ from humtune.records import (
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
 from humtune.search.space import Space
-from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Point, Run
 from humtune.search.space.space import TRANSFER_EVERY
 from humtune.search.warm import PriorTrials, prior_trials
@@ -161,11 +160,7 @@ class Studies:
 
     def _best_shared(self, family: str, point: Point) -> TrialRecord | None:
         """The best shared trial of a family that has run its whole budget, of those that a point names."""
-        ranking = self._shared.ranking if self._shared else []
-        presets = self.space.starts_from(point)
-        if presets is not None:
-            ranking = [r for r in ranking if r.params.get(FAMILY) in presets]
-        return next((r for r in ranking if r.config["family"] == family), None)
+        return self._shared.best_of(family, self.space.starts_from(point)) if self._shared else None
 
     @property
     def over(self) -> bool:

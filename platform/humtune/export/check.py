@@ -98,15 +98,18 @@ def graph_cost(graph: bytes, samples: int) -> Cost:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    noise = _noise(samples)
     return Cost(len(graph), _median_seconds(lambda: session.run(None, {INPUT: noise}), thread_time))
 
 
 def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
     """Score a clip of noise several times, after one to warm up; the median counts."""
-    samples = round(SECONDS * scorer.info.sample_rate)
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    noise = _noise(round(SECONDS * scorer.info.sample_rate))
     return Cost(len(graph), _median_seconds(lambda: scorer.score(noise), perf_counter))
+
+
+def _noise(samples: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
 
 
 def _median_seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:

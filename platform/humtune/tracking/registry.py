@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION = "champion"
-_DUE = "humtune.crowned"  # `due` on a version that shall be the champion and isn't yet
+# `due` on a version that shall be the champion and isn't yet; the tag's name stands in users' registries
+_DUE = "humtune.crowned"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Registered:
     reason: str
 
     def __str__(self) -> str:
-        crown = f", {CHAMPION}" if self.is_champion else f", not {CHAMPION}"
-        return f"{self.name} version {self.version}{crown}: {self.reason}"
+        standing = CHAMPION if self.is_champion else f"not {CHAMPION}"
+        return f"{self.name} version {self.version}, {standing}: {self.reason}"
 
 
 def register(ledger: Ledger, folder: Path, scores: Array, *, uri: str | None = None) -> Registered:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from banks import opened_bank
 
 from humtune.detectors.gaussian_mixture import MixtureEncoder
 from humtune.detectors.recipe import recipe_of
-from humtune.sounds.bank import ClipBank, keep_bank
-from humtune.storage import Storage
-from humtune.testing.recordings import small_bank
+from humtune.sounds.bank import ClipBank
 
 SETTINGS: dict[str, Any] = {"family": "gaussian_mixture", "n_fft": 512, "n_mels": 16}
 
@@ -25,10 +24,7 @@ def encoder(**settings: Any) -> MixtureEncoder:
 
 @pytest.fixture
 def bank(tmp_path: Path) -> ClipBank:
-    """Clips in a storage, as a trial opens them."""
-    made = small_bank()
-    clips = [made.clip(i) for i in range(len(made.table))]
-    return keep_bank(clips, made.table, Storage(tmp_path / "runs"))
+    return opened_bank(tmp_path)
 
 
 def kept(bank: ClipBank) -> list[Path]:

@@ -16,6 +16,7 @@ import pytest
 import torch
 import torchaudio
 import yaml
+from banks import opened_bank
 from encoders import EMBEDDING, LOG_MEL, SAMPLES, onnx_encoder, program_encoder
 from pydantic import ValidationError
 
@@ -30,9 +31,8 @@ from humtune.export.graph import Judge, Member
 from humtune.export.onnx import export_onnx
 from humtune.search.space import check_space
 from humtune.search.space.fit import check_fits, pinned, remarks
-from humtune.sounds.bank import ClipBank, keep_bank
+from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
-from humtune.storage import Storage
 from humtune.testing.recordings import small_bank
 
 SOME = np.array([7, 2, 30])
@@ -55,10 +55,7 @@ def embedding(made: Pretrained, bank: ClipBank, clips: np.ndarray = SOME) -> tor
 
 @pytest.fixture
 def bank(tmp_path: Path) -> ClipBank:
-    """Clips in a storage, as a trial opens them."""
-    made = small_bank()
-    clips = [made.clip(i) for i in range(len(made.table))]
-    return keep_bank(clips, made.table, Storage(tmp_path / "runs"))
+    return opened_bank(tmp_path)
 
 
 def kept(bank: ClipBank) -> list[Path]:

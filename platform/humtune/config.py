@@ -44,6 +44,28 @@ class Settings(Frozen):
         return value
 
 
+class References(Settings):
+    """Which references of a machine a score compares with, and what is made of them before."""
+
+    pool: Pool = Field(
+        "machine", description="references that count: the machine's, or those of the clip's own section"
+    )
+    domains: Domains = Field(
+        "pooled",
+        description="references: all; the source's; apart: the less of source's and target's; standardised",
+    )
+    smote: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the source's references, before clusters, that the target's are filled up to",
+    )
+    smote_neighbours: int = Field(3, ge=1, description="nearest references that made ones may lie between")
+    source_clusters: int | None = Field(
+        None, ge=1, description="k-means centres in the place of the source's references; null keeps all"
+    )
+
+
 class Output(StrEnum):
     """What an encoder may give of a clip, and a score type may need."""
 

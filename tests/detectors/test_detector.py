@@ -4,6 +4,7 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -373,3 +374,22 @@ def test_an_old_file_without_fusion_has_no_joint_score(trained: ClassifierFit) -
     del content["joints"]
     for old in (content, content | {"reference": None, "fusion": None}):
         assert Detector.from_bytes(saved(old)).joints == {}
+
+
+def test_a_score_type_may_have_references_of_its_own(detector: Detector, bank: ClipBank) -> None:
+    """One fit tells what several ways of treating source and target are worth, each by another score type."""
+    encoded = detector.encode(bank, bank.table.having(Role.SELECT))
+
+    def scores(**scoring: Any) -> dict[str, Any]:
+        detector.recipe = detector.recipe.model_copy(
+            update={"scores": ("cosine", "knn"), "scoring": Scoring.model_validate(scoring)}
+        )
+        return detector.score(encoded)
+
+    plain, standardised = scores(), scores(domains="standardised")
+    mixed = scores(domains="standardised", knn={"domains": "pooled"}, cosine={"source_clusters": 2})
+    assert np.array_equal(mixed["knn"], plain["knn"])
+    assert not np.allclose(standardised["knn"], plain["knn"])
+    both = scores(domains="standardised", source_clusters=2)
+    assert np.array_equal(mixed["cosine"], both["cosine"])
+    assert not np.allclose(both["cosine"], standardised["cosine"])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humtune.config import Output, Pool
+from humtune.config import Output, Pool, References
 from humtune.detectors.encoder import Encoder
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import HumtuneError
@@ -95,18 +95,11 @@ class Detector:
         return found
 
     def _by_domain(self, score: Score) -> Score:
-        """The score as it is fitted: by domain where it compares embeddings and the recipe asks for it."""
-        scoring = self.recipe.scoring
+        """The score as it is fitted: by domain where it compares embeddings and its settings ask for it."""
         if score.by_section or Output.EMBEDDING not in score.needs:
             return score
-        return ByDomain(
-            score=score,
-            domains=scoring.domains,
-            smote=scoring.smote,
-            smote_neighbours=scoring.smote_neighbours,
-            source_clusters=scoring.source_clusters,
-            seed=self.recipe.seed,
-        )
+        settings = {name: getattr(score, name) for name in References.model_fields}
+        return ByDomain(score=score, seed=self.recipe.seed, **settings)
 
     def _joint(self, name: str) -> JointScore:
         joint = self.recipe.scoring.of(name)

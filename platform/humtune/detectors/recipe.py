@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, Validat
 from pydantic_core import InitErrorDetails
 
 from humtune import plugins
-from humtune.config import Acceleration, Aggregation, Domains, Frozen, Output, Pool, Settings
+from humtune.config import Acceleration, Aggregation, Frozen, Output, References, Settings
 from humtune.sounds.table import ClipTable
 
 if TYPE_CHECKING:
@@ -42,36 +42,20 @@ def open_union(what: str, default: str) -> Any:
     return Annotated[SerializeAsAny[Part], BeforeValidator(parse)]
 
 
-class Scoring(Settings):
+class Scoring(References):
     """How what an encoder gives of a clip becomes its score.
 
-    What only one score type has stands below its name: `scoring.knn.neighbours`. What stands here goes for
-    every score type that knows it.
+    What only one score type has, or has otherwise than the others, stands below its name:
+    `scoring.knn.neighbours`, `scoring.cosine.source_clusters`. What stands here goes for every score type
+    that knows it.
     """
 
     model_config = ConfigDict(extra="allow")
 
-    pool: Pool = Field(
-        "machine", description="references that count: the machine's, or those of the clip's own section"
-    )
     aggregation: Aggregation = Field(
         "mean", description="of the chunks' scores; embedding averages each clip's embeddings before scoring"
     )
     neighbours: int = Field(5, ge=1, description="references that a k-nearest-neighbour score looks at: k")
-    domains: Domains = Field(
-        "pooled",
-        description="references: all; the source's; apart: the less of source's and target's; standardised",
-    )
-    smote: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of the source's references, before clusters, that the target's are filled up to",
-    )
-    smote_neighbours: int = Field(3, ge=1, description="nearest references that made ones may lie between")
-    source_clusters: int | None = Field(
-        None, ge=1, description="k-means centres in the place of the source's references; null keeps all"
-    )
 
     @model_validator(mode="before")
     @classmethod

@@ -8,16 +8,15 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
-from humtune.config import Output, Pool, Settings
+from humtune.config import Output, References, Settings
 from humtune.scores.encoded import Encoded
 
 BLOCK = 2**22  # distances held at a time: 32 MiB of float64
 
 
-class Score(Settings, ABC):
+class Score(References, ABC):
     """A score type and its settings. Fitted to reference rows it maps rows to scores.
 
     `needs` says what an encoder must give for it, of references and of what is scored. With `by_section` a
@@ -27,8 +26,6 @@ class Score(Settings, ABC):
     needs: ClassVar[frozenset[Output]] = frozenset({Output.EMBEDDING})
     by_section: ClassVar[bool] = False
     compares: ClassVar[bool] = True
-
-    pool: Pool = Field("machine", description="references that count, where the others' differ")
 
     @property
     def needs_section(self) -> bool:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, SerializeAsAny
+from pydantic import SerializeAsAny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from humtune.config import Domains
 from humtune.metrics.calibration import Standard
 from humtune.scores.base import FittedScore, Score
 from humtune.scores.encoded import Encoded
@@ -35,10 +34,6 @@ class ByDomain(Score):
     """
 
     score: SerializeAsAny[Score]
-    domains: Domains = "pooled"
-    smote: float = Field(0.0, ge=0, le=1)
-    smote_neighbours: int = Field(3, ge=1)
-    source_clusters: int | None = Field(None, ge=1)
     seed: int = 0
 
     def fit(self, reference: Encoded) -> FittedScore:

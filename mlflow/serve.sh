@@ -28,7 +28,7 @@ esac
 [[ $artifacts == *://* ]] || artifacts=$(mkdir -p "$artifacts" && cd "$artifacts" && pwd)
 
 PATH=$PATH:$(dirname "$(realpath "$0")")/../.venv/bin
-command -v mlflow > /dev/null || refuse "mlflow is not installed: pip install 'humtune[server]'"
+command -v mlflow > /dev/null || refuse "mlflow is not installed: pip install '.[server]' in humtune's folder"
 
 # MLflow reads the address of its users from a file; the password in it is for us alone. % is doubled for its parser.
 umask 077

@@ -16,6 +16,7 @@ from humtune.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+SOURCE = "./humtune"  # where advice has humtune's own folder; pip takes a wheel's path as well
 LONGEST = 200  # bytes: with what humtune adds (anomaly_score_…_section_00_test.csv) a file's name has 255
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # line ends, escapes, changes of direction, bytes of no alphabet

@@ -15,7 +15,7 @@ from humtune.errors import UsageError
 from humtune.testing.contract import check_recipe
 from humtune.testing.recordings import small_bank
 
-transformers = pytest.importorskip("transformers", reason='pip install "humtune[pretrained]"')
+transformers = pytest.importorskip("transformers", reason="pip install transformers")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

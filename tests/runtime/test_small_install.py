@@ -3,34 +3,15 @@
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from small import link_packages
 
 import humtune
 from humtune.runtime.info import NEEDS
 
 pytestmark = pytest.mark.integration
-
-
-def closure(names: tuple[str, ...]) -> set[str]:
-    """These distributions and all that they need, as far as they are installed for this Python."""
-    found: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name in found:
-            continue
-        try:
-            requires = distribution(name).requires or []
-        except PackageNotFoundError:  # a marker of another system
-            continue
-        found.add(name)
-        parsed = map(Requirement, requires)
-        left += [r.name for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
 
 
 @pytest.fixture
@@ -39,11 +20,7 @@ def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "humtune").symlink_to(Path(humtune.__file__).parent)
-    packages = Path(str(distribution("numpy").locate_file("")))
-    for name in closure(NEEDS):
-        for top in {file.parts[0] for file in distribution(name).files or []} - {"..", "__pycache__"}:
-            if not (folder / top).exists():
-                (folder / top).symlink_to(packages / top)
+    link_packages(folder, NEEDS)
     return folder
 
 
@@ -67,5 +44,5 @@ def test_a_command_that_needs_more_says_what_is_missing(tmp_path, site):
     found = run(site, "search", "quick", "--data", tmp_path)
     assert found.returncode == 1
     assert found.stderr.startswith("humtune: this needs "), found.stderr
-    assert found.stderr.endswith(", which is not installed here; pip install humtune\n")
+    assert found.stderr.endswith("; pip install ./humtune, humtune's own folder, brings it\n")
     assert len(found.stderr.splitlines()) == 1

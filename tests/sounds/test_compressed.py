@@ -14,7 +14,7 @@ from humtune.sounds.sound_file import open_sound, read_recording
 
 def encode(path: Path, wave: np.ndarray, *, rate: int = 48_000, codec: str = "aac") -> None:
     """Write samples [n, 2] in [-1, 1] as a phone does."""
-    av = pytest.importorskip("av", reason='pip install "humtune[formats]" brings PyAV')
+    av = pytest.importorskip("av", reason="pip install av")
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=rate)
         stream.layout, stream.bit_rate = "stereo", 256_000
@@ -78,5 +78,5 @@ def test_without_pyav_a_sentence_says_what_to_do(tmp_path: Path, monkeypatch: py
     (tmp_path / "a.m4a").write_bytes(b"anything")
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "av" else find(name))
-    with pytest.raises(UsageError, match=r'a\.m4a: \.m4a needs PyAV.* pip install "humtune\[formats\]"'):
+    with pytest.raises(UsageError, match=r"a\.m4a: \.m4a needs PyAV.* pip install av,"):
         read_recording(tmp_path / "a.m4a")

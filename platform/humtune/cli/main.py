@@ -13,7 +13,7 @@ from humtune import __version__
 from humtune.cli import data, dcase, distill, ensemble, export, learn, report, score, search, threshold
 from humtune.environment import prepare
 from humtune.errors import HumtuneError, in_a_line
-from humtune.names import console, shown
+from humtune.names import SOURCE, console, shown
 
 app = typer.Typer(
     help="Searches, per machine, for the detector that best tells when it goes wrong.",
@@ -58,7 +58,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "humtune").partition(".")[0] == "humtune":
             raise
-        _complain(f"this needs {error.name}, which is not installed here; pip install {_brought(error)}", 1)
+        _complain(f"this needs {error.name}, which is not installed here; {_bringing(error)} brings it", 1)
     except OSError as error:  # no permission, a full disk, a file that is gone
         if error.errno == errno.EPIPE:  # who reads has enough
             _leave_quietly()
@@ -73,9 +73,11 @@ def main() -> None:
         _complain(in_a_line(error), 1)
 
 
-def _brought(missing: ModuleNotFoundError) -> str:
+def _bringing(missing: ModuleNotFoundError) -> str:
     """What brings a missing package: all of humtune, where that isn't there, else the package itself."""
-    return "humtune" if find_spec("ray") is None else str(missing.name).partition(".")[0]
+    if find_spec("ray") is None:
+        return f"pip install {SOURCE}, humtune's own folder,"
+    return f"pip install {str(missing.name).partition('.')[0]}"
 
 
 def _leave_quietly() -> None:

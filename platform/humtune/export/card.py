@@ -23,7 +23,7 @@ from humtune.export.threshold_text import alarms_text, threshold_text
 from humtune.formatting.columns import WORDS
 from humtune.formatting.text import code, escaped, percent
 from humtune.metrics.bootstrap import LEVEL
-from humtune.names import command
+from humtune.names import SOURCE, command
 from humtune.plan import Plan
 from humtune.runtime.info import INT8, MODEL, REQUIREMENTS, Alarms, ModelInfo
 from humtune.runtime.limits import Limits
@@ -56,8 +56,10 @@ On a computer that only scores, about 200 MB are enough instead of all that a se
 
 ```
 pip install -r {requirements}
-pip install --no-deps humtune
+pip install --no-deps {source}
 ```
+
+`{source}` is humtune's own folder, or a wheel of it, which `pip wheel --no-deps {source}` makes.
 
 Without humtune:
 
@@ -156,6 +158,7 @@ def model_card(
         holder=code(holder),
         model=MODEL,
         score=command("score", place, "recordings/", out="scores"),
+        source=SOURCE,
         requirements=shlex.quote(f"{place}/{REQUIREMENTS}"),
         place=json.dumps(f"{place}/{MODEL}", ensure_ascii=False),
         int8=_INT8 if info.precision == INT8 else "",

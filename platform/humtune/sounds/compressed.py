@@ -21,7 +21,6 @@ SUFFIXES = (
     *(".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp4"),
     *(".webm", ".wma", ".wv"),
 )
-EXTRA = "formats"  # of the package, which brings PyAV
 
 
 def is_compressed(path: Path) -> bool:
@@ -42,8 +41,8 @@ class CompressedFile:
     def __init__(self, path: Path) -> None:
         if importlib.util.find_spec("av") is None:
             raise UsageError(
-                f"{path}: {path.suffix.lower()} needs PyAV, which is not installed; "
-                f'pip install "humtune[{EXTRA}]", or convert it to flac'
+                f"{path}: {path.suffix.lower()} needs PyAV, which is not installed; pip install av, "
+                "or convert it to flac"
             )
         import av  # here: wav and flac do without
 

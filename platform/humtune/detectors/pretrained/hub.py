@@ -16,7 +16,6 @@ from humtune.detectors.pretrained.description import Description, in_words
 from humtune.detectors.pretrained.sources import Source
 from humtune.errors import UsageError, first_line
 
-EXTRA = "pretrained"  # of the package, which brings transformers
 SECONDS = 10.0  # of a block, where a model takes any
 WEIGHTS = "*.safetensors"  # other formats may run code when they are read
 KALDI_FLOOR = 1.1920929e-07
@@ -30,7 +29,7 @@ def find_model(name: str, *, trust_remote_code: bool, revision: str | None = Non
     if importlib.util.find_spec("transformers") is None:
         raise UsageError(
             f"weights: {name} is no YAML, so a model of transformers, which is not installed; "
-            f'pip install "humtune[{EXTRA}]", or give the path of an encoder\'s YAML'
+            "pip install transformers, or give the path of an encoder's YAML"
         )
     is_here = Path(name).is_absolute()
     if is_here and not Path(name).is_dir():

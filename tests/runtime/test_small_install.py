@@ -24,8 +24,18 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-def run(site: Path, *words: object) -> "subprocess.CompletedProcess[str]":
-    program = "from humtune.cli.main import main; main()"
+COMMAND = "from humtune.cli.main import main; main()"
+API = """
+import sys
+from humtune import Model
+model = Model.load(sys.argv[1])
+[scored] = model.score(sys.argv[2])
+explained = model.explain(sys.argv[2]).scored
+print(round(scored.score, 3), explained.score == scored.score, "<table>" in model._repr_html_())
+"""
+
+
+def run(site: Path, *words: object, program: str = COMMAND) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, "-S", "-c", program, *map(str, words)],
@@ -38,6 +48,11 @@ def run(site: Path, *words: object) -> "subprocess.CompletedProcess[str]":
 def test_what_a_model_names_is_enough_to_score(model, record, tmp_path, site):
     assert run(site, "score", model, record("a.wav", 0.05), "--out", tmp_path / "scores").returncode == 0
     assert (tmp_path / "scores" / "anomaly_score_fan.csv").read_text().startswith("a.wav,")
+
+
+def test_it_is_enough_for_a_model_in_python(model, record, site):
+    found = run(site, model, record("a.wav", 0.05), program=API)
+    assert (found.stdout, found.stderr) == ("0.05 True True\n", "")
 
 
 def test_a_command_that_needs_more_says_what_is_missing(tmp_path, site):

@@ -97,8 +97,7 @@ class Teller:
                 fresh = [note for note in outcome.notes if note not in self.noted]
                 self.noted = outcome.notes
                 notes = f" ({'; '.join(fresh)})" if fresh else ""
-                level = outcome.scale.shown(outcome.score)
-                typer.echo(f"{level} {_decision(outcome)} {shown(outcome.path)}{notes}")
+                typer.echo(f"{outcome.level} {_decision(outcome)} {shown(outcome.path)}{notes}")
             if outcome.timeline is not None:
                 self._say(_course(outcome))
         if isinstance(outcome, Scored) and (moved := self.drift.add(outcome)):
@@ -136,18 +135,8 @@ class Teller:
 
 
 def _to_json(outcome: Outcome, files: Sequence[Path]) -> dict[str, Any]:
-    if isinstance(outcome, Failed):
-        return {"file": str(outcome.path), "error": outcome.reason}
-    result: dict[str, Any] = {
-        "file": str(outcome.path),
-        "score": outcome.score,
-        "limit": outcome.scale.limit,
-        "times_limit": outcome.times_limit,
-        "anomaly": outcome.is_anomaly,
-        "seconds": outcome.seconds,
-        "notes": outcome.notes,
-    }
-    if outcome.timeline is not None:
+    result = outcome.to_dict()
+    if isinstance(outcome, Scored) and outcome.timeline is not None:
         result["windows"] = len(outcome.timeline.scores)
         result["windows_above"] = int(outcome.timeline.above.sum())
         result["stretches"] = list(stretches(outcome.timeline))
@@ -196,7 +185,7 @@ def _print_table(tally: Tally) -> None:
     table.add_column("decision")
     for clip in strangest:
         style = "red" if clip.is_anomaly else None
-        table.add_row(shown(clip.path), clip.scale.shown(clip.score), _decision(clip), style=style)
+        table.add_row(shown(clip.path), clip.level, _decision(clip), style=style)
     screen = console()
     screen.print(table)
     if len(strangest) < tally.scored:

@@ -1,14 +1,8 @@
-"""What is strange about a recording, to see and to hear, beside the nearest healthy one.
-
-When and where in frequency is asked of the model itself: a second or a band of the strangest window is
-replaced by what the nearest healthy recording has there, and the window is scored again. How far the score
-falls is how much that part made it strange.
-"""
+"""What is strange about a recording, to see and to hear, beside the nearest healthy one."""
 
 import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +10,15 @@ from numpy.typing import NDArray
 
 from humtune.drafts import write_output
 from humtune.errors import HumtuneError
+from humtune.runtime.explain import occlude
 from humtune.runtime.healthy import Healthy, nearest
 from humtune.runtime.log import Entry
 from humtune.runtime.scorer import Scorer
-from humtune.runtime.spectrum import Complex, band_bins, image, spectra, waveform
+from humtune.runtime.spectrum import image, spectra
 from humtune.sounds.sound_file import FULL_SCALE, open_sound, to_flac, to_waveform
 
-PIECE = 1.0  # s: stretches are marked by so much at a time
 HEARD = 4.0  # s that are played, at least
 ENDS = (".json", ".png", ".flac", ".healthy.png", ".healthy.flac")  # of its files
-_PIECES = (4, 16)
 _LOUD, _GAIN = 0.7, 100.0  # peak of what is played, and the most that it is made louder by
 
 
@@ -60,7 +53,7 @@ def make_exhibit(entry: Entry, scorer: Scorer, healthy: Sequence[Healthy], base:
         found, normal = spectra(wave), None if near is None else spectra(to_waveform(near.samples))
         bands, stretch = tuple[float, ...](), (0.0, len(wave) / rate)
         if normal is not None and entry.anomaly:  # what is below the limit needs no explanation
-            bands, stretch = _occlude(found, _as_long(normal, len(found)), len(wave), scorer)
+            bands, stretch = occlude(found, normal, len(wave), scorer)
     except HumtuneError:
         return None
     played = _around(stretch, len(wave) / rate)
@@ -129,44 +122,6 @@ def _window(entry: Entry, rate: int, channel: int | None) -> NDArray[np.int16]:
     if not len(samples):
         raise HumtuneError(f"{entry.file}: shorter than it was")
     return samples
-
-
-def _occlude(
-    found: Complex, normal: Complex, samples: int, scorer: Scorer
-) -> tuple[tuple[float, ...], tuple[float, float]]:
-    """How far the score falls with each band of `normal` [T, F], and the stretch that makes it fall most."""
-    rate = scorer.info.sample_rate
-
-    def score(change: Callable[[Complex], None]) -> float:
-        changed = found.copy()
-        change(changed)
-        return scorer.score_window(waveform(changed, samples))
-
-    def replace(where: tuple[slice, slice]) -> Callable[[Complex], None]:
-        def change(changed: Complex) -> None:
-            changed[where] = normal[where]
-
-        return change
-
-    whole, everything = score(lambda _: None), slice(None)
-    bands = [whole - score(replace((everything, bins))) for bins in band_bins(rate)]
-    seconds = samples / rate
-    count = int(np.clip(round(seconds / PIECE), *_PIECES))
-    edges = np.rint(np.linspace(0, len(found), count + 1)).astype(int).tolist()
-    pieces = np.array([whole - score(replace((slice(a, b), everything))) for a, b in pairwise(edges)])
-    first = after = int(pieces.argmax())
-    least = pieces[first] / 2
-    if least <= 0:
-        return tuple(bands), (0.0, seconds)
-    while first and pieces[first - 1] >= least:
-        first -= 1
-    while after < count - 1 and pieces[after + 1] >= least:
-        after += 1
-    return tuple(bands), (first * seconds / count, (after + 1) * seconds / count)
-
-
-def _as_long(normal: Complex, frames: int) -> Complex:
-    return normal[np.arange(frames) % len(normal)]
 
 
 def _around(stretch: tuple[float, float], seconds: float) -> tuple[float, float]:

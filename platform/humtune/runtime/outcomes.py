@@ -6,7 +6,7 @@ from heapq import heappush, heappushpop
 from pathlib import Path
 from stat import S_ISREG
 from time import perf_counter, time
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from humtune.runtime.scale import Scale
 from humtune.runtime.timeline import Timeline
@@ -54,6 +54,23 @@ class Scored:
         return self.scale.times(self.score)
 
     @property
+    def level(self) -> str:
+        """The score as a person reads it: "1.20 × limit"."""
+        return self.scale.shown(self.score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result in plain types, for JSON and tables."""
+        return {
+            "file": str(self.path),
+            "score": self.score,
+            "limit": self.scale.limit,
+            "times_limit": self.times_limit,
+            "anomaly": self.is_anomaly,
+            "seconds": self.seconds,
+            "notes": self.notes,
+        }
+
+    @property
     def strangeness(self) -> float:
         """By which recordings are ordered."""
         return self.scale.strangeness(self.score)
@@ -66,6 +83,10 @@ class Failed:
     path: Path
     reason: str
     look: Look | None = field(default=None, compare=False)  # None where another try may end better
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reason in plain types, for JSON and tables."""
+        return {"file": str(self.path), "error": self.reason}
 
 
 @dataclass

@@ -43,14 +43,15 @@ class Listener:
         look = Look.at(path)
         try:
             with open_sound(path, self.rate, channel=self.scorer.info.channel) as sound:
-                return replace(self._score(sound), look=look)
+                return replace(self.score_sound(sound), look=look)
         except HumtuneError as error:
             passing = isinstance(error.__cause__, OSError)  # no permission, a share that is away
             return Failed(path, str(error).removeprefix(f"{path}: "), None if passing else look)
         except MemoryError:
             return Failed(path, "there is not enough memory for it")
 
-    def _score(self, sound: OpenSound) -> Scored:
+    def score_sound(self, sound: OpenSound) -> Scored:
+        """Score and decision of an open sound; HumtuneError where it can't be read to its end."""
         count, notes = 0, list[str]()
 
         def blocks() -> Iterator[NDArray[np.int16]]:

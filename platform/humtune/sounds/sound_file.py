@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -23,6 +24,7 @@ FULL_SCALE = 32_768  # of 16 bit samples: a waveform of 1.0
 LOUDEST = 16.0  # full scales (24 dB): floats beyond are in other units; up to here they are clipped
 RATES = (1_000, 768_000)  # Hz: what says another rate is a damaged header, and would grow without end
 
+_ARRAY = Path("the array")  # what errors call one that is no file
 _BLOCK = 1 << 18  # samples of all channels in memory at a time
 _UNKNOWN = 1 << 62  # frames from here on are what libsndfile puts for "unknown": a streamed flac
 _UNITS = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}  # bits of a sample -> full scale in its own units
@@ -183,6 +185,31 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
                 raise UsageError(f"{path}: an empty file")
             file, longer = _opened(path, opened)
         yield OpenSound(path, file, to_rate, channel, longer=longer)
+
+
+@contextmanager
+def open_array(
+    wave: NDArray[Any], rate: int, to_rate: int = SAMPLE_RATE, *, channel: int | None = None
+) -> Iterator[OpenSound]:
+    """Open samples [n] or [n, channels] at `rate` in Hz as `open_sound` opens a file that holds them.
+
+    Floats in [-1, 1], or int16. UsageError where they are something else; of one channel, that is read.
+    """
+    wave = np.asarray(wave)
+    if wave.dtype == np.int16:
+        subtype = "PCM_16"
+    elif np.issubdtype(wave.dtype, np.floating):
+        subtype = "DOUBLE"
+    else:
+        raise UsageError(f"{_ARRAY}: holds {wave.dtype}; give floats in [-1, 1], or int16")
+    if wave.ndim not in (1, 2) or not wave.size or wave.shape[-1] > len(wave):
+        shape = list(wave.shape)
+        raise UsageError(f"{_ARRAY}: has the shape {shape}; give samples [n], or [n, channels]")
+    stream = io.BytesIO()
+    soundfile.write(stream, wave, rate, format="W64", subtype=subtype)  # which has no largest size
+    stream.seek(0)
+    with _Forward(stream) as file:
+        yield OpenSound(_ARRAY, file, to_rate, channel if file.channels > 1 else None, longer=False)
 
 
 def _opened(path: Path, opened: ExitStack) -> tuple[soundfile.SoundFile | CompressedFile, bool]:

@@ -292,7 +292,7 @@ def test_what_was_learned_from_and_is_unsure_now_is_not_in_a_new_search(pump: Pa
     storage = Storage(tmp_path / "humtune-runs")
     imported = learn.take_in(pump, storage)
     said = labels(tmp_path / "l.csv", healthy=(pump / "monday 2.flac",), unsure=(pump / "monday 1.flac",))
-    ledger, _, grown = learn.begin(imported, storage, reviewed=read_reviewed(said))
+    ledger, grown = learn.begin(imported, storage, reviewed=read_reviewed(said))
     assert grown
     assert grown.known == (str(pump / "monday 2.flac"),)
     assert not any("monday 1.flac" in text for text in ledger.bank("pump").table.attributes.tolist())

@@ -29,7 +29,6 @@ from humtune.search.continued import Intake, bring, continued, only_machine, sea
 from humtune.search.live import PlainTable
 from humtune.search.run import prepare, run
 from humtune.search.space import read_space
-from humtune.search.space.fit import fitting
 from humtune.search.stop import TimeLimit
 from humtune.sounds.added import Given, Grown, grow, import_window
 from humtune.sounds.bank import load_banks
@@ -105,15 +104,14 @@ def begin(
     hours: float = HOURS,
     channel: int | None = None,
     reviewed: Reviewed | None = None,
-) -> tuple[Ledger, dict[str, str], Grown | None]:
-    """The search of a data set, new or to be gone on with; why not, by each kind of detector left out.
+) -> tuple[Ledger, Grown | None]:
+    """The search of a data set, new or to be gone on with; what became of `reviewed` recordings, if any.
 
     The same recordings have the same search. `channel` is the one that was imported: new recordings that a
-    model scores are read in the same way. Third, what became of `reviewed` recordings, where there are such.
+    model scores are read in the same way.
     """
     machine = imported.machine
     name, grown = f"{machine}-{imported.record.files_print[:6]}", None
-    left_out: dict[str, str] = {}
     if reviewed or name not in searches(storage):
         bank = load_banks(imported.data, storage)[machine]
         bank = replace(bank, table=assign_roles(bank.table, held_out=HELD_OUT))
@@ -135,13 +133,12 @@ def begin(
     else:
         _, space = read_space(SPACE)
         space = space.model_copy(update={"seeds": min(SEEDS, max(1, round(hours / HOURS)))})
-        space, left_out = fitting(space, bank.table, bank.lengths)
         ledger = prepare(
             space, name=name, data=imported.data, storage=storage, held_out=HELD_OUT, banks={machine: bank}
         )
     if ledger.plan.asked.channel != channel:
         ledger.write_plan(ledger.plan.asking(channel=channel))
-    return ledger, left_out, grown
+    return ledger, grown
 
 
 def _check_enough(table: ClipTable) -> None:

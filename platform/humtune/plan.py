@@ -82,6 +82,9 @@ class Plan(Stored):
     holds: dict[str, int] = Field(
         {}, description="machine -> trials that the space holds, where it says which"
     )
+    left_out: dict[str, str] = Field(
+        {}, description="preset of the family -> why the recordings don't do for it"
+    )
     accelerations: dict[str, Acceleration] | None = Field(
         None, description="size of trial -> how it is computed; null until that has been timed"
     )

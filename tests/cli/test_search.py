@@ -213,7 +213,7 @@ def test_a_search_of_which_no_trial_completed_has_failed(
         assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
-    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}, None))
+    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, None))
     monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
     code, _, err = humtune("learn", "fan", "--out", "model")
     assert code == 1
@@ -227,7 +227,7 @@ def test_learn_says_that_its_time_was_too_short_for_all_detectors(
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=1)
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
-    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, {}, None))
+    monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, None))
     monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
     monkeypatch.setattr("humtune.cli.learn._write", lambda *_: None)
     monkeypatch.setattr("humtune.cli.learn._print_next", lambda *_: None)

@@ -179,6 +179,12 @@ def bank() -> ClipBank:
 
 
 @pytest.fixture
+def bank_of() -> Callable[..., ClipBank]:
+    """A bank of a table's clips."""
+    return make_bank
+
+
+@pytest.fixture
 def shortened() -> Callable[[ClipBank, int], ClipBank]:
     """The same clips, each so many samples long."""
     return lambda bank, samples: make_bank(bank.table, samples=samples)

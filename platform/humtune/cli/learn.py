@@ -104,12 +104,10 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
     screen, place = console(), Storage(storage)
     imported = steps.take_in(asked.folder, place, machine=asked.machine, bad=asked.bad, channel=channel)
     print_imported(imported)
-    ledger, left_out, grown = steps.begin(
-        imported, place, hours=asked.hours, channel=channel, reviewed=labels
-    )
+    ledger, grown = steps.begin(imported, place, hours=asked.hours, channel=channel, reviewed=labels)
     if grown:
         print_grown(imported.machine, grown)
-    if left_out:
+    if left_out := ledger.plan.left_out:
         why = (
             "these recordings don't do for it" if imported.record.classes else "no sub-folders to tell apart"
         )

@@ -105,6 +105,7 @@ def search(
         from humtune.plan import Resources
         from humtune.search import run
         from humtune.search.connection import check_address, check_device, check_temporary
+        from humtune.search.space import planned_space
         from humtune.search.space.fit import remarks
         from humtune.search.warm import notes
 
@@ -137,7 +138,9 @@ def search(
         channel=read,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
-    for line in (*notes(ledger), *remarks(chosen, ledger.plan.studies)):
+    plan = ledger.plan
+    left_out = [f"left out: {kind}: {why}" for kind, why in plan.left_out.items()]
+    for line in (*notes(ledger), *left_out, *remarks(planned_space(plan), plan.studies)):
         console().print(line, soft_wrap=True)
     _run(ledger, address, slots, is_new=True)
 
@@ -264,12 +267,16 @@ def _print_cost(
 
     with loading():
         from humtune.search.live import duration
-        from humtune.search.run import fitting_banks
+        from humtune.search.run import read_banks
+        from humtune.search.space.fit import fitting
         from humtune.search.timing import costs, sizes
         from humtune.sounds.joined import join_banks
         from humtune.sounds.parallel import tracked
 
-    banks = fitting_banks(space, data, storage, machines, holdout=holdout, channel=channel)
+    banks = read_banks(data, storage, machines, holdout=holdout, channel=channel)
+    space, left_out = fitting(space, banks)
+    for kind, why in left_out.items():
+        console().print(f"left out: {kind}: {why}", soft_wrap=True)
     table = Table()
     for name in ("machine", "size", "computed in", "a step", "a trial", "trials", "in all"):
         table.add_column(name, overflow="fold")

@@ -23,11 +23,13 @@ def plan_search(
     name: str,
     strangers: Callable[[str], Sequence[Stranger]],
     earlier: Ledger | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> Ledger:
     """Make the machines' probes and write the plan of a search of a space, which is what is `asked`.
 
     Each bank has the roles of its clips, and fits the space. `strangers` gives other machines' clips than
-    the one named. What an `earlier` search found is where the samplers start.
+    the one named. What an `earlier` search found is where the samplers start. `left_out` says of
+    presets of the family why the recordings don't do for them.
     """
     probes = {machine: make_probes(bank, strangers(machine), storage) for machine, bank in banks.items()}
     clips = {machine: scored_table(bank, probes[machine]) for machine, bank in banks.items()}
@@ -36,6 +38,7 @@ def plan_search(
         created=time(),
         version=__version__,
         asked=asked,
+        left_out=dict(left_out or {}),
         machines={
             machine: Machine(
                 bank=bank.folder,

@@ -22,7 +22,7 @@ from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.live import LiveTable
 from humtune.search.planning import holding, plan_search
 from humtune.search.space import Space, planned_space
-from humtune.search.space.fit import check_all, check_shared_fits, pinned
+from humtune.search.space.fit import check_shared_fits, fitting, pinned
 from humtune.search.stop import Interruption, LeaveTune, Stop, dead_ray_process
 from humtune.search.studies import Studies
 from humtune.search.timing import calibrated
@@ -59,7 +59,7 @@ def prepare(
     `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses,
     `held_out` that of the training clips by which thresholds and calibration are found. Of several channels
     `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search found is where the
-    samplers start. `banks` are the machines' where they are known, with the roles of their clips, and fit.
+    samplers start. `banks` are the machines' where they are known, with the roles of their clips.
     """
     if name in TAKEN:
         raise UsageError(f"name '{name}' is taken by humtune itself; choose another --name")
@@ -71,9 +71,8 @@ def prepare(
         resume = Ledger(storage, name).resume
         raise UsageError(f"there is a search named '{name}': {resume}, or choose another --name")
     if banks is None:
-        banks = fitting_banks(
-            space, data, storage, machines, holdout=holdout, held_out=held_out, channel=channel
-        )
+        banks = read_banks(data, storage, machines, holdout=holdout, held_out=held_out, channel=channel)
+    space, left_out = fitting(space, banks)
     space = pinned(space)
     asked = Asked(
         space=space.model_dump(mode="json"),
@@ -87,11 +86,12 @@ def prepare(
         resources=resources,
     )
     others = partial(strangers, data, channel=channel)
-    return plan_search(space, banks, storage, asked, name=name, strangers=others, earlier=earlier)
+    return plan_search(
+        space, banks, storage, asked, name=name, strangers=others, earlier=earlier, left_out=left_out
+    )
 
 
-def fitting_banks(
-    space: Space,
+def read_banks(
     data: Path,
     storage: Storage,
     machines: Sequence[str] | None,
@@ -100,13 +100,11 @@ def fitting_banks(
     held_out: float = 0.1,
     channel: int | None = None,
 ) -> dict[str, ClipBank]:
-    """The machines' recordings with the roles of their clips, each shown to fit the space."""
-    banks = {
+    """The machines' recordings with the roles of their clips."""
+    return {
         machine: replace(bank, table=assign_roles(bank.table, held_out=held_out, holdout=holdout))
         for machine, bank in load_banks(data, storage, machines, channel=channel).items()
     }
-    check_all(space, banks)
-    return banks
 
 
 def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from humtune.errors import UsageError
-from humtune.search.space.fit import check_fits, fitting, objective_of, remarks
+from humtune.search.space import check_space
+from humtune.search.space.fit import check_all, check_fits, fitting, objective_of, remarks
 from humtune.sounds.table import ClipTable, Role
 
 Make = Callable[..., Any]
@@ -168,13 +169,54 @@ FAMILIES = {
 }
 
 
-def test_kinds_of_detectors_that_recordings_do_not_do_for_are_left_out(space: Make, table: Make) -> None:
-    clips, lengths = table("valve"), np.full(len(table("valve")), 100 * 512)
+def test_kinds_of_detectors_that_recordings_do_not_do_for_are_left_out(
+    space: Make, table: Make, bank_of: Make
+) -> None:
+    banks = {"valve": bank_of(table("valve"))}
     both = space(fixed={}, search={"family": {"presets": FAMILIES}})
-    left, why = fitting(both, clips, lengths)
+    left, why = fitting(both, banks)
     assert left.search["family"].options == ("few",)
     assert list(why) == ["many"]
     assert why["many"].startswith("components = 5000 need as many training clips")
-    check_fits(left, clips, lengths)
-    with pytest.raises(UsageError, match="valve: components = 5000"):
-        fitting(space(fixed={}, search={"family": {"presets": {"many": FAMILIES["many"]}}}), clips, lengths)
+    check_all(left, banks)
+    many = space(fixed={}, search={"family": {"presets": {"many": FAMILIES["many"]}}})
+    with pytest.raises(UsageError, match="valve: no kind of detector does for its recordings: many: compon"):
+        fitting(many, banks)
+
+
+CLASSIFIER = {"family": "classifier", "spectrogram": {"n_fft": 128, "chunk_frames": 16, "n_mels": 16}}
+
+
+def test_what_does_for_one_machine_alone_is_left_to_it(space: Make, table: Make, bank_of: Make) -> None:
+    banks = {"fan": bank_of(table("fan")), "pump": bank_of(table("pump", sections=1))}
+    presets = {"few": FAMILIES["few"], "folders": CLASSIFIER}
+    left, why = fitting(
+        space(fixed={}, sampler="grid", trials=None, search={"family": {"presets": presets}}), banks
+    )
+    assert why == {"folders": "labels: auto gives only one class (section_00), a classifier needs two (pump)"}
+    chosen = {m: [run.params["family"] for run in left.runs(m)] for m in banks}
+    assert chosen == {"fan": ["few", "folders"], "pump": ["few"]}
+    again = check_space(left.model_dump(mode="json"), where="plan")
+    assert again.runs("pump") == left.runs("pump")
+
+
+def test_shared_kinds_and_what_starts_from_them_are_left_out_of_a_machine_alone(
+    space: Make, table: Make, bank_of: Make
+) -> None:
+    tuned = {**CLASSIFIER, "training": {"start": "shared"}}
+    family = {
+        "presets": {"few": FAMILIES["few"], "tuned": tuned, "of all": CLASSIFIER},
+        "shared": ["of all"],
+    }
+    all_of = space(fixed={}, sampler="grid", trials=None, shared_trials=1, search={"family": family})
+    fan, valve = (bank_of(table(name)) for name in ("fan", "valve"))
+    left, why = fitting(all_of, {"fan": fan})
+    assert (left.shared_trials, [run.params["family"] for run in left.runs("fan")]) == (0, ["few"])
+    assert why == {
+        "of all": "shared trials need two machines or more, there is fan alone",
+        "tuned": "it starts from shared trials, and there are none",
+    }
+    check_space(left.model_dump(mode="json"), where="plan")
+    both, nothing = fitting(all_of, {"fan": fan, "valve": valve})
+    assert (both.shared_trials, nothing) == (1, {})
+    assert both == all_of

@@ -113,18 +113,25 @@ class Presets(_OneOf):
     `search` says, by a preset's name, what else of the branch is searched where that preset is chosen; names
     in it are those of the branch. Presets named in `shared` are chosen by shared trials alone; where there
     are such, shared trials choose no others. `starts` says, by a preset's name, of which shared ones the best
-    is what its trials start from; of one that it doesn't name, that is the best of all.
+    is what its trials start from; of one that it doesn't name, that is the best of all. `left_out` says, by a
+    machine's name, which ones its trials don't choose.
     """
 
     presets: dict[str, dict[str, Any]] = Field(min_length=1)
     search: dict[str, dict[str, "Dimension"]] = Field({})
     shared: tuple[str, ...] = ()
     starts: dict[str, tuple[str, ...]] = Field({})
+    left_out: dict[str, tuple[str, ...]] = Field({})
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
         sources = [preset for presets in self.starts.values() for preset in presets]
-        named_at = {"search": self.search, "shared": self.shared, "starts": (*self.starts, *sources)}
+        named_at = {
+            "search": self.search,
+            "shared": self.shared,
+            "starts": (*self.starts, *sources),
+            "left_out": [preset for presets in self.left_out.values() for preset in presets],
+        }
         for at, named in named_at.items():
             for preset in named:
                 if preset not in self.presets:
@@ -141,13 +148,26 @@ class Presets(_OneOf):
     def where(self, wanted: Callable[[ParamValue], bool]) -> Self | None:
         """The same with the wanted presets."""
         left = {preset: settings for preset, settings in self.presets.items() if wanted(preset)}
-        return self.model_copy(update={"presets": left}) if left else None
 
-    def of(self, *, shared: bool) -> Self:
-        """The same with what shared trials choose from, or the others."""
-        if not self.shared:
+        def some(presets: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(preset for preset in presets if preset in left)
+
+        named = {
+            "presets": left,
+            "search": {preset: below for preset, below in self.search.items() if preset in left},
+            "shared": some(self.shared) if {*left} - {*self.shared} else (),
+            "starts": {preset: some(of) for preset, of in self.starts.items() if preset in left},
+            "left_out": {machine: some(presets) for machine, presets in self.left_out.items()},
+        }
+        return self.model_copy(update=named) if left else None
+
+    def of(self, study: str | None, *, shared: bool) -> Self:
+        """The same with what a study's trials choose from; `shared` says whether these are shared ones."""
+        out = self.left_out.get(study or "", ())
+        if not (self.shared or out):
             return self
-        left = self.where(lambda preset: (preset in self.shared) == shared)
+        apart = self.shared
+        left = self.where(lambda p: p not in out and (not apart or (p in apart) == shared))
         assert left
         return left
 

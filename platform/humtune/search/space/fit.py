@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,40 +25,100 @@ from humtune.sounds.table import ClipTable, Role
 
 def check_all(space: Space, banks: Mapping[str, ClipBank]) -> None:
     """Raise a UsageError where a machine's trials, or shared ones, can't work on these recordings."""
-    for machine, bank in banks.items():
-        if space.trials == 0:
-            objective_of(space.objective, bank.table)
-        else:
-            check_fits(space, bank.table, bank.lengths)
-            _check_others(space, machine, [other for other in banks.values() if other is not bank])
-    if space.shared_trials:
-        check_shared_fits(space, banks)
+    for study in _studies(space, banks):
+        _check_study(space, study, banks)
 
 
-def fitting(space: Space, table: ClipTable, lengths: NDArray[np.int64]) -> tuple[Space, dict[str, str]]:
-    """The space with those presets of the family that a machine's recordings do for; why not, by the others.
+def fitting(space: Space, banks: Mapping[str, ClipBank]) -> tuple[Space, dict[str, str]]:
+    """The space with those presets of the family that the recordings do for; why not, by the others.
 
-    UsageError where they do for none.
+    What does for some machines alone is left to these. UsageError where a machine has none, with the reasons.
     """
     families = space.search.get(FAMILY)
-    if not isinstance(families, Presets):
-        check_fits(space, table, lengths)
+    if not isinstance(families, Presets) or space.sampler == "listed":
+        check_all(space, banks)
         return space, {}
-    left, reasons = [], {}
-    for name in families.options:
-        try:
-            check_fits(_with_families(space, families, [name]), table, lengths)
-            left.append(name)
-        except UsageError as error:
-            reasons[str(name)] = str(error).removeprefix(f"{table.machine}: ")
-    if not left:
-        raise UsageError(f"{table.machine}: {next(iter(reasons.values()))}")
-    return _with_families(space, families, left), reasons
+    for bank in banks.values():
+        objective_of(space.objective, bank.table)  # no preset could mend that
+    studies = _studies(space, banks)
+    reasons: dict[str, dict[str, str]] = {}  # preset -> study -> why not
+    for study in reversed(studies):  # shared trials first: others may start from them
+        for name in families.of(study, shared=space.is_shared(study)).options:
+            try:
+                alone = _with_families(space, [name])
+                if alone.starting_shared and not alone.is_shared(study):
+                    _check_start(families, str(name), reasons)
+                _check_study(alone, study, banks)
+            except UsageError as error:
+                reasons.setdefault(str(name), {})[study] = str(error).removeprefix(f"{study}: ")
+    offered = {study: families.of(study, shared=space.is_shared(study)).options for study in studies}
+    left = {s: [n for n in names if s not in reasons.get(str(n), {})] for s, names in offered.items()}
+    for study, names in left.items():
+        if not names and (space.trials == 0 or not space.is_shared(study)):
+            whys = [f"{name}: {_brief(found[study])}" for name, found in reasons.items() if study in found]
+            raise UsageError(f"{study}: no kind of detector does for its recordings: {'; '.join(whys)}")
+    if not left.get(SHARED, [True]):
+        space = space.model_copy(update={"shared_trials": 0})
+    fitted = _with_families(space, list(dict.fromkeys(chain(*left.values()))), left)
+    return fitted, {name: _told(name, found, offered) for name, found in reasons.items()}
 
 
-def _with_families(space: Space, families: Presets, names: Sequence[ParamValue]) -> Space:
+def _studies(space: Space, banks: Mapping[str, ClipBank]) -> list[str]:
+    """Whose trials the space makes, and a machine's too where it makes none: its clips must judge."""
+    return [*banks, *([SHARED] if space.shared_trials else [])]
+
+
+def _check_study(space: Space, study: str, banks: Mapping[str, ClipBank]) -> None:
+    """Raise a UsageError where a study's trials can't work on the machines' recordings."""
+    if space.is_shared(study):
+        check_shared_fits(space, banks)
+    elif space.trials == 0:
+        objective_of(space.objective, banks[study].table)
+    else:
+        bank = banks[study]
+        check_fits(space, bank.table, bank.lengths)
+        _check_others(space, study, [other for other in banks.values() if other is not bank])
+
+
+def _check_start(families: Presets, name: str, reasons: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a preset whose trials start from shared ones where all of these are left out."""
+    sources = families.starts.get(name) or families.of(SHARED, shared=True).options
+    if all(SHARED in reasons.get(str(source), {}) for source in sources):
+        raise UsageError("it starts from shared trials, and there are none")
+
+
+def _told(name: str, found: Mapping[str, str], offered: Mapping[str, Sequence[ParamValue]]) -> str:
+    """Why a preset is left out, and of which studies where it is not of all."""
+    studies = [study for study, names in offered.items() if name in names]
+    where = "" if len(found) == len(studies) else f" ({', '.join(found)})"
+    return _brief(next(iter(found.values()))) + where
+
+
+def _brief(reason: str) -> str:
+    """A reason without the ways out: there are other kinds."""
+    return reason.partition("; ")[0]
+
+
+def _with_families(
+    space: Space, names: Sequence[ParamValue], left: Mapping[str, Sequence[ParamValue]] | None = None
+) -> Space:
+    """The space with some presets of the family alone, of which `left` are those of each study."""
+    families = space.search[FAMILY]
+    assert isinstance(families, Presets)
     chosen = families.where(lambda name: name in names)
-    return space.model_copy(update={"search": {**space.search, FAMILY: chosen}})
+    assert chosen
+    out = {
+        study: tuple(
+            str(name) for name in chosen.of(study, shared=space.is_shared(study)).options if name not in own
+        )
+        for study, own in (left or {}).items()
+        if own
+    }
+    chosen = chosen.model_copy(
+        update={"left_out": {study: presets for study, presets in out.items() if presets}}
+    )
+    first = tuple(p for p in space.first if FAMILY not in p or p[FAMILY] in names)
+    return space.model_copy(update={"search": {**space.search, FAMILY: chosen}, "first": first})
 
 
 def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:

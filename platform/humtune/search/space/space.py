@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from optuna.distributions import BaseDistribution
 from pydantic import Field, ValidationError
@@ -101,6 +101,12 @@ class Space(Settings):
         """Whether a study is that of shared trials."""
         return study == SHARED and bool(self.shared_trials)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same with some keys changed; what follows from them is found anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("starting_shared", None)
+        return copied
+
     @cached_property
     def starting_shared(self) -> frozenset[str]:
         """The families of which a machine's trial may start from a shared one."""
@@ -138,7 +144,9 @@ class Space(Settings):
 
     def _offered(self, dimension: Dimension, study: str | None) -> Dimension:
         """A dimension with the presets that are a study's."""
-        return dimension.of(shared=self.is_shared(study)) if isinstance(dimension, Presets) else dimension
+        if not isinstance(dimension, Presets):
+            return dimension
+        return dimension.of(study, shared=self.is_shared(study))
 
     @property
     def families(self) -> list[Point]:
@@ -191,8 +199,8 @@ class Space(Settings):
 
     def chosen_by(self, study: str | None, points: list[Point]) -> list[Point]:
         """Those that a study can choose, without what is not its choice; what is the same then, once."""
-        dimensions = self.dimensions.values()
-        if not (self.starting_shared or any(isinstance(d, Presets) and d.shared for d in dimensions)):
+        presets = [d for d in self.dimensions.values() if isinstance(d, Presets)]
+        if not (self.starting_shared or any(d.shared or d.left_out for d in presets)):
             return points
         left: list[Point] = []
         for point in points:

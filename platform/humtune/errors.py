@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MENDS = {
+    errno.ENAMETOOLONG: "give a shorter one",
     errno.ENOSPC: "free some space there, or write to another disk",
     errno.EDQUOT: "free some of your quota there, or write to another disk",
     errno.EIO: "the disk or the way to it fails; the system's log tells more",

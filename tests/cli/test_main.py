@@ -21,6 +21,11 @@ from humtune.storage import Storage
             "humtune: /root/x: Permission denied",
         ),
         (
+            OSError(errno.ENAMETOOLONG, "File name too long", "xxx"),
+            2,
+            "humtune: xxx: File name too long; give a shorter one",
+        ),
+        (
             OSError("Could not load this library: /x/torchaudio/lib/_torchaudio.so"),
             1,
             "humtune: torchaudio can't be loaded beside the PyTorch that is installed here (one for CUDA, "

@@ -9,7 +9,7 @@ import pytest
 from models import RATE, make_info
 
 from humtune.errors import UsageError
-from humtune.runtime.labels import LABELS, read_labels
+from humtune.runtime.labels import LABELS, read_labels, read_reviewed
 from humtune.runtime.log import log_path, read_log
 from humtune.runtime.page import PAGE, Recent, write_page
 from humtune.runtime.recordings import Listener
@@ -128,3 +128,14 @@ def test_what_is_no_label_is_refused(server, body, told):
     assert ask(server, f"{below}labels", json.dumps(wrong))[0] == 400
     assert ask(server, f"{below}labels", b"x" * 20_000)[0] == 404
     assert not (server.folder / LABELS).exists()
+
+
+def test_what_no_file_can_be_called_is_gone(record, tmp_path):
+    good, long = record("a.wav", 0.3), tmp_path / f"{'x' * 300}.wav"
+    table = tmp_path / LABELS
+    table.write_text(f"recording,label,time\n{good},healthy,\n{long},bad,\n{long}2,unsure,\n")
+    found = read_reviewed(table)
+    assert (found.healthy, found.bad, found.unsure, found.gone) == ((good,), (), (), (long,))
+    table.write_text(f"recording,label,time\n{long},bad,\n")
+    with pytest.raises(UsageError, match="no recording in it is there any more"):
+        read_reviewed(table)

@@ -70,7 +70,7 @@ def main() -> None:
                 "CPUs?); install both anew, together and from one place",
                 1,
             )
-        _complain(in_a_line(error), 1)
+        _complain(in_a_line(error), 2 if error.errno == errno.ENAMETOOLONG else 1)
 
 
 def _bringing(missing: ModuleNotFoundError) -> str:

@@ -1,6 +1,7 @@
 """What a person says of recordings after listening: a table that only grows; the last line counts."""
 
 import csv
+import errno
 import io
 from datetime import datetime
 from pathlib import Path
@@ -37,12 +38,21 @@ def read_reviewed(path: Path) -> Reviewed:
         raise UsageError(f"{path}: no table of labels; {mend}")
     said = _read(path)
     healthy, bad, unsure = ([Path(name) for name in said if said[name].label == choice] for choice in CHOICES)
-    gone = {file for file in healthy + bad if not file.is_file()}
+    gone = {file for file in healthy + bad if not _is_there(file)}
     well, wrong = (tuple(file for file in files if file not in gone) for files in (healthy, bad))
     if not well and not wrong:
         what = "is there any more" if healthy or bad else "is called healthy or bad"
         raise UsageError(f"{path}: no recording in it {what}; `humtune review RESULTS` labels others")
-    return Reviewed(path, well, wrong, tuple(filter(Path.is_file, unsure)), tuple(sorted(gone)))
+    return Reviewed(path, well, wrong, tuple(filter(_is_there, unsure)), tuple(sorted(gone)))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # nothing can be called so
+            return False
+        raise
 
 
 def read_labels(folder: Path) -> dict[str, Label]:

@@ -57,6 +57,20 @@ def test_report_names_the_search_that_this_one_continues(run, ledger, bench):
     assert told in bench.storage.read("fans/report/table.md").decode()
 
 
+def test_show_tells_what_a_search_continues_and_what_goes_on_from_it(run, ledger, bench):
+    bench.storage.write("torn/plan.json", b"{")
+    assert "continue" not in run("show", "fans").stdout
+    for name in ("july", "june"):
+        later = bench.search(name, machines=("fan",))
+        later.write_plan(later.plan.asking(continues="fans"))
+    earlier, later = run("show", "fans").stdout.splitlines(), run("show", "june").stdout.splitlines()
+    assert earlier[-1] == "continued by july, june"
+    assert later[-1] == "continues fans: its detectors, with other recordings beside those of it"
+    told = [json.loads(run("show", name, "--json").stdout) for name in ("fans", "june")]
+    kin = [(one["continues"], one["continued_by"]) for one in told]
+    assert kin == [(None, ["july", "june"]), ("fans", [])]
+
+
 def test_report_speaks_json_in_percent(run, ledger):
     told = json.loads(run("report", "fans", "--json").stdout)
     assert [row["machine"] for row in told["rows"]] == ["fan", "valve", "all"]

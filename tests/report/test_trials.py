@@ -77,7 +77,7 @@ def test_a_pruned_trial_shows_the_omega_that_it_left(ledger):
 
 def test_a_trial_without_epochs_is_shown_too(ledger):
     text = printed(*show_trial(ledger, ledger.read("valve-00000")))
-    assert "valve-00000: failed, 0 epochs" in text
+    assert "valve-00000: failed, no epochs" in text
     assert "accuracy" not in text
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading
-from humtune.names import console, shown
+from humtune.names import console, count, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,6 +147,7 @@ def show(
         from humtune.ledger import Ledger
         from humtune.report import trials
         from humtune.report.ensembles import ensemble_lines
+        from humtune.report.searches import lineage
         from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
@@ -166,8 +167,8 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         screen.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
-        for line in ensemble_lines(ledger):
-            screen.print(line)
+        for line in (*lineage(ledger), *ensemble_lines(ledger)):
+            screen.print(line, soft_wrap=True)
 
 
 def _show_ensemble(ledger: "Ledger", name: str, *, as_json: bool) -> None:
@@ -208,6 +209,6 @@ def track(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     screen = console()
     screen.print(f"MLflow at {readable(uri)}", soft_wrap=True)
     synced = sync(ledger, uri=uri, progress=lambda trials: tracked(trials, total=len(trials), title=name))
-    done = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
+    done = f"{count(synced.created, 'run')} created, {synced.updated} updated, {synced.unchanged} unchanged"
     screen.print(f"{name}: {done}", soft_wrap=True)
     screen.print(f"to browse: {browse(uri)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -65,6 +66,26 @@ def to_terminal(summaries: list[SearchSummary]) -> Table:
         trials = f"{s.complete}+{s.pruned}+{s.failed} of {s.planned}"
         table.add_row(s.name, when, ", ".join(s.machines), trials, str(s.unfinished), _best(s))
     return table
+
+
+def continuations(ledger: Ledger) -> list[str]:
+    """The searches that go on from this one, with more recordings; of those whose plans can be read."""
+    found = []
+    for name in searches(ledger.storage):
+        with suppress(HumtuneError):
+            if Ledger(ledger.storage, name).plan.asked.continues == ledger.name:
+                found.append(name)
+    return sorted(found)
+
+
+def lineage(ledger: Ledger) -> list[str]:
+    """A line on the search that this one goes on from, and one on those that go on from it."""
+    lines = []
+    if earlier := ledger.plan.asked.continues:
+        lines.append(f"continues {earlier}: its detectors, with other recordings beside those of it")
+    if later := continuations(ledger):
+        lines.append(f"continued by {', '.join(later)}")
+    return lines
 
 
 def _best(summary: SearchSummary) -> str:

@@ -15,7 +15,9 @@ from humtune.formatting.text import MISSING, escaped, percent, span, to_markdown
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import Metrics, evaluate
+from humtune.names import count
 from humtune.records import SYMBOLS, TrialRecord, of_machine
+from humtune.report.searches import continuations
 from humtune.results.candidates import (
     Candidate,
     Configuration,
@@ -66,7 +68,8 @@ def list_best(records: Sequence[TrialRecord]) -> Table:
 def show_trial(ledger: Ledger, record: TrialRecord) -> list[RenderableType]:
     """One trial for a screen: state, figures per score type, configuration, epochs, files."""
     where = f" on {record.host} ({record.device})" if record.host else ""
-    head = f"{record.id}: {record.state}, {len(record.epochs)} epochs, {span(record.seconds)} of work{where}"
+    epochs = count(len(record.epochs), "epoch")
+    head = f"{record.id}: {record.state}, {epochs}, {span(record.seconds)} of work{where}"
     parts: list[RenderableType] = [Text(head, style="bold")]
     if record.reason:
         parts.append(Text(record.reason))
@@ -111,9 +114,14 @@ def trial_dict(ledger: Ledger, record: TrialRecord) -> dict[str, Any]:
 
 
 def search_dict(ledger: Ledger, records: Sequence[TrialRecord]) -> dict[str, Any]:
-    """A search for a program: the best trial's id per machine, and every trial's record."""
-    best = {c.trial.machine: c.trial.id for c in _best(records)}
-    return {"search": ledger.name, "best": best, "trials": [trial_dict(ledger, r) for r in records]}
+    """A search for a program: its kin, the best trial's id per machine, and every trial's record."""
+    return {
+        "search": ledger.name,
+        "continues": ledger.plan.asked.continues,
+        "continued_by": continuations(ledger),
+        "best": {c.trial.machine: c.trial.id for c in _best(records)},
+        "trials": [trial_dict(ledger, r) for r in records],
+    }
 
 
 def searched(record: TrialRecord) -> str:

@@ -44,7 +44,7 @@ def test_a_log_ends_with_the_best_so_far_and_how_to_go_on(made: Any) -> None:
     said = run.log.read_text()
     assert "fan" in said
     assert "│ trial" in said or "┃ trial" in said
-    assert "trials are left: humtune resume drill-0" in said
+    assert "trials left: humtune resume drill-0" in said
     assert not [word for word in NOISE if word in said], said
     wait_for(lambda: not run.processes())
     left = {r.id: r for r in made.ledger("drill-0").records() if r.ended}
@@ -108,5 +108,5 @@ def test_on_a_terminal_the_table_stays(made: Any) -> None:
     last = text[text.rindex("drill-0: ") :]
     assert "fan" in last
     assert "valve" in last
-    assert "trials are left: humtune resume drill-0" in last
+    assert "trials left: humtune resume drill-0" in last
     assert not [word for word in NOISE if word in text], text

@@ -429,7 +429,7 @@ def test_a_watch_scores_what_arrives_until_it_is_ended(model, record, tmp_path):
             again.send_signal(signal.SIGTERM)
             assert json.loads(again.stdout.readline())["scored"] == 1
             assert again.wait(PATIENCE) == 0
-            assert "; 2 recordings that the log has are not scored again\n" in again.stderr.read()
+            assert "; not scored again: 2 recordings that the log has\n" in again.stderr.read()
         finally:
             again.kill()
 
@@ -444,7 +444,7 @@ def test_a_watch_tells_what_is_watched_and_without_a_terminal_that_it_goes_on(tm
             told += capsys.readouterr().err
     first, second = told.splitlines()[:2]
     assert first.startswith(f"watching {tmp_path} for fan since ")
-    assert first.endswith("; 7 recordings that the log has are not scored again")
+    assert first.endswith("; not scored again: 7 recordings that the log has")
     assert "1 scored, 1 above the limit, 1 not scored; the last one at " in second
     assert second.endswith(f"{tmp_path}/a.wav")
     teller.end(tally, [])

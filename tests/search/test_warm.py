@@ -199,6 +199,6 @@ def test_what_a_search_starts_with_is_told(bench: Make) -> None:
     assert list(notes(search.ledger)) == []
     warmed(search, earlier)
     assert list(notes(search.ledger)) == [
-        "fan: 2 trials of earlier are known",
-        "slider: 4 points of earlier are tried first",
+        "fan: 2 known trials of earlier",
+        "slider: 4 points of earlier to be tried first",
     ]

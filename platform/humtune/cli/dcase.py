@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading
+from humtune.names import count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,8 +90,8 @@ def submit(
 
     written = write_submission(ledger, out, ensembles=ensemble)
     screen, errors = console(), console(stderr=True)
-    files = f"{len(written.files)} files in {shown(out)}"
-    screen.print(f"{', '.join(written.trials)}: {written.clips} clips, {files}", soft_wrap=True)
+    files = f"{count(len(written.files), 'file')} in {shown(out)}"
+    screen.print(f"{', '.join(written.trials)}: {count(written.clips, 'clip')}, {files}", soft_wrap=True)
     for line in written.notes:
         screen.print(shown(line), soft_wrap=True)
     for line in (*written.skipped, *written.failed):

@@ -92,7 +92,7 @@ class _Asked:
 
 
 def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: str) -> None:
-    from humtune.names import console
+    from humtune.names import console, count
 
     with loading():
         from humtune import learn as steps
@@ -114,14 +114,14 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
         screen.print(f"left out: {', '.join(left_out)} ({why})", soft_wrap=True)
     trials = sum(ledger.plan.quota(study) for study in ledger.plan.studies)
     minutes = f"{60 * asked.hours:.0f} min at most"
-    screen.print(f"search {ledger.name}: {trials} detectors, {minutes}", soft_wrap=True)
+    screen.print(f"search {ledger.name}: {count(trials, 'detector')}, {minutes}", soft_wrap=True)
     limit = steps.search(ledger, hours=asked.hours)
     if limit.signal:
         screen.print("ended; the same command goes on", soft_wrap=True)
         raise typer.Exit(limit.exit_code)
     trained = sum(record.state == TrialState.COMPLETE for record in ledger.records())
     if limit.is_over and trained < trials:
-        screen.print(f"the time is over: {trained} of {trials} detectors; more --hours train more")
+        screen.print(f"the time is over: {trained} of {count(trials, 'detector')}; more --hours train more")
     is_plain = grown is None or not grown.is_new
     sound = sound_imported(imported.record) if is_plain else sound_of(ledger.bank(imported.machine))
     made = _write(ledger, asked.out, asked.share, sound)

@@ -128,7 +128,7 @@ class Teller:
         if longer := _longer(self.info, tally.longest):
             self._say(longer)
         if files:
-            self._say(f"written: {len(files)} files in {shown(files[0].parent)}")
+            self._say(f"written: {count(len(files), 'file')} in {shown(files[0].parent)}")
 
     def _say(self, line: str) -> None:
         self.errors.print(line, soft_wrap=True)

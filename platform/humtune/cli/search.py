@@ -18,7 +18,7 @@ from humtune.cli.options import (
     read_channel,
 )
 from humtune.errors import HumtuneError
-from humtune.names import command, console, split_names
+from humtune.names import command, console, count, split_names
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
@@ -175,7 +175,7 @@ def resume(
     for study in plan.studies:
         wanted = plan.asked.shared_trials if plan.is_shared(study) else plan.asked.trials
         if plan.quota(study) < wanted:
-            console().print(f"{study}: the space holds {plan.quota(study)} trials, not {wanted}")
+            console().print(f"{study}: the space holds {count(plan.quota(study), 'trial')}, not {wanted}")
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
     _run(ledger, address, slots)
@@ -230,8 +230,9 @@ def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = Fa
         screen.print(foretold, soft_wrap=True)
     left = sum(machine.left for machine in studies.machines.values())
     if left:
-        are = "1 trial is" if left == 1 else f"{left} trials are"
-        screen.print(f"{are} left: {command('resume', ledger.name, storage=place)}", soft_wrap=True)
+        screen.print(
+            f"{count(left, 'trial')} left: {command('resume', ledger.name, storage=place)}", soft_wrap=True
+        )
     nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
     if len(nothing) < len(studies.machines):
         for machine, why in nothing.items():

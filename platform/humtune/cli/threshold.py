@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from humtune.cli.options import FalseAlarms, ModelFolder, loading, read_share
+from humtune.names import count
 
 if TYPE_CHECKING:
     from humtune.runtime.info import ModelInfo
@@ -114,14 +115,14 @@ def _needs(info: "ModelInfo", part: "Promise", *, several: bool) -> str:
     where = f"{part.domain}: " if several else ""
     seconds = info.promised_seconds or info.window_samples / info.sample_rate
     if part.threshold.fit == "quantile":
-        return f"{where}{there} clips can promise {wanted:.2%}, and no less than {part.least:.2%}"
+        return f"{where}{count(there, 'clip')} can promise {wanted:.2%}, and no less than {part.least:.2%}"
     more = part.needed - there
     least, until = f"{part.least:.1%} is the least that can be promised", "is an estimate"
     if part.threshold.fit == "single":
         least, until = "that promises nothing", "is its score, a mere guess"
     return (
-        f"{where}{wanted:.2%} needs {part.needed} clips of {seconds:.3g} s; here are {there}: "
-        f"{least}. {more} more are needed ({more * seconds / 60:.0f} min); until then the threshold {until}"
+        f"{where}{wanted:.2%} needs {count(part.needed, 'clip')} of {seconds:.3g} s; here are {there}: "
+        f"{least}. It takes {more} more ({more * seconds / 60:.0f} min); until then the threshold {until}"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from humtune.cli.scored import Teller
+from humtune.names import count
 from humtune.runtime.outcomes import Tally
 
 PERIOD = 60.0  # seconds between two heartbeats
@@ -22,7 +23,7 @@ def told(teller: Teller, tally: Tally, folder: Path, *, known: int, period: floa
     teller.warn(
         f"watching {folder} for {teller.info.machine} since {_now()}; the limit is {threshold.value:.6g} "
         f"({threshold.false_alarms:.2%} false alarms wanted)"
-        + (f"; {known} recordings that the log has are not scored again" if known else "")
+        + (f"; not scored again: {count(known, 'recording')} that the log has" if known else "")
     )
     ended = Event()
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from humtune.config import SAMPLE_RATE, TEST_CHUNKS
 from humtune.detectors.recipe import Part
 from humtune.errors import UsageError
+from humtune.names import count
 from humtune.sounds.sound_file import FULL_SCALE
 from humtune.sounds.table import ClipTable
 
@@ -166,7 +167,7 @@ class Spectrogram(Frontend):
         """That there are mel filters which hold nothing."""
         empty = empty_mels(self)
         at = f"at n_fft = {self.n_fft}"
-        return (f"{empty} of {self.n_mels} mel bands stay empty {at}",) if empty else ()
+        return (f"{count(empty, 'empty mel band')} of {self.n_mels} {at}",) if empty else ()
 
 
 def check_chunks(frontend: Frontend, table: ClipTable, lengths: NDArray[np.int64]) -> None:

@@ -31,7 +31,7 @@ def outlook(sound: str, info: ModelInfo, scores: Array, clips: ClipTable, *, det
 
     `scores` [N] are the model's of the search's scored clips; `detectors` how many trials score together.
     """
-    how = "1 detector" if detectors == 1 else f"{detectors} detectors together"
+    how = count(detectors, "detector") + " together" * (detectors > 1)
     learned = f"{info.machine}: learned from {sound}, by {how}."
     return [learned, *_promised(info), *caught(info, scores, clips)]
 

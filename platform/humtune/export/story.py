@@ -10,6 +10,7 @@ from humtune.config import TEST_CHUNKS, leaves
 from humtune.formatting.text import MISSING, code, escaped, percent
 from humtune.metrics.cross_fitting import SPLITS
 from humtune.metrics.omega import SectionMetrics, harmonic_mean
+from humtune.names import count
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
 from humtune.results.ensembles.record import EnsembleRecord
 from humtune.results.measure import Measured
@@ -79,7 +80,7 @@ def ensemble_story(record: EnsembleRecord, measured: Measured) -> Story:
     rows = (_member_row(trials[m.trial], m.score_type, weight) for m, weight in members if m.trial)
     return Story(
         inside=(
-            f"the weighted sum of {len(members)} calibrated scores,\n"
+            f"the weighted sum of {count(len(members), 'calibrated score')},\n"
             "networks and spectrograms made once where scores share them"
         ),
         origin=f"Ensemble {code(record.id)}",
@@ -109,12 +110,12 @@ def _member_row(trial: TrialRecord, score_type: str, weight: float) -> Sequence[
 def _trial_selection(measured: Measured) -> str:
     searched = [r for r in measured.records if r.origin != CONFIRM]
     complete = sum(r.state == TrialState.COMPLETE for r in searched)
-    among = f"of {complete} complete ones ({len(searched)} in all)"
+    among = f"of {count(complete, 'complete one')} ({len(searched)} in all)"
     if again := measured.confirmed:
         seeds = len(again.trials)
         return (
             f"The best configurations {among} were trained again.\n"
-            f"This one has the highest mean over {seeds} new seed(s), with the score type that is\n"
+            f"This one has the highest mean over {count(seeds, 'new seed')}, with the score type that is\n"
             "best by it; of its trials this is the one with the median figure. The clips that judge are the\n"
             "same, so the mean is still a little too high."
         )
@@ -137,7 +138,7 @@ def _trial_selection(measured: Measured) -> str:
 
 def _ensemble_selection(record: EnsembleRecord) -> str:
     settings = record.settings
-    among = f"{settings.candidates} candidates (trial × score type)"
+    among = f"{count(settings.candidates, 'candidate')} (trial × score type)"
     if settings.every:
         return (
             f"The members are all {among}; trials have equal weights, and so have the scores of each.\n"
@@ -150,7 +151,7 @@ def _ensemble_selection(record: EnsembleRecord) -> str:
         )
     text = (
         f"Members and weights were chosen out of {among} by Ω on the labelled\n"
-        f"dev clips, {settings.members} members at most; that Ω is too high."
+        f"dev clips, {count(settings.members, 'member')} at most; that Ω is too high."
     )
     if not record.compared:
         return text

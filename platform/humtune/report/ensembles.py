@@ -15,6 +15,7 @@ from humtune.formatting.columns import WORDS
 from humtune.formatting.text import MISSING, escaped, in_percent, percent, to_csv, to_markdown
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Array
+from humtune.names import count
 from humtune.report.ways import ALL, BASELINES, draw_front, front, spread, ways
 from humtune.results.ensembles.record import EnsembleRecord, find_ensemble
 from humtune.results.ensembles.worth import TOP
@@ -229,9 +230,8 @@ def ensemble_lines(ledger: Ledger) -> list[str]:
         omega = [way.cells[0] for way in ways([record]) if way.name == "ensemble"]
         figure = f", Ω {omega[0]} on clips that did not choose" if omega else ""
         how = ", transductive" if record.transductive else ""
-        lines.append(
-            f"{record.id}: {len(record.members)} of {record.settings.candidates} candidates{figure}{how}"
-        )
+        among = count(record.settings.candidates, "candidate")
+        lines.append(f"{record.id}: {len(record.members)} of {among}{figure}{how}")
     return lines
 
 
@@ -239,8 +239,8 @@ def show_ensemble(ledger: Ledger, record: EnsembleRecord) -> list[RenderableType
     """One ensemble for a screen: members and weights, figures, files."""
     settings = record.settings
     head = (
-        f"{record.id}: {len(record.members)} of {settings.candidates} candidates, "
-        f"{record.networks} networks, calibrated by {settings.calibration}"
+        f"{record.id}: {len(record.members)} of {count(settings.candidates, 'candidate')}, "
+        f"{count(record.networks, 'network')}, calibrated by {settings.calibration}"
     )
     parts: list[RenderableType] = [Text(head, style="bold")]
     parts += [Text(line) for line in notes([record]) if line]

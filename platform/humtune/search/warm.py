@@ -16,6 +16,7 @@ from humtune.config import Stored, leaves
 from humtune.detectors.recipe import recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger, read_stored
+from humtune.names import count
 from humtune.plan import Plan
 from humtune.records import ParamValue, TrialRecord, TrialState
 from humtune.search.space import Space
@@ -155,7 +156,7 @@ def notes(ledger: Ledger) -> Iterator[str]:
     for machine in plan.studies if warm else ():
         prior = prior_trials(ledger, machine)
         parts = [
-            f"{len(prior.observed)} trials of {warm} are known" if prior.observed else "",
-            f"{len(prior.points)} points of {warm} are tried first" if prior.points else "",
+            f"{count(len(prior.observed), 'known trial')} of {warm}" if prior.observed else "",
+            f"{count(len(prior.points), 'point')} of {warm} to be tried first" if prior.points else "",
         ]
         yield f"{machine}: {', '.join(filter(None, parts)) or f'nothing of {warm} fits'}"

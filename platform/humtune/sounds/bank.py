@@ -287,6 +287,6 @@ def _write_header(stream: BinaryIO, length: int) -> None:
 
 def _unusable(machine: str, failures: list[str], clips: int, data: Path, channel: int | None) -> UsageError:
     return UsageError(
-        f"{len(failures)} of {clips} clips of {machine} can't be used: {few(failures, between='; ')}; "
-        f"run {command('data check', data, channel=channel)}"
+        f"{len(failures)} of {count(clips, 'clip')} of {machine} can't be used: "
+        f"{few(failures, between='; ')}; run {command('data check', data, channel=channel)}"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
+from humtune.names import count
 from humtune.sounds.compressed import CompressedFile, is_compressed
 from humtune.sounds.oddities import Oddities
 from humtune.sounds.riff import UNFINISHED, Mended, longer_sizes
@@ -77,7 +78,7 @@ class OpenSound:
         if not RATES[0] <= self.rate <= RATES[1]:
             raise UsageError(f"{path}: says {self.rate} Hz; {RATES[0]} to {RATES[1]} Hz can be read")
         if channel is not None and channel > self.channels:
-            has = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+            has = count(self.channels, "channel")
             raise UsageError(f"{path}: has {has}, no channel {channel}; choose another --channel, or mix")
         cut = _CUT.search(file.extra_info)
         if cut and int(cut[2]) < int(cut[1]) < UNFINISHED:

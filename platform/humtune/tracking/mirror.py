@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from humtune.ledger import Ledger
-from humtune.names import command
+from humtune.names import command, count
 from humtune.sounds.parallel import waiting
 from humtune.tracking.sync import Tracker
 
@@ -56,7 +56,7 @@ class Mirror:
             return 0
         behind = self._tracker.behind() if self._tracker else sum(1 for _ in self._ledger.records())
         if behind:
-            trials = "1 trial" if behind == 1 else f"{behind} trials"
+            trials = count(behind, "trial")
             self._warn(f"MLflow is behind by {trials}: {command('track', self._ledger.name)}")
         return behind
 

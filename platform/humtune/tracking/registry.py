@@ -11,6 +11,7 @@ import numpy as np
 from humtune.ledger import Ledger
 from humtune.metrics.bootstrap import LEVEL, Difference, paired
 from humtune.metrics.cells import Array, Cells
+from humtune.names import count
 from humtune.results.reading import labelled_clips
 from humtune.runtime.info import ModelInfo, read_info
 from humtune.sounds.parallel import map_in_order
@@ -181,7 +182,7 @@ def _scores_of(
             waveform = to_waveform(bank.clip(place_of[keys[clip]]))
             return float(model.predict(waveform[None])[0]["score"])
 
-        title = f"{machine}: the champion scores {len(wanted)} clips"
+        title = f"{machine}: the champion scores {count(len(wanted), 'clip')}"
         found[wanted] = list(map_in_order(score, wanted.tolist(), title=title))
     return found
 

@@ -333,7 +333,7 @@ def test_recordings_are_held_against_their_machines_own_settings(table: Make) ->
                 check_fits(space, clips, lengths)
     [line] = remarks(space, ["fan", "valve"])
     assert line.startswith("fan: ")
-    assert " of 256 mel bands stay empty at n_fft = 256" in line
+    assert " empty mel bands of 256 at n_fft = 256" in line
 
 
 def test_a_machine_that_a_list_does_not_know_is_refused(table: Make) -> None:

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from humtune.errors import HumtuneError, UsageError
+from humtune.names import count
 from humtune.sounds.clip import is_recording
 from humtune.sounds.dcase import split_of
 from humtune.sounds.download.transfer import download, part_of
@@ -154,7 +155,7 @@ def _ask_for_room(archives: Sequence[Archive], zips: Path) -> None:
     free = shutil.disk_usage(zips).free
     if needed > free:
         raise HumtuneError(
-            f"{zips.parent}: fetching {len(archives)} archives takes about {decimal(needed)}, "
+            f"{zips.parent}: fetching {count(len(archives), 'archive')} takes about {decimal(needed)}, "
             f"but {decimal(free)} are free; choose fewer --machines, --no-eval or another folder"
         )
 

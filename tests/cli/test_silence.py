@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from searches import Bench
 from terminal import Terminal, held
 from waiting import wait_for
 
@@ -24,6 +25,7 @@ COMMANDS = [
     "evaluate scores",
 ]
 HUMTUNE = (sys.executable, "-m", "humtune.cli.main")
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 @pytest.mark.integration
@@ -32,7 +34,7 @@ def test_slow_imports_are_seen(tmp_path: Path, command: str) -> None:
     """The first large package is held back until the screen has moved; then each ends with what is wrong."""
     env, until = held(tmp_path, "numpy")
     with Terminal(*HUMTUNE, *command.split(), cwd=tmp_path, env=env) as screen:
-        wait_for(lambda: len({s for s in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if f"{s} loading humtune" in screen.text}) > 3)
+        wait_for(lambda: len({s for s in SPINNER if f"{s} loading humtune" in screen.text}) > 3)
         until.touch()
         assert screen.wait() in (1, 2)
         assert screen.text.count("humtune: ") == 1, screen.text
@@ -48,3 +50,19 @@ def test_slow_imports_are_a_line_in_a_log(tmp_path: Path) -> None:
         until.touch()
         assert process.stderr.read().startswith("humtune: ")
     assert process.returncode == 2
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("command", "title"), [("search quick --data data", "loading humtune"), ("resume fans", "reading fans")]
+)
+def test_what_a_space_names_is_imported_in_sight(
+    bench: Bench, tmp_path: Path, command: str, title: str
+) -> None:
+    bench.search(space={"trials": 1, "search": {"head.mu": [5, 10]}})
+    env, until = held(tmp_path, "torch")
+    words = (*command.split(), "--storage", bench.storage.uri)
+    with Terminal(*HUMTUNE, *words, cwd=tmp_path, env=env) as screen:
+        wait_for(until.with_name("until.reached").exists, "the import")
+        before = len(screen.text)
+        wait_for(lambda: len({s for s in SPINNER if f"{s} {title}" in screen.text[before:]}) > 3, title)

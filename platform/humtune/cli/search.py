@@ -96,11 +96,10 @@ def search(
         from humtune.search.space.overrides import override, read_settings
         from humtune.storage import Storage
 
-    space_name, chosen = read_space(space)  # before the slow imports: a misspelt space fails at once
-    read = read_channel(channel)
-    said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
-    chosen = override(chosen, trials=trials, shared_trials=shared_trials, seeds=seeds, settings=said)
-    with loading():
+        space_name, chosen = read_space(space)  # before more imports: a misspelt space fails at once
+        read = read_channel(channel)
+        said = read_settings([*(settings or []), *([f"labels={labels}"] if labels else [])])
+        chosen = override(chosen, trials=trials, shared_trials=shared_trials, seeds=seeds, settings=said)
         from humtune.ledger import Ledger
         from humtune.plan import Resources
         from humtune.search import run

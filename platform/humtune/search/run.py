@@ -148,7 +148,8 @@ def run(
     interruption = interruption or Interruption()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for each study says nothing new
     ledger.take_lease()
-    studies = Studies(ledger, planned_space(plan))
+    with waiting(f"reading {ledger.name}"):  # imports what its space names
+        studies = Studies(ledger, planned_space(plan))
     if studies.over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies
@@ -175,7 +176,8 @@ def run(
                 dead = "" if interruption.asked else dead_ray_process()
     finally:
         if started_here:
-            disconnect()
+            with waiting("ending Ray"):
+                disconnect()
     ledger.check_lease()
     if dead:
         mend = f"{ledger.resume} goes on" if any(True for _ in ledger.records()) else "start it again"

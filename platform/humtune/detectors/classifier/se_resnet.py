@@ -69,11 +69,14 @@ class Block(nn.Module):
             nn.Linear(outputs, few), nn.ReLU(inplace=True), nn.Linear(few, outputs), nn.Sigmoid()
         )
         is_same = stride == 1 and inputs == outputs
-        self.beside = nn.Identity() if is_same else convolution(inputs, outputs, 1, stride=stride)
+        self.stride = stride
+        self.beside = nn.Identity() if is_same else convolution(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps [B, inputs, h, w] to [B, outputs, ⌈h / stride⌉, ⌈w / stride⌉]."""
         y = self.body(x)
         weights = self.weigh(y.mean(dim=(2, 3)))[:, :, None, None]
-        out: Tensor = (y * weights + self.beside(x)).relu()
+        # oneDNN's gradient of a 1 x 1 convolution with strides, channels last, writes beyond its memory
+        beside = self.beside(x[:, :, :: self.stride, :: self.stride])
+        out: Tensor = (y * weights + beside).relu()
         return out

@@ -2,14 +2,19 @@
 
 import ast
 import re
+import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.main import get_command
 from words import TERMS, explained, terms_in
 
+from humtune.cli.main import app
 from humtune.formatting.columns import CONFIRMED_LEGEND, HIDDEN_LEGEND, LEGEND, OTHERS_LEGEND
+from humtune.runtime.info import REQUIREMENTS
 
 HOUSE = Path(__file__).parents[1]
 DOCUMENTS = sorted([*HOUSE.glob("*.md"), *HOUSE.glob("docs/*.md"), *HOUSE.glob("mlflow/*.md")])
@@ -137,3 +142,37 @@ def test_what_contributors_are_sent_to_is_there() -> None:
     assert len(scripts) > 4
     assert [place for place in places + scripts if not (HOUSE / place).exists()] == []
     assert targets <= set(re.findall(r"^([\w-]+):", (HOUSE / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+# --- watching.md
+
+
+def test_the_container_of_a_watch_has_what_it_names() -> None:
+    """Its keys are of the Compose specification; what it copies is beside it, and what it runs is mounted."""
+    text = (HOUSE / "docs" / "watching.md").read_text()
+    before, _, after = text.partition("```yaml\n")
+    ((name, service),) = yaml.safe_load(after.partition("```")[0])["services"].items()
+    assert set(service) <= {
+        *("build", "command", "user", "init", "restart", "stop_grace_period", "environment", "volumes"),
+    }
+    assert set(service["build"]) == {"context", "dockerfile_inline"}
+    volumes = [volume.split(":") for volume in service["volumes"]]
+    mounted = {inside: outside for outside, inside, *_ in volumes}
+    assert {inside for _, inside, *how in volumes if how != ["ro"]} == {"/scores"}
+    words = shlex.split(service["command"])
+    assert words[:3] == ["humtune", "score", "/model"]
+    options = {option for p in get_command(app).commands["score"].params for option in p.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+    assert {word for word in words if word.startswith("/")} == set(mounted)
+
+    lines = [line.split() for line in service["build"]["dockerfile_inline"].splitlines()]
+    assert [line[0] for line in lines] == ["FROM", "RUN", "COPY", "RUN"]
+    *copied, where = lines[2][1:]
+    assert where == "/"
+    assert copied == [f"{mounted['/model'].removeprefix('./')}/{REQUIREMENTS}", "humtune-*.whl"]
+    assert "`pip wheel --no-deps ./humtune`" in before
+    installed = [word for word in lines[3] if word.startswith("/")]
+    assert installed == [f"/{Path(place).name}" for place in copied]
+    assert "curl" in lines[1]
+    assert "exec curl" in after  # of the alarm
+    assert name == Path(mounted["/model"]).name

@@ -46,6 +46,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     FRONTEND: {
         "spectrogram": "humtune.detectors.frontends:Spectrogram",
         "waveform": "humtune.detectors.waveform:Waveform",
+        "raw_waveform": "humtune.detectors.waveform:RawWaveform",
         "spectrogram_and_waveform": "humtune.detectors.waveform:SpectrogramAndWaveform",
         "multiresolution": "humtune.detectors.multiresolution:Multiresolution",
     },
@@ -56,6 +57,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "wavenet": f"{_CLASSIFIER}.tdnn:WaveNet",
         "se_resnet": f"{_CLASSIFIER}.se_resnet:SEResNet",
         "branches": f"{_CLASSIFIER}.branches:Branches",
+        "pretrained": f"{_CLASSIFIER}.pretrained:PretrainedBackbone",
     },
     HEAD: {
         "variational": f"{_CLASSIFIER}.heads:VariationalHead",

@@ -222,6 +222,12 @@ def test_what_a_highpass_silences_is_no_infinity_in_decibels() -> None:
             "backbone.kind = stgram takes a spectrogram and a waveform, spectrogram.kind = waveform gives a "
             "waveform; set it to spectrogram_and_waveform",
         ),
+        (
+            "waveform",
+            "pretrained",
+            "backbone.kind = pretrained takes a raw_waveform, spectrogram.kind = waveform gives a waveform; "
+            "set it to raw_waveform",
+        ),
     ],
 )
 def test_a_backbone_that_does_not_go_with_the_front_end_is_refused(

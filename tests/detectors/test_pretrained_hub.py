@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.pretrained import hub
 from humtune.detectors.pretrained.blocks import BlockLayer
 from humtune.detectors.pretrained.recipe import Pretrained
@@ -94,3 +95,60 @@ def test_what_can_not_be_used_is_refused(tmp_path: Path) -> None:
         file.rename(file.with_suffix(".bin"))
     with pytest.raises(UsageError, match=r"holds no \*\.safetensors, the one format that is read"):
         recipe.source  # noqa: B018
+
+
+# --- fine-tuned
+
+
+def tuned(folder: Path, **backbone: Any) -> Classifier:
+    found = recipe_of(
+        {
+            "spectrogram": {"kind": "raw_waveform", "chunk_frames": 16, "frame_samples": 256},
+            "backbone": {"kind": "pretrained", "weights": str(folder), "embedding": 6} | backbone,
+            "training": {"epochs": 2, "batch_size": 8, "warmup": 0},
+            "scores": ["cosine", "nll"],
+        }
+    )
+    assert isinstance(found, Classifier)
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_lora_adds_learns_in_every_model_and_becomes_part_of_its_weights(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="pip install peft")
+    saved(tmp_path, name)
+    recipe, bank = tuned(tmp_path), small_bank(seconds=0.5)
+    recipe.check(bank.table, bank.lengths)
+    fit = recipe.start(bank)
+    network = fit.encoder.backbone
+    before = {key: value.clone() for key, value in network.network.state_dict().items()}
+    fit.step()
+    after = network.network.state_dict()
+    moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert moved == {key for key in after if ".lora_" in key}
+    assert len(moved) == 2 * 2 * 2  # A and B of two layers in each of two blocks
+    assert {key for key in network.state_dict() if key.startswith("network.")} == {
+        f"network.{key}" for key in moved
+    }
+    whole = recipe.backbone.exported(network)
+    assert not [key for key in whole.state_dict() if ".lora_" in key]
+    samples = 0.1 * torch.randn(2, 1, 1, recipe.spectrogram.chunk_samples)
+    torch.testing.assert_close(whole(samples), network(samples))
+
+
+def test_a_model_tuned_by_lora_keeps_the_contract(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="pip install peft")
+    saved(tmp_path, "ast")
+    check_recipe(tuned(tmp_path), small_bank(seconds=0.5))
+
+
+def test_layers_where_lora_can_not_learn_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="pip install peft")
+    saved(tmp_path, "wavlm")
+    bank = small_bank(seconds=0.5)
+    with pytest.raises(UsageError, match=r"reads the weights of .*\.v_proj past what LoRA adds; name other"):
+        tuned(tmp_path, lora={"targets": ["v_proj"]}).check(bank.table, bank.lengths)
+    with pytest.raises(UsageError, match=r"LoRA can't be added .*linear layers: .*intermediate_dense"):
+        tuned(tmp_path, lora={"targets": ["no_such_layer"]}).check(bank.table, bank.lengths)

@@ -84,11 +84,16 @@ TOGETHER: dict[str, dict[str, Any]] = {  # what goes only with another part, and
         "backbone": {"channels": 4, "embedding": 16},
     },
     "stgram": {"spectrogram": SPECTROGRAM | {"kind": "spectrogram_and_waveform"}},
+    "pretrained": {
+        "spectrogram": WAVEFORM | {"kind": "raw_waveform"},
+        "backbone": {"tune": "whole", "embedding": 16},
+    },
 }
 TRIED_WITH = {  # front ends and their backbones
     "waveform": "wavenet",
     "spectrogram_and_waveform": "stgram",
     "multiresolution": "branches",
+    "raw_waveform": "pretrained",
 }
 OTHER_PARTS = [
     (part, kind)
@@ -144,9 +149,13 @@ def test_every_other_way_of_a_family_keeps_the_contract(way: str, bank: ClipBank
 
 
 @pytest.mark.parametrize(("part", "kind"), OTHER_PARTS)
-def test_every_other_part_of_a_classifier_keeps_the_contract(part: str, kind: str, bank: ClipBank) -> None:
+def test_every_other_part_of_a_classifier_keeps_the_contract(
+    part: str, kind: str, bank: ClipBank, tmp_path: Path
+) -> None:
     tree = CLASSIFIER | TOGETHER.get(kind, {}) | {"scores": ["cosine"]}
     settings = (tree if part == "backbone" else TOGETHER.get(kind, {})).get(part, {})
+    if kind == "pretrained":
+        settings = settings | {"weights": str(program_encoder(tmp_path, rate=8000))}
     contract.check_recipe(recipe_of(tree | {part: settings | {"kind": kind}}), bank)
 
 

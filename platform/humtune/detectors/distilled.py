@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from humtune import plugins
 from humtune.config import Acceleration, Output
 from humtune.detectors.chunk_fit import ChunkFit
-from humtune.detectors.classifier.backbones import MobileFaceNet, check_takes
+from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.fit import falling
 from humtune.detectors.encoder import ENCODE_BATCH, ChunkEncoder, scoring_chunks
 from humtune.detectors.fit import STANDARD_CLIPS, evenly
@@ -79,8 +79,8 @@ class Distilled(Recipe):
     def _check_chunks(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         check_chunks(self.spectrogram, table, lengths)
 
-    def _check_takes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
-        check_takes(self.backbone, self.spectrogram)
+    def _check_backbone(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        self.backbone.check(self.spectrogram)
 
     def _check_lessons(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         if not table.having(Role.LESSON).size:
@@ -91,7 +91,7 @@ class Distilled(Recipe):
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(("spectrogram",), _check_chunks),
-        Check(("spectrogram", "backbone"), _check_takes),
+        Check(("spectrogram", "backbone"), _check_backbone),
         Check((), _check_lessons),
     )
 

@@ -47,6 +47,18 @@ class Waveform(Frontend):
         return WaveformLayer(self)
 
 
+class RawWaveform(Waveform):
+    """The samples of a chunk as they were recorded, for a network that knows what it wants of them."""
+
+    gives: ClassVar[tuple[str, ...]] = ("raw_waveform",)
+
+    kind: str = "raw_waveform"
+
+    def build(self) -> FrontendLayer:
+        """The layer that leaves them as they are."""
+        return RawWaveformLayer(self)
+
+
 class SpectrogramAndWaveform(Spectrogram):
     """A spectrogram and, beside it, the samples that its frames touch."""
 
@@ -136,6 +148,13 @@ class WaveformLayer(FrontendLayer):
     def chunks(self, whole: Tensor) -> tuple[Tensor]:
         """Five equispaced, standardised chunks [5, 1, 1, n] of a clip's samples."""
         return (self.samples(equispaced(whole, self.settings)),)
+
+
+class RawWaveformLayer(WaveformLayer):
+    """Samples [B, n] (int16, or float in [-1, 1]) to samples in [-1, 1], [B, 1, 1, n]."""
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Nothing: they keep their level."""
 
 
 class SpectrogramAndWaveformLayer(SpectrogramLayer):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -31,22 +31,37 @@ class Backbone(Part, ABC):
         """The features that the network makes of tensors of these shapes: k."""
         return self.embedding
 
+    def check(self, frontend: Frontend) -> None:
+        """Raise a UsageError where it doesn't do with what a front end gives."""
+        takes, gives = self.takes, frontend.gives
+        if takes is not None and takes != gives:
+            raise UsageError(
+                f"backbone.kind = {self.kind} takes a {' and a '.join(takes)}, spectrogram.kind = "
+                f"{frontend.kind} gives a {' and a '.join(gives)}; set it to {'_and_'.join(takes)}"
+            )
+
+    def pinned(self) -> dict[str, Any]:
+        """Settings that mean the same later and elsewhere, in the place of those that may not."""
+        return {}
+
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever chose these settings should know, a line each."""
+        return ()
+
+    def slower(self, network: nn.Module) -> tuple[list[nn.Parameter], float]:
+        """Weights of the network that learn at a share of the training's rate, and that share."""
+        return [], 1.0
+
+    def exported(self, network: nn.Module) -> nn.Module:
+        """The trained network as a graph is made of it; a HumtuneError where there can be none."""
+        return network
+
     @abstractmethod
     def build(self, shapes: Sequence[tuple[int, int, int]]) -> nn.Module:
         """A network from a front end's tensors [B, channels, rows, frames] to features [B, k].
 
         `shapes` are their channels, rows and frames; the network takes one argument each.
         """
-
-
-def check_takes(backbone: Backbone, frontend: Frontend) -> None:
-    """Raise a UsageError where a backbone doesn't take what a front end gives."""
-    takes, gives = backbone.takes, frontend.gives
-    if takes is not None and takes != gives:
-        raise UsageError(
-            f"backbone.kind = {backbone.kind} takes a {' and a '.join(takes)}, spectrogram.kind = "
-            f"{frontend.kind} gives a {' and a '.join(gives)}; set it to {'_and_'.join(takes)}"
-        )
 
 
 class MobileFaceNet(Backbone):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humtune.config import Output
-from humtune.detectors.encoder import ChunkEncoder, Encoder
+from humtune.detectors.encoder import ChunkEncoder, Encoder, Graph
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import class_index
@@ -64,6 +64,10 @@ class ClassifierEncoder(ChunkEncoder):
     def encoded(self, features: Tensor) -> Encoded:
         """With what tells the classes."""
         return replace(super().encoded(features), classify=self.head.classify)
+
+    def graph(self) -> Graph:
+        """With the backbone as it is exported."""
+        return replace(super().graph(), network=self.recipe.backbone.exported(self.backbone))
 
     def take_over(self, other: Encoder) -> None:
         """Take weights: of front end, backbone and, where the heads are of a kind, of what embeds."""

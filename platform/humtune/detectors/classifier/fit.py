@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class ClassifierFit(Fit):
         training = recipe.training
         optimiser = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
         self.optimiser = optimiser(
-            self.encoder.parameters(),
+            self._groups(),
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
             fused=True,
@@ -127,9 +127,16 @@ class ClassifierFit(Fit):
         rate = learning_rate(training, self.done - 1)
         return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """The encoder's weights for the optimiser, those that learn more slowly apart."""
+        slow, share = self.recipe.backbone.slower(self.encoder.backbone)
+        apart = set(map(id, slow))
+        rest: dict[str, Any] = {"params": [w for w in self.encoder.parameters() if id(w) not in apart]}
+        return [rest, {"params": slow, "share": share}] if slow else [rest]
+
     def _set_rate(self, rate: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1)
 
     def _batches(self) -> list[NDArray[np.intp]]:
         """The clips of an epoch's batches: the machine's and, by their share, those of others among them.

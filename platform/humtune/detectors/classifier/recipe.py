@@ -1,6 +1,6 @@
 """The classifier: a network that tells a machine's classes apart, scored by its embeddings."""
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from humtune import plugins
 from humtune.config import Acceleration, Output
-from humtune.detectors.classifier.backbones import MobileFaceNet, check_takes
+from humtune.detectors.classifier.backbones import MobileFaceNet
 from humtune.detectors.classifier.encoder import ClassifierEncoder
 from humtune.detectors.classifier.fit import ClassifierFit, Training
 from humtune.detectors.classifier.heads import VariationalHead
@@ -89,9 +89,9 @@ class Classifier(Recipe):
         """Chunks must be no longer than the shortest clip."""
         check_chunks(self.spectrogram, table, lengths)
 
-    def _check_takes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
-        """The front end must give what the backbone takes."""
-        check_takes(self.backbone, self.spectrogram)
+    def _check_backbone(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        """The backbone must do with what the front end gives."""
+        self.backbone.check(self.spectrogram)
 
     def _check_classes(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         """Two classes or more, named by attributes or not, and no more than the head can tell apart."""
@@ -118,15 +118,18 @@ class Classifier(Recipe):
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(("spectrogram",), _check_chunks, of_others=True),
-        Check(("spectrogram", "backbone"), _check_takes),
+        Check(("spectrogram", "backbone"), _check_backbone),
         Check(("spectrogram", "backbone", "head.dimensions"), _check_embedding),
         Check(("backbone", "labels", "head.kind"), _check_classes),
     )
 
     def remarks(self) -> tuple[str, ...]:
-        """Those of the front end."""
-        remarks: tuple[str, ...] = self.spectrogram.remarks()
-        return remarks
+        """Those of front end and backbone."""
+        return (*self.spectrogram.remarks(), *self.backbone.remarks())
+
+    def pinned(self) -> dict[str, Any]:
+        """The backbone's."""
+        return {f"backbone.{name}": value for name, value in self.backbone.pinned().items()}
 
     def build(self, classes: tuple[str, ...]) -> ClassifierEncoder:
         """Front end, backbone and head with the weights that the seed gives."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from humtune.detectors.encoder import Encoder, Graph
 from humtune.detectors.kept import Rows, is_kept, kept_rows
 from humtune.detectors.pretrained.blocks import LEAST_SAMPLES, BlockLayer
-from humtune.detectors.pretrained.sources import Source
+from humtune.detectors.pretrained.sources import Source, as_tensor, check_weights
 from humtune.errors import HumtuneError, UsageError, first_line
 from humtune.scores.encoded import Encoded
 from humtune.sounds.bank import ClipBank
@@ -50,16 +50,11 @@ class PretrainedEncoder(Encoder):
         super().__init__(recipe, classes)
         self.source: Source = recipe.source
         self.frontend = BlockLayer(self.source.description)
-        content = torch.frombuffer(bytearray.fromhex(self.source.digest), dtype=torch.uint8)
-        self.register_buffer("digest", content)
+        self.register_buffer("digest", as_tensor(self.source.digest))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Take another one's state; a HumtuneError where its weights were others."""
-        if not torch.equal(state_dict["digest"].cpu(), self.digest.cpu()):
-            raise HumtuneError(
-                f"weights: {self.source.name}: these are not the weights that the trial was made with; "
-                "put those back in their place"
-            )
+        check_weights(self.source, self.digest, state_dict["digest"])
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     @property

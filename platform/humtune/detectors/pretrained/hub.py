@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from humtune.detectors.pretrained.description import Description, in_words
+from humtune.detectors.pretrained.description import Description, WaveformInput, in_words
 from humtune.detectors.pretrained.sources import Source
 from humtune.errors import UsageError, first_line
 
@@ -74,6 +74,11 @@ class HubModel(Source):
 
     trust_remote_code: bool = False
 
+    @property
+    def takes_any_length(self) -> bool:
+        """Those of samples do."""
+        return isinstance(self.description.input, WaveformInput)
+
     def load(self) -> nn.Module:
         """The model, on its folder's files alone."""
         from transformers import AutoModel
@@ -95,16 +100,16 @@ class HubModel(Source):
 
 
 class HiddenStates(nn.Module):
-    """A model's hidden states of a block."""
+    """A model's hidden states of blocks."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, block: Tensor) -> Tensor:
-        """Embeddings [1, L, frames, k]."""
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Embeddings [B, L, frames, k]."""
         return torch.stack(
-            self.model(block, output_hidden_states=True, return_dict=True).hidden_states, dim=1
+            self.model(blocks, output_hidden_states=True, return_dict=True).hidden_states, dim=1
         )
 
 

@@ -1,18 +1,17 @@
 """Pretrained: a general audio encoder, frozen, and distances of its embeddings. No classes, no training."""
 
-from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from humtune.config import Acceleration, Output
 from humtune.detectors.fit import Fit, evenly
 from humtune.detectors.pretrained.encoder import PretrainedEncoder, try_out
-from humtune.detectors.pretrained.sources import FILES, Source, find_source
+from humtune.detectors.pretrained.weights import Weights
 from humtune.detectors.recipe import Check, Estimate, Recipe
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import ClipTable
@@ -20,57 +19,24 @@ from humtune.sounds.table import ClipTable
 TIMED = 3  # clips that are embedded to know what all of them take
 
 
-class Pretrained(Recipe):
+class Pretrained(Weights, Recipe):
     """Embeddings of a frozen encoder, pooled over a clip's time; scores by their distances."""
 
     sizes: ClassVar[tuple[str, ...]] = ("weights",)
 
     family: str = "pretrained"
-    weights: str = Field("", description="the YAML beside an encoder's file, or a model of transformers")
-    revision: str | None = Field(
-        None, description="of a model on the hub: a commit; null: the newest, which a search then keeps to"
-    )
     pooling: Literal["mean", "mean_deviation", "gem", "max"] = Field(
         "mean", description="over a clip's frames"
     )
     layers: tuple[int, ...] = Field(
         (-1,), min_length=1, description="that are used, side by side; -1: the last"
     )
-    trust_remote_code: bool = Field(
-        False, description="run Python code that lies beside a model of transformers"
-    )
     scores: tuple[str, ...] = Field(("knn",), min_length=1)
-
-    @field_validator("weights")
-    @classmethod
-    def _whole_path(cls, weights: str) -> str:
-        """A path as the same from whichever folder a trial runs in, whatever lies there."""
-        path = Path(weights).expanduser()
-        is_path = path.is_absolute() or weights.startswith(".") or path.suffix in FILES
-        return str(path.absolute()) if is_path else weights
-
-    @model_validator(mode="after")
-    def _of_the_hub(self) -> Self:
-        if self.revision is not None and Path(self.weights).is_absolute():
-            raise ValueError(f"revision: {self.weights} has none, but a model on the hub; leave it out")
-        return self
 
     @field_validator("layers", mode="before")
     @classmethod
     def _one_layer(cls, layers: object) -> object:
         return (layers,) if isinstance(layers, int) and not isinstance(layers, bool) else layers
-
-    @property
-    def source(self) -> Source:
-        """The encoder; a UsageError where it isn't there."""
-        return find_source(self.weights, self.trust_remote_code, self.revision)
-
-    def pinned(self) -> dict[str, Any]:
-        """The weights' path and, of a model on the hub, its commit; nothing where they are still open."""
-        if not self.weights:
-            return {}
-        commit = self.source.commit
-        return {"weights": self.weights} | ({"revision": commit} if commit else {})
 
     @property
     def gives(self) -> frozenset[Output]:
@@ -80,17 +46,7 @@ class Pretrained(Recipe):
     @property
     def size(self) -> str:
         """The encoder."""
-        return f"pretrained {Path(self.weights).name}"
-
-    def remarks(self) -> tuple[str, ...]:
-        """Whose weights they are, and whether a model can be made of them."""
-        source = self.source
-        name, description = Path(self.weights).name, source.description
-        revision = f"revision {source.commit}, " if source.commit else ""
-        lines = [f"{name}: {revision}weights under {description.licence}"]
-        if why := source.why_not_exported:
-            lines.append(f"{name}: can't be exported: {why}")
-        return tuple(lines)
+        return f"pretrained {self.name}"
 
     def _check_weights(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         try_out(self.source, self.layers)

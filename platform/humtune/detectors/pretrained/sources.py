@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from humtune.detectors.graph_network import FEATURES, OPSET, GraphNetwork, chunk_name
 from humtune.detectors.pretrained.description import Description, read_description
@@ -40,14 +41,23 @@ class Source(ABC):
 
     @abstractmethod
     def load(self) -> nn.Module:
-        """What maps a block [1, …] to the embeddings [1, frames, k] of each of its layers: [1, L, frames, k].
+        """What maps blocks [B, …] to the embeddings [B, frames, k] of each of its layers: [B, L, frames, k].
 
-        UsageError where it can't be loaded.
+        A network of its own at each call. UsageError where it can't be loaded.
         """
 
     def chosen(self, layers: Sequence[int]) -> nn.Module:
         """The same with only some of its layers."""
         return Layers(self.load(), layers)
+
+    @property
+    def takes_any_length(self) -> bool:
+        """Whether a block may be longer or shorter than its description says."""
+        return False
+
+    def why_not_tuned(self, *, lora: bool) -> str | None:
+        """Why it can't be a network that learns, or that LoRA is added to; None where it can."""
+        return None
 
     @property
     def why_not_exported(self) -> str | None:
@@ -80,6 +90,10 @@ class OnnxFile(Source):
                 f"weights: {self.files[0]}: can't be loaded as ONNX ({first_line(error)})"
             ) from error
 
+    def why_not_tuned(self, *, lora: bool) -> str:
+        """That onnxruntime knows no gradients."""
+        return "an ONNX file can't be trained; take a program of torch.export or a model of transformers"
+
     @property
     def why_not_exported(self) -> str | None:
         """Beside its size, that its operators are of a later set."""
@@ -101,23 +115,38 @@ class ProgramFile(Source):
     def load(self) -> nn.Module:
         """The program as a module."""
         try:
-            return Stacked(torch.export.load(str(self.files[0])).module())
+            return Stacked(torch.export.load(str(self.files[0])))
         except Exception as error:  # each kind of damage raises its own
             raise UsageError(
                 f"weights: {self.files[0]}: torch.export can't load it as a program ({first_line(error)})"
             ) from error
 
+    def why_not_tuned(self, *, lora: bool) -> str | None:
+        """That its weights are in no layers."""
+        return "a program has no layers for LoRA; set backbone.tune to whole or none" if lora else None
+
 
 class Stacked(nn.Module):
-    """A network that gives [1, k] or [1, frames, k], or several such layers, as one tensor of all layers."""
+    """A program that gives [1, k] or [1, frames, k], or several such layers, as one tensor of all layers.
 
-    def __init__(self, network: nn.Module) -> None:
+    One that was exported with blocks in any number gets all at once.
+    """
+
+    def __init__(self, program: ExportedProgram) -> None:
         super().__init__()
-        self.network = network
+        self.network = program.module()
+        [taken] = program.graph_signature.user_inputs
+        inputs = next(node for node in program.graph.nodes if node.name == taken)
+        self.any_number = isinstance(inputs.meta["val"].shape[0], torch.SymInt)
 
-    def forward(self, block: Tensor) -> Tensor:
-        """Embeddings [1, L, frames, k]."""
-        found = self.network(block)
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Embeddings [B, L, frames, k]."""
+        if self.any_number or len(blocks) == 1:
+            return self._layers(blocks)
+        return torch.cat([self._layers(block) for block in torch.split(blocks, 1)])
+
+    def _layers(self, blocks: Tensor) -> Tensor:
+        found = self.network(blocks)
         layers = found if isinstance(found, tuple | list) else (found,)
         return torch.stack([layer.unsqueeze(1) if layer.ndim == 2 else layer for layer in layers], dim=1)
 
@@ -242,6 +271,20 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max(
         (opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=OPSET
     )
+
+
+def as_tensor(digest: str) -> Tensor:
+    """A hash for an encoder's state, uint8 [32]."""
+    return torch.frombuffer(bytearray.fromhex(digest), dtype=torch.uint8)
+
+
+def check_weights(source: Source, own: Tensor, other: Tensor) -> None:
+    """Raise a HumtuneError where an encoder's state is of other weights than the source, by their hashes."""
+    if not torch.equal(own.cpu(), other.cpu()):
+        raise HumtuneError(
+            f"weights: {source.name}: these are not the weights that the trial was made with; "
+            "put those back in their place"
+        )
 
 
 @lru_cache(maxsize=16)

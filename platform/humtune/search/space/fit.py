@@ -15,7 +15,7 @@ from humtune.metrics.cells import Cells, labelled
 from humtune.records import Objective, ParamValue
 from humtune.search.space.dimensions import FAMILY, Presets
 from humtune.search.space.errors import why_apart
-from humtune.search.space.grid import Point
+from humtune.search.space.grid import Point, touching
 from humtune.search.space.space import START, Space, nested
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.classes import WITHOUT_CLASSES
@@ -259,7 +259,7 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
     lines: dict[str, None] = {}
     for machine in machines:
         whose = f"{machine}: " if machine in space.machines else ""
-        for params, recipe in corners(space, "spectrogram", "weights", machine=machine):
+        for params, recipe in corners(space, "spectrogram", "weights", "backbone.weights", machine=machine):
             lines |= dict.fromkeys(f"{whose}{remark}{_chosen(params)}" for remark in recipe.remarks())
     return list(lines)
 
@@ -267,7 +267,7 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
 def pinned(space: Space) -> Space:
     """The space whose trials are the same later and elsewhere, as far as what all of them have says so."""
     pins = [recipe.pinned() for recipe in space.recipes]
-    if any(other != pins[0] for other in pins) or pins[0].keys() & space.dimensions.keys():
+    if any(other != pins[0] for other in pins) or any(map(touching(tuple(pins[0])), space.dimensions)):
         return space
     return space.model_copy(update={"fixed": nested(space.fixed, pins[0])})
 

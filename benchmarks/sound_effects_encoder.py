@@ -1,8 +1,12 @@
-"""An encoder with real weights out of the wheel `aisfx` 0.1.2: an ONNX file, and the YAML that describes it.
+"""An encoder with real weights out of the wheel `aisfx` 0.1.2: two files, and the YAML that describes each.
+
+An ONNX file, and a program of torch.export, which can be fine-tuned:
 
     pip download --no-deps aisfx==0.1.2 --dest /tmp/aisfx
     python benchmarks/sound_effects_encoder.py /tmp/aisfx/aisfx-0.1.2-py3-none-any.whl encoders/
     humtune search pretrained --data recordings --set weights=encoders/aisfx.yaml
+    humtune search pretrained_tuned --data recordings --set backbone.tune=whole \
+        --set backbone.weights=encoders/aisfx_program.yaml
 
 The network knows sound effects (Ma and Lerch, ISMIR 2022): eight convolutions on log-mel spectrograms of
 2.3 s, 512 values each. The wheel asks for a numpy of 2022 and is not installed: its checkpoint is all that is
@@ -25,7 +29,6 @@ CHECKPOINT = "aisfx/models/checkpoint.pth"
 PREFIX = "embedding_net."  # of the encoder's weights among those of the classifiers behind it
 FRAMES, MELS = 100, 96
 DESCRIPTION = {
-    "model": "aisfx.onnx",
     "rate": 44_100,
     "input": {
         "kind": "log_mel",
@@ -96,13 +99,15 @@ def main() -> None:
     wheel, folder = (Path(word) for word in sys.argv[1:3])
     encoder = Encoder().eval()
     encoder.load_state_dict(weights(wheel))
-    stream = io.BytesIO()
-    program = torch.onnx.export(
-        encoder, (torch.zeros(1, FRAMES, MELS),), dynamo=True, verbose=False, opset_version=20
-    )
-    program.save(stream)
-    write_output(folder / "aisfx.onnx", stream.getvalue())
-    print(write_output(folder / "aisfx.yaml", yaml.safe_dump(DESCRIPTION, sort_keys=False).encode()))
+    spectrograms = torch.zeros(2, FRAMES, MELS)
+    graph, program = io.BytesIO(), io.BytesIO()
+    torch.onnx.export(encoder, (spectrograms[:1],), dynamo=True, verbose=False, opset_version=20).save(graph)
+    any_number = ({0: torch.export.Dim("spectrograms")},)
+    torch.export.save(torch.export.export(encoder, (spectrograms,), dynamic_shapes=any_number), program)
+    for name, model, content in (("aisfx", "aisfx.onnx", graph), ("aisfx_program", "aisfx.pt2", program)):
+        write_output(folder / model, content.getvalue())
+        told = yaml.safe_dump({"model": model, **DESCRIPTION}, sort_keys=False)
+        print(write_output(folder / f"{name}.yaml", told.encode()))
 
 
 if __name__ == "__main__":

@@ -115,6 +115,10 @@ def test_what_can_not_be_tuned_so_is_refused(tmp_path: Path, monkeypatch: pytest
         "spectrogram.chunk_frames = 38 makes chunks of 0.30 s, encoder.yaml takes blocks of 0.30 s; set it "
         "to 37 or less"
     )
+    unnamed = recipe(path).backbone.model_copy(update={"weights": ""})
+    assert refused(recipe(path).model_copy(update={"backbone": unnamed})).startswith(
+        "backbone.weights: which encoder? Say it with --set backbone.weights=PATH, the YAML beside its file"
+    )
     monkeypatch.setattr(lora.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         lora.adapted(Mean(), lora.LoRA(), "someone/encoder")

@@ -26,6 +26,7 @@ class PretrainedBackbone(Weights, Backbone):
     """
 
     takes: ClassVar[tuple[str, ...] | None] = ("raw_waveform",)
+    setting: ClassVar[str] = "backbone.weights"
 
     kind: str = "pretrained"
     tune: Literal["whole", "lora", "none"] = Field("lora", description="which of the encoder's weights learn")

@@ -171,11 +171,6 @@ class Layers(nn.Module):
 
 def find_source(weights: str, trust_remote_code: bool = False, revision: str | None = None) -> Source:
     """The encoder that a recipe names; a UsageError where there is none, or it isn't described."""
-    if not weights:
-        raise UsageError(
-            "weights: the family pretrained wants an encoder; say which with --set weights=PATH, the YAML "
-            "beside its file, or the name of a model of transformers"
-        )
     path = Path(weights)
     if path.suffix in (".onnx", ".pt2"):
         raise UsageError(f"weights: {path}: give the path of the YAML that describes it instead")

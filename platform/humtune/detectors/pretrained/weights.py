@@ -1,16 +1,19 @@
 """Which encoder a family or a backbone takes: the settings that both have of it."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from humtune.config import Settings
 from humtune.detectors.pretrained.sources import FILES, Source, find_source
+from humtune.errors import UsageError
 
 
 class Weights(Settings):
     """An encoder by the file or the name of its weights."""
+
+    setting: ClassVar[str] = "weights"  # what a space calls them
 
     weights: str = Field("", description="the YAML beside an encoder's file, or a model of transformers")
     revision: str | None = Field(
@@ -37,6 +40,11 @@ class Weights(Settings):
     @property
     def source(self) -> Source:
         """The encoder; a UsageError where it isn't there."""
+        if not self.weights:
+            raise UsageError(
+                f"{self.setting}: which encoder? Say it with --set {self.setting}=PATH, the YAML beside its "
+                "file, or the name of a model of transformers"
+            )
         return find_source(self.weights, self.trust_remote_code, self.revision)
 
     @property

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,7 @@ from humtune.records import Epoch
 from humtune.runtime.labels import read_reviewed
 from humtune.runtime.outcomes import Scored
 from humtune.runtime.scale import Scale
-from humtune.search.stop import TimeLimit
+from humtune.search.stop import Interruption
 from humtune.sounds.added import Given, reviewed
 from humtune.sounds.groups import recording_names
 from humtune.sounds.table import Role
@@ -371,8 +370,8 @@ def test_hours_are_a_clocks_though_two_trials_run_at_once(
         ledger.write(trial.model_copy(update={"epochs": (step,)}))
     left: list[float] = []
 
-    def ran(_: Ledger, *, interruption: TimeLimit, view: object) -> None:
-        left.append(interruption.end - monotonic())
+    def ran(_: Ledger, *, interruption: Interruption, view: object) -> None:
+        left.append(interruption.clock.left)
 
     monkeypatch.setattr(learn, "run", ran)
     learn.search(ledger, hours=0.25)

@@ -6,7 +6,6 @@ what its recordings are, and the model comes last.
 
 from collections import Counter
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from statistics import mean
 from typing import Literal
@@ -17,7 +16,7 @@ from humtune.export.search import export_machine
 from humtune.layout import BANKS, RECORDINGS
 from humtune.ledger import Ledger, searches
 from humtune.names import command, count
-from humtune.records import TrialState, seconds_worked
+from humtune.records import TrialState
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
 from humtune.runtime.info import FULL, INFO, INT8, MODEL, ModelInfo, read_info
@@ -25,11 +24,12 @@ from humtune.runtime.labels import Reviewed
 from humtune.runtime.outcomes import Scored
 from humtune.runtime.recordings import Listener
 from humtune.runtime.scorer import Scorer
+from humtune.search.clock import Clock, check_hours
 from humtune.search.continued import Intake, bring, continued, only_machine, search_of
 from humtune.search.live import PlainTable
 from humtune.search.run import prepare, run
 from humtune.search.space import read_space
-from humtune.search.stop import TimeLimit
+from humtune.search.stop import Interruption
 from humtune.sounds.added import Given, Grown, grow, import_window
 from humtune.sounds.bank import load_banks
 from humtune.sounds.importing import Imported, import_folder, machine_name, spell
@@ -52,8 +52,7 @@ EVERY: Way = "mean of all"
 
 def check_wish(out: Path, hours: float, false_alarms: float) -> None:
     """UsageError where a model lies in its place already, or something else does, or a number can't be."""
-    if not 0 < hours < inf:
-        raise UsageError(f"--hours {hours:g}: it should be more than 0")
+    check_hours(hours)
     if not 0 < false_alarms < 1:
         raise UsageError(f"--false-alarms {false_alarms:g}: it lies between 0 and 1, as 1%")
     if (out / INFO).exists():
@@ -229,20 +228,19 @@ def go_on(earlier: Ledger, grown: Grown) -> tuple[Ledger, Counter[Intake]]:
     return ledger, bring(earlier, ledger)
 
 
-def search(ledger: Ledger, *, hours: float = HOURS) -> TimeLimit:
+def search(ledger: Ledger, *, hours: float = HOURS) -> Interruption:
     """Run what is left of a search while its time lasts, and until one trial is complete at least.
 
     `hours` are a clock's, of this run and of what earlier ones worked. Returns what ended it, where something
     did: the time, or a signal.
     """
-    used = seconds_worked(ledger.records())
 
     def is_enough() -> bool:
         return any(record.state == TrialState.COMPLETE for record in ledger.records())
 
-    with TimeLimit(3600 * hours - used, is_enough) as limit:
-        run(ledger, interruption=limit, view=PlainTable)
-    return limit
+    with Interruption(Clock.of(ledger, hours, is_enough=is_enough)) as interruption:
+        run(ledger, interruption=interruption, view=PlainTable)
+    return interruption
 
 
 def join(ledger: Ledger) -> Way:

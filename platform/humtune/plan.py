@@ -55,6 +55,9 @@ class Asked(Frozen):
     held_out: float = Field(0.1, gt=0, lt=1, description="share of training clips that thresholds are of")
     confirm: int = Field(0, ge=0, description="best configurations of a machine that are trained again")
     confirm_seeds: int = Field(0, ge=0, description="new seeds for each of them")
+    hours: float | None = Field(
+        None, gt=0, description="by the clock, over all runs; null: until all trials have ended"
+    )
     channel: int | None = Field(
         None, ge=1, description="that is read of a recording, counted from 1; null: all, mixed down"
     )
@@ -87,6 +90,9 @@ class Plan(Stored):
     )
     accelerations: dict[str, Acceleration] | None = Field(
         None, description="size of trial -> how it is computed; null until that has been timed"
+    )
+    seconds: dict[str, dict[str, float]] = Field(
+        {}, description="study -> kind of trial -> what one takes, as timed before the first"
     )
 
     @model_validator(mode="before")

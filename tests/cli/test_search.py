@@ -19,9 +19,10 @@ from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.plan import Asked, Machine, Plan
 from humtune.records import TrialRecord, TrialState, trial_id
+from humtune.search.clock import Clock
 from humtune.search.live import duration
 from humtune.search.space import check_space
-from humtune.search.stop import Interruption, TimeLimit
+from humtune.search.stop import Interruption
 from humtune.search.studies import Studies
 from humtune.sounds.importing import Imported, ImportRecord
 from humtune.sounds.synthetic import Sizes, synthesise
@@ -99,6 +100,7 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
         f"search long.yaml {data} --set spectrogram.chunk_frames=499": "spectrogram.chunk_frames = 499 is",
         "search quick --data nowhere": "nowhere: no such folder; expected recordings as",
         f"search quick {data} --machines fan,drill": "no machine 'drill' in",
+        f"search quick {data} --hours 0": "--hours 0: it should be more than 0",
         f"search quick {data} --name taken": "there is a search named 'taken': humtune resume taken",
         f"search quick {data} --name a/b": "a search's name 'a/b' holds a slash; choose another --name",
         f"search quick {data} --name banks": "name 'banks' is taken by humtune itself",
@@ -214,7 +216,7 @@ def test_a_search_of_which_no_trial_completed_has_failed(
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
     monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, None))
-    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
+    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: Interruption(Clock(0)))
     code, _, err = humtune("learn", "fan", "--out", "model")
     assert code == 1
     assert err.splitlines()[-1].endswith("no trial completed: 3 failed, 'torn' (2 of them)")
@@ -228,7 +230,7 @@ def test_learn_says_that_its_time_was_too_short_for_all_detectors(
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
     monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, None))
-    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: TimeLimit(0, lambda: True))
+    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: Interruption(Clock(0)))
     monkeypatch.setattr("humtune.cli.learn._write", lambda *_: None)
     monkeypatch.setattr("humtune.cli.learn._print_next", lambda *_: None)
     code, out, _ = humtune("learn", "fan", "--out", "model")

@@ -205,7 +205,7 @@ def test_a_dry_run_counts_what_others_add(prepared: Make, monkeypatch: pytest.Mo
     [cost] = costs(space, ledger.bank("fan"), Resources(), others=[ledger.bank("valve")])
     trained = len(ledger.bank("fan").table.having(Role.TRAIN))
     assert cost.estimate.step_seconds == 2 * trained
-    assert len(calibrate(ledger.storage.uri, ledger.name)) == 1
+    assert len(calibrate(ledger.storage.uri, ledger.name).accelerations) == 1
 
 
 def test_a_dry_run_tells_heads_that_hear_others_from_those_that_do_not(

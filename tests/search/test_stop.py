@@ -13,7 +13,8 @@ from ray.tune.search import Searcher
 from waiting import PATIENCE, send, wait_for
 
 from humtune.ledger import Ledger
-from humtune.search.stop import Interruption, Stop, TimeLimit
+from humtune.search.clock import Clock
+from humtune.search.stop import Interruption, Stop
 from humtune.search.tune import MachineSearcher, StudyScheduler
 
 
@@ -84,6 +85,7 @@ def test_another_signal_is_none_of_its_business() -> None:
 
 BUSY = """
 import hashlib
+from humtune.search.clock import Clock
 from humtune.search.stop import Interruption
 with Interruption():
     print("ready", flush=True)
@@ -104,18 +106,18 @@ def test_two_ends_a_process_that_is_deep_in_something_else() -> None:
 
 def test_time_is_over_once_there_is_enough() -> None:
     found: list[str] = []
-    limit = TimeLimit(0.0, lambda: bool(found))
+    limit = Interruption(Clock(0.0, lambda: bool(found)))
     assert not limit.asked
     found.append("a trial")
     assert limit.asked
     assert limit.is_over
     assert limit.signal is None
     assert limit.exit_code == 0
-    assert not TimeLimit(3600.0, lambda: True).asked
+    assert not Interruption(Clock(3600.0)).asked
 
 
 def test_one_signal_ends_a_search_cleanly_though_its_time_is_over() -> None:
-    limit = TimeLimit(0.0, lambda: True)
+    limit = Interruption(Clock(0.0))
     limit._catch(signal.SIGTERM)  # a second one would end this process
     assert limit.asked
     assert not limit.is_over

@@ -15,7 +15,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Estimate
 from humtune.plan import Resources
 from humtune.search import timing
-from humtune.search.timing import calibrate, calibrated
+from humtune.search.timing import Timed, calibrate, calibrated
 from humtune.sounds import parallel
 
 Make = Callable[..., Any]
@@ -94,7 +94,7 @@ def test_timing_is_a_line_in_a_log(
 ) -> None:
     monkeypatch.setattr(parallel, "_console", lambda: Console(stderr=True))
     monkeypatch.setattr(parallel, "_QUIET", 0.01)
-    monkeypatch.setattr(timing, "calibrate", lambda *_: time.sleep(0.1) or {})
+    monkeypatch.setattr(timing, "calibrate", lambda *_: time.sleep(0.1) or Timed({}, {}))
     calibrated(search.ledger)
     assert capsys.readouterr().err == "timing a few training steps: 0 s so far\n"
 
@@ -109,14 +109,15 @@ def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPat
         return Estimate(acceleration=how, step_seconds=1.0, trial_seconds=3.0)
 
     monkeypatch.setattr(classifier, "estimate", estimate)
-    chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
-    assert chosen == {LOW: Acceleration(), HIGH: Acceleration(compiled=True)}
+    timed = calibrate(search.ledger.storage.uri, search.ledger.name)
+    assert timed.accelerations == {LOW: Acceleration(), HIGH: Acceleration(compiled=True)}
+    assert timed.seconds == {"fan": {LOW: pytest.approx(3.0), HIGH: pytest.approx(3.0)}}
     assert asked == [LOW, HIGH]
 
 
 def test_trials_this_short_are_not_compiled(search: Any) -> None:
     chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
-    assert chosen == {LOW: Acceleration(), HIGH: Acceleration()}
+    assert chosen.accelerations == {LOW: Acceleration(), HIGH: Acceleration()}
 
 
 def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
@@ -125,7 +126,7 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
     ledger = search.ledger
     ledger.write_plan(ledger.plan.asking(resources=Resources(cpus=2.0, gpus=0.5)))
     chosen = {LOW: Acceleration(compiled=True)}
-    monkeypatch.setattr(timing, "calibrate", lambda uri, name: chosen)
+    monkeypatch.setattr(timing, "calibrate", lambda uri, name: Timed(chosen, {}))
     assert calibrated(ledger) == ledger.plan
     assert ledger.plan.accelerations == chosen
     assert no_cluster == [{"num_cpus": 2.0, "num_gpus": 0.5, "max_retries": 0}]

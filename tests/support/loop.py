@@ -18,9 +18,11 @@ from humtune.search.tune import MachineSearcher, StudyScheduler
 class Loop:
     """In the place of a Tuner."""
 
-    def __init__(self, studies: Studies, resources: Resources, **_: Any) -> None:
+    def __init__(
+        self, studies: Studies, resources: Resources, *, interruption: Interruption | None = None, **_: Any
+    ) -> None:
         self.searcher, self.scheduler = MachineSearcher(studies, cpus=resources.cpus), StudyScheduler(studies)
-        self.stop = Stop(studies.ledger, Interruption())
+        self.stop = Stop(studies.ledger, interruption or Interruption())
 
     def fit(self) -> None:
         while not self.stop.stop_all() and isinstance(config := self.searcher.suggest(""), dict):

@@ -1,12 +1,12 @@
 """search, resume, stop: start a search, go on with it, end it."""
 
-import os
-from contextlib import nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humtune.cli.cost import print_cost
 from humtune.cli.grown import print_brought, print_grown, read_labels
 from humtune.cli.options import (
     DEFAULT_STORAGE,
@@ -17,20 +17,21 @@ from humtune.cli.options import (
     loading,
     read_channel,
 )
-from humtune.errors import HumtuneError
+from humtune.cli.running import run_to_end
 from humtune.names import command, console, count, split_names
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
-    from humtune.plan import Resources
-    from humtune.search.space import Space
-    from humtune.storage import Storage
 
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to run on; `auto` on one of its nodes.")]
 Slots = Annotated[int, typer.Option(min=0, help="Trials at a time; 0: as many as fit.")]
 Trials = Annotated[int | None, typer.Option(min=0, help="Trials per machine; of a grid or list, the first.")]
 SharedTrials = Annotated[
     int | None, typer.Option(min=0, help="Trials that train one network on all machines together.")
+]
+Hours = Annotated[
+    float | None,
+    typer.Option(help="By the clock, that all of it may take, over all runs; the ensembles are in it."),
 ]
 Holdout = Annotated[
     float, typer.Option(help="Share of the labelled clips that nothing is chosen by, to be reported on.")
@@ -55,6 +56,7 @@ def search(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Times that each point of a grid or list is run.")
     ] = None,
+    hours: Hours = None,
     channel: Channel = None,
     labels: Annotated[
         str | None,
@@ -90,7 +92,9 @@ def search(
     """Search for each machine's best detector.
 
     Example: humtune search quick --data recordings --machines fan,bearing --trials 20
+    Example: humtune search systems/tiny --data recordings --hours 2
     """
+    began = monotonic()
     with loading():
         from humtune.search.space import read_space
         from humtune.search.space.overrides import override, read_settings
@@ -103,11 +107,14 @@ def search(
         from humtune.ledger import Ledger
         from humtune.plan import Resources
         from humtune.search import run
+        from humtune.search.clock import check_hours
         from humtune.search.connection import check_address, check_device, check_temporary
         from humtune.search.space import planned_space
         from humtune.search.space.fit import remarks
         from humtune.search.warm import notes
 
+    if hours is not None:
+        check_hours(hours)
     place = Storage(storage)
     wanted = split_names(machines)
     check_device(device, address)
@@ -123,7 +130,7 @@ def search(
         compiled=compiled,
     )
     if dry_run:
-        _print_cost(chosen, data, place, wanted, resources, slots, holdout, read)
+        print_cost(chosen, data, place, wanted, resources, slots, holdout, read)
         return
     search_name = name or run.free_name(place, space_name)
     ledger = run.prepare(
@@ -135,13 +142,14 @@ def search(
         resources=resources,
         holdout=holdout,
         channel=read,
+        hours=hours,
         earlier=Ledger.open(place, earlier) if earlier else None,
     )
     plan = ledger.plan
     left_out = [f"left out: {kind}: {why}" for kind, why in plan.left_out.items()]
     for line in (*notes(ledger), *left_out, *remarks(planned_space(plan), plan.studies)):
         console().print(line, soft_wrap=True)
-    _run(ledger, address, slots, is_new=True)
+    run_to_end(ledger, address, slots, is_new=True, began=began)
 
 
 def resume(
@@ -152,6 +160,7 @@ def resume(
         int | None, typer.Option(min=1, help="Train so many of each machine's best again, with new seeds.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="New seeds for each that --confirm trains again.")] = 3,
+    hours: Hours = None,
     reviewed: ReviewedFile = None,
     slots: Slots = 0,
     address: Address = None,
@@ -161,15 +170,19 @@ def resume(
 
     Example: humtune resume quick --confirm 3 --seeds 5
     """
+    began = monotonic()
     with loading():
         from humtune.ledger import Ledger
+        from humtune.search.clock import check_hours
         from humtune.search.run import want
         from humtune.storage import Storage
 
+    if hours is not None:
+        check_hours(hours)
     ledger = Ledger.open(Storage(storage), name)
     if reviewed is not None:
         ledger = _with_reviewed(ledger, reviewed)
-    want(ledger, trials=trials, shared_trials=shared_trials)
+    want(ledger, trials=trials, shared_trials=shared_trials, hours=hours)
     plan = ledger.plan
     for study in plan.studies:
         wanted = plan.asked.shared_trials if plan.is_shared(study) else plan.asked.trials
@@ -177,7 +190,7 @@ def resume(
             console().print(f"{study}: the space holds {count(plan.quota(study), 'trial')}, not {wanted}")
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
-    _run(ledger, address, slots)
+    run_to_end(ledger, address, slots, began=began)
 
 
 def _with_reviewed(ledger: "Ledger", reviewed: Path) -> "Ledger":
@@ -210,97 +223,7 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     console().print(f"{name} ends within seconds; {again} goes on with it", soft_wrap=True)
 
 
-def _run(ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False) -> None:
-    with loading():
-        from humtune.records import why_none
-        from humtune.report.agreement import rungs, rungs_line
-        from humtune.search.live import best_table
-        from humtune.search.run import free_unless_begun, run
-        from humtune.search.stop import Interruption
-
-    screen = console()
-    with Interruption() as interruption, free_unless_begun(ledger) if is_new else nullcontext():
-        studies = run(ledger, address=address, slots=slots, interruption=interruption)
-    if interruption.asked and not screen.is_terminal:
-        screen.print(best_table(studies))
-    place = ledger.storage.option
-    foretold = rungs_line([r for m in studies.machines.values() for r in rungs(m.machine, m.ended.values())])
-    if foretold:
-        screen.print(foretold, soft_wrap=True)
-    left = sum(machine.left for machine in studies.machines.values())
-    if left:
-        screen.print(
-            f"{count(left, 'trial')} left: {command('resume', ledger.name, storage=place)}", soft_wrap=True
-        )
-    nothing = {m.machine: why_none(m.ended.values()) for m in studies.machines.values() if not m.ranking}
-    if len(nothing) < len(studies.machines):
-        for machine, why in nothing.items():
-            if studies.machines[machine].quota:
-                screen.print(f"{machine}: {why}", soft_wrap=True)
-        report = command("report", ledger.name, storage=place)
-        screen.print(f"{report}   the table and plots", soft_wrap=True)
-        export = command("export", ledger.name, storage=place, out="models")
-        screen.print(f"{export}   one model per machine", soft_wrap=True)
-    if interruption.asked:
-        raise typer.Exit(interruption.exit_code)
-    if not left and len(nothing) == len(studies.machines):
-        raise HumtuneError(why_none(r for m in studies.machines.values() for r in m.ended.values()))
-
-
 def _gpus(device: str, gpus: float | None) -> float:
     if gpus is not None:
         return gpus
     return 1.0 if device.startswith("cuda") else 0.0
-
-
-def _print_cost(
-    space: "Space",
-    data: Path,
-    storage: "Storage",
-    machines: list[str] | None,
-    resources: "Resources",
-    slots: int,
-    holdout: float,
-    channel: int | None,
-) -> None:
-    from rich.table import Table
-
-    with loading():
-        from humtune.search.live import duration
-        from humtune.search.run import read_banks
-        from humtune.search.space.fit import fitting
-        from humtune.search.timing import costs, sizes
-        from humtune.sounds.joined import join_banks
-        from humtune.sounds.parallel import tracked
-
-    banks = read_banks(data, storage, machines, holdout=holdout, channel=channel)
-    space, left_out = fitting(space, banks)
-    for kind, why in left_out.items():
-        console().print(f"left out: {kind}: {why}", soft_wrap=True)
-    table = Table()
-    for name in ("machine", "size", "computed in", "a step", "a trial", "trials", "in all"):
-        table.add_column(name, overflow="fold")
-    screen, total = console(), 0.0
-    both = [*banks.values(), *([join_banks(banks.values())] if space.shared_trials else [])]
-    for bank in both:
-        machine = bank.table.machine
-        if not space.quota(machine):
-            continue
-        others = [other for other in banks.values() if other is not bank]
-        estimates = costs(space, bank, resources, others=others)
-        corners = len(list(sizes(space, machine)))
-        found = list(tracked(estimates, total=corners, title=machine))
-        mean = sum(c.estimate.trial_seconds for c in found) / len(found)
-        trials = space.quota(machine)
-        once = sum({n: s for c in found for n, s in c.estimate.once.items()}.values())
-        total += mean * trials + once
-        for cost in found:
-            size = ", ".join(f"{k}: {v}" for k, v in cost.chosen.items())
-            step, trial = duration(cost.estimate.step_seconds), duration(cost.estimate.trial_seconds)
-            table.add_row(cost.machine, size, str(cost.estimate.acceleration), step, trial)
-        if once:
-            table.add_row(machine, "once for all", "", "", "", "", duration(once))
-        table.add_row(machine, "mean", "", "", duration(mean), str(trials), duration(mean * trials))
-    screen.print(table)
-    slots = slots or max(1, int((os.cpu_count() or 1) // resources.cpus))
-    screen.print(f"in all {duration(total)} of work; {slots} trials at a time: {duration(total / slots)}")

@@ -56,6 +56,7 @@ class MachineStudy:
     confirm: int = 0  # best configurations that are trained again after the search
     seeds: int = 0  # new ones for each of them
     first_seed: int = 0  # of the space
+    closed: bool = False  # nothing more can be begun in the time that is left
 
     @property
     def searched(self) -> list[TrialRecord]:
@@ -80,7 +81,12 @@ class MachineStudy:
     @property
     def is_searched(self) -> bool:
         """Whether the search's own trials have ended, so that it is known which are the best."""
-        return len(self.searched) >= self.quota and not self._running(confirms=False)
+        return (self.closed or len(self.searched) >= self.quota) and not self._running(confirms=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether trials of the search are still to be begun."""
+        return self.started < self.quota and not self.closed
 
     @property
     def due(self) -> list[Run]:
@@ -93,7 +99,7 @@ class MachineStudy:
     @property
     def is_asked(self) -> bool:
         """Whether there is nothing more to ask for."""
-        over = self.is_searched if self.confirm else self.started >= self.quota
+        over = self.is_searched if self.confirm else not self.is_open
         return over and not self.interrupted and not self.due
 
     @property

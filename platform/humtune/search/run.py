@@ -51,6 +51,7 @@ def prepare(
     holdout: float = 0.0,
     held_out: float = 0.1,
     channel: int | None = None,
+    hours: float | None = None,
     earlier: Ledger | None = None,
     banks: Mapping[str, ClipBank] | None = None,
 ) -> Ledger:
@@ -58,7 +59,8 @@ def prepare(
 
     `holdout` (0…1) is the share of the labelled dev test clips that is hidden from all that chooses,
     `held_out` that of the training clips by which thresholds and calibration are found. Of several channels
-    `channel` is read, counted from 1; None: all are mixed down. What an `earlier` search found is where the
+    `channel` is read, counted from 1; None: all are mixed down. `hours` by the clock are what all runs of it
+    may take. What an `earlier` search found is where the
     samplers start. `banks` are the machines' where they are known, with the roles of their clips.
     """
     if name in TAKEN:
@@ -82,6 +84,7 @@ def prepare(
         warm=earlier.name if earlier else None,
         holdout=holdout,
         held_out=held_out,
+        hours=hours,
         channel=channel,
         resources=resources,
     )
@@ -107,14 +110,20 @@ def read_banks(
     }
 
 
-def want(ledger: Ledger, *, trials: int | None = None, shared_trials: int | None = None) -> None:
-    """Have a search make so many trials per machine, and of all machines together; None: as before.
+def want(
+    ledger: Ledger,
+    *,
+    trials: int | None = None,
+    shared_trials: int | None = None,
+    hours: float | None = None,
+) -> None:
+    """Have a search make so many trials per machine, and of all machines, in such a time; None: as before.
 
     UsageError where it had no shared trials before, and can't have any, or where others start from them.
     """
     plan = ledger.plan
-    wish = {"trials": trials, "shared_trials": shared_trials}
-    wanted = plan.asking(**{name: count for name, count in wish.items() if count is not None})
+    wish = {"trials": trials, "shared_trials": shared_trials, "hours": hours}
+    wanted = plan.asking(**{name: value for name, value in wish.items() if value is not None})
     if not wanted.asked.trials and not wanted.asked.shared_trials:
         raise UsageError("trials = 0 and shared trials = 0: there is nothing to try; raise one")
     if plan.asked.shared_trials and not wanted.asked.shared_trials and planned_space(plan).starting_shared:
@@ -149,8 +158,8 @@ def run(
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for each study says nothing new
     ledger.take_lease()
     with waiting(f"reading {ledger.name}"):  # imports what its space names
-        studies = Studies(ledger, planned_space(plan))
-    if studies.over:
+        studies = Studies(ledger, planned_space(plan), interruption.clock)
+    if studies.over or interruption.is_over:
         with Mirror(ledger):  # a kill may have come between the last trial and MLflow
             return studies
     ledger.withdraw_stop()
@@ -163,7 +172,7 @@ def run(
         slots = slots_of(
             ray.cluster_resources(), resources, wanted=slots, here=started_here and address is None
         )
-        calibrated(ledger)
+        studies.planned(calibrated(ledger))
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
             Mirror(ledger) as mirror,

@@ -5,8 +5,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +14,7 @@ from ray import tune
 
 from humtune.errors import Superseded
 from humtune.ledger import Ledger
+from humtune.search.clock import Clock
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = "\x1b[?25h"
@@ -26,10 +25,12 @@ class Interruption:
 
     A thread listens: Python's handlers wait until the main thread is back from whatever it has called, which
     may be a storage that hangs, and by then two signals are one. Ray's own processes end with their driver.
-    Away from the main thread, where Python takes no signals, nothing is caught.
+    Away from the main thread, where Python takes no signals, nothing is caught. It also comes by itself, when
+    the time of a clock is over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self.signal: int | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._sender: socket.socket | None = None
@@ -39,8 +40,13 @@ class Interruption:
 
     @property
     def asked(self) -> bool:
-        """Whether the search was asked to end."""
-        return self.signal is not None
+        """Whether the search was asked to end, or its time is over."""
+        return self.signal is not None or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is the clock that ends the search."""
+        return self.signal is None and self.clock.is_over
 
     @property
     def exit_code(self) -> int:
@@ -81,33 +87,11 @@ class Interruption:
     def _catch(self, number: int) -> None:
         if number not in SIGNALS:
             return
-        if self.asked:
+        if self.signal is not None:
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())  # a live table hides it
             os._exit(128 + number)
         self.signal = number
-
-
-class TimeLimit(Interruption):
-    """An interruption that comes by itself after some seconds, once there is enough to go on with."""
-
-    def __init__(self, seconds: float, is_enough: Callable[[], bool]) -> None:
-        super().__init__()
-        self.end, self.is_enough = monotonic() + seconds, is_enough
-
-    @property
-    def asked(self) -> bool:
-        """Whether the search was asked to end, or its time is over."""
-        return super().asked or self.is_over
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its time is over."""
-        return monotonic() >= self.end and self.is_enough()
-
-    def _catch(self, number: int) -> None:
-        self.end = inf  # from now on it is the signals alone
-        super()._catch(number)
 
 
 class LeaveTune(BaseException):

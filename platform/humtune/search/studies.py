@@ -4,41 +4,43 @@ Rebuilt from the ledger whenever a search starts. Asks what to try next, says wh
 told how trials end. Knows no Ray.
 """
 
-from functools import partial
+from itertools import count
 from statistics import mean
 from time import time
 from typing import Any
 
-import optuna
-from optuna.samplers import RandomSampler
+from optuna.trial import TrialState as OptunaState
 from pydantic import ValidationError
 
 from humtune.config import SHARED
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.ledger import Ledger
+from humtune.plan import Plan
 from humtune.records import (
     CONFIRM,
     OnMachine,
     Origin,
     TrialRecord,
-    TrialState,
     machine_of,
     trial_id,
 )
+from humtune.search.clock import Clock, Forecast
 from humtune.search.machine_study import MachineStudy, Running
-from humtune.search.samplers import pruner, rungs_of, sampler, suggest, tell
+from humtune.search.rebuilding import ask, rebuilt
+from humtune.search.samplers import tell
 from humtune.search.space import Space
 from humtune.search.space.grid import Point, Run
 from humtune.search.space.space import TRANSFER_EVERY
-from humtune.search.warm import PriorTrials, prior_trials
 
+DRAWS = 20  # of a sampler, one of which may be short enough for the time that is left
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
 
 
 class Studies:
     """All studies of one search: each machine's and, where there are shared trials, SHARED."""
 
-    def __init__(self, ledger: Ledger, space: Space) -> None:
+    def __init__(self, ledger: Ledger, space: Space, clock: Clock | None = None) -> None:
+        """With a `clock`, what can't end while its time lasts is not begun."""
         plan = ledger.plan
         self.ledger = ledger
         self.superseded = False  # whether another run has taken over
@@ -46,108 +48,72 @@ class Studies:
         self.rungs = space.rungs  # asked of the space once: it makes a recipe of every family each time
         self.budget = mean(recipe.budget for recipe in space.recipes)
         self.plan = plan
+        self.clock, self.forecast = clock or Clock(), Forecast(plan)
         self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
-        self.machines = {m: self._study(m, plan.quota(m), number) for number, m in enumerate(plan.studies)}
+        self.machines = {m: rebuilt(ledger, plan, space, m) for m in plan.studies}
+        for this in self.machines.values():
+            for record in this.searched:
+                self._learn(record)
 
-    def _study(self, machine: str, quota: int, number: int) -> MachineStudy:
-        records = list(self.ledger.records(machine))
-        study = optuna.create_study(
-            study_name=f"{self.ledger.name}/{machine}",
-            direction="maximize",
-            sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
-            pruner=pruner(self.space),
-        )
-        plan = self.plan
-        this = MachineStudy(
-            machine=machine,
-            study=study,
-            quota=quota,
-            confirm=plan.asked.confirm,
-            seeds=plan.asked.confirm_seeds,
-            first_seed=self.space.seed,
-        )
-        prior = prior_trials(self.ledger, machine)
-        for record in prior.observed:
-            tell(study, self._relive(study, record), record)
-        for record in records:
-            self._replay(this, record)
-        study.sampler = sampler(
-            self.space,
-            seed=self.space.seed + 1000 * number + len(records),
-            trials=quota if plan.is_shared(machine) else None,
-        )
-        if self.space.enumerated:
-            self._enqueue_runs(this, records)
-        else:
-            self._enqueue_first(this, records, prior)
-        return this
+    def _learn(self, record: TrialRecord) -> None:
+        """Know better what trials take."""
+        if self.plan.seconds and (recipe := _recipe(record)):
+            self.forecast.take(record, recipe)
 
-    def _enqueue_runs(self, this: MachineStudy, records: list[TrialRecord]) -> None:
-        """What is left of a grid or list: a point is had with the seed that its trial got."""
-        had = [Run(record.params, record.seed) for record in records if record.origin != CONFIRM]
-        origin = "grid" if self.space.sampler == "grid" else "first"
-        for run in self.space.runs(this.machine):
-            if run not in had:
-                this.study.enqueue_trial(run.params, user_attrs={"origin": origin, "seed": run.seed})
-
-    def _enqueue_first(self, this: MachineStudy, records: list[TrialRecord], prior: PriorTrials) -> None:
-        """The first points that no trial had; what one leaves open is the sampler's to choose."""
-        had = [r.params for r in records if r.origin in ("first", "warm")]
-        for origin, points in (("first", self.space.first_points(this.machine)), ("warm", prior.points)):
-            for point in points:
-                if not any(point.items() <= params.items() for params in had):
-                    this.study.enqueue_trial(point, user_attrs={"origin": origin})
-                    had.append(point)
-
-    def _replay(self, this: MachineStudy, record: TrialRecord) -> None:
-        """Live through a trial again, so that sampler and pruner know what they knew."""
-        this.next_number = max(this.next_number, record.number + 1)
-        if not record.readable:  # nothing is known but that it was
-            this.ended[record.id] = record
-            return
-        if record.origin == CONFIRM:
-            if record.state == TrialState.RUNNING:
-                this.interrupted.append(Running(None, record, epoch=len(record.epochs)))
-            else:
-                this.ended[record.id] = record
-            return
-        trial = self._relive(this.study, record)
-        if record.state == TrialState.RUNNING:
-            this.unfinished.append(Running(trial, record, epoch=len(record.epochs)))
-        else:
-            tell(this.study, trial, record)
-            this.ended[record.id] = record
-
-    def _relive(self, study: optuna.Study, record: TrialRecord) -> optuna.Trial:
-        """The trial as the study knew it before it was told the end."""
-        study.enqueue_trial(record.params)
-        trial = self._ask(study, record.machine)
-        for epoch, objective in rungs_of(record, self.rungs).items():
-            trial.report(objective, epoch)
-            trial.should_prune()  # a rung is entered by asking
-        return trial
+    def planned(self, plan: Plan) -> None:
+        """Know what trials take, once that is timed."""
+        if plan.seconds != self.plan.seconds:
+            self.plan, self.forecast = plan, Forecast(plan)
 
     def ask(self) -> TrialRecord | None:
         """The next trial, of the machine that is furthest behind; None where there is none to start now.
 
         The search goes before confirmation, which begins for a machine when the last of its trials ended.
         """
-        waiting = [m for m in self.machines.values() if m.started < m.quota]
-        if waiting:
+        while waiting := [m for m in self.machines.values() if m.is_open]:
             waiting = [m for m in waiting if self._may_begin(m)]
             if not waiting:
                 return None
             this = min(waiting, key=lambda m: m.started / m.quota)
-            running = this.unfinished.pop(0) if this.unfinished else self._sampled(this)
-        else:
-            waiting = [m for m in self.machines.values() if m.is_searched and (m.interrupted or m.due)]
-            if not waiting:
+            if running := self._next(this):
+                return self._begun(this, running)
+            this.closed = True
+        waiting = [m for m in self.machines.values() if m.is_searched and (m.interrupted or m.due)]
+        if not waiting:
+            return None
+        this = waiting[0]
+        return self._begun(this, this.interrupted.pop(0) if this.interrupted else self._confirming(this))
+
+    def _begun(self, this: MachineStudy, running: Running) -> TrialRecord:
+        record = running.record
+        this.running[record.id] = running
+        this.next_number = max(this.next_number, record.number + 1)
+        return record
+
+    def _next(self, this: MachineStudy) -> Running | None:
+        """What a study begins next, first what an earlier run left; None where nothing can end in time."""
+        for running in this.unfinished:
+            if self._can_end(running):
+                this.unfinished.remove(running)
+                return running
+        for draw in count():
+            if (self.space.enumerated or draw >= DRAWS) and not this.has_queue:
                 return None
-            this = waiting[0]
-            running = this.interrupted.pop(0) if this.interrupted else self._confirming(this)
-        this.running[running.record.id] = running
-        return running.record
+            running = self._sampled(this)
+            if self._can_end(running):
+                return running
+            assert running.trial
+            this.study.tell(running.trial, state=OptunaState.FAIL)
+        return None
+
+    def _can_end(self, running: Running) -> bool:
+        """Whether a trial can end while the time lasts, as far as is known of it."""
+        record = running.record
+        if not (self.plan.seconds and record.readable and (recipe := _recipe(record))):
+            return self.clock.allows(None)
+        seconds = self.forecast.seconds(record.machine, record.params, recipe, done=running.epoch)
+        return self.clock.allows(seconds)
 
     def _may_begin(self, this: MachineStudy) -> bool:
         """Whether a study's trials know what they start from: the best shared one, when all have ended."""
@@ -187,21 +153,21 @@ class Studies:
         lent = self._lent(this)
         if lent:
             this.study.enqueue_trial(lent, user_attrs={"origin": "transfer"})
-        trial = self._ask(this.study, this.machine)
+        trial = ask(self.space, this.study, this.machine)
         run = Run(trial.params, trial.user_attrs.get("seed", self.space.seed + this.next_number))
         origin = trial.user_attrs.get("origin", "sampler")
         return Running(trial, self._record(this, run, origin=origin))
 
     def _lent(self, this: MachineStudy) -> Point | None:
         """What is best on another machine and new to this one; None where it is the sampler's turn."""
-        count, turn = divmod(this.started, TRANSFER_EVERY)
+        turns, turn = divmod(this.started, TRANSFER_EVERY)
         if not self.space.transfers or turn != TRANSFER_EVERY - 1 or this.has_queue:
             return None
         if self.plan.is_shared(this.machine):
             return None
         machines = [other for other in self.machines.values() if not self.plan.is_shared(other.machine)]
         others = [other for other in machines if other is not this]
-        for other in others[count % max(1, len(others)) :] + others[: count % max(1, len(others))]:
+        for other in others[turns % max(1, len(others)) :] + others[: turns % max(1, len(others))]:
             best = other.best
             if best and best.trial.params not in this.tried:
                 return best.trial.params
@@ -211,15 +177,8 @@ class Studies:
         """One of the best again; Optuna is left out, as its study holds one trial a choice."""
         return Running(None, self._record(this, this.due[0], origin=CONFIRM))
 
-    def _ask(self, study: optuna.Study, machine: str) -> optuna.Trial:
-        """A trial with all its parameters chosen: which there are depends on those before."""
-        trial = study.ask()
-        self.space.draw(partial(suggest, trial), study=machine)
-        return trial
-
     def _record(self, this: MachineStudy, run: Run, *, origin: Origin) -> TrialRecord:
         number = this.next_number
-        this.next_number += 1
         config: Recipe | dict[str, Any]
         start = None
         try:
@@ -283,6 +242,7 @@ class Studies:
         this = self.machines[record.machine]
         running = this.running.pop(record.id, None)
         if running is not None:
+            self._learn(record)
             if running.trial:
                 tell(this.study, running.trial, record)
             this.ended[record.id] = record
@@ -291,10 +251,19 @@ class Studies:
                 self.seconds_run += epoch.seconds
 
     def seconds_left(self, slots: int) -> float | None:
-        """Time until the quota is reached, by this run's epochs and a mean budget; None before the first."""
+        """Time until all is done, by this run's epochs and a mean budget, or over; None before the first."""
         if not self.epochs_run:
             return None
         machines = list(self.machines.values())
         trials = sum(m.left for m in machines)
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
-        return max(0.0, trials * self.budget - begun) * self.seconds_run / self.epochs_run / slots
+        work = max(0.0, trials * self.budget - begun) * self.seconds_run / self.epochs_run
+        return min(work / slots, self.clock.left)
+
+
+def _recipe(record: TrialRecord) -> Recipe | None:
+    """A trial's recipe; None of values that don't go together, or of a family that isn't installed here."""
+    try:
+        return recipe_of(record.config)
+    except ValidationError:
+        return None

@@ -6,22 +6,25 @@ alike, on whichever computer of a cluster, and an interrupted one goes on as it 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import ray
 from ray.exceptions import RayError
 
 from humtune import names
-from humtune.config import Acceleration
+from humtune.config import SHARED, Acceleration
 from humtune.detectors.process import settle
 from humtune.detectors.recipe import Estimate, Recipe
 from humtune.ledger import Ledger
 from humtune.plan import Plan, Resources
 from humtune.records import ParamValue
+from humtune.search.clock import kind_of
 from humtune.search.space import Space, planned_space
 from humtune.search.space.fit import corners
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.joined import expose, join_banks
 from humtune.sounds.parallel import waiting
+from humtune.sounds.table import Role
 from humtune.storage import Storage
 
 
@@ -80,47 +83,70 @@ def _estimate(
     )
 
 
-def calibrate(uri: str, search: str) -> dict[str, Acceleration]:
-    """Size -> how to compute its trials, at every size at the space's extremes.
+class Timed(NamedTuple):
+    """What the timing of a few steps told."""
 
-    A size between them is computed as nobody timed it: uncompiled.
+    accelerations: dict[str, Acceleration]  # size -> how to compute its trials
+    seconds: dict[str, dict[str, float]]  # study -> kind of trial -> what one takes
+
+
+def calibrate(uri: str, search: str) -> Timed:
+    """How to compute trials, and what they take, at every size at the space's extremes.
+
+    A size between them is computed as nobody timed it: uncompiled. A kind is timed on the first study that
+    has it, and takes on others as much longer as these have more clips.
     """
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
     space = planned_space(plan)
     resources = plan.asked.resources
     settle(resources)
-    chosen: dict[str, Acceleration] = {}
+    found = Timed({}, {})
+    a_clip: dict[str, float] = {}  # seconds, by kind of trial
     banks = {machine: ledger.bank(machine) for machine in plan.machines}
     for machine in plan.studies:
         if not plan.quota(machine):
             continue
         bank = join_banks(banks.values()) if plan.is_shared(machine) else banks[machine]
         others = [other for other in banks.values() if other is not bank]
-        for _, recipe in sizes(space, machine):
-            if recipe.size not in chosen:
-                found = _estimate(recipe, bank, others, space, resources, compiled=None)
-                chosen[recipe.size] = found.acceleration
-    return chosen
+        clips = len(bank.table.having(Role.TRAIN))
+        seconds = found.seconds.setdefault(machine, {})
+        for params, recipe in sizes(space, machine):
+            kind = kind_of(params, recipe)
+            key = f"{SHARED} {kind}" if plan.is_shared(machine) else kind  # has settings of its own
+            if key not in a_clip:
+                how = _estimate(recipe, bank, others, space, resources, compiled=resources.compiled)
+                a_clip[key] = (how.trial_seconds + sum(how.once.values())) / clips
+                found.accelerations.setdefault(recipe.size, how.acceleration)
+            seconds[kind] = a_clip[key] * clips
+    return found
 
 
 def calibrated(ledger: Ledger) -> Plan:
     """The search's plan with its choice, made now where it wasn't before. Ray runs.
 
+    Where how to compute is said, and it has all the time that it takes, nothing is timed.
+
     A calibration that fails is reported, and leaves the trials uncompiled.
     """
     plan = ledger.plan
     resources = plan.asked.resources
-    if plan.accelerations is not None or resources.compiled is not None:
+    chosen = plan.accelerations is not None or resources.compiled is not None
+    if chosen and (plan.seconds or plan.asked.hours is None):
         return plan
     task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(calibrate)
     try:
         with waiting("timing a few training steps"):
-            chosen = ray.get(task.remote(ledger.storage.uri, ledger.name))
+            timed = ray.get(task.remote(ledger.storage.uri, ledger.name))
     except RayError as error:
         why = getattr(error, "cause", error)
         names.console(stderr=True).print(f"no trial is compiled, as timing it failed: {why}", soft_wrap=True)
-        chosen = {}
-    plan = plan.model_copy(update={"accelerations": chosen})
+        timed = Timed({}, {})
+    plan = plan.model_copy(
+        update={
+            "accelerations": timed.accelerations if plan.accelerations is None else plan.accelerations,
+            "seconds": timed.seconds,
+        }
+    )
     ledger.write_plan(plan)
     return plan

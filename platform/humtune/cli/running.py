@@ -1,0 +1,87 @@
+"""A search at work, and what is said when it ends."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import typer
+
+from humtune.cli.options import loading
+from humtune.errors import HumtuneError
+from humtune.names import command, console, count
+
+if TYPE_CHECKING:
+    from humtune.ledger import Ledger
+    from humtune.search.studies import Studies
+
+KEPT_SHARE, KEPT_LEAST = 0.02, 10.0  # of a limited time, or seconds: what ensemble and report may take
+
+
+def run_to_end(
+    ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False, began: float
+) -> None:
+    """Run what is left of a search, and say what came of it; its time runs since `began` (monotonic)."""
+    with loading():
+        from humtune.records import why_none
+        from humtune.search.clock import Clock
+        from humtune.search.run import free_unless_begun, run
+        from humtune.search.stop import Interruption
+
+    screen, hours = console(), ledger.plan.asked.hours
+    clock = Clock()
+    if hours is not None:
+        kept = max(KEPT_LEAST, KEPT_SHARE * 3600 * hours)
+        clock = Clock.of(ledger, hours, spent=monotonic() - began + kept)
+    with Interruption(clock) as interruption, free_unless_begun(ledger) if is_new else nullcontext():
+        studies = run(ledger, address=address, slots=slots, interruption=interruption)
+    if interruption.signal and not screen.is_terminal:
+        from humtune.search.live import best_table
+
+        screen.print(best_table(studies))
+    for line in _what_came(studies):
+        screen.print(line, soft_wrap=True)
+    if interruption.signal:
+        raise typer.Exit(interruption.exit_code)
+    machines, left = studies.machines.values(), any(machine.left for machine in studies.machines.values())
+    if any(machine.ranking for machine in machines):
+        if hours is not None:
+            _join(ledger)
+    elif hours is not None and left:
+        raise HumtuneError(f"no trial could be ended in {hours:g} h")
+    elif not left:
+        raise HumtuneError(why_none(r for m in machines for r in m.ended.values()))
+
+
+def _what_came(studies: "Studies") -> Iterator[str]:
+    """What is left, of which machines nothing came, and what to do next."""
+    from humtune.records import why_none
+    from humtune.report.agreement import rungs, rungs_line
+
+    ledger, machines = studies.ledger, studies.machines.values()
+    place, hours = ledger.storage.option, ledger.plan.asked.hours
+    if foretold := rungs_line([r for m in machines for r in rungs(m.machine, m.ended.values())]):
+        yield foretold
+    left = sum(machine.left for machine in machines)
+    longer = {} if hours is None else {"hours": f"{2 * hours:g}"}
+    again = command("resume", ledger.name, storage=place, **longer)
+    if left:
+        yield f"{count(left, 'trial')} left: {again}"
+    nothing = {m.machine: why_none(m.ended.values()) for m in machines if not m.ranking}
+    if len(nothing) < len(machines):
+        for machine, why in nothing.items():
+            if studies.machines[machine].quota:
+                yield f"{machine}: {why}"
+        yield f"{command('report', ledger.name, storage=place)}   the table and plots"
+        yield f"{command('export', ledger.name, storage=place, out='models')}   one model per machine"
+
+
+def _join(ledger: "Ledger") -> None:
+    """Make each machine's ensemble, as `humtune ensemble` does."""
+    from humtune.report.ensembles import ensemble_lines, write_ensembles
+    from humtune.results.ensembles.make import make_ensembles
+
+    made = make_ensembles(ledger)
+    write_ensembles(ledger)
+    for line in (*made.skipped, *ensemble_lines(ledger)):
+        console().print(line, soft_wrap=True)

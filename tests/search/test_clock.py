@@ -68,20 +68,24 @@ def test_earlier_runs_have_used_a_searchs_time(bench: Make) -> None:
 
 
 def test_what_is_foretold_is_what_was_timed_and_later_what_trials_took(bench: Make) -> None:
-    forecast = Forecast(timed(bench(**GRID).ledger, quick=10.0, slow=100.0).plan)
-    quick, slow = Noop(steps=2), Noop(steps=4)
+    search = bench(**GRID)
+    forecast = Forecast(timed(search.ledger, quick=10.0, slow=100.0).plan)
+    studies = search.studies()
+    quick, slow = (studies.ask() for _ in range(2))
 
-    def told(preset: str, recipe: Noop, done: int = 0) -> float | None:
-        return forecast.seconds("fan", {"family": preset}, recipe, done=done)
+    def told() -> list[float | None]:
+        return [forecast.seconds(record) for record in (quick, slow)]
 
-    assert (told("quick", quick), told("slow", slow), told("slow", slow, 3)) == (10.0, 100.0, 25.0)
-    assert forecast.seconds("valve", {"family": "quick"}, quick) is None
-    record = bench(name="other", **GRID).studies().ask()
+    assert told() == [10.0, 100.0]
+    assert forecast.seconds(slow, done=3) == 25.0
+    assert forecast.of_preset("fan", "slow") == 100.0
+    assert forecast.seconds(quick.model_copy(update={"machine": "valve"})) is None
     took = {"state": TrialState.COMPLETE, "seconds": 30.0}
-    forecast.take(record.model_copy(update=took), quick)
-    assert (told("quick", quick), told("slow", slow)) == (30.0, 300.0)  # a busy computer slows all alike
-    forecast.take(record.model_copy(update=took | {"params": {"family": "slow"}}), slow)
-    assert (told("quick", quick), told("slow", slow)) == (30.0, 30.0)
+    forecast.take(quick.model_copy(update=took))
+    assert told() == [30.0, 300.0]  # a busy computer slows all alike
+    forecast.take(slow.model_copy(update=took))
+    assert told() == [30.0, 30.0]
+    assert forecast.of_preset("fan", "slow") == 30.0
 
 
 def test_nothing_is_begun_that_can_not_end_and_a_later_run_with_more_time_does(bench: Make) -> None:

@@ -57,6 +57,7 @@ def _what_came(studies: "Studies") -> Iterator[str]:
     """What is left, of which machines nothing came, and what to do next."""
     from humtune.records import why_none
     from humtune.report.agreement import rungs, rungs_line
+    from humtune.search.machine_study import MOST_TRIALS
 
     ledger, machines = studies.ledger, studies.machines.values()
     place, hours = ledger.storage.option, ledger.plan.asked.hours
@@ -65,7 +66,9 @@ def _what_came(studies: "Studies") -> Iterator[str]:
     left = sum(machine.left for machine in machines)
     longer = {} if hours is None else {"hours": f"{2 * hours:g}"}
     again = command("resume", ledger.name, storage=place, **longer)
-    if left:
+    if left >= MOST_TRIALS:
+        yield f"more time finds more: {again}"
+    elif left:
         yield f"{count(left, 'trial')} left: {again}"
     nothing = {m.machine: why_none(m.ended.values()) for m in machines if not m.ranking}
     if len(nothing) < len(machines):

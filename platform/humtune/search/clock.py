@@ -5,11 +5,13 @@ from math import inf
 from statistics import mean
 from time import monotonic
 
-from humtune.detectors.recipe import Recipe
+from pydantic import ValidationError
+
+from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.plan import Plan
-from humtune.records import ParamValue, TrialRecord, TrialState, seconds_worked
+from humtune.records import TrialRecord, TrialState, seconds_worked
 from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Point
 
@@ -26,7 +28,11 @@ class Clock:
     Where `is_enough` says that there is too little to go on with, the time is not over yet.
     """
 
-    def __init__(self, seconds: float = inf, is_enough: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, seconds: float = inf, is_enough: Callable[[], bool] = lambda: True, *, whole: float = inf
+    ) -> None:
+        """`whole` are the seconds of all runs together."""
+        self.whole = whole
         self.end, self.is_enough = monotonic() + seconds, is_enough
 
     @classmethod
@@ -35,7 +41,7 @@ class Clock:
     ) -> "Clock":
         """What `hours` leave of a search whose earlier runs worked, and of which other work took `spent`."""
         used = seconds_worked(ledger.records())
-        return cls(3600 * hours - used - spent, is_enough or (lambda: True))
+        return cls(3600 * hours - used - spent, is_enough or (lambda: True), whole=3600 * hours)
 
     @property
     def left(self) -> float:
@@ -68,21 +74,46 @@ class Forecast:
         self.timed = plan.seconds
         self._ratios: dict[str, list[float]] = {}  # preset -> what trials took over what was timed
 
-    def seconds(self, study: str, params: Point, recipe: Recipe, *, done: int = 0) -> float | None:
-        """What is left of a trial of a study after `done` steps; None where nothing of its like was timed."""
-        timed = self._timed(study, params, recipe)
-        if timed is None:
+    def seconds(self, record: TrialRecord, *, done: int = 0) -> float | None:
+        """What is left of a trial after `done` steps; None where nothing of its like was timed."""
+        recipe = recipe_or_none(record) if self.timed else None
+        timed = self._timed(record, recipe)
+        if timed is None or recipe is None:
             return None
-        ratios = self._ratios.get(_preset(params)) or [r for own in self._ratios.values() for r in own]
-        return timed * (mean(ratios) if ratios else 1.0) * (1 - done / recipe.budget)
+        return timed * self._ratio(_preset(record.params)) * (1 - done / recipe.budget)
 
-    def take(self, record: TrialRecord, recipe: Recipe) -> None:
+    def of_preset(self, study: str, preset: str) -> float | None:
+        """What a trial of a preset of the family takes, at most; None where none was timed."""
+        longest = self._longest(study, preset)
+        return None if longest is None else longest * self._ratio(preset)
+
+    def take(self, record: TrialRecord) -> None:
         """Learn from a trial that has ended."""
-        timed = self._timed(record.machine, record.params, recipe)
-        if timed and record.state == TrialState.COMPLETE:
+        whole = self.timed and record.state == TrialState.COMPLETE
+        if whole and (timed := self._timed(record, recipe_or_none(record))):
             self._ratios.setdefault(_preset(record.params), []).append(record.seconds / timed)
 
-    def _timed(self, study: str, params: dict[str, ParamValue], recipe: Recipe) -> float | None:
-        known = self.timed.get(study, {})
-        like = [seconds for kind, seconds in known.items() if kind.startswith(_preset(params))]
-        return known.get(kind_of(params, recipe), max(like, default=None))
+    def _timed(self, record: TrialRecord, recipe: Recipe | None) -> float | None:
+        if recipe is None:
+            return None
+        known = self.timed.get(record.machine, {})
+        return known.get(
+            kind_of(record.params, recipe), self._longest(record.machine, _preset(record.params))
+        )
+
+    def _longest(self, study: str, preset: str) -> float | None:
+        begins = f"{preset} " if preset else ""
+        known = self.timed.get(study, {}).items()
+        return max((seconds for kind, seconds in known if kind.startswith(begins)), default=None)
+
+    def _ratio(self, preset: str) -> float:
+        ratios = self._ratios.get(preset) or [r for own in self._ratios.values() for r in own]
+        return mean(ratios) if ratios else 1.0
+
+
+def recipe_or_none(record: TrialRecord) -> Recipe | None:
+    """A trial's recipe; None of values that don't go together, or of a family that isn't installed here."""
+    try:
+        return recipe_of(record.config) if record.readable else None
+    except ValidationError:
+        return None

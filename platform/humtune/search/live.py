@@ -12,7 +12,7 @@ from rich.table import Table
 from humtune import names
 from humtune.records import CONFIRM, TrialRecord, TrialState
 from humtune.results.candidates import Candidate
-from humtune.search.machine_study import MachineStudy
+from humtune.search.machine_study import MOST_TRIALS, MachineStudy
 from humtune.search.studies import Studies
 
 REFRESH_SECONDS = 0.5
@@ -82,7 +82,7 @@ class LiveTable(AbstractContextManager["LiveTable"]):
 
     def line(self, record: TrialRecord, number: int, wanted: int) -> str:
         """What a log says of a trial that has ended, as the `number`-th of those `wanted`."""
-        place = f"[{'confirms ' if record.origin == CONFIRM else ''}{number}/{wanted}]"
+        place = f"[{'confirms ' if record.origin == CONFIRM else ''}{of(number, wanted)}]"
         return f"{record.id} {place} {names.shown(outcome(record))}"
 
     def table(self) -> Table:
@@ -132,7 +132,7 @@ def best_table(studies: Studies) -> Table:
     for this in studies.machines.values():
         best = this.best
         found = (judged(best), best.trial.id, best.score_type) if best else ("–",)
-        table.add_row(this.machine, f"{len(this.searched)}/{this.quota}", *found)
+        table.add_row(this.machine, of(len(this.searched), this.quota), *found)
     return table
 
 
@@ -140,7 +140,7 @@ def row(this: MachineStudy) -> list[str]:
     """A machine's line."""
     states = [r.state for r in list(this.ended.values())]
     best, (confirmed, wanted) = this.best, this.confirmations
-    trials = f"{len(this.searched)}/{this.quota}"
+    trials = of(len(this.searched), this.quota)
     return [
         this.machine,
         f"{trials}, {confirmed}/{wanted} confirm" if wanted else trials,
@@ -150,6 +150,11 @@ def row(this: MachineStudy) -> list[str]:
         judged(best) if best else "–",
         f"{settings(best.trial)} {best.score_type}" if best else "",
     ]
+
+
+def of(number: int, wanted: int) -> str:
+    """How many trials of how many there are; of as many as the time allows, the former alone."""
+    return f"{number}/{wanted}" if wanted < MOST_TRIALS else str(number)
 
 
 def judged(best: Candidate) -> str:

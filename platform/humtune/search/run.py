@@ -20,6 +20,7 @@ from humtune.plan import Asked, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.live import LiveTable
+from humtune.search.machine_study import MOST_TRIALS
 from humtune.search.planning import holding, plan_search
 from humtune.search.space import Space, planned_space
 from humtune.search.space.fit import check_shared_fits, fitting, pinned
@@ -76,6 +77,9 @@ def prepare(
         banks = read_banks(data, storage, machines, holdout=holdout, held_out=held_out, channel=channel)
     space, left_out = fitting(space, banks)
     space = pinned(space)
+    if hours is not None and space.sampler == "bandit" and space.trials is None:  # the time alone ends it
+        shared = {"shared_trials": MOST_TRIALS} if space.shared_trials else {}
+        space = space.model_copy(update={"trials": MOST_TRIALS, **shared})
     asked = Asked(
         space=space.model_dump(mode="json"),
         data=str(data.resolve()),

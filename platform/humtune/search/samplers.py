@@ -37,7 +37,7 @@ def sampler(space: Space, *, seed: int, trials: int | None = None) -> BaseSample
     """
     startup = min(10, max(2, (trials or space.trials or TRIALS) // 3))
     match space.sampler:
-        case "tpe":
+        case "tpe" | "bandit":
             with _experiments():
                 return TPESampler(
                     multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed

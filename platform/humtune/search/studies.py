@@ -24,15 +24,18 @@ from humtune.records import (
     machine_of,
     trial_id,
 )
-from humtune.search.clock import Clock, Forecast
+from humtune.search.bandit import Bandit, next_arm
+from humtune.search.clock import Clock, Forecast, recipe_or_none
 from humtune.search.machine_study import MachineStudy, Running
 from humtune.search.rebuilding import ask, rebuilt
 from humtune.search.samplers import tell
 from humtune.search.space import Space
+from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Point, Run
 from humtune.search.space.space import TRANSFER_EVERY
 
 DRAWS = 20  # of a sampler, one of which may be short enough for the time that is left
+LARGEST = 0.25  # share of its machines' time that a trial may take where kinds share the time out
 RESTARTS = 2  # of a trial whose process died: once for bad luck, once more to be sure
 
 
@@ -48,18 +51,14 @@ class Studies:
         self.rungs = space.rungs  # asked of the space once: it makes a recipe of every family each time
         self.budget = mean(recipe.budget for recipe in space.recipes)
         self.plan = plan
+        self.bandit = Bandit(ledger, space) if space.sampler == "bandit" else None
         self.clock, self.forecast = clock or Clock(), Forecast(plan)
         self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
         self.machines = {m: rebuilt(ledger, plan, space, m) for m in plan.studies}
         for this in self.machines.values():
             for record in this.searched:
-                self._learn(record)
-
-    def _learn(self, record: TrialRecord) -> None:
-        """Know better what trials take."""
-        if self.plan.seconds and (recipe := _recipe(record)):
-            self.forecast.take(record, recipe)
+                self.forecast.take(record)
 
     def planned(self, plan: Plan) -> None:
         """Know what trials take, once that is timed."""
@@ -75,6 +74,13 @@ class Studies:
             waiting = [m for m in waiting if self._may_begin(m)]
             if not waiting:
                 return None
+            if self.bandit:
+                found = self._of_kinds(self.bandit, waiting)
+                if found:
+                    return self._begun(*found)
+                for this in waiting:
+                    this.closed = True
+                continue
             this = min(waiting, key=lambda m: m.started / m.quota)
             if running := self._next(this):
                 return self._begun(this, running)
@@ -91,29 +97,59 @@ class Studies:
         this.next_number = max(this.next_number, record.number + 1)
         return record
 
-    def _next(self, this: MachineStudy) -> Running | None:
-        """What a study begins next, first what an earlier run left; None where nothing can end in time."""
+    def _of_kinds(self, bandit: Bandit, waiting: list[MachineStudy]) -> tuple[MachineStudy, Running] | None:
+        """The study and trial that are next where the kinds of detectors share the time out."""
+        for this in waiting:
+            if running := self._unfinished(this):
+                return this, running
+        while arms := bandit.arms(waiting, self.machines, self.forecast):
+            arm = next_arm(arms)
+            this = self.machines[arm.study]
+            if running := self._drawn(this, arm.preset):
+                return this, running
+            bandit.closed.add((arm.study, arm.preset))
+        return None
+
+    def _unfinished(self, this: MachineStudy) -> Running | None:
+        """What an earlier run left, and can end in time."""
         for running in this.unfinished:
             if self._can_end(running):
                 this.unfinished.remove(running)
                 return running
+        return None
+
+    def _next(self, this: MachineStudy) -> Running | None:
+        """What a study begins next, first what an earlier run left; None where nothing can end in time."""
+        return self._unfinished(this) or self._drawn(this)
+
+    def _drawn(self, this: MachineStudy, preset: str | None = None) -> Running | None:
+        """A new trial, of some preset of the family or any; None where none can end in time, or is new."""
         for draw in count():
             if (self.space.enumerated or draw >= DRAWS) and not this.has_queue:
                 return None
+            if preset is not None and not this.has_queue:
+                this.study.enqueue_trial({FAMILY: preset})
             running = self._sampled(this)
-            if self._can_end(running):
+            if self._can_end(running) and not (preset is not None and self._is_known(this, running)):
                 return running
             assert running.trial
             this.study.tell(running.trial, state=OptunaState.FAIL)
         return None
 
     def _can_end(self, running: Running) -> bool:
-        """Whether a trial can end while the time lasts, as far as is known of it."""
+        """Whether a trial can end while the time lasts, and isn't too large, as far as is known of it."""
         record = running.record
-        if not (self.plan.seconds and record.readable and (recipe := _recipe(record))):
-            return self.clock.allows(None)
-        seconds = self.forecast.seconds(record.machine, record.params, recipe, done=running.epoch)
+        seconds = self.forecast.seconds(record, done=running.epoch)
+        if self.bandit and seconds:
+            share = self.clock.whole / (1 if record.machines else len(self.plan.machines))
+            if seconds > LARGEST * share:
+                return False
         return self.clock.allows(seconds)
+
+    def _is_known(self, this: MachineStudy, running: Running) -> bool:
+        """Whether a trial would only repeat another: one in closed form of the same settings."""
+        recipe = recipe_or_none(running.record)
+        return recipe is not None and recipe.budget == 1 and running.record.params in this.tried
 
     def _may_begin(self, this: MachineStudy) -> bool:
         """Whether a study's trials know what they start from: the best shared one, when all have ended."""
@@ -242,7 +278,7 @@ class Studies:
         this = self.machines[record.machine]
         running = this.running.pop(record.id, None)
         if running is not None:
-            self._learn(record)
+            self.forecast.take(record)
             if running.trial:
                 tell(this.study, running.trial, record)
             this.ended[record.id] = record
@@ -259,11 +295,3 @@ class Studies:
         begun = sum(r.epoch for m in machines for r in list(m.running.values()))
         work = max(0.0, trials * self.budget - begun) * self.seconds_run / self.epochs_run
         return min(work / slots, self.clock.left)
-
-
-def _recipe(record: TrialRecord) -> Recipe | None:
-    """A trial's recipe; None of values that don't go together, or of a family that isn't installed here."""
-    try:
-        return recipe_of(record.config)
-    except ValidationError:
-        return None

@@ -132,7 +132,8 @@ def calibrated(ledger: Ledger) -> Plan:
     plan = ledger.plan
     resources = plan.asked.resources
     chosen = plan.accelerations is not None or resources.compiled is not None
-    if chosen and (plan.seconds or plan.asked.hours is None):
+    wanted = plan.asked.hours is not None or plan.asked.space.get("sampler") == "bandit"
+    if chosen and (plan.seconds or not wanted):
         return plan
     task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(calibrate)
     try:

@@ -177,6 +177,11 @@ def _check_sampler(space: Space, where: str) -> None:
             _check_grid(space, where)
         case "listed":
             _check_list(space, where)
+        case "bandit" if space.first or not isinstance(space.search.get(FAMILY), Presets):
+            raise UsageError(
+                f"{where}: sampler: bandit shares the time out among presets of {FAMILY}, without `first`; "
+                "search such presets, or choose another sampler"
+            )
         case _ if space.seeds > 1:
             raise UsageError(
                 f"{where}: seeds = {space.seeds}: {space.sampler} spends its trials better on new points "

@@ -126,12 +126,9 @@ class Presets(_OneOf):
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
         sources = [preset for presets in self.starts.values() for preset in presets]
-        named_at = {
-            "search": self.search,
-            "shared": self.shared,
-            "starts": (*self.starts, *sources),
-            "left_out": [preset for presets in self.left_out.values() for preset in presets],
-        }
+        out = [preset for presets in self.left_out.values() for preset in presets]
+        starts = (*self.starts, *sources)
+        named_at = {"search": self.search, "shared": self.shared, "starts": starts, "left_out": out}
         for at, named in named_at.items():
             for preset in named:
                 if preset not in self.presets:

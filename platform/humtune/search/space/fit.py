@@ -118,7 +118,8 @@ def _with_families(
         update={"left_out": {study: presets for study, presets in out.items() if presets}}
     )
     first = tuple(p for p in space.first if FAMILY not in p or p[FAMILY] in names)
-    return space.model_copy(update={"search": {**space.search, FAMILY: chosen}, "first": first})
+    keys = {name: getattr(space, name) for name in Space.model_fields}  # anew: a copy keeps what was cached
+    return Space.model_validate({**keys, "search": {**space.search, FAMILY: chosen}, "first": first})
 
 
 def check_shared_fits(space: Space, banks: Mapping[str, ClipBank]) -> None:

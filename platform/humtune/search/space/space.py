@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from pydantic import Field, ValidationError
@@ -35,8 +35,9 @@ class Space(Settings):
     objective: Literal["omega", "pseudo"] | None = Field(
         None, description="null: omega where there are labels, else pseudo"
     )
-    sampler: Literal["tpe", "gp", "random", "grid", "listed"] = Field(
-        "tpe", description="grid runs every point of the space, listed those of `first` alone"
+    sampler: Literal["tpe", "gp", "random", "grid", "listed", "bandit"] = Field(
+        "tpe",
+        description="grid runs every point of the space, listed those of `first`, bandit what brings most",
     )
     trials: int | None = Field(
         None, ge=0, description=f"per machine; without it {TRIALS}, or all that a grid or list holds"
@@ -101,12 +102,6 @@ class Space(Settings):
         """Whether a study is that of shared trials."""
         return study == SHARED and bool(self.shared_trials)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """The same with some keys changed; what follows from them is found anew."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("starting_shared", None)
-        return copied
-
     @cached_property
     def starting_shared(self) -> frozenset[str]:
         """The families of which a machine's trial may start from a shared one."""
@@ -144,9 +139,9 @@ class Space(Settings):
 
     def _offered(self, dimension: Dimension, study: str | None) -> Dimension:
         """A dimension with the presets that are a study's."""
-        if not isinstance(dimension, Presets):
-            return dimension
-        return dimension.of(study, shared=self.is_shared(study))
+        return (
+            dimension.of(study, shared=self.is_shared(study)) if isinstance(dimension, Presets) else dimension
+        )
 
     @property
     def families(self) -> list[Point]:
@@ -250,7 +245,7 @@ class Space(Settings):
         if self.pruner is not None:
             return self.pruner
         trials = TRIALS if self.trials is None else self.trials or self.shared_trials
-        compares = not self.enumerated and trials >= PRUNED_FROM
+        compares = not self.enumerated and self.sampler != "bandit" and trials >= PRUNED_FROM
         return "successive_halving" if compares else "none"
 
     @property

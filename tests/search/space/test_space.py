@@ -22,6 +22,7 @@ from humtune.search.space.overrides import override
 
 CARRIED = Path(__file__).parents[3] / "search_spaces"
 OF_THE_PAPER = sorted((CARRIED / "paper").glob("[!_]*.yaml"))
+OF_TOYCAR = sorted((CARRIED / "toycar").glob("*.yaml"))
 MU = "search: {head.mu: [5, 10]}\n"
 HEADS = "{variational: {}, ce: {kind: cross_entropy}, arcface: {kind: arcface, scale: 16}}"
 OPENING = (
@@ -334,12 +335,21 @@ def test_a_path_names_the_search_by_its_file(write: Write) -> None:
     assert any(folder.resolve() == CARRIED for folder in space_folders())
 
 
-@pytest.mark.parametrize("path", [*sorted(CARRIED.glob("*.yaml")), *OF_THE_PAPER], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [*sorted(CARRIED.glob("*.yaml")), *OF_THE_PAPER, *OF_TOYCAR], ids=lambda p: p.stem
+)
 def test_every_carried_space_loads_and_says_what_it_is(path: Path) -> None:
     name, space = read_space(str(path))
     assert name == path.stem
     assert len(space.description) > 40
     assert check_space(json.loads(space.model_dump_json()), where="plan") == space
+
+
+def test_toycars_folder_is_a_space_of_all_its_kinds_five_seeds_each() -> None:
+    _, space = read_space("toycar")
+    kinds = {str(run.params["family"]).split(" ")[0] for run in space.runs("ToyCar")}
+    assert kinds == {path.stem for path in OF_TOYCAR}
+    assert space.seeds == 5
 
 
 # --- what the carried ones hold

@@ -30,7 +30,8 @@ def drawn(monkeypatch):
     return calls
 
 
-def pixels(png):
+def pixels(plot):
+    png = plot.to_png()
     assert png.startswith(b"\x89PNG")
     return matplotlib.image.imread(io.BytesIO(png), format="png")
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -136,9 +137,9 @@ def small(tmp_path: Path) -> Ledger:
 def sketches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that cost nothing to draw."""
 
-    def sketch(scores: NDArray[np.float64], table: ClipTable, *, title: str) -> bytes:
+    def sketch(scores: NDArray[np.float64], table: ClipTable, *, title: str) -> SimpleNamespace:
         assert scores.shape == (len(table),)
-        return title.encode() + scores.tobytes()
+        return SimpleNamespace(to_png=lambda: title.encode() + scores.tobytes())
 
     for name in ("score_histogram", "roc_curves"):
         monkeypatch.setattr(f"humtune.formatting.plots.{name}", sketch)

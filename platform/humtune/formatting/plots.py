@@ -1,9 +1,10 @@
-"""Plots of scores and searches, as PNG bytes."""
+"""Plots of scores and searches."""
 
 import io
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,6 +31,29 @@ _HEIGHTS: dict[Objective, str] = {
 }
 
 
+class Plot(Figure):
+    """A figure of matplotlib's that pyplot knows nothing of, and that a notebook shows by itself."""
+
+    def titled(self, title: str) -> Self:
+        """The plot with its title. A dollar in a name is one, no formula's."""
+        if title:
+            self.suptitle(caption(title, letters=round(10 * self.get_figwidth())), fontsize=12)
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+        return self
+
+    def to_png(self) -> bytes:
+        """The bytes of a PNG."""
+        stream = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+            self.savefig(stream, format="png")
+        return stream.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.to_png()
+
+
 def score_histogram(
     scores: ArrayLike,
     table: ClipTable,
@@ -37,7 +61,7 @@ def score_histogram(
     role: Role = Role.SELECT,
     threshold: float | None = None,
     title: str = "",
-) -> bytes:
+) -> Plot:
     """Anomaly scores of normal and anomalous clips, a panel per domain, with the threshold of the decision.
 
     Scores [N] aligned to the table; labelled clips of the role are drawn. Scores far off the rest are counted
@@ -51,7 +75,7 @@ def score_histogram(
 
 def probe_histogram(
     scores: ArrayLike, table: ClipTable, *, threshold: float | None = None, title: str = ""
-) -> bytes:
+) -> Plot:
     """Anomaly scores of held-out clips and of probes, a panel per kind of probe; scores [N] of the table."""
     kinds = PseudoCells(table).kinds
     scores = np.asarray(scores, np.float64)
@@ -61,10 +85,10 @@ def probe_histogram(
 
 def _histogram(
     parts: Mapping[str, list[Cell]], scores: Array, *, threshold: float | None, title: str, odd: str
-) -> bytes:
+) -> Plot:
     """A panel for each part's cells; `odd` is what stands against the normal clips."""
     edges = _edges(scores, [cell for cells in parts.values() for cell in cells], threshold)
-    figure = Figure(figsize=(7, 1.2 + 2.1 * len(parts)), dpi=120, layout="constrained")
+    figure = Plot(figsize=(7, 1.2 + 2.1 * len(parts)), dpi=120, layout="constrained")
     panels = figure.subplots(len(parts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for panel, (part, cells) in zip(panels, parts.items(), strict=True):
         for label, colour, clips in (
@@ -81,10 +105,10 @@ def _histogram(
         plain(panel)
     panels[0].legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("anomaly score")
-    return to_png(figure, title)
+    return figure.titled(title)
 
 
-def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT, title: str = "") -> bytes:
+def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT, title: str = "") -> Plot:
     """ROC curves of source, target and all clips, each the mean over the sections; the pAUC region is shaded.
 
     Scores [N] aligned to the table; labelled clips of the role are drawn. A domain's curve sets its normals
@@ -101,7 +125,7 @@ def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT,
             curves.setdefault(name, []).append(_curve(anomaly, normal))
             areas.setdefault(name, []).append(auc(anomaly, normal))
         areas.setdefault("pAUC", []).append(pauc(anomaly, normal))
-    figure = Figure(figsize=(5.4, 5.4), dpi=120, layout="constrained")
+    figure = Plot(figsize=(5.4, 5.4), dpi=120, layout="constrained")
     panel = figure.subplots()
     means = {name: np.mean(sections, axis=0) for name, sections in curves.items()}
     percents = {name: f"{100 * np.mean(sections):.1f} %" for name, sections in areas.items()}
@@ -120,10 +144,10 @@ def roc_curves(scores: ArrayLike, table: ClipTable, *, role: Role = Role.SELECT,
         panel.set_title(f"arithmetic means of {len(areas['all'])} sections", loc="left", fontsize=10)
     panel.legend(frameon=False, fontsize=9, loc="lower right")
     plain(panel)
-    return to_png(figure, title)
+    return figure.titled(title)
 
 
-def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
+def search_history(records: Iterable[TrialRecord], *, title: str = "") -> Plot:
     """What one machine's trials are judged by, in the order in which they ended, with the best so far.
 
     A pruned trial stands at the figure that stopped it; one without any, and a failed one, at the lower edge.
@@ -136,7 +160,7 @@ def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
     known = heights[np.isfinite(heights)]
     low, high = (float(known.min()), float(known.max())) if known.size else (40.0, 60.0)
     margin = max(0.08 * (high - low), 0.5)
-    figure = Figure(figsize=(7, 3.8), dpi=120, layout="constrained")
+    figure = Plot(figsize=(7, 3.8), dpi=120, layout="constrained")
     panel = figure.subplots()
     looks = {
         TrialState.COMPLETE: ("complete", BLUE, "o"),
@@ -165,7 +189,7 @@ def search_history(records: Iterable[TrialRecord], *, title: str = "") -> bytes:
     else:
         panel.text(0.5, 0.5, "no trial has ended yet", ha="center", transform=panel.transAxes, color=GREY)
     plain(panel)
-    return to_png(figure, title)
+    return figure.titled(title)
 
 
 def _height(record: TrialRecord) -> float:
@@ -200,16 +224,3 @@ def _edges(scores: Array, cells: list[Cell], threshold: float | None) -> Array:
 def plain(panel: Axes) -> None:
     """Take the frame off the sides that have no axis."""
     panel.spines[["top", "right"]].set_visible(False)
-
-
-def to_png(figure: Figure, title: str) -> bytes:
-    """The plot's bytes, with its title. A dollar in a name is one, no formula's."""
-    if title:
-        figure.suptitle(caption(title, letters=round(10 * figure.get_figwidth())), fontsize=12)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
-        figure.savefig(stream, format="png")
-    return stream.getvalue()

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from humtune.formatting.plots import BLUE, GREY, ORANGE, plain, to_png
+from humtune.formatting.plots import BLUE, GREY, ORANGE, Plot, plain
 from humtune.formatting.text import MISSING, percent
 from humtune.metrics.cells import Array
 from humtune.metrics.omega import harmonic_mean
@@ -107,7 +106,7 @@ def _over_all(machines: Sequence[Mapping[K, tuple[float, ...]]]) -> dict[K, Arra
 def draw_front(records: Sequence[EnsembleRecord], *, title: str = "") -> bytes:
     """Cross-fitted Ω against the number of members, over all machines or of the only one."""
     machine = ALL if len(records) > 1 else records[0].machine
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    figure = Plot(figsize=(7, 4.2), dpi=120, layout="constrained")
     panel = figure.subplots()
     looks = {"ensemble": ("weights per section", ORANGE), "greedy": ("one weighting per machine", BLUE)}
     points = [point for point in front(records) if point.machine == machine]
@@ -135,4 +134,4 @@ def draw_front(records: Sequence[EnsembleRecord], *, title: str = "") -> bytes:
     plain(panel)
     figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize=9)
     how = " (transductive)" if any(r.transductive for r in records) else ""
-    return to_png(figure, f"{title}, {machine}: what members bring{how}")
+    return figure.titled(f"{title}, {machine}: what members bring{how}").to_png()

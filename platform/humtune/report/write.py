@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram, search_history
+from humtune.formatting.plots import Plot, probe_histogram, roc_curves, score_histogram, search_history
 from humtune.formatting.text import escaped, to_csv, to_html
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, TrialRecord
@@ -43,9 +43,9 @@ def write_report(ledger: Ledger) -> Report:
         usable = {record.id for record in measured[-1].records}
         whole = [record for record in ledger.trials_of(machine) if record.id in usable]  # with all epochs
         measured_rungs += rungs(machine, whole)
-        for name, png in draw(measured[-1], whole).items():
+        for name, plot in draw(measured[-1], whole).items():
             files[machine, name] = f"{machine}-{name}.png"
-            pngs[f"{machine}-{name}.png"] = png
+            pngs[f"{machine}-{name}.png"] = plot.to_png()
     if not any(m.best for m in measured):
         ledger.check_complete()
     rows = [machine_row(m) for m in measured]
@@ -120,7 +120,7 @@ def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def draw(measured: Measured, records: Sequence[TrialRecord]) -> dict[str, bytes]:
+def draw(measured: Measured, records: Sequence[TrialRecord]) -> dict[str, Plot]:
     """A machine's plots by name: scores and ROC where there are labels, scores of probes elsewhere.
 
     `records` are its trials with all of their epochs.

@@ -122,7 +122,7 @@ def show(
 
 def _plots(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
     """How a candidate's scores tell normal from anomalous, as PNG."""
-    from humtune.formatting.plots import probe_histogram, roc_curves, score_histogram
+    from humtune.formatting.plots import Plot, probe_histogram, roc_curves, score_histogram
 
     if best.trial.machines:  # of all machines together
         return {}
@@ -130,13 +130,13 @@ def _plots(ledger: Ledger, best: Candidate) -> dict[str, bytes]:
         scores = ledger.scores(best.trial.folder, best.score_type)
     except DamagedScores:
         return {}
-    draw: dict[str, Callable[..., bytes]] = {
+    draw: dict[str, Callable[..., Plot]] = {
         "probes.png": probe_histogram,
         "scores.png": score_histogram,
         "roc.png": roc_curves,
     }
     clips = ledger.clips(best.trial.machine)
-    return {name: draw[name](scores, clips, title=best.name) for name in _plot_names(clips)}
+    return {name: draw[name](scores, clips, title=best.name).to_png() for name in _plot_names(clips)}
 
 
 def _plot_names(clips: ClipTable) -> tuple[str, ...]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from humtune.formatting.plots import BLACK, BLUE, GREEN, GREY, ORANGE, plain, to_png
+from humtune.formatting.plots import BLACK, BLUE, GREEN, GREY, ORANGE, Plot, plain
 from humtune.metrics.cells import Array
 from humtune.results.reading import Average
 
@@ -36,7 +35,7 @@ def heat_maps(
     across = min(2, len(panels))
     down = -(-len(panels) // across)
     wide, high = 1.6 + 0.8 * len(columns), 1.2 + 0.42 * len(rows)
-    figure = Figure(figsize=(1 + across * wide, 0.6 + down * high), dpi=120, layout="constrained")
+    figure = Plot(figsize=(1 + across * wide, 0.6 + down * high), dpi=120, layout="constrained")
     axes = figure.subplots(down, across, squeeze=False).ravel()
     known = np.concatenate([p.values[np.isfinite(p.values)] for p in panels])
     low, high_value = (float(known.min()), float(known.max())) if known.size else (0.0, 100.0)
@@ -59,14 +58,14 @@ def heat_maps(
         axis.set_visible(False)
     if known.size:
         figure.colorbar(image, ax=list(axes[: len(panels)]), label="Ω paper (%)", shrink=0.9)
-    return to_png(figure, title)
+    return figure.titled(title).to_png()
 
 
 def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[Average]]], *, xlabel: str, ylabel: str, title: str
 ) -> bytes:
     """Averages against a value on a logarithmic axis, a line each, with the seeds' spread as bars."""
-    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    figure = Plot(figsize=(6.4, 4), dpi=120, layout="constrained")
     panel = figure.subplots()
     for (name, (x, averages)), colour, marker in zip(lines.items(), COLOURS * 9, "os^D" * 9, strict=False):
         spread = [100 * (a.spread or 0) for a in averages]
@@ -80,7 +79,7 @@ def curves(
     if lines:
         panel.legend(frameon=False, fontsize=9)
     plain(panel)
-    return to_png(figure, title)
+    return figure.titled(title).to_png()
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def bars(
 ) -> bytes:
     """Horizontal bars from the top, those with one label side by side; a legend names the series."""
     labels = list(dict.fromkeys(bar.label for bar in found))
-    figure = Figure(figsize=(7.6, 1.6 + 0.52 * max(1, len(labels))), dpi=120, layout="constrained")
+    figure = Plot(figsize=(7.6, 1.6 + 0.52 * max(1, len(labels))), dpi=120, layout="constrained")
     panel = figure.subplots()
     named = set()
     for row, label in enumerate(labels):
@@ -144,4 +143,4 @@ def bars(
     if found:
         figure.legend(frameon=False, fontsize=9, ncols=2, loc="outside lower center")
     plain(panel)
-    return to_png(figure, title)
+    return figure.titled(title).to_png()

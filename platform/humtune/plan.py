@@ -23,6 +23,15 @@ class Resources(Frozen):
     precision: str = "auto"  # of its network
     compiled: bool | None = Field(None, description="whether networks are compiled; null: where it pays")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_gpu(cls, said: Any) -> Any:
+        """Where nobody says how many, a trial that computes on a GPU gets a whole one."""
+        if isinstance(said, dict) and said.get("gpus") is None:
+            on_gpu = str(said.get("device", "cpu")).startswith("cuda")
+            return {**said, "gpus": float(on_gpu)}
+        return said
+
     @model_validator(mode="after")
     def _can_be(self) -> Self:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):

@@ -52,8 +52,7 @@ class Storage:
     @property
     def option(self) -> str:
         """What a next command's --storage must be to find it again; "" where it is the usual one."""
-        usual = Storage(os.environ.get("HUMTUNE_STORAGE", "humtune-runs"))
-        return "" if self == usual else self.uri
+        return "" if self == usual() else self.uri
 
     def check(self) -> None:
         """Raise a UsageError where a storage on S3 can't be reached, or its bucket isn't there."""
@@ -167,3 +166,8 @@ class Storage:
         """Remove a file; nothing happens where there is none."""
         with suppress(FileNotFoundError):
             self._fs.delete_file(f"{self._root}/{name}")
+
+
+def usual() -> Storage:
+    """The storage where nobody names one: HUMTUNE_STORAGE, else humtune-runs in the folder one is in."""
+    return Storage(os.environ.get("HUMTUNE_STORAGE", "humtune-runs"))

@@ -1,8 +1,6 @@
 """A search at work, and what is said when it ends."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,26 +13,17 @@ if TYPE_CHECKING:
     from humtune.ledger import Ledger
     from humtune.search.studies import Studies
 
-KEPT_SHARE, KEPT_LEAST = 0.02, 10.0  # of a limited time, or seconds: what ensemble and report may take
 
-
-def run_to_end(
+def run_and_tell(
     ledger: "Ledger", address: str | None, slots: int, *, is_new: bool = False, began: float
 ) -> None:
     """Run what is left of a search, and say what came of it; its time runs since `began` (monotonic)."""
     with loading():
         from humtune.records import why_none
-        from humtune.search.clock import Clock
-        from humtune.search.run import free_unless_begun, run
-        from humtune.search.stop import Interruption
+        from humtune.search.to_end import run_to_end
 
     screen, hours = console(), ledger.plan.asked.hours
-    clock = Clock()
-    if hours is not None:
-        kept = max(KEPT_LEAST, KEPT_SHARE * 3600 * hours)
-        clock = Clock.of(ledger, hours, spent=monotonic() - began + kept)
-    with Interruption(clock) as interruption, free_unless_begun(ledger) if is_new else nullcontext():
-        studies = run(ledger, address=address, slots=slots, interruption=interruption)
+    studies, interruption = run_to_end(ledger, address, slots, is_new=is_new, began=began)
     if interruption.signal and not screen.is_terminal:
         from humtune.search.live import best_table
 

@@ -17,7 +17,7 @@ from humtune.cli.options import (
     loading,
     read_channel,
 )
-from humtune.cli.running import run_to_end
+from humtune.cli.running import run_and_tell
 from humtune.names import command, console, count, split_names
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def search(
     resources = Resources(
         device=device,
         cpus=cpus,
-        gpus=_gpus(device, gpus),
+        gpus=gpus,
         hours_per_trial=hours_per_trial,
         checkpoint_seconds=checkpoint_seconds,
         precision=precision,
@@ -149,7 +149,7 @@ def search(
     left_out = [f"left out: {kind}: {why}" for kind, why in plan.left_out.items()]
     for line in (*notes(ledger), *left_out, *remarks(planned_space(plan), plan.studies)):
         console().print(line, soft_wrap=True)
-    run_to_end(ledger, address, slots, is_new=True, began=began)
+    run_and_tell(ledger, address, slots, is_new=True, began=began)
 
 
 def resume(
@@ -190,7 +190,7 @@ def resume(
             console().print(f"{study}: the space holds {count(plan.quota(study), 'trial')}, not {wanted}")
     if confirm is not None:
         ledger.write_plan(ledger.plan.asking(confirm=confirm, confirm_seeds=seeds))
-    run_to_end(ledger, address, slots, began=began)
+    run_and_tell(ledger, address, slots, began=began)
 
 
 def _with_reviewed(ledger: "Ledger", reviewed: Path) -> "Ledger":
@@ -221,9 +221,3 @@ def stop(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     ledger.request_stop()
     again = command("resume", name, storage=ledger.storage.option)
     console().print(f"{name} ends within seconds; {again} goes on with it", soft_wrap=True)
-
-
-def _gpus(device: str, gpus: float | None) -> float:
-    if gpus is not None:
-        return gpus
-    return 1.0 if device.startswith("cuda") else 0.0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from humtune.metrics.omega import (
 from humtune.names import join_names, twin, word
 from humtune.sounds.clip import Part, clip_key
 from humtune.sounds.table import SOURCE, TARGET, UNKNOWN, ClipTable, Role
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PARTS: dict[Part, Role] = {"dev": Role.SELECT, "eval": Role.REPORT}
 
@@ -70,6 +73,30 @@ class Evaluation:
             "machines": {machine: self._machine(machine) for machine in self.machines},
             "notes": list(self.notes),
         }
+
+    def to_frame(self) -> "DataFrame":
+        """The same as fractions 0…1: a row a section, then each machine's and all machines' means."""
+        from pandas import DataFrame
+
+        said = self.to_percent()
+        rows = [
+            {"machine": m, **section} for m, mine in said["machines"].items() for section in mine["sections"]
+        ]
+        means = {**said["machines"], **({"all": said} if len(self.machines) > 1 else {})}
+        rows += [
+            {"machine": name, "part": part, "section": "all", **values}
+            for name, own in means.items()
+            for part, values in own["parts"].items()
+        ]
+        known = ("machine", "part", "section")
+        frame = DataFrame(rows)
+        frame = frame[[*known, *(name for name in frame if name not in known)]]
+        figures = frame.columns[len(known) :]
+        frame[figures] = frame[figures].astype(float) / 100
+        return frame
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, na_rep="", float_format="{:.3f}".format))
 
     def _machine(self, machine: str) -> dict[str, Any]:
         mine = self.having(machine=machine)

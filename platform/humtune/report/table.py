@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from rich import box
@@ -14,7 +15,10 @@ from humtune.formatting.text import escaped
 from humtune.formatting.text import to_markdown as to_table
 from humtune.report.published import published_block
 from humtune.results.points import Point
-from humtune.results.rows import Row
+from humtune.results.rows import Row, searched_settings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _COLUMN = 9  # characters that a machine's figures take on a screen
 
@@ -43,6 +47,16 @@ class Report:
     others: tuple[Row, ...] = ()  # what other ways to choose would have given
     notes: tuple[str, ...] = ()  # on those, and on the search
     points: tuple[Point, ...] = ()  # where the search tries points, not what a sampler draws
+
+    def to_frame(self) -> "DataFrame":
+        """The rows and other ways to choose as a table of pandas; fractions 0…1, the columns of table.csv."""
+        from pandas import DataFrame
+
+        settings = searched_settings(self.rows)
+        return DataFrame([row.to_dict(settings) for row in (*self.rows, *self.others)])
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().dropna(axis="columns", how="all").to_html(index=False))
 
 
 def to_markdown(

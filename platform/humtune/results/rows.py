@@ -86,13 +86,18 @@ class Row:
     work: Work = field(default_factory=Work)
     note: str = ""
 
-    def to_percent(self, settings: Mapping[str, str]) -> dict[str, Any]:
-        """The row by plain column names, fractions in percent; `settings` are a column's name -> path."""
+    def to_dict(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        """The row by plain column names; `settings` are a column's name -> path."""
         found: dict[str, Any] = {"machine": self.machine, "choice": self.way, "trial": self.choice.trial}
         found |= {label: self.choice.settings.get(path) for label, path in settings.items()}
+        return found | {name: column.of(self) for name, column in COLUMNS.items()}
+
+    def to_percent(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        """The same with fractions in percent."""
+        found = self.to_dict(settings)
         for name, column in COLUMNS.items():
-            value = column.of(self)
-            found[name] = round(100 * value, 4) if column.is_fraction and value is not None else value
+            if column.is_fraction and found[name] is not None:
+                found[name] = round(100 * found[name], 4)
         return found
 
     def to_fractions(self) -> dict[str, float]:

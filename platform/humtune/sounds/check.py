@@ -3,10 +3,10 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
@@ -18,6 +18,9 @@ from humtune.sounds.parallel import map_in_order
 from humtune.sounds.sound_file import open_sound
 from humtune.sounds.survey import Finding, Survey, detail, few, survey
 from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, UNKNOWN
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 DOMAIN_NAMES = {SOURCE: "source", TARGET: "target", UNKNOWN: "unknown"}
 LABEL_NAMES = {NORMAL: "normal", ANOMALY: "anomaly", UNKNOWN: "unknown"}
@@ -66,6 +69,15 @@ class CheckReport:
         lines += [f"  {path}: {reason}" for path, reason in self.bad]
         lines += [count(len(self.notes), "note")] if self.notes else []
         return lines + [f"  {path}: {reason}" for path, reason in self.notes]
+
+    def to_frame(self) -> "DataFrame":
+        """The counts as a table of pandas: machine, part, section, split, domain, label, clips."""
+        from pandas import DataFrame
+
+        columns = [*(f.name for f in fields(Cell)), "clips"]
+        return DataFrame(
+            [vars(cell) | {"clips": n} for cell, n in sorted(self.counts.items())], columns=columns
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The report in plain types, for JSON; seconds and Hz."""

@@ -1,0 +1,291 @@
+"""Search: gone on with, read and exported from Python, as the commands do it."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from humtune.api.frames import leaderboard_frame, scores_frame, trials_frame
+from humtune.api.model import Model, html_table
+from humtune.api.plots import Plots
+from humtune.errors import UsageError
+from humtune.ledger import Ledger
+from humtune.metrics.calibration import FALSE_ALARMS, threshold_from
+from humtune.plan import Plan
+from humtune.records import TrialRecord, TrialState
+from humtune.results.ensembles.record import (
+    SUFFIX,
+    EnsembleRecord,
+    ensemble_scores,
+    find_ensemble,
+    read_ensemble,
+)
+from humtune.sounds.table import Role
+from humtune.storage import Storage, usual
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from humtune.api.detector import Detector
+    from humtune.report.table import Report
+
+logger = logging.getLogger(__name__)
+
+
+class Search:
+    """A search that there is: what it found, more of it, and what can be made of that.
+
+    Everything is read from its storage when it is asked for, so it may be looked at while it runs elsewhere.
+    Ω and the like are fractions, 0…1; of scores, higher is stranger.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """`open` and `search` are how to get one."""
+        self.ledger = ledger
+
+    @classmethod
+    def open(cls, name: str, *, storage: str | Path | None = None) -> Self:
+        """A search by its name; a UsageError that lists the searches where there is none of it.
+
+        `storage` is a folder or a URI; None: HUMTUNE_STORAGE, else humtune-runs.
+        """
+        return cls(Ledger.open(place_of(storage), name))
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.ledger.name
+
+    @property
+    def plan(self) -> Plan:
+        """What it was asked to do, and what was found of its machines before it began."""
+        return self.ledger.plan
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Its machines."""
+        return tuple(self.plan.machines)
+
+    def resume(
+        self,
+        *,
+        trials: int | None = None,
+        shared_trials: int | None = None,
+        hours: float | None = None,
+        confirm: int | None = None,
+        seeds: int = 3,
+        slots: int = 0,
+        address: str | None = None,
+    ) -> Self:
+        """Go on until all trials have ended, so many `trials` a machine, or its `hours` are over; itself.
+
+        `confirm` trains so many of each machine's best again, with so many new `seeds`. Else as `search`.
+        """
+        from humtune.api.start import finish
+        from humtune.search.clock import check_hours
+        from humtune.search.run import want
+
+        if hours is not None:
+            check_hours(hours)
+        want(self.ledger, trials=trials, shared_trials=shared_trials, hours=hours)
+        if confirm is not None:
+            self.ledger.write_plan(self.plan.asking(confirm=confirm, confirm_seeds=seeds))
+        finish(self.ledger, address, slots)
+        return self
+
+    def stop(self) -> None:
+        """Ask whoever runs it to end it cleanly, within seconds; it can be resumed."""
+        self.ledger.request_stop()
+
+    def trials(self, machine: str | None = None) -> "DataFrame":
+        """A row a trial: machine, family, state, score, objective, Ω, pseudo-Ω, seconds, what was searched.
+
+        Of one machine, or of all of them. `score` is its best score type, whose Ω and pseudo-Ω these are, and
+        `objective` what it is judged by. What the sampler chose stands last, by dotted names.
+        """
+        return trials_frame(self.ledger.trials_of(self._machine(machine)) if machine else self._records())
+
+    def leaderboard(self, machine: str | None = None) -> "DataFrame":
+        """A row a machine and family with a complete trial, the best family first: its best and what it took.
+
+        The best of many looks better than it is; `report()` has what it is worth on clips that chose nothing.
+        """
+        return leaderboard_frame(self._records(), (self._machine(machine),) if machine else self.machines)
+
+    def scores(self, trial: str, score_type: str | None = None, *, machine: str | None = None) -> "DataFrame":
+        """Scores of the scored clips by a trial or an ensemble (`fan-ensemble`): a row a clip.
+
+        A column for each score type, or for the one that is named. `machine` says of whose clips, where the
+        trial is of all machines together. UsageError where it has no such score.
+        """
+        if trial.endswith(SUFFIX):
+            record = read_ensemble(self.ledger, self._machine(trial.removesuffix(SUFFIX)))
+            clips = self.ledger.clips(record.machine)
+            return scores_frame(clips, {"ensemble": ensemble_scores(self.ledger, record)})
+        found = self._trial(trial, machine)
+        known = tuple(found.judged) if found.state == TrialState.COMPLETE else ()
+        wanted = known if score_type is None else (score_type,)
+        if not wanted or (missing := [name for name in wanted if name not in known]):
+            what = f"no scores of type '{missing[0]}'; it has {', '.join(known)}" if known else "no scores"
+            raise UsageError(f"{trial} is {found.state}, and has {what}")
+        clips = self.ledger.clips(found.machine)
+        return scores_frame(
+            clips, {name: self.ledger.scores(found.folder, name, clips=len(clips)) for name in wanted}
+        )
+
+    def detector(
+        self, trial: str, score_type: str | None = None, *, machine: str | None = None
+    ) -> "Detector":
+        """A trial's detector, fitted: it scores arrays and files by its best score type, or another one.
+
+        Its limit is what held-out healthy clips give. `machine` says whose, where the trial is of all
+        machines together. UsageError for one that isn't complete; HumtuneError where its weights are lost.
+        """
+        from humtune.api.detector import Detector
+        from humtune.export.blueprint import load_detector
+
+        found = self._trial(trial, machine)
+        name = score_type or (found.best_score if found.judged else "")
+        scores = self.scores(trial, name or None, machine=machine)
+        fitted = load_detector(self.ledger, found, self.ledger.bank(found.machine))
+        limit = threshold_from(scores.loc[scores["role"] == Role.HELD_OUT, name]).value
+        return Detector.fitted(fitted, name, limit, channel=self.plan.asked.channel)
+
+    @cached_property
+    def plot(self) -> Plots:
+        """Its plots: `.plot.history()`, `.plot.scores()`, `.plot.roc()`, `.plot.probes()`."""
+        return Plots(self.ledger)
+
+    def report(self) -> "Report":
+        """Measure each machine's best, and write the table and plots of `humtune report` beside the search.
+
+        Its `to_frame()` is the table, its `files` lie in the storage.
+        """
+        from humtune.report.write import write_report
+
+        return write_report(self.ledger)
+
+    def ensemble(
+        self,
+        *,
+        machines: Sequence[str] | None = None,
+        members: int = 8,
+        imports: Sequence[str | Path] = (),
+        exportable: bool = False,
+    ) -> dict[str, EnsembleRecord]:
+        """Choose each machine's ensemble out of its complete trials, and keep it beside the search.
+
+        Machine -> its members, weights, and what it is worth. `imports` are folders of other systems' score
+        files; with `exportable` only what a model can score is a member. HumtuneError where none can be made.
+        """
+        from humtune.report.ensembles import write_ensembles
+        from humtune.results.ensembles.make import make_ensembles
+
+        made = make_ensembles(
+            self.ledger,
+            machines=machines,
+            members=members,
+            imports=[Path(folder) for folder in imports],
+            exportable=exportable,
+        )
+        write_ensembles(self.ledger)
+        _warn(made.skipped)
+        return {record.machine: record for record in made.records}
+
+    def ensembles(self) -> dict[str, EnsembleRecord]:
+        """The ensembles that were made, by machine."""
+        return {m: record for m in self.machines if (record := find_ensemble(self.ledger, m))}
+
+    def export(
+        self,
+        out: str | Path = "models",
+        *,
+        machines: Sequence[str] | None = None,
+        false_alarms: float = FALSE_ALARMS,
+        ensemble: bool = False,
+        int8: bool = False,
+        register: bool = False,
+    ) -> dict[str, Model]:
+        """Write each machine's model to `out`/<machine>, and load it.
+
+        `false_alarms` (0…1) is the share of new healthy recordings that its limit may flag. With `ensemble`
+        it is the machine's ensemble, with `int8` a smaller one lies in it too, with `register` it goes to
+        MLflow's registry. What can't be exported is named in a warning; HumtuneError where nothing can.
+        """
+        from humtune.export.search import export_search
+        from humtune.tracking.registry import register as put
+
+        exports = export_search(
+            self.ledger,
+            Path(out),
+            machines=machines,
+            false_alarms=false_alarms,
+            ensemble=ensemble,
+            int8=int8,
+        )
+        _warn((*exports.skipped, *exports.failed))
+        whole = [model for model in exports.models if model.folder.parent == Path(out)]
+        for model in whole if register else ():
+            put(self.ledger, model.folder, model.scores)
+        return {model.info.machine: Model.load(model.folder) for model in whole}
+
+    def submit(self, out: str | Path = "submission", *, ensemble: bool = False) -> tuple[Path, ...]:
+        """Write the challenge's submission, of each machine's best or its ensemble; its files."""
+        from humtune.report.submission import write_submission
+
+        written = write_submission(self.ledger, Path(out), ensembles=ensemble)
+        _warn((*written.skipped, *written.failed))
+        return tuple(written.files)
+
+    def track(self) -> str:
+        """Bring MLflow up to date with it, and say where that is; safe to repeat."""
+        from humtune.tracking import sync, tracking_uri
+
+        uri = tracking_uri(self.ledger.storage)
+        sync(self.ledger, uri=uri)
+        return uri
+
+    def __repr__(self) -> str:
+        return f"Search({self.name!r}, storage={self.ledger.storage.uri!r})"
+
+    def _repr_html_(self) -> str:
+        records, plan = self._records(), self.plan
+        rows = []
+        for study in plan.studies:
+            states = [record.state for record in records if record.machine == study]
+            counts = [states.count(state) for state in TrialState]
+            rows.append((study, f"{len(states)} of {plan.quota(study)}", *counts))
+        head = ("machine", "trials", *map(str, TrialState))
+        best = leaderboard_frame(records, self.machines).drop_duplicates("machine")
+        return f"<p>search {self.name}</p>{html_table(head, rows)}{best.to_html(index=False)}"
+
+    def _records(self) -> list[TrialRecord]:
+        return list(self.ledger.records())
+
+    def _machine(self, name: str) -> str:
+        if name not in self.machines:
+            raise UsageError(
+                f"search '{self.name}' has no machine '{name}'; it has {', '.join(self.machines)}"
+            )
+        return name
+
+    def _trial(self, trial: str, machine: str | None) -> TrialRecord:
+        """A trial as it is on a machine; of a machine's own trial, on that."""
+        record = self.ledger.read(trial)
+        if machine is None and record.machines:
+            raise UsageError(f"{trial} is of all machines: say of which one, machine='{self.machines[0]}'")
+        found = record.of(machine or record.machine)
+        if found is None:
+            raise UsageError(f"{trial} is a trial of {record.machine}, not of {machine}")
+        return found
+
+
+def place_of(storage: str | Path | None) -> Storage:
+    """The storage that is named, or the usual one."""
+    return usual() if storage is None else Storage(storage)
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        logger.warning("%s", sentence)

@@ -1,0 +1,119 @@
+"""Start a search from Python; which searches there are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from humtune.api.search import Search, place_of
+from humtune.errors import HumtuneError
+from humtune.ledger import Ledger
+from humtune.plan import Resources
+from humtune.records import why_none
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from humtune.search.space import Space
+
+
+def search(
+    space: "str | Path | Mapping[str, Any] | Space",
+    data: str | Path,
+    *,
+    name: str | None = None,
+    machines: Sequence[str] | None = None,
+    trials: int | None = None,
+    shared_trials: int | None = None,
+    seeds: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    hours: float | None = None,
+    holdout: float = 0.0,
+    channel: int | None = None,
+    earlier: Search | None = None,
+    resources: Resources | None = None,
+    slots: int = 0,
+    address: str | None = None,
+    storage: str | Path | None = None,
+) -> Search:
+    """Search for each machine's best detector, and come back when all trials have ended.
+
+    With `hours`, when these are over by the clock; then its ensembles are made too.
+
+    `space` is a YAML file, a name of one that humtune carries, or what such a file says as a dict; `data` a
+    folder of recordings in the DCASE layout. `settings` by dotted names are fixed whatever the space says,
+    `holdout` (0…1) hides a share of the labelled clips from every choice, an `earlier` search is where the
+    samplers start, `resources` say what a trial computes on. So many `slots` are trials at a time, 0: as many
+    as fit. Ray is started here unless it runs already, then that is used and left as it is; `address` names
+    a cluster. Ctrl-C ends the search cleanly, as a KeyboardInterrupt; `Search.open(name).resume()` goes on.
+
+    UsageError where the space doesn't fit the recordings, before anything starts; HumtuneError where no trial
+    could be completed.
+    """
+    from humtune.search import run
+    from humtune.search.clock import check_hours
+    from humtune.search.connection import check_address, check_device, check_temporary
+    from humtune.search.space import Space, read_space
+    from humtune.search.space.checks import check_space
+    from humtune.search.space.overrides import override
+
+    if hours is not None:
+        check_hours(hours)
+    resources, place = resources or Resources(), place_of(storage)
+    if isinstance(space, str | Path):
+        called, chosen = read_space(str(space))
+    else:
+        called = "search"
+        chosen = space if isinstance(space, Space) else check_space(dict(space), where="the space")
+    chosen = override(chosen, trials=trials, shared_trials=shared_trials, seeds=seeds, settings=settings)
+    check_device(resources.device, address)
+    check_address(address)
+    check_temporary(address)
+    ledger = run.prepare(
+        chosen,
+        name=name or run.free_name(place, called),
+        data=Path(data),
+        storage=place,
+        machines=machines,
+        resources=resources,
+        hours=hours,
+        holdout=holdout,
+        channel=channel,
+        earlier=earlier.ledger if earlier else None,
+    )
+    finish(ledger, address, slots, is_new=True)
+    return Search(ledger)
+
+
+def searches(storage: str | Path | None = None) -> "DataFrame":
+    """A row for each search of a storage: machines, trials by state, best Ω or pseudo-Ω, in their order."""
+    from pandas import DataFrame, to_datetime
+
+    from humtune.report.searches import SearchSummary, summarise
+
+    columns = list(SearchSummary.__dataclass_fields__)
+    frame = DataFrame([vars(found) for found in summarise(place_of(storage))], columns=columns)
+    frame["created"] = to_datetime(frame["created"], unit="s", utc=True)
+    return frame.set_index("name")
+
+
+def finish(ledger: Ledger, address: str | None, slots: int, *, is_new: bool = False) -> None:
+    """Run what is left of a search; of one with `hours`, make its ensembles at the end.
+
+    KeyboardInterrupt where a signal ended it; HumtuneError where no trial at all could be completed.
+    """
+    from humtune.search.to_end import run_to_end
+
+    hours = ledger.plan.asked.hours
+    studies, interruption = run_to_end(ledger, address, slots, is_new=is_new)
+    if interruption.signal:
+        raise KeyboardInterrupt(
+            f"search '{ledger.name}' ended; Search.open('{ledger.name}').resume() goes on"
+        )
+    machines = studies.machines.values()
+    if any(study.ranking for study in machines):
+        if hours is not None:
+            Search(ledger).ensemble()
+    elif hours is not None and any(study.left for study in machines):
+        raise HumtuneError(f"no trial could be ended in {hours:g} h")
+    elif ended := [record for study in machines for record in study.ended.values()]:
+        raise HumtuneError(why_none(ended))

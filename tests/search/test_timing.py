@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError, WorkerCrashedError
 from rich.console import Console
 
 from humtune.config import Acceleration
@@ -15,6 +15,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.recipe import Estimate
 from humtune.plan import Resources
 from humtune.search import timing
+from humtune.search.clock import Clock
 from humtune.search.timing import Timed, calibrate, calibrated
 from humtune.sounds import parallel
 
@@ -61,7 +62,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return Task
 
     monkeypatch.setattr(timing.ray, "remote", remote)
-    monkeypatch.setattr(timing.ray, "get", lambda result: result)
+    monkeypatch.setattr(timing.ray, "get", lambda result, timeout: result)
     return wanted
 
 
@@ -84,7 +85,7 @@ def test_a_calibration_that_fails_is_told_and_compiles_nothing(
         raise error
 
     monkeypatch.setattr(timing, "calibrate", fail)
-    assert calibrated(search.ledger).accelerations == {}
+    assert calibrated(search.ledger, Clock()).accelerations == {}
     assert told in capsys.readouterr().err
     assert search.ledger.plan.acceleration(Classifier().size) == Acceleration()
 
@@ -95,7 +96,7 @@ def test_timing_is_a_line_in_a_log(
     monkeypatch.setattr(parallel, "_console", lambda: Console(stderr=True))
     monkeypatch.setattr(parallel, "_QUIET", 0.01)
     monkeypatch.setattr(timing, "calibrate", lambda *_: time.sleep(0.1) or Timed({}, {}))
-    calibrated(search.ledger)
+    calibrated(search.ledger, Clock())
     assert capsys.readouterr().err == "timing a few training steps: 0 s so far\n"
 
 
@@ -115,6 +116,28 @@ def test_every_size_is_asked_for_once(search: Any, monkeypatch: pytest.MonkeyPat
     assert asked == [LOW, HIGH]
 
 
+def test_of_a_limited_time_only_some_goes_into_timing(
+    search: Any, no_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def estimate(*_: Any, **__: Any) -> Estimate:
+        return Estimate(acceleration=Acceleration(), step_seconds=1.0, trial_seconds=3.0)
+
+    monkeypatch.setattr(classifier, "estimate", estimate)
+    timed = calibrate(search.ledger.storage.uri, search.ledger.name, -1.0)
+    assert timed == Timed({}, {"fan": {}})
+
+    def late(_: Any, timeout: float) -> None:
+        assert timeout == pytest.approx(30.0, abs=5.0)
+        raise GetTimeoutError
+
+    cancelled: list[Any] = []
+    monkeypatch.setattr(timing, "calibrate", lambda *_: timed)
+    monkeypatch.setattr(timing.ray, "get", late)
+    monkeypatch.setattr(timing.ray, "cancel", lambda made, force: cancelled.append(made))
+    plan = calibrated(search.ledger, Clock(60.0, whole=60.0))
+    assert (plan.accelerations, plan.seconds, cancelled) == ({}, {}, [timed])
+
+
 def test_trials_this_short_are_not_compiled(search: Any) -> None:
     chosen = calibrate(search.ledger.storage.uri, search.ledger.name)
     assert chosen.accelerations == {LOW: Acceleration(), HIGH: Acceleration()}
@@ -126,11 +149,11 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
     ledger = search.ledger
     ledger.write_plan(ledger.plan.asking(resources=Resources(cpus=2.0, gpus=0.5)))
     chosen = {LOW: Acceleration(compiled=True)}
-    monkeypatch.setattr(timing, "calibrate", lambda uri, name: Timed(chosen, {}))
-    assert calibrated(ledger) == ledger.plan
+    monkeypatch.setattr(timing, "calibrate", lambda uri, name, seconds: Timed(chosen, {}))
+    assert calibrated(ledger, Clock()) == ledger.plan
     assert ledger.plan.accelerations == chosen
     assert no_cluster == [{"num_cpus": 2.0, "num_gpus": 0.5, "max_retries": 0}]
-    calibrated(ledger)
+    calibrated(ledger, Clock())
     assert len(no_cluster) == 1  # a resumed search has its choice
     low, high = (search.space.recipe({"spectrogram": name}) for name in ("low", "high"))
     assert ledger.plan.acceleration(low.size) == Acceleration(compiled=True)
@@ -141,5 +164,7 @@ def test_the_choice_is_made_where_trials_run_and_kept_in_the_plan(
 def test_nothing_is_timed_where_the_person_has_said(search: Any, no_cluster: Any, said: bool) -> None:
     ledger = search.ledger
     ledger.write_plan(ledger.plan.asking(resources=Resources(compiled=said, precision="bf16")))
-    assert calibrated(ledger).acceleration(Classifier().size) == Acceleration(compiled=said, bf16=True)
+    assert calibrated(ledger, Clock()).acceleration(Classifier().size) == Acceleration(
+        compiled=said, bf16=True
+    )
     assert no_cluster == []

@@ -54,6 +54,6 @@ def search_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let searches run without Ray: its processes take longer to start than small trials to train."""
     monkeypatch.setattr(run, "connect", lambda address: False)
     monkeypatch.setattr(run, "check_shared", lambda ledger: None)
-    monkeypatch.setattr(run, "calibrated", lambda ledger: ledger.plan)
+    monkeypatch.setattr(run, "calibrated", lambda ledger, clock: ledger.plan)
     monkeypatch.setattr(run.ray, "cluster_resources", lambda: {"CPU": 1.0})
     monkeypatch.setattr(run, "tuner", Loop)

@@ -96,12 +96,13 @@ class Bandit:
         found = []
         for this in open_studies:
             machines = judged if this is shared else [m for m in judged if m == this.machine]
+            untimed = forecast.of_preset(this.machine, "") or 1.0  # no less than any other
             begun = [*this.searched, *(r.record for r in list(this.running.values()))]
             for preset in map(str, families.of(this.machine, shared=this is shared).options):
                 if (this.machine, preset) in self.closed:
                     continue
                 own = [record for record in begun if record.params.get(FAMILY) == preset]
-                seconds = forecast.of_preset(this.machine, preset) or 1.0
+                seconds = forecast.of_preset(this.machine, preset) or untimed
                 kind = f"{SHARED} {preset}" if this is shared else preset
                 found.append(
                     Arm(

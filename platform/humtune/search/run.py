@@ -176,7 +176,7 @@ def run(
         slots = slots_of(
             ray.cluster_resources(), resources, wanted=slots, here=started_here and address is None
         )
-        studies.planned(calibrated(ledger))
+        studies.planned(calibrated(ledger, interruption.clock))
         with (
             tempfile.TemporaryDirectory(prefix="humtune-tune-", ignore_cleanup_errors=True) as folder,
             Mirror(ledger) as mirror,

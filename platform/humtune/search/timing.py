@@ -6,10 +6,12 @@ alike, on whichever computer of a cluster, and an interrupted one goes on as it 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import NamedTuple
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from humtune import names
 from humtune.config import SHARED, Acceleration
@@ -18,7 +20,7 @@ from humtune.detectors.recipe import Estimate, Recipe
 from humtune.ledger import Ledger
 from humtune.plan import Plan, Resources
 from humtune.records import ParamValue
-from humtune.search.clock import kind_of
+from humtune.search.clock import Clock, kind_of
 from humtune.search.space import Space, planned_space
 from humtune.search.space.fit import corners
 from humtune.sounds.bank import ClipBank
@@ -26,6 +28,8 @@ from humtune.sounds.joined import expose, join_banks
 from humtune.sounds.parallel import waiting
 from humtune.sounds.table import Role
 from humtune.storage import Storage
+
+SHARE = 0.05  # of a limited time, after which nothing more is timed
 
 
 @dataclass(frozen=True)
@@ -90,18 +94,18 @@ class Timed(NamedTuple):
     seconds: dict[str, dict[str, float]]  # study -> kind of trial -> what one takes
 
 
-def calibrate(uri: str, search: str) -> Timed:
+def calibrate(uri: str, search: str, seconds: float = inf) -> Timed:
     """How to compute trials, and what they take, at every size at the space's extremes.
 
     A size between them is computed as nobody timed it: uncompiled. A kind is timed on the first study that
-    has it, and takes on others as much longer as these have more clips.
+    has it, and takes on others as much longer as these have more clips. After some `seconds` no other is.
     """
     ledger = Ledger(Storage(uri), search)
     plan = ledger.plan
     space = planned_space(plan)
     resources = plan.asked.resources
     settle(resources)
-    found = Timed({}, {})
+    found, until = Timed({}, {}), monotonic() + seconds
     a_clip: dict[str, float] = {}  # seconds, by kind of trial
     banks = {machine: ledger.bank(machine) for machine in plan.machines}
     for machine in plan.studies:
@@ -110,22 +114,25 @@ def calibrate(uri: str, search: str) -> Timed:
         bank = join_banks(banks.values()) if plan.is_shared(machine) else banks[machine]
         others = [other for other in banks.values() if other is not bank]
         clips = len(bank.table.having(Role.TRAIN))
-        seconds = found.seconds.setdefault(machine, {})
+        taken = found.seconds.setdefault(machine, {})
         for params, recipe in sizes(space, machine):
             kind = kind_of(params, recipe)
             key = f"{SHARED} {kind}" if plan.is_shared(machine) else kind  # has settings of its own
+            if key not in a_clip and monotonic() > until:
+                continue
             if key not in a_clip:
                 how = _estimate(recipe, bank, others, space, resources, compiled=resources.compiled)
                 a_clip[key] = (how.trial_seconds + sum(how.once.values())) / clips
                 found.accelerations.setdefault(recipe.size, how.acceleration)
-            seconds[kind] = a_clip[key] * clips
+            taken[kind] = a_clip[key] * clips
     return found
 
 
-def calibrated(ledger: Ledger) -> Plan:
+def calibrated(ledger: Ledger, clock: Clock) -> Plan:
     """The search's plan with its choice, made now where it wasn't before. Ray runs.
 
-    Where how to compute is said, and it has all the time that it takes, nothing is timed.
+    Where how to compute is said, and it has all the time that it takes, nothing is timed. Of a limited time a
+    small share may go into it.
 
     A calibration that fails is reported, and leaves the trials uncompiled.
     """
@@ -138,7 +145,11 @@ def calibrated(ledger: Ledger) -> Plan:
     task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)(calibrate)
     try:
         with waiting("timing a few training steps"):
-            timed = ray.get(task.remote(ledger.storage.uri, ledger.name))
+            made = task.remote(ledger.storage.uri, ledger.name, SHARE * clock.whole)
+            timed = ray.get(made, timeout=None if clock.left == inf else clock.left / 2)
+    except GetTimeoutError:
+        ray.cancel(made, force=True)
+        timed = Timed({}, {})
     except RayError as error:
         why = getattr(error, "cause", error)
         names.console(stderr=True).print(f"no trial is compiled, as timing it failed: {why}", soft_wrap=True)

@@ -65,7 +65,9 @@ BROKEN = {
     f"{MU}zzz: 1\n": ": zzz = 1: no such setting",
     f"{MU}trials: 0\n": ": trials = 0 and shared_trials = 0: there is nothing to try",
     f"{MU}trials: many\n": ": trials = 'many': should be a valid integer",
-    f"{MU}sampler: cmaes\n": ": sampler = 'cmaes': should be 'tpe', 'gp', 'random', 'grid' or 'listed'",
+    f"{MU}sampler: cmaes\n": (
+        ": sampler = 'cmaes': should be 'tpe', 'gp', 'random', 'grid', 'listed' or 'bandit'"
+    ),
     f"{MU}pruner: asha\n": (
         ": pruner = 'asha': should be 'none', 'successive_halving', 'median', 'hyperband' or 'wilcoxon'"
     ),

@@ -113,6 +113,6 @@ def test_a_wheel_installed_elsewhere_finds_quick(tmp_path: Path) -> None:
     )
     assert command.returncode == 2
     assert command.stderr.startswith(
-        "humtune: no search space named 'quik'; there are: heads, operator, paper,"
+        "humtune: no search space named 'quik'; there are: auto, heads, operator, paper,"
     )
     assert list(empty.iterdir()) == []

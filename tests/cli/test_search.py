@@ -87,7 +87,7 @@ def test_wrong_use_is_one_line_that_names_what_is_wrong(
     )
     data = f"--data {recordings}"
     wrong = {
-        f"search quik {data}": "no search space named 'quik'; there are: heads, operator, paper,",
+        f"search quik {data}": "no search space named 'quik'; there are: auto, heads, operator, paper,",
         f"search quik.yaml {data}": "no search space at quik.yaml",
         f"search bad[er].yaml {data}": "bad[er].yaml: search.head.muu can be 5: head.muu = 5: no such",
         f"search quick {data} --channel 0": "--channel 0: it should be mix, or a channel's number",

@@ -115,6 +115,16 @@ def test_what_would_take_most_of_a_machines_time_is_not_tried(search: Make) -> N
     assert "useless" not in kinds(made, studies, 10)
 
 
+def test_a_kind_that_was_not_timed_comes_after_those_that_were(search: Make) -> None:
+    made = search()
+    known = {f"{kind} noop": seconds for kind, seconds in SECONDS.items() if kind != "cheap"}
+    made.ledger.write_plan(made.ledger.plan.model_copy(update={"seconds": {"other": known, "fan": {}}}))
+    assert made.studies().forecast.longest == 50.0
+    made.ledger.write_plan(made.ledger.plan.model_copy(update={"seconds": {"fan": known}}))
+    studies = made.studies()
+    assert [studies.ask().params["family"] for _ in range(4)] == ["closed", "strong", "useless", "cheap"]
+
+
 def test_trials_that_run_count_as_begun(search: Make) -> None:
     studies = search().studies()
     assert [studies.ask().params["family"] for _ in range(4)] == ["closed", "cheap", "strong", "useless"]

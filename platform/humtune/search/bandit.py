@@ -93,10 +93,9 @@ class Bandit:
         shared = all_studies.get(SHARED) if self.plan.is_shared(SHARED) else None
         judged = [m for m in self.plan.machines if self.plan.objective(m) == "omega"]
         worth = {m: self.worth(m, all_studies[m], shared) for m in judged}
-        found = []
+        found, untimed = [], forecast.longest
         for this in open_studies:
             machines = judged if this is shared else [m for m in judged if m == this.machine]
-            untimed = forecast.of_preset(this.machine, "") or 1.0  # no less than any other
             begun = [*this.searched, *(r.record for r in list(this.running.values()))]
             for preset in map(str, families.of(this.machine, shared=this is shared).options):
                 if (this.machine, preset) in self.closed:

@@ -87,6 +87,12 @@ class Forecast:
         longest = self._longest(study, preset)
         return None if longest is None else longest * self._ratio(preset)
 
+    @property
+    def longest(self) -> float:
+        """What a trial that was not timed is taken to take: as long as any that was."""
+        known = [seconds for kinds in self.timed.values() for seconds in kinds.values()]
+        return max(known, default=1.0) * self._ratio("")
+
     def take(self, record: TrialRecord) -> None:
         """Learn from a trial that has ended."""
         whole = self.timed and record.state == TrialState.COMPLETE

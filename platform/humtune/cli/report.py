@@ -145,7 +145,7 @@ def show(
     """
     with loading():
         from humtune.ledger import Ledger
-        from humtune.report import trials
+        from humtune.report import leaderboard, trials
         from humtune.report.ensembles import ensemble_lines
         from humtune.report.searches import lineage
         from humtune.storage import Storage
@@ -167,6 +167,8 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         screen.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
+        if lines := leaderboard.leaderboard(ledger, records):
+            screen.print("", leaderboard.to_terminal(lines), sep="\n")
         for line in (*lineage(ledger), *ensemble_lines(ledger)):
             screen.print(line, soft_wrap=True)
 

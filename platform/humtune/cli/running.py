@@ -71,9 +71,13 @@ def _what_came(studies: "Studies") -> Iterator[str]:
 def _join(ledger: "Ledger") -> None:
     """Make each machine's ensemble, as `humtune ensemble` does."""
     from humtune.report.ensembles import ensemble_lines, write_ensembles
+    from humtune.report.leaderboard import leaderboard, to_terminal
     from humtune.results.ensembles.make import make_ensembles
 
     made = make_ensembles(ledger)
     write_ensembles(ledger)
+    screen = console()
     for line in (*made.skipped, *ensemble_lines(ledger)):
-        console().print(line, soft_wrap=True)
+        screen.print(line, soft_wrap=True)
+    if lines := leaderboard(ledger, ledger.records()):
+        screen.print(to_terminal(lines))

@@ -8,6 +8,7 @@ from humtune.ledger import Ledger
 from humtune.records import CONFIRM, TrialRecord
 from humtune.report.agreement import agreement, agreement_block, rungs, rungs_block
 from humtune.report.ensembles import ensembles_block
+from humtune.report.leaderboard import leaderboard, leaderboard_block, to_rows
 from humtune.report.point_table import wants_points, write_points
 from humtune.report.students import students_block
 from humtune.report.table import Report, to_markdown, to_tex
@@ -58,9 +59,11 @@ def write_report(ledger: Ledger) -> Report:
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):
         points, point_files = write_points(ledger)
+    lines = leaderboard(ledger, ledger.records())
     agreed = [a for m in measured if (a := agreement(m))]
     blocks = [
         *(f"\n{escaped(note)}." for note in notes),
+        *leaderboard_block(lines),
         *confirmed_block(measured),
         *agreement_block(agreed),
         *rungs_block(measured_rungs),
@@ -82,9 +85,12 @@ def write_report(ledger: Ledger) -> Report:
         "table.tex": to_tex(ledger.name, rows, others).encode(),
         **pngs,
     }
+    if lines:
+        written["leaderboard.csv"] = to_csv(to_rows(lines))
     for name, data in written.items():
         ledger.storage.write(f"{folder}/{name}", data)
     names = ["table.md", "table.csv", "table.html", "table.tex", *point_files, *pngs]
+    names += ["leaderboard.csv"] if lines else []
     return Report(
         ledger.name,
         tuple(rows),

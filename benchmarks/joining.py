@@ -109,7 +109,7 @@ def ways(section: Array) -> dict[str, Chooser]:
     return {
         "best single": worth.best_single,
         "top-5 mean": worth.top_mean(5),
-        "mean of all": worth.mean_of_all,
+        "mean of all": lambda scores, cells: scores.mean(axis=0),
         "greedy from the best few": worth.greedy(),
         "half greedy, half top-5 mean": half_equal,
         "per section": worth.sectional(section),

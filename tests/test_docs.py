@@ -41,7 +41,6 @@ LEGEND_WORDS = (
     "one for all",
     "label-free",
     "score type",
-    "fusion",
 )
 
 

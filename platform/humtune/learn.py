@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import Literal
 
 from humtune.errors import UsageError
 from humtune.export.model import Exported, check_replaceable
@@ -19,6 +18,7 @@ from humtune.names import command, count
 from humtune.records import TrialState
 from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import find_ensemble
+from humtune.results.ensembles.worth import CHOSEN, EVERY, SINGLE
 from humtune.runtime.info import FULL, INFO, INT8, MODEL, ModelInfo, read_info
 from humtune.runtime.labels import Reviewed
 from humtune.runtime.outcomes import Scored
@@ -43,11 +43,6 @@ HOURS = 0.25  # that a search may take, where nobody says
 LEAST_WINDOWS = 10  # of healthy sound: in less there is no telling what is usual
 HELD_OUT = 0.25  # of the healthy windows: a limit promises no less than one false alarm in as many
 SEEDS = 5  # of each kind of detector, at most
-
-Way = Literal["best single", "greedy", "mean of all"]  # to make one score of all trials
-SINGLE: Way = "best single"
-CHOSEN: Way = "greedy"
-EVERY: Way = "mean of all"
 
 
 def check_wish(out: Path, hours: float, false_alarms: float) -> None:
@@ -243,11 +238,11 @@ def search(ledger: Ledger, *, hours: float = HOURS) -> Interruption:
     return interruption
 
 
-def join(ledger: Ledger) -> Way:
+def join(ledger: Ledger) -> str:
     """How the trials become one score, written down as the machine's ensemble unless one alone is best.
 
     Where labelled clips judge, the way with the highest cross-fitted Ω. Without them, or with too few to
-    halve, all trials alike: a choice by made-up faults would be no better than none.
+    halve, all trials together.
     """
     [machine] = ledger.plan.machines
     way = EVERY
@@ -256,11 +251,11 @@ def join(ledger: Ledger) -> Way:
         worth = {w: mean(record.compared[w]) for w in (EVERY, CHOSEN, SINGLE) if w in record.compared}
         way = max(worth, key=lambda w: worth[w], default=EVERY)
     if way == EVERY:
-        make_ensembles(ledger, exportable=True, calibration="standard", every=True)
+        make_ensembles(ledger, exportable=True, every=True)
     return way
 
 
-def members(ledger: Ledger, way: Way) -> int:
+def members(ledger: Ledger, way: str) -> int:
     """How many trials score together."""
     [machine] = ledger.plan.machines
     record = find_ensemble(ledger, machine) if way != SINGLE else None
@@ -268,7 +263,7 @@ def members(ledger: Ledger, way: Way) -> int:
 
 
 def write_model(
-    ledger: Ledger, way: Way, out: Path, *, false_alarms: float, replaced: bool = False
+    ledger: Ledger, way: str, out: Path, *, false_alarms: float, replaced: bool = False
 ) -> Exported:
     """Export what the trials became into a folder; with `replaced` the model there is kept in it."""
     [machine] = ledger.plan.machines

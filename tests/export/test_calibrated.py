@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from humtune.export.graph import calibrated
-from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.calibration import Compressed, GammaTail, Standard
 
 RNG = np.random.default_rng(3)
 HELD_OUT = {
@@ -16,7 +16,7 @@ HELD_OUT = {
 
 
 @pytest.mark.parametrize("name", HELD_OUT)
-@pytest.mark.parametrize("kind", [Standard, GammaTail])
+@pytest.mark.parametrize("kind", [Standard, Compressed, GammaTail])
 def test_says_what_the_calibration_says_from_far_below_to_far_above(name, kind):
     held_out = HELD_OUT[name]
     calibration = kind.of(held_out)

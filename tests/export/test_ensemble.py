@@ -14,7 +14,7 @@ from humtune.export.blueprint import check_leaving, machine_scores
 from humtune.export.check import Cost
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.calibration import Compressed, GammaTail, Standard
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 TAKEN = (  # trial, score type, calibration, the machine's weight, section 1's
     (0, "cosine", GammaTail, 0.5, 0.0),
     (0, "nll", Standard, 0.2, 0.0),
-    (2, "nll", Standard, 0.3, 0.5),
+    (2, "nll", Compressed, 0.3, 0.5),
     (1, "cosine", Standard, 0.0, 0.5),  # no recording from elsewhere needs it
 )
 GREEDY = (0.61, 0.63)  # cross-fitted Ω of two splits, whatever they were

@@ -1,7 +1,7 @@
 import pytest
 
 from humtune.records import CONFIRM, TrialState
-from humtune.results.candidates import choose, configurations, confirmed, label_free, searched_trials
+from humtune.results.candidates import choose, configurations, confirmed, searched_trials
 from humtune.results.measure import measure
 
 
@@ -94,18 +94,3 @@ def test_only_types_that_can_be_exported_count_in_a_mean_and_the_lead_is_told(be
     assert measured.left_out.score_type == "cosine"
     assert measured.lead == pytest.approx(0.1)
     assert measure(ledger, "fan").left_out is None
-
-
-def test_pseudo_omega_chooses_the_label_free_trial_and_fusion_goes_before_other_types(make):
-    make(0, 5, 0.9, pseudo={"cosine": 0.6, "nll": 0.5})
-    make(1, 10, 0.5, pseudo={"cosine": 0.7, "nll": 0.8})
-    make(2, 20, 0.5, pseudo={"cosine": 0.9, "nll": 0.9, "fusion": 0.75})
-    make(3, 20, 0.5, pseudo={"cosine": 0.99}, origin=CONFIRM)
-    make(4, 20, 0.5, pseudo={"cosine": 0.99}, state=TrialState.PRUNED)
-    records = list(make.ledger.records())
-    chosen = label_free(records)
-    assert (chosen.trial.number, chosen.score_type, chosen.value) == (1, "nll", 0.8)
-    assert label_free(records[:1]).score_type == "cosine"
-    make(2, 20, 0.5, pseudo={"cosine": 0.9, "nll": 0.9, "fusion": 0.85})
-    assert label_free(make.ledger.records()).score_type == "fusion"
-    assert label_free([make(0, 5, 0.9)]) is None

@@ -19,7 +19,10 @@ def ensemble(
         str | None, typer.Argument(metavar="[NAME]", help="A search; without one, imports alone.")
     ] = None,
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
-    members: Annotated[int, typer.Option(min=1, help="A clip is scored with so many at most.")] = 8,
+    members: Annotated[
+        int | None,
+        typer.Option(min=1, help="A clip is scored with so many at most: 8; without labels, all trials."),
+    ] = None,
     imports: Annotated[
         list[Path] | None,
         typer.Option(
@@ -34,18 +37,20 @@ def ensemble(
         bool, typer.Option("--exportable", help="Only members that can leave as a model.")
     ] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="All trials with equal weights: nothing is chosen.")
+        bool, typer.Option("--every", help="All trials, weighted without labels, though there are some.")
     ] = False,
     calibration: Annotated[
-        str, typer.Option(help="Scale of held-out training clips' scores: gamma or standard.")
-    ] = "gamma",
+        str | None,
+        typer.Option(help="Scale: gamma (unsaid, with labels), compressed (unsaid, without) or standard."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
     """Choose each machine's ensemble out of its finished trials, and tell what it is worth.
 
-    It is kept beside the search: `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With
-    --import, other systems' score files are members too, and the ensemble is transductive.
+    Without labels all trials score together, and count as far as they agree. It is kept beside the search:
+    `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With --import, other systems' score
+    files are members too, and the ensemble is transductive.
     Example: humtune ensemble first --members 4
     """
     with loading():
@@ -57,7 +62,7 @@ def ensemble(
     wanted = split_names(machines)
     kind = check_words(name, calibration, imports or [], truth=truth, out=out, exportable=exportable)
     if name is None:
-        joined = join_systems(imports or [], truth=truth, machines=wanted, members=members)
+        joined = join_systems(imports or [], truth=truth, machines=wanted, members=members, every=every)
         from humtune.report.submission import write_joined
 
         paths = [str(path) for path in write_joined(joined, out)] if out else []

@@ -35,7 +35,7 @@ def choose_teachers(ledger: Ledger, record: EnsembleRecord) -> tuple[tuple[Teach
     check_leaving(ledger, record)
     whole = Teacher(members=tuple(record.machine_wide), weights=tuple(record.machine_wide.values()))
     settings = record.settings
-    if settings.every or settings.judged_by == "pseudo":
+    if not settings.by_labels:
         return (whole,), ""
     candidates = label_chosen(ledger, record)
     cells = Cells.of(candidates.clips, Role.SELECT)

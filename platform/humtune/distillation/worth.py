@@ -79,7 +79,7 @@ def compare(ledger: Ledger, students: Ledger, machine: str) -> Comparison:
         ensemble=record.scores_hash,
         sides=sides,
         agreement=float(spearmanr(vectors[STUDENT][recorded], vectors[ENSEMBLE][recorded]).statistic),
-        chosen_by_labels=record.settings.judged_by == "omega" and not record.settings.every,
+        chosen_by_labels=record.settings.by_labels,
         note=lesson.note,
     )
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import Graph
 from humtune.errors import HumtuneError
-from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.calibration import Compressed, GammaTail, Standard
 from humtune.scores.encoded import Encoded
 
-Calibration = Standard | GammaTail
+Calibration = Standard | Compressed | GammaTail
 
 TAIL = 1024  # straight pieces that stand for the tail of a gamma distribution
 
@@ -133,6 +133,18 @@ class Straight(nn.Module):
         return (scores - self.mean) / self.spread
 
 
+class Bent(Straight):
+    """The same, compressed: asinh, which onnxruntime has for float32 alone, by its logarithm."""
+
+    def __init__(self, scale: Compressed) -> None:
+        super().__init__(Standard(scale.mean, scale.spread * scale.bend))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Calibrated scores."""
+        z: Tensor = super().forward(scores)
+        return z.sign() * torch.log(z.abs() + (z * z + 1).sqrt())
+
+
 class Pieces(nn.Module):
     """Scores [n] through straight pieces between knots [K], the outer pieces going on for ever."""
 
@@ -158,6 +170,8 @@ def calibrated(calibration: Calibration | None) -> nn.Module:
         return nn.Identity()
     if isinstance(calibration, Standard):
         return Straight(calibration)
+    if isinstance(calibration, Compressed):
+        return Bent(calibration)
     knots = _knots(calibration)
     return Pieces(knots, calibration(knots))
 

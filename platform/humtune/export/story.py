@@ -139,15 +139,10 @@ def _trial_selection(measured: Measured) -> str:
 def _ensemble_selection(record: EnsembleRecord) -> str:
     settings = record.settings
     among = f"{count(settings.candidates, 'candidate')} (trial × score type)"
-    if settings.every:
+    if not settings.by_labels:
         return (
-            f"The members are all {among}; trials have equal weights, and so have the scores of each.\n"
-            "Nothing was chosen, so that no recording of a fault was needed."
-        )
-    if settings.judged_by == "pseudo":
-        return (
-            f"The members have the highest pseudo-Ω of {among}, with equal weights. No anomaly\n"
-            "was looked at: probes stood in for them (disturbed clips, other machines, false sections)."
+            f"The members are of {among}. No label chose them or their\n"
+            "weights, so that no recording of a fault was needed."
         )
     text = (
         f"Members and weights were chosen out of {among} by Ω on the labelled\n"

@@ -43,8 +43,8 @@ CONFIRMED_LEGEND = (
 OTHERS_LEGEND = (
     "one for all: the parameters and score type with the highest Ω over all machines, of those that were "
     "tried on every one; cross-fitted in the same way.",
-    "label-free: trial and score type with the highest pseudo-Ω (the fusion, where the trial has it), on "
-    "labelled clips that had no part in it: what the search gives without labelled anomalies.",
+    "label-free: all trials together, which count as far as they agree with one another, on labelled clips "
+    "that had no part in it: what the search gives without labelled anomalies.",
 )
 SHORT_LEGEND = (
     "In percent. Ω cross-fitted (official) is read on clips that did not choose, Ω select on those that did,",

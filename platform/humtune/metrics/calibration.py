@@ -16,6 +16,7 @@ from humtune.errors import HumtuneError, UsageError
 FALSE_ALARMS = 0.1  # share of normal clips that a threshold may flag, where nobody asks for another
 LEAST_CLIPS = 2  # held-out clips: one has no spread
 LEAST_SPREAD = 1e-6  # of the scores' size: below it they differ by float32 rounding alone
+BEND = 4.0  # standard deviations up to which a compressed score is nearly straight; docs/without-labels.md
 BODY = 0.9  # share of held-out clips below the parametric tail: where the DCASE baselines put their threshold
 
 _SKEW = (0.05, 2.0)  # from nearly normal to exponential: a gamma has no heavier tail to one side only
@@ -154,6 +155,25 @@ class Standard:
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Calibrated scores, of the same shape."""
         return (np.asarray(scores, np.float64) - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """`Standard`, compressed beyond `bend` deviations, asinh(z / bend): no detector outshouts all others."""
+
+    mean: float
+    spread: float
+    bend: float
+
+    @classmethod
+    def of(cls, held_out: ArrayLike) -> "Compressed":
+        """The scale of held-out scores [N]; HumtuneError as `Standard.of`."""
+        scale = Standard.of(held_out)
+        return cls(scale.mean, scale.spread, BEND)
+
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated scores, of the same shape."""
+        return np.arcsinh(Standard(self.mean, self.spread * self.bend)(scores))
 
 
 @dataclass(frozen=True)

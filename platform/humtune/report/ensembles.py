@@ -18,7 +18,7 @@ from humtune.metrics.cells import Array
 from humtune.names import count
 from humtune.report.ways import ALL, BASELINES, draw_front, front, spread, ways
 from humtune.results.ensembles.record import EnsembleRecord, find_ensemble
-from humtune.results.ensembles.worth import TOP
+from humtune.results.ensembles.worth import EVERY, TOP
 
 NAMES = {"greedy": "greedy, one weighting"}  # where the key says too little
 TRANSDUCTIVE = (
@@ -34,19 +34,14 @@ LEGEND = (
     "ensemble: greedy selection with weights per section. The gain of these weights is knowledge of sections "
     "with labels: clips of any other section, and new recordings, have the machine's weights (greedy, one "
     "weighting), and on sections without labels no weighting was better than a good single detector.",
-    f"top-{TOP} mean, mean of all: plain means of calibrated scores. label-free fusion: of each trial the "
-    "lowest z-score of its score types by held-out training clips, the mean over all trials; no label is "
-    "looked at.",
+    f"top-{TOP} mean: of calibrated scores. {EVERY}: all trials, which count as far as they agree with the "
+    "others; no label is looked at.",
     "oracle single: the candidate that is best on all clips, which nobody can know beforehand.",
     "networks: distinct trials or systems that a clip goes through, of a weighting per section the most "
     "that any section wants. Score types of one trial share its forward pass, so the time for a clip grows "
     "with the networks, not with the members.",
 )
-ALL_ALIKE = "All trials, with equal weights, and so with the score types of each: nothing was chosen."
-LABEL_FREE = (
-    "Chosen without labels, by pseudo-Ω: the best score type of each of the best trials, with equal weights. "
-    "Ω is of all labelled dev clips, none of which chose."
-)
+LABEL_FREE = "Made without labels: none chose a member or its weight. Ω is of all labelled dev clips."
 
 SHORT_LEGEND = (
     "Ω in percent on clips that did not choose, mean ± standard deviation over the splits; more: than the",
@@ -100,10 +95,7 @@ def to_page(title: str, records: Sequence[EnsembleRecord]) -> str:
 def notes(records: Sequence[EnsembleRecord]) -> list[str]:
     """Lines about how the ensembles came to be, each with an empty one behind it."""
     lines = [TRANSDUCTIVE] if any(r.transductive for r in records) else []
-    every = [r.settings.every for r in records]
-    lines += [ALL_ALIKE] if any(every) else []
-    pseudo = [r.settings.judged_by == "pseudo" and not r.settings.every for r in records]
-    lines += [LABEL_FREE] if any(pseudo) else []
+    lines += [LABEL_FREE] if any(not r.settings.by_labels for r in records) else []
     lines += [f"{note}." for r in records for note in r.notes]
     return [line for text in lines for line in (text, "")]
 
@@ -138,8 +130,7 @@ def member_cells(record: EnsembleRecord) -> tuple[list[str], list[list[str]]]:
 
 def figures_line(record: EnsembleRecord) -> str:
     """Official Ω on each kind of labelled clips in a sentence."""
-    blind = record.settings.judged_by == "pseudo" or record.settings.every
-    chose = "" if blind else " (these chose: too high)"
+    chose = " (these chose: too high)" if record.settings.by_labels else ""
     kinds = {
         "omega_select": f"selecting clips{chose}",
         "omega_hidden": "hidden clips",

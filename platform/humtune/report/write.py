@@ -1,7 +1,9 @@
 """Writes a search's report: the table in four formats, the points, the plots."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from humtune.errors import HumtuneError
 from humtune.formatting.plots import Plot, probe_histogram, roc_curves, score_histogram, search_history
 from humtune.formatting.text import escaped, to_csv, to_html
 from humtune.ledger import Ledger
@@ -14,7 +16,7 @@ from humtune.report.students import students_block
 from humtune.report.table import Report, to_markdown, to_tex
 from humtune.report.trials import confirmed_block
 from humtune.results.archive import trial_stamps
-from humtune.results.candidates import label_free
+from humtune.results.ensembles.candidates import UNLABELLED, gather
 from humtune.results.measure import Measured, measure
 from humtune.results.one_for_all import Pick, one_for_all
 from humtune.results.points import Point
@@ -104,7 +106,7 @@ def write_report(ledger: Ledger) -> Report:
 def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
     """Rows of one configuration for all machines and of a choice without labels, and why one is missing.
 
-    The label-free rows need both pseudo-Ω and labels to read it by; where pseudo-Ω chose, they are the best.
+    The label-free rows need labels to read them by.
     """
     rows: list[Row] = []
     notes: list[str] = []
@@ -116,11 +118,11 @@ def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
         else:
             rows += pick_rows(ONE_FOR_ALL, found)
     free = []
-    for measured in judged:
-        chosen = label_free(measured.records)
-        if chosen and measured.archive and measured.select:
-            (scores,) = measured.archive.of([chosen])
-            free.append(Pick(measured.machine, chosen, labelled_clips(measured.clips).read(scores)))
+    for measured in machines:
+        if measured.best and measured.archive and measured.select:
+            with suppress(HumtuneError):  # too few held-out clips for a scale
+                joined = gather(measured.clips, measured.archive, calibration=UNLABELLED).unlabelled
+                free.append(Pick(measured.machine, None, labelled_clips(measured.clips).read(joined)))
     if len(free) == len(machines):
         rows += pick_rows(LABEL_FREE, free)
     return rows, notes

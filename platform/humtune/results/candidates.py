@@ -85,19 +85,6 @@ def choose(records: Iterable[TrialRecord], *, exportable: bool = False) -> Candi
     return min(every, key=lambda c: (-c.value, c.trial.number), default=None)
 
 
-def label_free(records: Iterable[TrialRecord]) -> Candidate | None:
-    """The candidate that the highest pseudo-Ω chooses; None without pseudo-Ω.
-
-    A trial that fuses its scores is taken with the fusion, another one with its best type by pseudo-Ω.
-    """
-    found = []
-    for record in searched_trials(records):
-        if pseudo := record.pseudo:
-            score = FUSION if FUSION in pseudo else max(pseudo, key=lambda name: pseudo[name])
-            found.append(Candidate(record, score, pseudo[score]))
-    return min(found, key=lambda c: (-c.value, c.trial.number), default=None)
-
-
 def configurations(records: Iterable[TrialRecord], *, exportable: bool = False) -> list[Configuration]:
     """Complete trials by their parameters, the configuration with the highest mean first."""
     groups: dict[tuple[object, ...], list[TrialRecord]] = {}

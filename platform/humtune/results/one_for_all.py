@@ -18,10 +18,10 @@ from humtune.sounds.parallel import tracked
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """A candidate of a machine, and what it is worth."""
+    """A candidate of a machine, or all of them, and what that is worth."""
 
     machine: str
-    candidate: Candidate
+    candidate: Candidate | None  # None: all, which no label weighed
     reading: Reading
     cross_fitted: CrossFitted | None = None
 

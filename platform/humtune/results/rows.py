@@ -191,7 +191,11 @@ def overall_row(machines: Sequence[Measured]) -> Row:
 def pick_rows(way: str, picks: Sequence[Pick]) -> list[Row]:
     """The rows of another way to choose: a machine each, and with two or more a last one over all of them."""
     rows = [
-        replace(_row(p.machine, p.reading, p.cross_fitted), way=way, choice=Choice.of(p.candidate))
+        replace(
+            _row(p.machine, p.reading, p.cross_fitted),
+            way=way,
+            choice=Choice.of(p.candidate) if p.candidate else Choice(),
+        )
         for p in picks
     ]
     if len(picks) > 1:

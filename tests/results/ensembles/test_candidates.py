@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.metrics.calibration import GammaTail
+from humtune.metrics.calibration import Compressed, GammaTail
 from humtune.results.archive import read_archive
 from humtune.results.candidates import FUSION
-from humtune.results.ensembles.candidates import System, align, gather
+from humtune.results.ensembles.agreement import by_agreement
+from humtune.results.ensembles.candidates import System, align, gather, unlabelled_weights
 from humtune.sounds.table import Role
+
+KEYS = (("fan-00000", "cosine"), ("fan-00000", "nll"), ("fan-00001", "knn"))
 
 
 @pytest.fixture
@@ -73,31 +76,34 @@ def test_trials_are_calibrated_by_their_held_out_clips(ledger, clips):
     np.testing.assert_allclose(curved.scores[3], GammaTail.of(own[held_out])(own))
 
 
-def test_label_free_fusion_is_the_lowest_z_of_each_trial_and_their_mean(bench, clips):
+def test_without_labels_all_count_as_they_agree_on_healthy_and_disturbed_clips(bench, clips):
     ledger = bench.search("fused", machines=("fan",))
     bench.trial(ledger, "fan", 0, gains={"cosine": 1, "nll": 2, FUSION: 9})
     bench.trial(ledger, "fan", 1, gains={"knn": 1})
-    held_out = clips.role == Role.HELD_OUT
-
-    def z(trial, name):
-        own = ledger.scores(trial, name)
-        return (own - own[held_out].mean()) / own[held_out].std()
-
-    expected = [
-        (min(a, b) + c) / 2
-        for a, b, c in zip(
-            z("fan-00000", "cosine"), z("fan-00000", "nll"), z("fan-00001", "knn"), strict=True
-        )
-    ]
     found = gather(clips, read_archive(ledger, "fan"))
-    np.testing.assert_allclose(found.fusion, expected)
+    weights = unlabelled_weights(found.members, found.scores, clips)
+    assert [w for m, w in zip(found.members, weights, strict=True) if m.score_type == FUSION] == [0]
+    held_out = clips.role == Role.HELD_OUT
+    disturbed = (clips.role == Role.PROBE) & (clips.part == "fault")
+    own = np.stack([Compressed.of(row[held_out])(row) for row in (ledger.scores(*k) for k in KEYS)])
+    by_hand = by_agreement(own[:, held_out | disturbed], [trial for trial, _ in KEYS])
+    np.testing.assert_allclose(found.unlabelled, by_hand @ own)
+
+
+def test_a_fusion_alone_is_a_score_like_any_other(bench, clips):
+    ledger = bench.search("alone", machines=("fan",))
+    bench.trial(ledger, "fan", 0, gains={FUSION: 1})
+    found = gather(clips, read_archive(ledger, "fan"), calibration="compressed")
+    np.testing.assert_allclose(found.unlabelled, found.scores[0])
 
 
 def test_with_an_imported_system_all_are_ranked_within_the_section(ledger, clips):
     dev = clips.role == Role.SELECT
     found = gather(clips, read_archive(ledger, "fan"), systems=[system(clips, dev)])
     assert found.transductive
-    assert found.fusion is None
+    dev_scores = found.scores[:, dev]
+    by_hand = by_agreement(dev_scores, [m.trial or m.system for m in found.members])
+    np.testing.assert_allclose(found.unlabelled[dev], by_hand @ dev_scores)
     assert [m.calibration for m in found.members] == [None] * 5
     for section in (0, 1):
         here = dev & (clips.section == section)

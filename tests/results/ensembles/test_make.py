@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,8 @@ from humtune.dcase.files import write_file
 from humtune.errors import HumtuneError, UsageError
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import omega
+from humtune.results.archive import read_archive
+from humtune.results.ensembles.candidates import gather
 from humtune.results.ensembles.greedy import MEMBERS, ensemble
 from humtune.results.ensembles.make import check_words, join_systems, make_ensembles
 from humtune.results.ensembles.record import ensemble_scores, read_ensemble
@@ -55,7 +58,7 @@ def system(tmp_path, ledger):
     ("words", "told"),
     [
         ((None, "standard", []), "of what\\? name a search"),
-        (("fans", "isotonic", []), "--calibration isotonic: expected standard or gamma"),
+        (("fans", "isotonic", []), "--calibration isotonic: expected standard or gamma or compressed"),
     ],
 )
 def test_words_that_say_nothing_are_refused(words, told):
@@ -82,10 +85,11 @@ def test_no_complete_trial_anywhere_is_an_error(ledger):
         make_ensembles(ledger, machines=["valve"])
 
 
-def test_imports_can_not_be_judged_without_labels(judged_by_pseudo, system):
-    folder = system("theirs")
-    with pytest.raises(UsageError, match="imported systems lack; leave out --import"):
-        make_ensembles(judged_by_pseudo, imports=[folder])
+def test_imports_are_joined_without_labels_too(judged_by_pseudo, ledger, system):
+    [record] = make_ensembles(judged_by_pseudo, imports=[system("theirs")]).records
+    assert record.transductive
+    assert not record.settings.by_labels
+    assert {m.system for m in record.members} == {"", "theirs"}
 
 
 @pytest.mark.slow
@@ -135,13 +139,24 @@ def test_only_what_can_be_exported_becomes_a_member(ledger, monkeypatch):
     assert record.settings.exportable
 
 
-def test_without_labels_the_best_trials_by_pseudo_share_equally(judged_by_pseudo):
-    record = make_ensembles(judged_by_pseudo, members=3).records[0]
-    assert [m.name for m in record.members] == ["fan-00001 nll", "fan-00002 nll", "fan-00003 nll"]
-    assert record.weights == pytest.approx((1 / 3,) * 3)
+def test_without_labels_all_trials_score_together(judged_by_pseudo):
+    record = make_ensembles(judged_by_pseudo).records[0]
+    clips, found = judged_by_pseudo.clips("fan"), read_archive(judged_by_pseudo, "fan")
     assert record.sections == {}
     assert record.settings.judged_by == "pseudo"
+    assert record.settings.calibration == "compressed"
+    np.testing.assert_allclose(
+        ensemble_scores(judged_by_pseudo, record), gather(clips, found, calibration="compressed").unlabelled
+    )
     assert record.compared["ensemble"] == pytest.approx((record.metrics["omega_select"],))
+
+
+def test_without_labels_members_bound_the_trials_to_the_heaviest(judged_by_pseudo):
+    every = make_ensembles(judged_by_pseudo).records[0]
+    share = {t: sum(w for m, w in every.machine_wide.items() if m.trial == t) for t in every.trials}
+    few = make_ensembles(judged_by_pseudo, members=2).records[0]
+    assert set(few.trials) == set(sorted(share, key=share.get)[-2:])
+    assert sum(few.weights) == pytest.approx(1)
 
 
 @pytest.mark.slow
@@ -187,19 +202,20 @@ def test_real_systems_know_more_together_than_the_best_of_them(real_data):
     assert (more > 0).mean() > 0.9
 
 
-def test_all_trials_alike_are_chosen_by_nothing(judged_by_pseudo):
-    ledger = judged_by_pseudo
-    record = make_ensembles(ledger, every=True).records[0]
-    trials = {m.trial for m in record.members}
-    assert trials == {r.id for r in ledger.records("fan")}
-    assert record.settings.every
-    assert record.weights == pytest.approx([1 / (2 * len(trials))] * 2 * len(trials))
-
-
-def test_a_fusion_counts_once_where_all_are_alike(bench):
-    ledger = bench.search("fused", machines=("fan",))
-    bench.trial(ledger, "fan", 0, gains={"cosine": 1, "nll": 1, "fusion": 1})
-    bench.trial(ledger, "fan", 1, gains={"cosine": 1})
+def test_every_trial_scores_without_labels_though_there_are_some(ledger):
     [record] = make_ensembles(ledger, every=True).records
-    weights = {m.name: w for m, w in zip(record.members, record.weights, strict=True)}
-    assert weights == {"fan-00001 cosine": 0.5, "fan-00000 cosine": 0.25, "fan-00000 nll": 0.25}
+    assert record.settings.every
+    assert not record.settings.by_labels
+    clips = ledger.clips("fan")
+    hidden = replace(clips, label=np.full(len(clips), UNKNOWN, np.int8))
+    ledger.storage.write("fans/clips/fan.json", hidden.to_json())
+    [again] = make_ensembles(ledger, every=True).records
+    assert (again.members, again.weights) == (record.members, record.weights)
+
+
+def test_an_earlier_ensemble_without_labels_is_still_read(judged_by_pseudo):
+    [record] = make_ensembles(judged_by_pseudo).records
+    old = json.loads(record.model_dump_json())
+    old["settings"] |= {"every": False, "calibration": "gamma"}  # the best by pseudo-Ω, alike
+    judged_by_pseudo.storage.write("blind/ensembles/fan.json", json.dumps(old).encode())
+    assert not read_ensemble(judged_by_pseudo, "fan").settings.by_labels

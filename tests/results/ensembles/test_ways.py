@@ -7,6 +7,7 @@ from humtune.metrics.calibration import ranks
 from humtune.metrics.cells import Cells
 from humtune.metrics.cross_fitting import cross_fit, cross_fit_machines
 from humtune.metrics.omega import omega
+from humtune.results.ensembles.agreement import by_agreement
 from humtune.results.ensembles.worth import compare, top_mean
 from humtune.sounds.table import Role
 
@@ -23,11 +24,11 @@ def one_machine(team):
 
 def test_every_way_of_joining_is_read_on_the_same_splits_as_the_best_single(one_machine):
     scores, cells, section = one_machine
-    found = compare(scores, cells, section, splits=4, seed=3)
+    found = compare(scores, cells, section, unlabelled=scores[4], splits=4, seed=3)
     assert list(found) == [
         "best single",
         "top-5 mean",
-        "mean of all",
+        "without labels",
         "greedy",
         "ensemble",
         "oracle single",
@@ -39,11 +40,11 @@ def test_every_way_of_joining_is_read_on_the_same_splits_as_the_best_single(one_
     assert found["oracle single"].mean == pytest.approx(float(omega(scores, cells).max()), abs=0.03)
 
 
-def test_a_fusion_is_read_as_it_is(one_machine):
+def test_what_needs_no_labels_is_read_as_it_is(one_machine):
     scores, cells, section = one_machine
-    found = compare(scores, cells, section, fusion=scores[4], splits=4)
+    found = compare(scores, cells, section, unlabelled=scores[4], splits=4)
     alone = cross_fit(scores[4], cells, splits=4)
-    np.testing.assert_array_equal(found["label-free fusion"].splits, alone.splits)
+    np.testing.assert_array_equal(found["without labels"].splits, alone.splits)
 
 
 def test_another_way_of_halving_is_asked_for_every_split(one_machine):
@@ -54,7 +55,7 @@ def test_another_way_of_halving_is_asked_for_every_split(one_machine):
         asked.append(cells)
         return cells, cells
 
-    found = compare(scores, cells, section, splits=2, halve=whole)
+    found = compare(scores, cells, section, unlabelled=scores[4], splits=2, halve=whole)
     assert len(asked) == 2
     assert found["best single"].splits.tolist() == [pytest.approx(float(omega(scores, cells).max()))] * 2
     assert found["greedy"].mean >= found["best single"].mean  # chosen and read on the same clips
@@ -62,7 +63,7 @@ def test_another_way_of_halving_is_asked_for_every_split(one_machine):
 
 def test_equal_seeds_give_equal_tables(one_machine):
     scores, cells, section = one_machine
-    tables = [compare(scores, cells, section, splits=3, seed=s) for s in (1, 1, 2)]
+    tables = [compare(scores, cells, section, unlabelled=scores[4], splits=3, seed=s) for s in (1, 1, 2)]
     for name, found in tables[0].items():
         np.testing.assert_array_equal(found.splits, tables[1][name].splits)
     assert not np.array_equal(tables[0]["greedy"].splits, tables[2]["greedy"].splits)
@@ -85,12 +86,14 @@ def test_what_24_systems_know_together(real_data):
         table = label_clips(machine, first)
         scores = [[system[machine][name] for name in first] for system in systems]
         ranked = ranks(scores, table.section)
-        machines.append(compare(ranked, Cells.of(table, Role.SELECT), table.section, splits=2))
+        joined = by_agreement(ranked, range(len(ranked))) @ ranked
+        cells = Cells.of(table, Role.SELECT)
+        machines.append(compare(ranked, cells, table.section, unlabelled=joined, splits=2))
     omegas = {name: 100 * cross_fit_machines([m[name] for m in machines]).mean for name in machines[0]}
     assert omegas == {
         "best single": pytest.approx(73.2, abs=1),
         "top-5 mean": pytest.approx(72.3, abs=1),
-        "mean of all": pytest.approx(66.2, abs=1),
+        "without labels": pytest.approx(66.2, abs=1),
         "greedy": pytest.approx(74.5, abs=1),
         "ensemble": pytest.approx(76.2, abs=1),
         "oracle single": pytest.approx(73.7, abs=1),

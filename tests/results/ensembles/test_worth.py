@@ -6,7 +6,7 @@ from humtune.metrics.omega import omega
 from humtune.results.archive import read_archive
 from humtune.results.ensembles.candidates import gather
 from humtune.results.ensembles.record import Member, Settings
-from humtune.results.ensembles.worth import compare, front_sizes, label_free_worth, labelled_worth, networks
+from humtune.results.ensembles.worth import compare, front_sizes, labelled_worth, networks, unlabelled_worth
 from humtune.sounds.table import Role
 
 
@@ -34,7 +34,7 @@ def test_ways_and_front_are_read_on_the_same_splits(candidates):
     cells = Cells.of(candidates.clips, Role.SELECT)
     worth = labelled_worth(candidates, cells, Settings(members=3, candidates=6), splits=4)
     section = candidates.clips.section
-    told = compare(candidates.scores, cells, section, fusion=candidates.fusion, members=3, splits=4)
+    told = compare(candidates.scores, cells, section, unlabelled=candidates.unlabelled, members=3, splits=4)
     assert worth.compared == {way: tuple(fitted.splits) for way, fitted in told.items()}
     assert list(worth.front) == ["greedy", "ensemble"]
     assert list(worth.front["ensemble"]) == [1, 2, 3]
@@ -45,7 +45,7 @@ def test_ways_and_front_are_read_on_the_same_splits(candidates):
 
 def test_without_labels_in_the_choice_every_clip_is_read(candidates):
     weights = np.array([0.5, 0, 0.5, 0, 0, 0])
-    worth = label_free_worth(candidates, weights)
+    worth = unlabelled_worth(candidates, weights)
     cells = Cells.of(candidates.clips, Role.SELECT)
     assert worth.compared["best by pseudo-Ω"] == (float(omega(candidates.scores[0], cells)),)
     joined = (candidates.scores[0] + candidates.scores[2]) / 2

@@ -6,27 +6,31 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from humtune.dcase.files import find_files, read_folder
 from humtune.errors import HumtuneError, UsageError
-from humtune.metrics.calibration import Fusion, GammaTail, Standard, ranks
+from humtune.metrics.calibration import Compressed, GammaTail, Standard, ranks
 from humtune.metrics.cells import Array
 from humtune.names import is_text
 from humtune.results.archive import Archive
-from humtune.results.candidates import FUSION, Candidate
+from humtune.results.candidates import FUSION
+from humtune.results.ensembles.agreement import by_agreement
 from humtune.results.ensembles.record import Member
 from humtune.sounds.clip import clip_key
 from humtune.sounds.parallel import tracked
+from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ClipTable, Role
 
-CalibrationName = Literal["standard", "gamma"]
-CALIBRATION: CalibrationName = "gamma"  # docs/ensembles.md
+Calibration = Standard | Compressed | GammaTail
+CalibrationName = Literal["standard", "gamma", "compressed"]
+CALIBRATION: CalibrationName = "gamma"  # where labels choose: docs/ensembles.md
+UNLABELLED: CalibrationName = "compressed"  # where they don't: docs/without-labels.md
 RANKS = "ranks"  # the calibration of a transductive ensemble
 
-CALIBRATIONS: Mapping[CalibrationName, type[Standard] | type[GammaTail]] = {
+CALIBRATIONS: Mapping[CalibrationName, type[Calibration]] = {
     "standard": Standard,
     "gamma": GammaTail,
+    "compressed": Compressed,
 }
 _TEST = (Role.SELECT, Role.HIDDEN, Role.REPORT)
 
@@ -69,7 +73,7 @@ class Candidates:
     members: tuple[Member, ...]
     scores: Array  # [K, N], calibrated; where ranked, NaN for clips outside of the test set
     pseudo: Array  # [K], pseudo-Ω; NaN where nobody measured it
-    fusion: Array | None  # [N], a score that needs no labels: see `fuse_all`; None where systems are imported
+    unlabelled: Array  # [N], the score of all that needs no labels: see `unlabelled_weights`
 
     @property
     def transductive(self) -> bool:
@@ -101,36 +105,49 @@ def gather(
         members = [Member(trial=c.trial.id, score_type=c.score_type) for c in own]
         members += [Member(system=system.name) for system in systems]
         taken = np.stack([*raw, *(align(system, clips) for system in systems)])
-        return Candidates(clips, tuple(members), _rank(taken, clips), pseudo, None)
+        ranked = _rank(taken, clips)
+        return Candidates(
+            clips, tuple(members), ranked, pseudo, unlabelled_weights(members, ranked, clips) @ ranked
+        )
     held_out = clips.having(Role.HELD_OUT)
     members = []
-    scores = np.empty_like(raw)
+    scores, alike = np.empty_like(raw), np.empty_like(raw)
     title = f"{clips.machine}: bringing scores to one scale"
     for row, candidate in enumerate(tracked(own, total=len(own), title=title)):
         try:
-            scale: Standard | GammaTail = CALIBRATIONS[calibration].of(raw[row, held_out])
+            scale = CALIBRATIONS[calibration].of(raw[row, held_out])
         except HumtuneError as error:
             raise HumtuneError(f"{candidate.name}: {error}") from error
         trial, score_type = candidate.trial.id, candidate.score_type
         members.append(Member(trial=trial, score_type=score_type, calibration=scale))
-        scores[row] = scale(raw[row])
-    return Candidates(clips, tuple(members), scores, pseudo, fuse_all(own, raw, held_out))
+        scores[row], alike[row] = scale(raw[row]), CALIBRATIONS[UNLABELLED].of(raw[row, held_out])(raw[row])
+    return Candidates(
+        clips, tuple(members), scores, pseudo, unlabelled_weights(members, alike, clips) @ alike
+    )
 
 
-def fuse_all(own: Sequence[Candidate], raw: Array, held_out: NDArray[np.intp]) -> Array:
-    """A score [N] that nothing chose: each trial's fusion of its score types, the mean of all trials."""
-    trials: dict[str, dict[str, Array]] = {}
-    for candidate, vector in zip(own, raw, strict=True):
-        if candidate.score_type != FUSION or len(candidate.trial.judged) == 1:
-            trials.setdefault(candidate.trial.id, {})[candidate.score_type] = vector
-    fused = []
-    for found in trials.values():
-        if len(found) > 1:
-            fused.append(Fusion.of(found, held_out)(found))
-        else:
-            (vector,) = found.values()
-            fused.append(Standard.of(vector[held_out])(vector))
-    return np.asarray(np.mean(fused, axis=0))
+def unlabelled_weights(members: Sequence[Member], scores: Array, clips: ClipTable) -> Array:
+    """Weights [K] of members by their calibrated scores [K, N], without labels: see `by_agreement`.
+
+    They agree on healthy clips held out of training and on disturbed ones, or, with imported systems, on the
+    test clips. A fusion has no weight beside the scores that it is made of.
+    """
+    names = [str(member.trial or member.system) for member in members]
+    made_of = {n for n, member in zip(names, members, strict=True) if member.score_type != FUSION}
+    base = [
+        k
+        for k, (n, m) in enumerate(zip(names, members, strict=True))
+        if m.score_type != FUSION or n not in made_of
+    ]
+    disturbed = (clips.role == Role.PROBE) & (clips.part == ProbeKind.FAULT)
+    known = np.union1d(clips.having(Role.HELD_OUT), np.flatnonzero(disturbed))
+    known = known[np.isfinite(scores[:, known]).all(axis=0)]
+    if not known.size:
+        known = clips.having(*_TEST)
+        known = known[np.isfinite(scores[:, known]).all(axis=0)]
+    weights = np.zeros(len(members))
+    weights[base] = by_agreement(scores[base][:, known], [names[k] for k in base])
+    return weights
 
 
 def align(system: System, clips: ClipTable) -> Array:

@@ -15,19 +15,21 @@ from humtune.metrics.cells import Array, Cells, labelled
 from humtune.metrics.omega import omega
 from humtune.names import twin
 from humtune.results.archive import read_archive, trial_stamps
-from humtune.results.candidates import FUSION
+from humtune.results.ensembles.agreement import heaviest
 from humtune.results.ensembles.candidates import (
     CALIBRATION,
     CALIBRATIONS,
     RANKS,
+    UNLABELLED,
     CalibrationName,
     Candidates,
     gather,
     read_systems,
+    unlabelled_weights,
 )
 from humtune.results.ensembles.greedy import MEMBERS, ensemble
 from humtune.results.ensembles.record import EnsembleRecord, Settings, ensemble_id, write_ensemble
-from humtune.results.ensembles.worth import TOP, Worth, label_free_worth, labelled_worth
+from humtune.results.ensembles.worth import Worth, labelled_worth, unlabelled_worth
 from humtune.sounds.table import ClipTable, Role
 
 
@@ -49,14 +51,14 @@ class Share:
 
 def check_words(
     name: str | None,
-    calibration: str,
+    calibration: str | None,
     imports: Sequence[Path],
     *,
     truth: Path | None = None,
     out: Path | None = None,
     exportable: bool = False,
-) -> CalibrationName:
-    """The calibration asked for; UsageError where a command's words don't go together."""
+) -> CalibrationName | None:
+    """The calibration asked for, if any; UsageError where a command's words don't go together."""
     if name is None and not imports:
         raise UsageError("of what? name a search, or the folders of imported systems: --import DIR")
     if name is None and exportable:
@@ -69,6 +71,8 @@ def check_words(
             "--exportable and --import: with imported systems an ensemble is transductive, so it can't be "
             "exported"
         )
+    if calibration is None:
+        return None
     for known in CALIBRATIONS:
         if calibration == known:
             return known
@@ -79,42 +83,43 @@ def make_ensembles(
     ledger: Ledger,
     *,
     machines: Sequence[str] | None = None,
-    members: int = MEMBERS,
+    members: int | None = None,
     imports: Sequence[Path] = (),
     exportable: bool = False,
-    calibration: CalibrationName = CALIBRATION,
+    calibration: CalibrationName | None = None,
     every: bool = False,
 ) -> Made:
     """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
 
-    What judged the trials chooses: Ω of the selecting clips, or pseudo-Ω. With `every` nothing is chosen: all
-    trials have equal weights, and so have the score types of each. `imports` are folders of other systems'
-    score files; with `exportable` only what a model can score is a member. A machine without
-    complete trials keeps no other from its ensemble; HumtuneError where none can be made.
+    Ω of the selecting clips chooses `members`, 8 at most where nobody says. Where no labels judged the
+    trials, or with `every`, none choose: all trials score together, or the `members` heaviest, with weights
+    by how far they agree. `imports` are folders of other systems' score files; with `exportable` only
+    what a model can score is a member. A machine without complete trials keeps no other from its ensemble;
+    HumtuneError where none can be made.
     """
     plan = ledger.plan
     wanted = _wanted(ledger.name, tuple(plan.machines), machines)
     systems, stamps = read_systems(imports), trial_stamps(ledger)
     made, skipped = [], []
     for machine in wanted:
-        clips = ledger.clips(machine)
+        clips, judged_by = ledger.clips(machine), plan.machines[machine].judged_by
+        blind = every or judged_by == "pseudo"
+        scale = calibration or (UNLABELLED if blind else CALIBRATION)
         archive = read_archive(ledger, machine, stamps=stamps)
         try:
-            candidates = gather(
-                clips, archive, calibration=calibration, exportable=exportable, systems=systems
-            )
+            candidates = gather(clips, archive, calibration=scale, exportable=exportable, systems=systems)
         except UsageError:
             raise
         except HumtuneError as error:
             skipped.append(str(error))
             continue
         settings = Settings(
-            members=members,
-            calibration=RANKS if systems else calibration,
-            judged_by=plan.machines[machine].judged_by,
+            members=members or (len(candidates.members) if blind else MEMBERS),
+            calibration=RANKS if systems else scale,
+            judged_by=judged_by,
             imports=tuple(str(system.folder) for system in systems),
             exportable=exportable,
-            every=every,
+            every=blind,
             candidates=len(candidates.members),
         )
         record, scores = build(candidates, settings, data_hash=plan.machines[machine].data_hash)
@@ -130,10 +135,12 @@ def join_systems(
     *,
     truth: Path | None = None,
     machines: Sequence[str] | None = None,
-    members: int = MEMBERS,
+    members: int | None = None,
+    every: bool = False,
 ) -> dict[str, tuple[EnsembleRecord, ClipTable, Array]]:
     """Machine -> the ensemble of imported systems alone, its clips and its scores; needs labels.
 
+    They choose `members`, or with `every` nothing but Ω to read it by; see `make_ensembles`.
     The clips are those of the first system. They tell their labels by name, or `truth` does, a folder as
     `Truth.open` reads.
     """
@@ -145,9 +152,10 @@ def join_systems(
         clips = label_clips(machine, systems[0].scores[machine], truth=known)
         candidates = gather(clips, None, systems=systems)
         settings = Settings(
-            members=members,
+            members=members or (len(systems) if every else MEMBERS),
             calibration=RANKS,
             imports=tuple(str(system.folder) for system in systems),
+            every=every,
             candidates=len(systems),
         )
         record, scores = build(candidates, settings)
@@ -158,12 +166,11 @@ def join_systems(
 def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") -> tuple[EnsembleRecord, Array]:
     """One machine's ensemble and its scores [N] of all clips, NaN where a transductive one has none."""
     clips, scores = candidates.clips, candidates.scores
-    if settings.every:
-        share = Share(all_alike(candidates), {})
-        worth = label_free_worth(candidates, share.machine)
-    elif settings.judged_by == "pseudo":
-        share = Share(by_pseudo(candidates, settings.members), {})
-        worth = label_free_worth(candidates, share.machine)
+    if not settings.by_labels:
+        names = [str(member.trial or member.system) for member in candidates.members]
+        weights = unlabelled_weights(candidates.members, scores, clips)
+        share = Share(heaviest(weights, names, settings.members), {})
+        worth = unlabelled_worth(candidates, share.machine)
     else:
         cells = Cells.of(clips, Role.SELECT)
         found = ensemble(scores, cells, members=settings.members, others=settings.others)
@@ -173,37 +180,6 @@ def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") ->
     rows = {m.name: row for m, row in zip(candidates.members, scores, strict=True)}
     joined = record.combine(np.stack([rows[m.name] for m in record.members]), clips.section)
     return record.model_copy(update={"metrics": dict(_metrics(joined, clips))}), joined
-
-
-def all_alike(candidates: Candidates) -> Array:
-    """Equal weights [K] of all trials, and of each trial's score types; a fusion is made of the others."""
-    types: dict[str | None, list[int]] = {}
-    for k, member in enumerate(candidates.members):
-        types.setdefault(member.trial or member.system, []).append(k)
-    weights = np.zeros(len(candidates.members))
-    for own in types.values():
-        base = [k for k in own if candidates.members[k].score_type != FUSION] or own
-        weights[base] = 1 / len(base)
-    return np.asarray(weights / weights.sum())
-
-
-def by_pseudo(candidates: Candidates, members: int) -> Array:
-    """Equal weights [K] of the best trials by pseudo-Ω, each with its best score type.
-
-    As many as the plain mean takes elsewhere, five, or `members` if that is less.
-    """
-    if candidates.transductive:
-        raise UsageError(
-            f"{candidates.clips.machine}: its trials are judged by pseudo-Ω, which imported systems lack; "
-            "leave out --import"
-        )
-    best: dict[str | None, int] = {}
-    for row in np.argsort(-candidates.pseudo, kind="stable").tolist():
-        best.setdefault(candidates.members[row].trial, row)
-    taken = list(best.values())[: min(TOP, members)]
-    weights = np.zeros(len(candidates.members))
-    weights[taken] = 1 / len(taken)
-    return weights
 
 
 def _record(

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field
 from humtune.config import Frozen, Stored
 from humtune.errors import HumtuneError, TooNew, UsageError
 from humtune.ledger import Ledger, npy_bytes, read_stored
-from humtune.metrics.calibration import GammaTail, Standard
+from humtune.metrics.calibration import Compressed, GammaTail, Standard
 from humtune.metrics.cells import Array
 from humtune.names import command
 from humtune.records import Objective
@@ -30,7 +30,7 @@ class Member(Frozen):
     trial: str | None = Field(None, description="None: an imported system")
     score_type: str = Field("", description="of the trial")
     system: str = Field("", description="folder of the imported score files")
-    calibration: Standard | GammaTail | None = Field(
+    calibration: Standard | Compressed | GammaTail | None = Field(
         None, description="by held-out training clips; None: ranks within the section of the test set"
     )
 
@@ -45,12 +45,17 @@ class Settings(Frozen):
 
     members: int = Field(MEMBERS, ge=1, description="a clip is scored with so many at most")
     others: float = Field(OTHERS, ge=0, le=1, description="what other sections count in a section's choice")
-    calibration: str = "gamma"  # or standard; ranks: transductive
-    judged_by: Objective = "omega"  # pseudo: the best by pseudo-Ω, with equal weights
+    calibration: str = "gamma"  # or standard, compressed; ranks: transductive
+    judged_by: Objective = "omega"  # what judged the trials
     imports: tuple[str, ...] = ()  # folders of other systems' score files
     exportable: bool = False  # only members that can leave as a model
-    every: bool = False  # all trials with equal weights, so that nothing was chosen
+    every: bool = False  # all trials, with weights that needed no label; in earlier ones equal weights
     candidates: int = Field(ge=1, description="trial × score type, and imported systems")
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether labelled clips chose members and weights."""
+        return self.judged_by == "omega" and not self.every
 
 
 class EnsembleRecord(Stored):

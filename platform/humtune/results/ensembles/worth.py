@@ -16,6 +16,7 @@ from humtune.results.ensembles.record import Member, Settings
 from humtune.sounds.parallel import tracked
 from humtune.sounds.table import Role
 
+SINGLE, CHOSEN, EVERY = "best single", "greedy", "without labels"  # ways of choosing
 TOP = 5  # candidates of the plain mean
 SIZES = (1, 2, 3, 5, 8, 12, 16, 24)  # of the front, as far as the members go
 
@@ -37,11 +38,6 @@ def top_mean(count: int = TOP) -> Chooser:
     return choose
 
 
-def mean_of_all(scores: Array, cells: Cells) -> Array:
-    """The plain mean of all candidates."""
-    return np.asarray(scores.mean(axis=0))
-
-
 def greedy(members: int = MEMBERS) -> Chooser:
     """One greedy selection for all sections."""
     return lambda scores, cells: select(scores, cells, members=members)(scores)
@@ -57,7 +53,7 @@ def sectional(section: NDArray[np.integer], *, members: int = MEMBERS, others: f
 
 
 def fixed(vector: ArrayLike) -> Chooser:
-    """A score [N] that no clips choose: a label-free fusion, or the candidate that is best by all labels."""
+    """A score [N] that no clips choose: one without labels, or the candidate that is best by all labels."""
     vector = np.asarray(vector, np.float64)
     return lambda scores, cells: vector
 
@@ -67,7 +63,7 @@ def compare(
     cells: Cells,
     section: NDArray[np.integer],
     *,
-    fusion: ArrayLike | None = None,
+    unlabelled: ArrayLike,
     members: int = MEMBERS,
     splits: int = SPLITS,
     seed: int = 0,
@@ -75,16 +71,15 @@ def compare(
 ) -> dict[str, CrossFitted]:
     """Cross-fitted Ω of a machine's calibrated candidates [K, N], alone and joined, all on the same splits.
 
-    `section` [N] is every clip's; `fusion` [N] a score that needed no labels. The oracle single is the
-    candidate that is best on all clips, which nobody can know: what no choice of a single one can pass.
+    `section` [N] is every clip's; `unlabelled` [N] the score of all that needs no labels. The oracle single
+    is the candidate that is best on all clips, which nobody can know: no choice of a single one can pass it.
     """
     scores = cells.check_scores(np.atleast_2d(np.asarray(candidates, np.float64)))
     choosers = {
-        "best single": best_single,
+        SINGLE: best_single,
         f"top-{TOP} mean": top_mean(),
-        "mean of all": mean_of_all,
-        **({} if fusion is None else {"label-free fusion": fixed(fusion)}),
-        "greedy": greedy(members),
+        EVERY: fixed(unlabelled),
+        CHOSEN: greedy(members),
         "ensemble": sectional(section, members=members),
         "oracle single": fixed(best_single(scores, cells)),
     }
@@ -135,7 +130,7 @@ def labelled_worth(
                     scores,
                     cells,
                     section,
-                    fusion=candidates.fusion,
+                    unlabelled=candidates.unlabelled,
                     members=settings.members,
                     splits=splits,
                     halve=halve,
@@ -156,7 +151,7 @@ def labelled_worth(
     return Worth(compared, front, passes)
 
 
-def label_free_worth(candidates: Candidates, weights: Array) -> Worth:
+def unlabelled_worth(candidates: Candidates, weights: Array) -> Worth:
     """Ω of what was chosen without labels, where there are some to read it by."""
     clips, scores = candidates.clips, candidates.scores
     passes = {
@@ -168,8 +163,6 @@ def label_free_worth(candidates: Candidates, weights: Array) -> Worth:
         "best by pseudo-Ω": scores[np.nanargmax(known)]
         if np.isfinite(known := candidates.pseudo).any()
         else None,
-        "mean of all": scores.mean(axis=0),
-        "label-free fusion": candidates.fusion,
         "ensemble": weights @ scores,
     }
     try:

@@ -43,7 +43,7 @@ def test_what_is_written_is_what_is_returned(bench):
     }
     rows = list(csv.DictReader(io.StringIO(bench.storage.read("fans/report/table.csv").decode())))
     told = [(row["machine"], row["choice"]) for row in rows]
-    assert told == [(m, c) for c in ("best", "one for all") for m in ("fan", "valve", "all")]
+    assert told == [(m, c) for c in ("best", "one for all", "label-free") for m in ("fan", "valve", "all")]
     fan = report.rows[0]
     assert float(rows[0]["omega_cross_fitted"]) == pytest.approx(100 * fan.cross_fitted.value, abs=1e-4)
     assert float(rows[0]["omega_eval_paper"]) == pytest.approx(100 * fan.report.paper.value, abs=1e-4)

@@ -1,11 +1,11 @@
 """A search's trials, clips and best as tables of pandas: Ω is a fraction 0…1, times are in seconds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from humtune.metrics.cells import Array
-from humtune.records import TrialRecord, TrialState, of_machine
-from humtune.results.candidates import choose
+from humtune.records import TrialRecord
+from humtune.results.leaderboard import COLUMNS, Standing
 from humtune.sounds.check import DOMAIN_NAMES, LABEL_NAMES
 from humtune.sounds.table import ClipTable
 
@@ -24,7 +24,6 @@ TRIAL = (
     "epochs",
     "seconds",
 )
-BEST = ("machine", "family", "trial", "score", "judged_by", "objective", "trials", "seconds")
 
 
 def trials_frame(records: Iterable[TrialRecord]) -> "DataFrame":
@@ -65,22 +64,11 @@ def family(record: TrialRecord) -> str:
     return str(record.config.get("family", "classifier"))
 
 
-def leaderboard_frame(records: Iterable[TrialRecord], machines: Sequence[str]) -> "DataFrame":
-    """A row a machine and family that has a complete trial, each machine's best family first."""
+def leaderboard_frame(lines: Iterable[Standing]) -> "DataFrame":
+    """A row a machine and kind of detector."""
     from pandas import DataFrame
 
-    records, rows = list(records), []
-    for machine in machines:
-        groups: dict[str, list[TrialRecord]] = {}
-        for record in of_machine(records, machine):
-            groups.setdefault(family(record), []).append(record)
-        found = [(best, name, group) for name, group in groups.items() if (best := choose(group))]
-        for best, name, group in sorted(found, key=lambda one: -one[0].value):
-            complete = sum(record.state == TrialState.COMPLETE for record in group)
-            seconds = sum(record.seconds for record in group)
-            values = (machine, name, best.trial.id, best.score_type, best.trial.judged_by, best.value)
-            rows.append((*values, complete, seconds))
-    return DataFrame(rows, columns=list(BEST))
+    return DataFrame([line.to_dict() for line in lines], columns=list(COLUMNS))
 
 
 def scores_frame(clips: ClipTable, scores: Mapping[str, Array]) -> "DataFrame":

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +12,9 @@ from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS, threshold_from
 from humtune.plan import Plan
-from humtune.records import TrialRecord, TrialState
+from humtune.records import TrialRecord, TrialState, of_machine
+from humtune.results.archive import trial_stamps
+from humtune.results.candidates import choose
 from humtune.results.ensembles.record import (
     SUFFIX,
     EnsembleRecord,
@@ -21,6 +22,7 @@ from humtune.results.ensembles.record import (
     find_ensemble,
     read_ensemble,
 )
+from humtune.results.leaderboard import standings
 from humtune.sounds.table import Role
 from humtune.storage import Storage, usual
 
@@ -107,11 +109,15 @@ class Search:
         return trials_frame(self.ledger.trials_of(self._machine(machine)) if machine else self._records())
 
     def leaderboard(self, machine: str | None = None) -> "DataFrame":
-        """A row a machine and family with a complete trial, the best family first: its best and what it took.
+        """A row a machine and kind of detector, the best first: its best trial, cross-fitted Ω, its gain.
 
-        The best of many looks better than it is; `report()` has what it is worth on clips that chose nothing.
+        `omega_cross_fitted` is read on clips that did not choose; `omega_select_official` is the best trial's
+        on those that did, with its 90 % interval; `brings` what the ensemble loses without the kind.
         """
-        return leaderboard_frame(self._records(), (self._machine(machine),) if machine else self.machines)
+        machines, stamps = (self._machine(machine),) if machine else self.machines, trial_stamps(self.ledger)
+        return leaderboard_frame(
+            line for own in machines for line in standings(self.ledger, own, stamps=stamps)
+        )
 
     def scores(self, trial: str, score_type: str | None = None, *, machine: str | None = None) -> "DataFrame":
         """Scores of the scored clips by a trial or an ensemble (`fan-ensemble`): a row a clip.
@@ -152,7 +158,7 @@ class Search:
         limit = threshold_from(scores.loc[scores["role"] == Role.HELD_OUT, name]).value
         return Detector.fitted(fitted, name, limit, channel=self.plan.asked.channel)
 
-    @cached_property
+    @property
     def plot(self) -> Plots:
         """Its plots: `.plot.history()`, `.plot.scores()`, `.plot.roc()`, `.plot.probes()`."""
         return Plots(self.ledger)
@@ -252,15 +258,15 @@ class Search:
         return f"Search({self.name!r}, storage={self.ledger.storage.uri!r})"
 
     def _repr_html_(self) -> str:
-        records, plan = self._records(), self.plan
-        rows = []
+        records, plan, rows = self._records(), self.plan, []
         for study in plan.studies:
             states = [record.state for record in records if record.machine == study]
+            best = choose(of_machine(records, study))
+            said = f"{best.trial.symbol} {100 * best.value:.1f}: {best.name}" if best else ""
             counts = [states.count(state) for state in TrialState]
-            rows.append((study, f"{len(states)} of {plan.quota(study)}", *counts))
-        head = ("machine", "trials", *map(str, TrialState))
-        best = leaderboard_frame(records, self.machines).drop_duplicates("machine")
-        return f"<p>search {self.name}</p>{html_table(head, rows)}{best.to_html(index=False)}"
+            rows.append((study, f"{len(states)} of {plan.quota(study)}", *counts, said))
+        head = ("machine", "trials", *map(str, TrialState), "best")
+        return f"<p>search {self.name}</p>{html_table(head, rows)}"
 
     def _records(self) -> list[TrialRecord]:
         return list(self.ledger.records())

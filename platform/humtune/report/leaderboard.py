@@ -12,7 +12,7 @@ from humtune.records import TrialRecord
 from humtune.results.archive import trial_stamps
 from humtune.results.candidates import searched_trials
 from humtune.results.contributions import kind_of_trial
-from humtune.results.leaderboard import Standing, standings
+from humtune.results.leaderboard import FRACTIONS, Standing, standings
 
 COLUMNS = ("machine", "kind", "best", "Ω cross-fitted", "Ω of the best", "fit", "trials", "it brings")
 
@@ -61,20 +61,7 @@ def to_terminal(lines: Sequence[Standing]) -> Table:
 def to_rows(lines: Sequence[Standing]) -> list[dict[str, Any]]:
     """The lines for a program, fractions in percent."""
     return [
-        {
-            "machine": line.machine,
-            "kind": line.kind,
-            "trial": line.best.trial.id,
-            "score": line.best.score_type,
-            "omega_cross_fitted": in_percent(line.cross_fitted.value),
-            "omega_cross_fitted_spread": in_percent(line.cross_fitted.spread),
-            "omega_select_official": in_percent(line.omega.value),
-            "omega_select_low": in_percent(line.omega.low),
-            "omega_select_high": in_percent(line.omega.high),
-            "seconds": line.seconds,
-            "trials": line.trials,
-            "brings": in_percent(line.brings),
-        }
+        {name: in_percent(value) if name in FRACTIONS else value for name, value in line.to_dict().items()}
         for line in lines
     ]
 

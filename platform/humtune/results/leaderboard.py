@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,16 @@ from humtune.results.ensembles.candidates import CALIBRATION, CALIBRATIONS
 from humtune.results.reading import Estimate, labelled_clips
 from humtune.sounds.table import ClipTable, Role
 
+FRACTIONS = (
+    "objective",
+    "omega_cross_fitted",
+    "omega_cross_fitted_spread",
+    "omega_select_official",
+    "omega_select_low",
+    "omega_select_high",
+    "brings",
+)
+COLUMNS = ("machine", "kind", "trial", "score", "judged_by", *FRACTIONS[:-1], "seconds", "trials", "brings")
 BEST = 3  # candidates of a kind that the ensemble is made of here
 
 
@@ -37,6 +48,16 @@ class Standing:
     def seconds(self) -> float:
         """Of work, that its best trial took."""
         return self.best.trial.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line by the names of `COLUMNS`, for a program; `FRACTIONS` are 0…1."""
+        trial, fitted, omega = self.best.trial, self.cross_fitted, self.omega
+        values = (
+            *(self.machine, self.kind, trial.id, self.best.score_type, trial.judged_by, self.best.value),
+            *(fitted.value, fitted.spread, omega.value, omega.low, omega.high),
+            *(self.seconds, self.trials, self.brings),
+        )
+        return dict(zip(COLUMNS, values, strict=True))
 
 
 def standings(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) -> list[Standing]:

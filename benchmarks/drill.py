@@ -399,7 +399,7 @@ def furnish(folder: Path, needs: str) -> None:
         train(small, number)
     make_ensembles(small, exportable=True)
     if "models" in needs:
-        export_search(small, folder / "models")
+        export_search(small, folder / "models", product="single")
     for place in ("one", "two"):
         write_submission(small, folder / place, ensembles=place == "two")
     if "mlflow" in needs:

@@ -7,7 +7,6 @@ what its recordings are, and the model comes last.
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
 
 from humtune.errors import UsageError
 from humtune.export.model import Exported, check_replaceable
@@ -16,9 +15,11 @@ from humtune.layout import BANKS, RECORDINGS
 from humtune.ledger import Ledger, searches
 from humtune.names import command, count
 from humtune.records import TrialState
-from humtune.results.ensembles.make import make_ensembles
-from humtune.results.ensembles.record import find_ensemble
-from humtune.results.ensembles.worth import CHOSEN, EVERY, SINGLE
+from humtune.results.ensembles.greedy import MEMBERS
+from humtune.results.ensembles.record import find_ensemble, write_ensemble
+from humtune.results.ensembles.worth import SINGLE
+from humtune.results.measure import measure
+from humtune.results.products import choose_product, find_products
 from humtune.runtime.info import FULL, INFO, INT8, MODEL, ModelInfo, read_info
 from humtune.runtime.labels import Reviewed
 from humtune.runtime.outcomes import Scored
@@ -245,14 +246,14 @@ def join(ledger: Ledger) -> str:
     halve, all trials together.
     """
     [machine] = ledger.plan.machines
-    way = EVERY
-    if ledger.plan.machines[machine].judged_by == "omega":
-        [record] = make_ensembles(ledger, exportable=True, calibration="standard").records
-        worth = {w: mean(record.compared[w]) for w in (EVERY, CHOSEN, SINGLE) if w in record.compared}
-        way = max(worth, key=lambda w: worth[w], default=EVERY)
-    if way == EVERY:
-        make_ensembles(ledger, exportable=True, every=True)
-    return way
+    measured = measure(ledger, machine, exportable=True)
+    products, cells, _ = find_products(
+        ledger, measured, calibration="standard", sizes=(MEMBERS,), most=None, anew=True
+    )
+    best = choose_product(products, cells, sure=0)
+    if best.record:
+        write_ensemble(ledger, best.record, best.scores)
+    return best.way
 
 
 def members(ledger: Ledger, way: str) -> int:
@@ -273,7 +274,7 @@ def write_model(
             machine,
             out,
             false_alarms=false_alarms,
-            ensemble=way != SINGLE,
+            product="single" if way == SINGLE else "ensemble",
             int8=replaced and (out / INT8).is_dir(),
             keep=replaced,
         )

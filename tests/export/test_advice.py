@@ -34,7 +34,7 @@ def empty(tmp_path: Path) -> Path:
 @pytest.mark.integration
 def test_a_card_leads_from_an_empty_environment_to_a_score(ledger, tmp_path, empty) -> None:
     here = tmp_path / "models"
-    export_machine(ledger, "fan", here / "fan")
+    export_machine(ledger, "fan", here / "fan", product="single")
     (here / "humtune").symlink_to(HOUSE)
     (here / "recordings").mkdir()
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE)

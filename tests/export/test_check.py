@@ -11,7 +11,7 @@ from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
 from humtune.export import check as module
-from humtune.export.check import LEDGER_TOLERANCE, RUNS, TOLERANCE, check_parity, measure_cost
+from humtune.export.check import LEDGER_TOLERANCE, RUNS, TOLERANCE, check_parity, clip_cost
 from humtune.export.graph import Member
 
 CLIPS = np.arange(12, 16)
@@ -73,24 +73,37 @@ def test_scores_that_hardly_vary_are_compared_as_far_as_float32_goes(detector, n
 
 
 class Slow:
-    """A scorer and its clock: the first clip takes long, as first ones do, and another one by chance."""
+    """A session and its clock: the first clip takes long, as first ones do, and another one by chance."""
 
     TOOK = (9.0, 2.0, 3.0, 70.0, 1.0, 4.0)
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.info = type("Info", (), {"sample_rate": 16_000})()
         self.lengths: list[int] = []
 
-    def score(self, waveform: np.ndarray) -> float:
+    def run(self, _: object, given: dict[str, np.ndarray]) -> None:
+        (waveform,) = given.values()
         self.lengths.append(len(waveform))
-        self.now += self.TOOK[len(self.lengths) - 1]
-        return 0.0
+        self.now += self.TOOK[len(self.lengths) % len(self.TOOK) - 1]
 
 
-def test_a_ten_second_clip_is_timed_without_the_first(monkeypatch):
-    slow = Slow()
-    monkeypatch.setattr(module, "perf_counter", lambda: slow.now)
-    cost = measure_cost(slow, b"12345")
+@pytest.fixture
+def slow(monkeypatch):
+    found = Slow()
+    monkeypatch.setattr(module, "thread_time", lambda: found.now)
+    monkeypatch.setattr(module.onnxruntime, "InferenceSession", lambda *_, **__: found)
+    return found
+
+
+def test_a_ten_second_clip_is_timed_without_the_first(slow):
+    cost = clip_cost(b"12345", 160_000)
     assert (cost.size, cost.seconds) == (5, 3.0)
     assert slow.lengths == [160_000] * (RUNS + 1)
+
+
+def test_a_clip_longer_than_the_window_is_timed_in_windows_and_a_shorter_one_filled(slow):
+    clip_cost(b"12345", 80_000)
+    assert slow.lengths == [80_000] * 3 * (RUNS + 1)  # half over each other
+    slow.lengths.clear()
+    clip_cost(b"12345", 200_000)
+    assert slow.lengths == [200_000] * (RUNS + 1)

@@ -10,11 +10,11 @@ import soundfile
 
 from humtune.detectors.frontends import Spectrogram
 from humtune.errors import HumtuneError
-from humtune.export.blueprint import check_leaving, machine_scores
 from humtune.export.check import Cost
 from humtune.export.search import export_search
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import Compressed, GammaTail, Standard
+from humtune.results.ensembles.leaving import check_leaving, machine_scores
 from humtune.results.ensembles.record import EnsembleRecord, Member, Settings, ensemble_scores, write_ensemble
 from humtune.runtime.info import CARD, read_info
 from humtune.runtime.recordings import Listener
@@ -58,7 +58,7 @@ def join(ledger: Ledger, taken=TAKEN, **changes: object) -> EnsembleRecord:
     return write_ensemble(ledger, written.model_copy(update=changes), ensemble_scores(ledger, written))
 
 
-def cost_by_size(scorer: Scorer, graph: bytes) -> Cost:
+def cost_by_size(graph: bytes, window: int) -> Cost:
     """A model's cost on a computer that nothing else runs on: a second a megabyte."""
     return Cost(len(graph), len(graph) / 1e6)
 
@@ -84,8 +84,9 @@ def case(finished, tmp_path_factory, train) -> Case:
         for member, weight in zip(record.members, record.weights, strict=True)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("humtune.export.model.measure_cost", cost_by_size)
-        exports = export_search(ledger, folder / "models", false_alarms=0.25, ensemble=True)
+        patch.setattr("humtune.export.model.clip_cost", cost_by_size)
+        patch.setattr("humtune.export.choice.clip_cost", cost_by_size)
+        exports = export_search(ledger, folder / "models", false_alarms=0.25, product="ensemble")
     return Case(ledger, record, exports, recorded)
 
 
@@ -126,12 +127,6 @@ def test_an_ensemble_that_its_trials_no_longer_give_is_refused(ledger):
         machine_scores(ledger, record)
 
 
-def test_without_an_ensemble_the_user_learns_how_to_make_one(ledger, tmp_path):
-    with pytest.raises(HumtuneError, match="no machine has an ensemble yet; fan: no ensemble yet; humtune"):
-        export_search(ledger, tmp_path / "models", ensemble=True)
-    assert not (tmp_path / "models").exists()
-
-
 def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     join(ledger, TAKEN[:2])
     other = ledger.storage.read(ledger.layout.detector("fan-00001"))
@@ -139,7 +134,7 @@ def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     with pytest.raises(
         HumtuneError, match=r"fan, fan-ensemble: its weights give ensemble .* belong together"
     ):
-        export_search(ledger, tmp_path / "models", ensemble=True, machines=["fan"])
+        export_search(ledger, tmp_path / "models", product="ensemble", machines=["fan"])
     assert not (tmp_path / "models").exists()
 
 

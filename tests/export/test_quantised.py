@@ -33,7 +33,9 @@ pytestmark = pytest.mark.slow
 def exported(finished, tmp_path_factory):
     """The finished search and its models, one of each precision."""
     ledger = Ledger.open(Storage(finished), "small")
-    return ledger, export_search(ledger, tmp_path_factory.mktemp("out"), machines=["fan"], int8=True)
+    return ledger, export_search(
+        ledger, tmp_path_factory.mktemp("out"), machines=["fan"], product="single", int8=True
+    )
 
 
 def test_a_machine_without_training_clips_is_refused(ledger):

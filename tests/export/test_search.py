@@ -31,7 +31,7 @@ def exported(finished, tmp_path_factory):
     """The finished search and its exports, for tests that only look."""
     ledger = Ledger.open(Storage(finished), "small")
     out = tmp_path_factory.mktemp("out") / "models"
-    return ledger, export_search(ledger, out, false_alarms=0.25)
+    return ledger, export_search(ledger, out, product="single", false_alarms=0.25)
 
 
 def test_its_card_fits_a_telephone_and_a_desk(exported, browser):
@@ -118,7 +118,7 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
     else:
         ledger.storage.write(file, content)
     with pytest.raises(HumtuneError, match=message):
-        export_search(ledger, tmp_path / "models", machines=["fan"])
+        export_search(ledger, tmp_path / "models", machines=["fan"], product="single")
     assert not list((tmp_path / "models").glob("*"))
 
 
@@ -126,7 +126,7 @@ def test_a_trial_with_files_missing_or_torn_is_not_exported(ledger, tmp_path, na
 def test_in_the_place_of_a_trial_whose_scores_are_lost_the_next_best_leaves(ledger, tmp_path, score_type):
     best = choose(ledger.records("fan")).trial
     ledger.storage.delete(ledger.layout.score(best.id, score_type))
-    (model,) = export_search(ledger, tmp_path, machines=["fan"]).models
+    (model,) = export_search(ledger, tmp_path, machines=["fan"], product="single").models
     assert model.info.trial != best.id
     assert model.left_out.startswith(f"{best.id} is left out: ")
     assert model.left_out.endswith(f"{score_type}.npy is missing, though the trial is complete")
@@ -137,7 +137,7 @@ def test_a_trial_that_needs_the_section_is_not_exported(ledger, tmp_path):
         config = trial.config | {"scoring": {"pool": "section"}}
         ledger.write(trial.model_copy(update={"config": config}))
     with pytest.raises(HumtuneError, match="against its own section, which an exported model can't know"):
-        export_search(ledger, tmp_path / "models")
+        export_search(ledger, tmp_path / "models", product="single")
     assert not (tmp_path / "models" / "fan").exists()
 
 
@@ -145,7 +145,7 @@ def test_in_the_place_of_a_trial_that_needs_the_section_the_next_best_leaves(led
     best = choose(ledger.records("fan")).trial
     ledger.write(best.model_copy(update={"omega": best.omega | {"neg_logit": best.objective + 0.05}}))
     ledger.write_scores(best.id, {"neg_logit": ledger.scores(best.id, best.best_score)})
-    (model,) = export_search(ledger, tmp_path).models
+    (model,) = export_search(ledger, tmp_path, product="single").models
     info, card = read_info(model.folder), (model.folder / CARD).read_text()
     assert (info.trial, info.score_type) == (best.id, best.best_score)
     assert model.left_out.startswith(f"{best.id} with neg_logit is left out, though its Ω is 5.0 points")
@@ -156,7 +156,7 @@ def test_a_trial_won_by_fusion_leaves_as_one_graph(ledger, tmp_path, train):
     done, bank = train(ledger, 2, scores=("cosine", "fusion", "nll", "mahalanobis")), ledger.bank("fan")
     assert done.omega.keys() == {"cosine", "fusion", "nll", "mahalanobis"}
     ledger.write(done.model_copy(update={"omega": done.omega | {"fusion": 0.999}}))
-    (model,) = export_search(ledger, tmp_path).models
+    (model,) = export_search(ledger, tmp_path, product="single").models
     scorer, recorded = Scorer.open(model.folder), ledger.scores(done.id, "fusion")
     assert (scorer.info.trial, scorer.info.score_type) == (done.id, "fusion")
     assert model.parity < 1e-3
@@ -175,7 +175,7 @@ def test_weights_of_another_trial_are_not_exported(ledger, tmp_path):
     (other,) = set(ids) - {best}
     ledger.storage.write(ledger.layout.detector(best), ledger.storage.read(ledger.layout.detector(other)))
     with pytest.raises(HumtuneError, match=f"fan, {best}: its weights give .* don't belong together"):
-        export_search(ledger, tmp_path / "models")
+        export_search(ledger, tmp_path / "models", product="single")
 
 
 def test_the_model_scores_recordings_as_the_search_did(exported):
@@ -234,7 +234,7 @@ def test_a_model_reads_the_channel_that_it_was_trained_on(exported, ledger, tmp_
     assert read_info(folder).channel is None
     assert "(mono, 16000 Hz" in (folder / CARD).read_text()
     ledger.write_plan(ledger.plan.asking(channel=2))
-    folder = export_search(ledger, tmp_path / "models", machines=["fan"]).models[0].folder
+    folder = export_search(ledger, tmp_path / "models", machines=["fan"], product="single").models[0].folder
     assert read_info(folder).channel == 2
     assert "(channel 2 alone, 16000 Hz" in (folder / CARD).read_text()
 
@@ -296,12 +296,12 @@ def test_the_cards_program_runs(exported, monkeypatch, capsys):
 
 def test_a_reference_that_was_not_kept_is_made_again(ledger, tmp_path, monkeypatch):
     best = choose(ledger.records("fan")).trial
-    export_search(ledger, tmp_path / "kept", machines=["fan"])
+    export_search(ledger, tmp_path / "kept", machines=["fan"], product="single")
     ledger.storage.delete(ledger.layout.reference(best.id))
     encoded = []
     encode = Detector.encode
     monkeypatch.setattr(Detector, "encode", lambda *a: encoded.append(len(a[2])) or encode(*a))
-    export_search(ledger, tmp_path / "made", machines=["fan"])
+    export_search(ledger, tmp_path / "made", machines=["fan"], product="single")
     bank = ledger.bank("fan")
     assert len(bank.table.having(Role.TRAIN)) in encoded
     kept, made = (Scorer.open(tmp_path / name / "fan") for name in ("kept", "made"))
@@ -315,7 +315,7 @@ def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledge
     done = fan.model_copy(update={"id": valve.id, "machine": "valve", "number": 0})
     ledger.write(done)
     ledger.write_scores(done.id, {name: np.zeros(len(ledger.clips("valve"))) for name in done.omega})
-    exports = export_search(ledger, tmp_path)
+    exports = export_search(ledger, tmp_path, product="single")
     assert [model.info.machine for model in exports.models] == ["fan"]
     assert len(exports.failed) == 1
     assert "valve-00000/detector.pt is missing" in exports.failed[0]
@@ -323,9 +323,9 @@ def test_one_machine_that_fails_does_not_keep_the_others_from_their_models(ledge
 
 
 def test_exporting_again_replaces_the_model(ledger, tmp_path):
-    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.5)
+    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.5, product="single")
     before = read_info(tmp_path / "fan")
-    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.1)
+    export_search(ledger, tmp_path, machines=["fan"], false_alarms=0.1, product="single")
     after = read_info(tmp_path / "fan")
     assert after.threshold.value > before.threshold.value
     assert after.threshold == before.with_threshold(0.1).threshold

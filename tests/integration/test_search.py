@@ -164,9 +164,12 @@ def test_without_labels_probes_choose_and_the_model_leaves_all_the_same(
     shown = done("report", "blind")
     assert "pseudo-Ω" in shown
     assert "chosen without labels" in shown
-    done("export", "blind", "--out", tmp_path / "models")
+    told = done("export", "blind", "--out", tmp_path / "models")
+    assert "as no labels tell what is better" in told
     assert (tmp_path / "models" / "fan" / "model.onnx").exists()
-    assert "No anomaly" in (tmp_path / "models" / "valve" / "README.md").read_text()
+    assert "no recording of a fault was needed" in (tmp_path / "models" / "valve" / "README.md").read_text()
+    done("export", "blind", "--single", "--machines", "valve", "--out", tmp_path / "alone")
+    assert "No anomaly" in (tmp_path / "alone" / "valve" / "README.md").read_text()
 
 
 def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(
@@ -211,7 +214,7 @@ def test_hidden_clips_choose_nothing_and_new_seeds_confirm_the_best(
     assert row["omega_confirmed"] == pytest.approx(100 * means[score], abs=1e-3)
     assert row["trial"] == sorted(again, key=lambda r: (r.omega[score], r.number))[1].id
     assert row["omega_hidden_low"] <= row["omega_hidden_official"] <= row["omega_hidden_high"]
-    done("export", "h", "--out", tmp_path / "models")
+    done("export", "h", "--single", "--out", tmp_path / "models")
     info = json.loads((tmp_path / "models" / "fan" / "model.json").read_text())
     assert (info["trial"], info["score_type"]) == (row["trial"], row["score"])
     card = (tmp_path / "models" / "fan" / "README.md").read_text()

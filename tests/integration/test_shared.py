@@ -98,7 +98,7 @@ def test_shared_trials_alone_give_each_machine_its_model(
     assert first_json(done("show", "only", "--json"))["best"].keys() == set(MACHINES)
     assert "2+0+0 of 2" in done("runs")
 
-    done("export", "only", "--out", tmp_path / "models")
+    done("export", "only", "--single", "--out", tmp_path / "models")
     check_models(tmp_path / "models", ledger)
     done("ensemble", "only")
     done("export", "only", "--out", tmp_path / "joined", "--ensemble", "--machines", "valve")
@@ -171,7 +171,7 @@ def test_machines_trials_start_from_shared_ones_on_ray(
     starts = {t["humtune.trial"]: t["started_from"] for t in tags if "humtune.trial" in t}
     assert starts == {r.id: r.started_from or "" for r in ledger.records()}
 
-    done("export", "tuned", "--out", tmp_path / "models")
+    done("export", "tuned", "--single", "--out", tmp_path / "models")
     check_models(tmp_path / "models", ledger)
     for machine in MACHINES:
         trial = Scorer.open(tmp_path / "models" / machine).info.trial

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from humtune.api.detector import Detector
+    from humtune.export.choice import Kind
     from humtune.report.table import Report
 
 logger = logging.getLogger(__name__)
@@ -211,15 +212,17 @@ class Search:
         *,
         machines: Sequence[str] | None = None,
         false_alarms: float = FALSE_ALARMS,
-        ensemble: bool = False,
+        product: "Kind | None" = None,
+        ms: float | None = None,
         int8: bool = False,
         register: bool = False,
     ) -> dict[str, Model]:
         """Write each machine's model to `out`/<machine>, and load it.
 
-        `false_alarms` (0…1) is the share of new healthy recordings that its limit may flag. With `ensemble`
-        it is the machine's ensemble, with `int8` a smaller one lies in it too, with `register` it goes to
-        MLflow's registry. What can't be exported is named in a warning; HumtuneError where nothing can.
+        It is what is best of what scores a clip of 10 s within `ms` of one core here, or the `product`
+        "single" or "ensemble". `false_alarms` (0…1) is the share of new healthy recordings that its limit may
+        flag. With `int8` a smaller one lies in it too, with `register` it goes to MLflow's registry. What
+        can't be exported is named in a warning; HumtuneError where nothing can.
         """
         from humtune.export.search import export_search
         from humtune.tracking.registry import register as put
@@ -229,13 +232,14 @@ class Search:
             Path(out),
             machines=machines,
             false_alarms=false_alarms,
-            ensemble=ensemble,
+            product=product,
+            ms=ms,
             int8=int8,
         )
         _warn((*exports.skipped, *exports.failed))
         whole = [model for model in exports.models if model.folder.parent == Path(out)]
         for model in whole if register else ():
-            put(self.ledger, model.folder, model.scores)
+            put(Ledger(self.ledger.storage, model.info.search), model.folder, model.scores)
         return {model.info.machine: Model.load(model.folder) for model in whole}
 
     def submit(self, out: str | Path = "submission", *, ensemble: bool = False) -> tuple[Path, ...]:

@@ -21,8 +21,15 @@ def export(
     false_alarms: Annotated[
         str, typer.Option(metavar="SHARE", help="Of normal recordings, that the threshold may flag.")
     ] = "10%",
+    ms: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", help="Of one core here, that a clip of 10 s may take at most."),
+    ] = None,
+    single: Annotated[
+        bool, typer.Option("--single", help="The best detector alone, whatever several joined are worth.")
+    ] = False,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="The machine's ensemble in the place of its best detector.")
+        bool, typer.Option("--ensemble", help="The machine's ensemble, whatever it costs.")
     ] = False,
     distilled: Annotated[
         bool, typer.Option("--distilled", help="The ensemble's student, as `humtune distill` taught it.")
@@ -35,11 +42,11 @@ def export(
     ] = True,
     storage: StorageUri = DEFAULT_STORAGE,
 ) -> None:
-    """Write each machine's best detector as one ONNX file, with its threshold and a model card.
+    """Write what is best of each machine as one ONNX file, with its threshold and a model card.
 
-    With --ensemble the file holds all detectors of `humtune ensemble`, and still gives one score; with
-    --distilled, the small network that `humtune distill` taught it to.
-    Example: humtune export first --out models --false-alarms 5%
+    That is the best detector, or several joined in one file where they are surely better, or a student, of
+    what scores a clip within --ms. --single, --ensemble and --distilled name one.
+    Example: humtune export first --out models --ms 20
     """
     with loading():
         from humtune.ledger import Ledger
@@ -51,19 +58,22 @@ def export(
         from humtune.export.search import export_search
         from humtune.results.students import open_students
 
+    flags = {"--single": single, "--ensemble": ensemble, "--distilled": distilled}
+    asked = [flag for flag, is_set in flags.items() if is_set]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)}: a model is the one or the other; leave one out")
     if distilled:
-        if ensemble:
-            raise UsageError("--ensemble and --distilled: a model is the one or the other; leave one out")
         ledger = open_students(ledger)
     exports = export_search(
         ledger,
         out,
         machines=split_names(machines),
         false_alarms=rate,
-        ensemble=ensemble,
+        product="ensemble" if ensemble else "single" if asked else None,
+        ms=ms,
         int8=int8,
     )
-    _print(exports, out)
+    _print(exports)
     complete = _register(ledger, exports) if register else True
     raise typer.Exit(0 if complete and not exports.failed else 1)
 
@@ -71,6 +81,7 @@ def export(
 def _register(ledger: "Ledger", exports: "Exports") -> bool:
     """Put the models into MLflow's registry and say what became of each; whether all are in it."""
     from humtune.errors import HumtuneError
+    from humtune.ledger import Ledger
     from humtune.runtime.info import FULL
     from humtune.sounds.parallel import tracked
     from humtune.tracking.registry import register
@@ -78,14 +89,14 @@ def _register(ledger: "Ledger", exports: "Exports") -> bool:
     models, complete = [m for m in exports.models if m.info.precision == FULL], True
     for model in tracked(models, total=len(models), title="registering"):
         try:
-            typer.echo(str(register(ledger, model.folder, model.scores)))
+            typer.echo(str(register(Ledger(ledger.storage, model.info.search), model.folder, model.scores)))
         except HumtuneError as error:
             complete = False
             typer.echo(f"{model.info.machine}: not registered: {error}", err=True)
     return complete
 
 
-def _print(exports: "Exports", out: Path) -> None:
+def _print(exports: "Exports") -> None:
     from rich import box
     from rich.table import Table
 
@@ -113,7 +124,8 @@ def _print(exports: "Exports", out: Path) -> None:
         )
     screen.print(table)
     screen.print(f"ms: one core, a clip of {SECONDS:g} s")
-    notes = [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
+    notes = [f"{m.info.machine}: {m.why}" for m in exports.models if m.why]
+    notes += [f"{m.info.machine}: {m.info.threshold.note}" for m in exports.models if m.info.threshold.note]
     notes += [f"{m.info.machine}: {m.left_out}" for m in exports.models if m.left_out]
     for line in notes:
         screen.print(shown(line), soft_wrap=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from humtune.detectors.detector import Detector
 from humtune.errors import UsageError
-from humtune.export.blueprint import check_leaving, load_detector
+from humtune.export.blueprint import load_detector
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import halves
@@ -17,6 +17,7 @@ from humtune.records import TrialRecord
 from humtune.results.archive import read_archive
 from humtune.results.ensembles.candidates import CALIBRATIONS, Candidates, gather
 from humtune.results.ensembles.greedy import select
+from humtune.results.ensembles.leaving import check_leaving
 from humtune.results.ensembles.record import EnsembleRecord, Member
 from humtune.results.lessons import Teacher
 from humtune.sounds.bank import ClipBank

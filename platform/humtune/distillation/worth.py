@@ -15,6 +15,7 @@ from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import cross_fit_choosers
 from humtune.metrics.omega import PseudoCells
 from humtune.results.candidates import complete_trials
+from humtune.results.ensembles.leaving import machine_scores
 from humtune.results.ensembles.record import EnsembleRecord, read_ensemble
 from humtune.results.ensembles.worth import best_single, greedy
 from humtune.results.lessons import Lesson, find_lesson
@@ -63,7 +64,7 @@ def compare(ledger: Ledger, students: Ledger, machine: str) -> Comparison:
         )
     plans = {
         STUDENT: single(students, measure_exportable(students, machine)),
-        ENSEMBLE: joined(ledger, record),
+        ENSEMBLE: joined(ledger, record, machine_scores(ledger, record)),
         SINGLE: single(ledger, measure_exportable(ledger, machine)),
     }
     clips = ledger.clips(machine)

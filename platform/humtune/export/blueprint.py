@@ -14,21 +14,19 @@ from humtune.export.graph import Member
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Array
 from humtune.metrics.cross_fitting import CrossFitted
-from humtune.names import command
 from humtune.records import TrialRecord
-from humtune.results.archive import read_archive
-from humtune.results.candidates import exportable_types
-from humtune.results.ensembles.record import EnsembleRecord, ensemble_scores
+from humtune.results.ensembles.leaving import WHY, check_leaving
+from humtune.results.ensembles.record import EnsembleRecord
+from humtune.results.ensembles.worth import CHOSEN, EVERY
 from humtune.results.measure import Measured, measure
+from humtune.results.products import Product
 from humtune.results.reading import labelled_clips
+from humtune.results.students import STUDENT
 from humtune.runtime.info import FULL
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.table import Role
 
-WHY = "scores a clip against its own section, which an exported model can't know"
-
 SCORE = "ensemble"  # what an ensemble's score is called where a trial has its score type
-WEIGHTING = "greedy"  # the way of choosing that gives one weighting for all sections
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +61,15 @@ def single(ledger: Ledger, measured: Measured) -> Blueprint:
         measured=measured,
         left_out=left_out_note(measured),
     )
+
+
+def of_product(product: Product, measured: Measured) -> Blueprint:
+    """The model of a product of the machine whose best detector was `measured`."""
+    if product.record:
+        return joined(product.ledger, product.record, product.scores)
+    if product.way == STUDENT:
+        measured = measure_exportable(product.ledger, measured.machine)
+    return single(product.ledger, measured)
 
 
 def load_detector(ledger: Ledger, record: TrialRecord, bank: ClipBank) -> Detector:
@@ -114,11 +121,11 @@ def left_out_note(measured: Measured) -> str | None:
     return "; ".join(notes) or None
 
 
-def joined(ledger: Ledger, record: EnsembleRecord) -> Blueprint:
-    """The model of a machine's ensemble with the machine's weights: a new recording tells no section.
+def joined(ledger: Ledger, record: EnsembleRecord, scores: Array) -> Blueprint:
+    """The model of an ensemble with the machine's weights: a new recording tells no section.
 
-    HumtuneError with a clear sentence where a member can't leave, or where the ensemble is not of the scores
-    that its trials have now.
+    `scores` [N] are those of the ledger's scored clips. HumtuneError with a clear sentence where a member
+    can't leave.
     """
     trials = check_leaving(ledger, record)
     bank = ledger.bank(record.machine)
@@ -128,7 +135,6 @@ def joined(ledger: Ledger, record: EnsembleRecord) -> Blueprint:
         for member, weight in record.machine_wide.items()
         if member.trial
     )
-    scores = machine_scores(ledger, record)
     return Blueprint(
         name=record.id,
         score_type=SCORE,
@@ -141,54 +147,11 @@ def joined(ledger: Ledger, record: EnsembleRecord) -> Blueprint:
     )
 
 
-def check_leaving(ledger: Ledger, record: EnsembleRecord) -> dict[str, TrialRecord]:
-    """The trials that a model of the ensemble needs; HumtuneError where a member can't leave."""
-    trials: dict[str, TrialRecord] = {}
-    for member in record.machine_wide:
-        reason = None
-        if member.trial is None:
-            reason = "is known by its score files alone"
-        elif member.calibration is None:
-            reason = "is ranked within a whole test set, which a single recording doesn't have"
-        else:
-            trial = ledger.read(member.trial)
-            trials[member.trial] = trial.of(record.machine) or trial
-            if not exportable_types(trial.config, [member.score_type]):
-                reason = WHY
-        if reason:
-            raise HumtuneError(
-                f"{record.machine}: the ensemble can't be exported: {member.name} {reason}; "
-                f"choose it anew with {command('ensemble', ledger.name)} --exportable"
-            )
-    return trials
-
-
-def machine_scores(ledger: Ledger, record: EnsembleRecord) -> Array:
-    """The ensemble's scores [N] of the ledger's scored clips, all with the machine's weights.
-
-    Out of what the trials have recorded; HumtuneError where that no longer gives the ensemble's own scores.
-    """
-    own, section = ensemble_scores(ledger, record), ledger.clips(record.machine).section
-    every = np.zeros((len(record.members), len(own)))
-    archive, is_known = read_archive(ledger, record.machine), True
-    for row, member in zip(every, record.members, strict=True):
-        if member.trial is None or member.calibration is None:  # a section's alone: it has no weight here
-            is_known = False
-        else:
-            row[:] = member.calibration(archive.rows([(member.trial, member.score_type)])[0])
-    if is_known and not np.allclose(record.combine(every, section), own, rtol=1e-6, atol=1e-6):
-        raise HumtuneError(
-            f"{record.machine}: the ensemble is of other scores than its trials have now; "
-            f"make it again with {command('ensemble', ledger.name)}"
-        )
-    return record.combine(every)
-
-
 def _measure(ledger: Ledger, record: EnsembleRecord, scores: Array) -> Measured:
     """The figures of the scores; cross-fitted: what one weighting for all sections was worth."""
     clips = ledger.clips(record.machine)
     labelled = labelled_clips(clips)
-    splits = record.compared.get(WEIGHTING)
+    splits = record.compared.get(CHOSEN if record.settings.by_labels else EVERY, ())
     return Measured(
         machine=record.machine,
         records=tuple(ledger.trials_of(record.machine)),
@@ -196,7 +159,7 @@ def _measure(ledger: Ledger, record: EnsembleRecord, scores: Array) -> Measured:
         clips=clips,
         scores=scores,
         reading=labelled.read(scores),
-        cross_fitted=CrossFitted(np.array(splits), np.zeros(0, np.int64)) if splits else None,
+        cross_fitted=CrossFitted(np.array(splits), np.zeros(0, np.int64)) if len(splits) > 1 else None,
         candidates=record.settings.candidates,
         notes=labelled.notes,
     )

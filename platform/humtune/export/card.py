@@ -109,7 +109,7 @@ most, to listen to beside strange ones. Delete it where they mustn't be passed o
 
 {costs}
 
-One clip at a time on one core of the computer that made it, other work there included.
+One clip at a time, in time of one core of the computer that made it, whatever else worked there.
 
 ## Limits
 

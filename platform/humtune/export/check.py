@@ -3,19 +3,21 @@
 The first is asked of real recordings, before anything is written; the second of noise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter, thread_time
+from time import thread_time
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from humtune.config import SAMPLE_RATE
 from humtune.errors import HumtuneError
 from humtune.export.graph import Member
 from humtune.metrics.cells import Array
 from humtune.runtime.scorer import INPUT, Scorer
+from humtune.runtime.timeline import cut
 from humtune.sounds.bank import ClipBank
 from humtune.sounds.sound_file import to_waveform
 
@@ -92,31 +94,26 @@ class Beside:
     omega: float | None  # 0…1, on the labelled dev clips
 
 
-def graph_cost(graph: bytes, samples: int) -> Cost:
-    """A graph's size, and the processor's time for noise of so many samples, whoever else works."""
+def graph_cost(graph: bytes, samples: int, *, window: int | None = None) -> Cost:
+    """A graph's size, and the processor's time for noise of so many samples, whoever else works.
+
+    With a `window` of so many samples it is scored in windows, as `Scorer.score` does.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    noise = _noise(samples)
-    return Cost(len(graph), _median_seconds(lambda: session.run(None, {INPUT: noise}), thread_time))
-
-
-def measure_cost(scorer: Scorer, graph: bytes) -> Cost:
-    """Score a clip of noise several times, after one to warm up; the median counts."""
-    noise = _noise(round(SECONDS * scorer.info.sample_rate))
-    return Cost(len(graph), _median_seconds(lambda: scorer.score(noise), perf_counter))
-
-
-def _noise(samples: int) -> NDArray[np.float32]:
-    return np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
-
-
-def _median_seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
-    """What some work takes, after once to warm up."""
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+    parts = [part for _, part in cut([noise], window or samples)]
     took = []
-    for _ in range(RUNS + 1):
-        began = clock()
-        work()
-        took.append(clock() - began)
-    return median(took[1:])
+    for _ in range(RUNS + 1):  # the first one warms up
+        began = thread_time()
+        for part in parts:
+            session.run(None, {INPUT: part})
+        took.append(thread_time() - began)
+    return Cost(len(graph), median(took[1:]))
+
+
+def clip_cost(graph: bytes, window: int) -> Cost:
+    """What a clip of SECONDS costs a model with that window, which no clip is shorter than."""
+    return graph_cost(graph, max(window, round(SECONDS * SAMPLE_RATE)), window=window)

@@ -19,7 +19,7 @@ from humtune.drafts import drafted, replace_folder, write_through
 from humtune.errors import UsageError
 from humtune.export.blueprint import Blueprint
 from humtune.export.card import model_card
-from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, measure_cost
+from humtune.export.check import CLIPS, INT8_TOLERANCE, TOLERANCE, Beside, Cost, check_parity, clip_cost
 from humtune.export.evidence import gather_evidence, score_left_out
 from humtune.export.graph import least_samples
 from humtune.export.healthy import healthy_files
@@ -65,6 +65,7 @@ class Exported:
     parity: float  # largest difference to the detectors, in the spread of the scores
     scores: Array  # [N], of the ledger's scored clips
     left_out: str | None  # a sentence about a better trial that can't be exported
+    why: str | None = None  # it was chosen of the machine's products
 
 
 def build_model(
@@ -91,7 +92,7 @@ def build_model(
     )
     plan = in_windows(plan, scorer)
     info = describe(plan)
-    cost = measure_cost(scorer, graph)
+    cost = clip_cost(graph, window)
     alarms = info.kept_evidence().alarms(info.threshold.value)
     return Exported(folder, info, alarms, cost, parity, plan.scores, plan.left_out), graph, plan
 

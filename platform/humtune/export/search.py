@@ -1,24 +1,21 @@
 """Export every machine of a search."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from humtune.errors import HumtuneError, UsageError
-from humtune.export.blueprint import Blueprint, joined, measure_exportable, single
+from humtune.export.blueprint import measure_exportable
 from humtune.export.check import Beside
+from humtune.export.choice import Chosen, Kind, choose_model
 from humtune.export.model import Exported, build_model, check_replaceable, model_files, write_folder
 from humtune.export.quantised import in_int8
-from humtune.formatting.text import escaped
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS
-from humtune.names import command, twin
-from humtune.results.ensembles.record import find_ensemble
+from humtune.names import twin
+from humtune.results.students import students_name
 from humtune.runtime.info import INFO, INT8, read_info
 from humtune.sounds.parallel import tracked
-
-Build = Callable[[Blueprint, Path], tuple[Exported, bytes, Blueprint]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Exports:
     """What came of exporting a search's machines, in the order of the plan."""
 
     models: tuple[Exported, ...]
-    skipped: tuple[str, ...]  # a sentence for each machine that has no best trial, or no ensemble, yet
+    skipped: tuple[str, ...]  # a sentence for each machine that has no best trial yet
     failed: tuple[str, ...]  # a sentence for each machine whose model could not be made
 
 
@@ -36,42 +33,45 @@ def export_search(
     *,
     machines: Sequence[str] | None = None,
     false_alarms: float = FALSE_ALARMS,
-    ensemble: bool = False,
+    product: Kind | None = None,
+    ms: float | None = None,
     int8: bool = False,
 ) -> Exports:
-    """Write the model of each machine's best exportable trial to `out`/<machine>, and show how far it is.
+    """Write each machine's model to `out`/<machine>, and show how far it is.
 
-    With `ensemble` it is the model of the machine's ensemble; with `int8` a folder in it holds the same model
-    with int8 networks, and stands after it. `false_alarms` (0…1) is the share of new normal clips that the
-    threshold may flag. A machine that can't be exported does not keep the
-    others from theirs. UsageError for an unknown machine or a folder that holds something else; HumtuneError
-    where no machine has a complete trial, or an ensemble.
+    It is what `choose_product` takes, or the best single or joined `product`, and scores a clip within `ms`;
+    with `int8` a folder in it holds the same model with int8 networks, and stands after it. `false_alarms`
+    (0…1) is the share of new normal clips that the threshold may flag. A machine that can't be exported does
+    not keep the others from theirs. UsageError for an unknown machine or a folder that holds something else;
+    HumtuneError where no machine has a complete trial.
     """
     wanted = _chosen(ledger, machines)
     if not 0 < false_alarms < 1:
         raise UsageError(f"--false-alarms lies between 0 and 1, got {false_alarms:g}")
+    if ms is not None and not ms > 0:
+        raise UsageError(f"--ms {ms:g}: a clip takes more than 0")
     for machine in wanted:
         check_replaceable(out / machine)
         _check_own(out / machine, ledger)
-    build = partial(build_model, ledger, false_alarms=false_alarms)
     models: list[Exported] = []
     skipped: list[str] = []
     failed: list[str] = []
     for machine in tracked(wanted, total=len(wanted), title="exporting"):
         try:
-            found = _blueprint(ledger, machine, ensemble=ensemble)
-            if isinstance(found, str):
-                skipped.append(found)
+            measured = measure_exportable(ledger, machine)
+            if measured.best is None:
+                skipped.append("; ".join(measured.notes))
                 continue
-            plan, other = found
-            built, files = _machine(ledger, plan, out / machine, build=build, int8=int8, other=other)
-            write_folder(out / machine, files)
+            place = out / machine
+            chosen = choose_model(ledger, measured, place, false_alarms=false_alarms, product=product, ms=ms)
+            built, files = _machine(chosen, place, false_alarms=false_alarms, int8=int8)
+            write_folder(place, files)
             models += built
         except HumtuneError as error:
             failed.append(str(error))
     if not models and not failed:
         ledger.check_complete()
-        missing = "an ensemble" if ensemble else "a trial that ran its whole budget"
+        missing = "a trial that ran its whole budget"
         raise HumtuneError(f"search '{ledger.name}': no machine has {missing} yet; {'; '.join(skipped)}")
     if not models:
         raise HumtuneError("; ".join(failed))
@@ -84,56 +84,40 @@ def export_machine(
     folder: Path,
     *,
     false_alarms: float = FALSE_ALARMS,
-    ensemble: bool = False,
+    product: Kind | None = None,
     int8: bool = False,
     keep: bool = False,
 ) -> Exported:
     """Write one machine's model into a folder of any name; as `export_search` otherwise.
 
     With `keep` the model that lies there is kept in it, to go back to. HumtuneError where it has no complete
-    trial, or no ensemble.
+    trial.
     """
-    found = _blueprint(ledger, machine, ensemble=ensemble)
-    if isinstance(found, str):
-        raise HumtuneError(found)
-    build = partial(build_model, ledger, false_alarms=false_alarms)
-    models, files = _machine(ledger, found[0], folder, build=build, int8=int8, other=None)
+    measured = measure_exportable(ledger, machine)
+    if measured.best is None:
+        raise HumtuneError("; ".join(measured.notes))
+    chosen = choose_model(ledger, measured, folder, false_alarms=false_alarms, product=product)
+    models, files = _machine(chosen, folder, false_alarms=false_alarms, int8=int8)
     write_folder(folder, files, keep=keep)
     return models[0]
 
 
 def _machine(
-    ledger: Ledger, plan: Blueprint, folder: Path, *, build: Build, int8: bool, other: Blueprint | None
+    chosen: Chosen, folder: Path, *, false_alarms: float, int8: bool
 ) -> tuple[list[Exported], dict[str, bytes]]:
     """A machine's model, the int8 one after it where that is wanted, and the files of both."""
-    model, graph, plan = build(plan, folder)
-    models, files, beside = [model], {}, []
+    ledger, model, graph, plan = chosen.ledger, chosen.model, chosen.graph, chosen.plan
+    models, files, beside = [model], {}, [*chosen.beside]
     if int8:
-        small, small_graph, small_plan = build(in_int8(plan), folder / INT8)
+        small, small_graph, small_plan = build_model(
+            ledger, in_int8(plan), folder / INT8, false_alarms=false_alarms
+        )
         models.append(small)
-        beside.append(Beside(f"in int8 (`{INT8}/`)", small.cost, small.info.omega))
+        beside.insert(0, Beside(f"in int8 (`{INT8}/`)", small.cost, small.info.omega))
         full = Beside("in float32 (the folder above)", model.cost, model.info.omega)
         own = model_files(small, small_graph, small_plan, ledger, beside=[full])
         files = {f"{INT8}/{name}": content for name, content in own.items()}
-    if other is not None:
-        single_model, *_ = build(other, folder)
-        name = f"the best single, {escaped(other.name)} {other.score_type}"
-        beside.append(Beside(name, single_model.cost, single_model.info.omega))
     return models, files | model_files(model, graph, plan, ledger, beside=beside)
-
-
-def _blueprint(ledger: Ledger, machine: str, *, ensemble: bool) -> tuple[Blueprint, Blueprint | None] | str:
-    """What to build and what to compare it with, or a sentence about what is missing."""
-    best = measure_exportable(ledger, machine)
-    if best.best is None:
-        return "; ".join(best.notes)
-    if not ensemble:
-        return single(ledger, best), None
-    record = find_ensemble(ledger, machine)
-    if record is None:
-        ensembles = command("ensemble", ledger.name, storage=ledger.storage.option)
-        return f"{machine}: no ensemble yet; {ensembles} makes it"
-    return joined(ledger, record), single(ledger, best)
 
 
 def _check_own(folder: Path, ledger: Ledger) -> None:
@@ -145,7 +129,8 @@ def _check_own(folder: Path, ledger: Ledger) -> None:
     except UsageError as error:
         why = str(error).rpartition("; ")[0]
         raise UsageError(f"{why}: it may be another search's; choose another --out, or delete it") from error
-    if search != ledger.name:
+    own = (ledger.name, students_name(ledger.name), ledger.plan.asked.taught_by)
+    if search not in own:
         raise UsageError(
             f"{folder}: the model of the search '{search}' lies there; choose another --out, or delete it"
         )

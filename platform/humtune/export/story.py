@@ -153,8 +153,9 @@ def _ensemble_selection(record: EnsembleRecord) -> str:
     rows = ((way, _mean(splits)) for way, splits in record.compared.items())
     text += (
         "\nCross-fitted Ω is what choosing so is worth: chosen on half of the clips, read on the other.\n"
-        "This model is the row *greedy*, one weighting for all sections; *ensemble* knows a clip's.\n\n"
+        "This model is the row *greedy*, one weighting for all sections"
     )
+    text += "; *ensemble* knows a clip's.\n\n" if "ensemble" in record.compared else ".\n\n"
     return text + markdown(("chosen by", "cross-fitted Ω, %"), rows)
 
 

@@ -163,19 +163,24 @@ def join_systems(
     return found
 
 
-def build(candidates: Candidates, settings: Settings, *, data_hash: str = "") -> tuple[EnsembleRecord, Array]:
-    """One machine's ensemble and its scores [N] of all clips, NaN where a transductive one has none."""
+def build(
+    candidates: Candidates, settings: Settings, *, worth: Worth | None = None, data_hash: str = ""
+) -> tuple[EnsembleRecord, Array]:
+    """One machine's ensemble and its scores [N] of all clips, NaN where a transductive one has none.
+
+    `worth` is what the choice is worth, where that is known already.
+    """
     clips, scores = candidates.clips, candidates.scores
     if not settings.by_labels:
         names = [str(member.trial or member.system) for member in candidates.members]
         weights = unlabelled_weights(candidates.members, scores, clips)
         share = Share(heaviest(weights, names, settings.members), {})
-        worth = unlabelled_worth(candidates, share.machine)
+        worth = worth or unlabelled_worth(candidates, share.machine)
     else:
         cells = Cells.of(clips, Role.SELECT)
         found = ensemble(scores, cells, members=settings.members, others=settings.others)
         share = Share(found.machine.values, {n: w.values for n, w in found.sections.items()})
-        worth = labelled_worth(candidates, cells, settings)
+        worth = worth or labelled_worth(candidates, cells, settings)
     record = _record(candidates, share, settings, worth, data_hash)
     rows = {m.name: row for m, row in zip(candidates.members, scores, strict=True)}
     joined = record.combine(np.stack([rows[m.name] for m in record.members]), clips.section)

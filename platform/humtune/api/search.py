@@ -184,9 +184,9 @@ class Search:
         """Choose each machine's ensemble out of its complete trials, and keep it beside the search.
 
         Machine -> its members, weights, and what it is worth. A clip is scored with `members` at most: 8
-        where nobody says, and all trials where no labels judged them. `imports` are folders of other
-        systems' score files; with `exportable` only what a model can score is a member. HumtuneError where
-        none can be made.
+        where nobody says, and the 16 heaviest trials where no labels judged them. `imports` are folders of
+        other systems' score files; with `exportable` only what a model can score is a member. HumtuneError
+        where none can be made.
         """
         from humtune.report.ensembles import write_ensembles
         from humtune.results.ensembles.make import make_ensembles

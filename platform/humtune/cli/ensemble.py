@@ -21,7 +21,7 @@ def ensemble(
     machines: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     members: Annotated[
         int | None,
-        typer.Option(min=1, help="A clip is scored with so many at most: 8; without labels, all trials."),
+        typer.Option(min=1, help="A clip is scored with so many at most: 8; without labels, 16 trials."),
     ] = None,
     imports: Annotated[
         list[Path] | None,
@@ -37,7 +37,7 @@ def ensemble(
         bool, typer.Option("--exportable", help="Only members that can leave as a model.")
     ] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="All trials, weighted without labels, though there are some.")
+        bool, typer.Option("--every", help="Chosen and weighted without labels, though there are some.")
     ] = False,
     calibration: Annotated[
         str | None,
@@ -48,9 +48,9 @@ def ensemble(
 ) -> None:
     """Choose each machine's ensemble out of its finished trials, and tell what it is worth.
 
-    Without labels all trials score together, and count as far as they agree. It is kept beside the search:
-    `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With --import, other systems' score
-    files are members too, and the ensemble is transductive.
+    Without labels up to 16 trials score together, and count as far as all agree. It is kept beside the
+    search: `show NAME fan-ensemble`, `report` and `submit --ensemble` know it. With --import, other systems'
+    score files are members too, and the ensemble is transductive.
     Example: humtune ensemble first --members 4
     """
     with loading():

@@ -16,6 +16,7 @@ from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import cross_fit_choosers
 from humtune.results.archive import read_archive
 from humtune.results.candidates import choose
+from humtune.results.ensembles.agreement import MOST
 from humtune.results.ensembles.candidates import CALIBRATION, UNLABELLED, CalibrationName, gather
 from humtune.results.ensembles.leaving import check_leaving, machine_scores
 from humtune.results.ensembles.make import build
@@ -26,7 +27,6 @@ from humtune.results.reading import labelled_clips
 from humtune.results.students import STUDENT, find_comparison, students_name
 
 SIZES = (2, 3, 5, 8)  # members at most, of the ensembles that are chosen between
-MOST = 16  # trials that score together without labels: those that count most
 SURE = 1.28  # deviations that a costlier product's lead has to pass: nine chances in ten that it is better
 
 

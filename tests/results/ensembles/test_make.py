@@ -159,6 +159,12 @@ def test_without_labels_members_bound_the_trials_to_the_heaviest(judged_by_pseud
     assert sum(few.weights) == pytest.approx(1)
 
 
+def test_without_labels_only_so_many_score_together_where_nobody_says(judged_by_pseudo, monkeypatch):
+    monkeypatch.setattr("humtune.results.ensembles.make.MOST", 2)
+    assert make_ensembles(judged_by_pseudo).records[0].networks == 2
+    assert make_ensembles(judged_by_pseudo, members=3).records[0].networks == 3
+
+
 @pytest.mark.slow
 def test_imported_systems_are_members_and_make_it_transductive(ledger, system):
     record = make_ensembles(ledger, machines=["fan"], imports=[system("theirs")]).records[0]

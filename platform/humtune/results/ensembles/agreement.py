@@ -16,6 +16,7 @@ from humtune.metrics.cells import Array
 LEAST = 10  # recordings: of fewer, agreement is luck
 POWER = 2  # of the rank correlation with the rest
 ROUNDING = 1e-9  # of the scores' size: what differs by less says nothing
+MOST = 16  # trials that score together where nobody says how many: those that count most
 COPIES = 0.999  # linear correlation of two scores above which they are one detector, found twice
 
 

@@ -15,7 +15,7 @@ from humtune.metrics.cells import Array, Cells, labelled
 from humtune.metrics.omega import omega
 from humtune.names import twin
 from humtune.results.archive import read_archive, trial_stamps
-from humtune.results.ensembles.agreement import heaviest
+from humtune.results.ensembles.agreement import MOST, heaviest
 from humtune.results.ensembles.candidates import (
     CALIBRATION,
     CALIBRATIONS,
@@ -92,10 +92,10 @@ def make_ensembles(
     """Choose and write an ensemble for each machine of a search, out of all complete trials × score types.
 
     Ω of the selecting clips chooses `members`, 8 at most where nobody says. Where no labels judged the
-    trials, or with `every`, none choose: all trials score together, or the `members` heaviest, with weights
-    by how far they agree. `imports` are folders of other systems' score files; with `exportable` only
-    what a model can score is a member. A machine without complete trials keeps no other from its ensemble;
-    HumtuneError where none can be made.
+    trials, or with `every`, none choose: the `members` heaviest trials score together, `MOST` where nobody
+    says, with weights by how far all agree. `imports` are folders of other systems' score files; with
+    `exportable` only what a model can score is a member. A machine without complete trials keeps no other
+    from its ensemble; HumtuneError where none can be made.
     """
     plan = ledger.plan
     wanted = _wanted(ledger.name, tuple(plan.machines), machines)
@@ -114,7 +114,7 @@ def make_ensembles(
             skipped.append(str(error))
             continue
         settings = Settings(
-            members=members or (len(candidates.members) if blind else MEMBERS),
+            members=members or (MOST if blind else MEMBERS),
             calibration=RANKS if systems else scale,
             judged_by=judged_by,
             imports=tuple(str(system.folder) for system in systems),

@@ -200,6 +200,20 @@ def test_what_does_for_one_machine_alone_is_left_to_it(space: Make, table: Make,
     assert again.runs("pump") == left.runs("pump")
 
 
+def test_what_a_space_leaves_out_of_a_machine_stays_out(space: Make, table: Make, bank_of: Make) -> None:
+    banks = {name: bank_of(table(name)) for name in ("fan", "valve")}
+    presets = {name: FAMILIES["few"] | {"components": n} for n, name in enumerate(("one", "two"), start=1)}
+    family = {"presets": presets | {"many": FAMILIES["many"]}, "left_out": {"fan": ["one"]}}
+    written = space(fixed={}, sampler="grid", trials=None, search={"family": family})
+    left, why = fitting(written, banks)
+    assert list(why) == ["many"]
+    chosen = {m: [run.params["family"] for run in left.runs(m)] for m in banks}
+    assert chosen == {"fan": ["two"], "valve": ["one", "two"]}
+    family["left_out"] = {"fan": list(family["presets"])}
+    with pytest.raises(UsageError, match="left_out: leaves fan no preset; name fewer"):
+        space(fixed={}, search={"family": family})
+
+
 def test_shared_kinds_and_what_starts_from_them_are_left_out_of_a_machine_alone(
     space: Make, table: Make, bank_of: Make
 ) -> None:

@@ -10,7 +10,7 @@ from optuna import distributions as optuna_distributions
 from optuna.distributions import BaseDistribution
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from humtune.config import Frozen
+from humtune.config import SHARED, Frozen
 from humtune.records import ParamValue
 
 FAMILY = "family"  # of its presets the settings are those of a whole recipe: there is no branch above them
@@ -129,14 +129,16 @@ class Presets(_OneOf):
         out = [preset for presets in self.left_out.values() for preset in presets]
         starts = (*self.starts, *sources)
         named_at = {"search": self.search, "shared": self.shared, "starts": starts, "left_out": out}
+        known = ", ".join(self.presets)
         for at, named in named_at.items():
-            for preset in named:
-                if preset not in self.presets:
-                    raise ValueError(
-                        f"{at}: there is no preset {preset!r}; there are: {', '.join(self.presets)}"
-                    )
+            if unknown := [preset for preset in named if preset not in self.presets]:
+                raise ValueError(f"{at}: there is no preset {unknown[0]!r}; there are: {known}")
         if {*self.shared} == {*self.presets}:
             raise ValueError("shared: leaves machines' trials no preset; name fewer")
+        for study, presets in self.left_out.items():
+            own = self.shared if study == SHARED and self.shared else {*self.presets} - {*self.shared}
+            if {*own} <= {*presets}:
+                raise ValueError(f"left_out: leaves {study} no preset; name fewer")
         for preset, below in self.search.items():
             if both := sorted(set(below) & set(self.presets[preset])):
                 raise ValueError(f"preset {preset!r} both sets and searches {both[0]}; keep one")
@@ -163,8 +165,7 @@ class Presets(_OneOf):
         out = self.left_out.get(study or "", ())
         if not (self.shared or out):
             return self
-        apart = self.shared
-        left = self.where(lambda p: p not in out and (not apart or (p in apart) == shared))
+        left = self.where(lambda p: p not in out and (not self.shared or (p in self.shared) == shared))
         assert left
         return left
 

@@ -107,9 +107,10 @@ def _with_families(
     assert isinstance(families, Presets)
     chosen = families.where(lambda name: name in names)
     assert chosen
+    offered = chosen.model_copy(update={"left_out": {}})  # the space's own are in no `left`
     out = {
         study: tuple(
-            str(name) for name in chosen.of(study, shared=space.is_shared(study)).options if name not in own
+            str(name) for name in offered.of(study, shared=space.is_shared(study)).options if name not in own
         )
         for study, own in (left or {}).items()
         if own

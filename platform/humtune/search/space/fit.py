@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from humtune.config import SHARED
+from humtune.config import SHARED, leaves
 from humtune.detectors.recipe import Recipe
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells, labelled
@@ -267,11 +268,27 @@ def remarks(space: Space, machines: Iterable[str]) -> list[str]:
 
 
 def pinned(space: Space) -> Space:
-    """The space whose trials are the same later and elsewhere, as far as what all of them have says so."""
+    """The space whose trials are the same later and elsewhere, as far as a preset or all of them say."""
+    families = space.search.get(FAMILY)
+    if isinstance(families, Presets):
+        presets = {name: _pinned(space, families, name) for name in families.presets}
+        chosen = families.model_copy(update={"presets": presets})
+        space = space.model_copy(update={"search": {**space.search, FAMILY: chosen}})
     pins = [recipe.pinned() for recipe in space.recipes]
     if any(other != pins[0] for other in pins) or any(map(touching(tuple(pins[0])), space.dimensions)):
         return space
     return space.model_copy(update={"fixed": nested(space.fixed, pins[0])})
+
+
+def _pinned(space: Space, families: Presets, name: str) -> dict[str, Any]:
+    """A preset of the family with what it sets itself meaning the same later and elsewhere."""
+    settings = families.presets[name]
+    pins = space.beside({FAMILY: name}).pinned()
+    touches = touching(tuple(pins))
+    searched = (*space.search, *families.below(FAMILY, name))
+    if any(map(touches, searched)) or not {*pins} & {path for path, _ in leaves(nested(settings))}:
+        return settings
+    return nested(settings, pins)
 
 
 def _chosen(params: dict[str, ParamValue]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from loop import search_here
 
 from humtune import searches
-from humtune.metrics.calibration import threshold_from
+from humtune.api.trials import limit_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -70,5 +70,5 @@ def test_a_trials_detector_scores_files_as_the_trial_did(page):
     clips = scores.query("role == 'select'")
     files = [folder / name for name in clips["clip"]]
     np.testing.assert_allclose(-detector.score_samples(files), clips["own"], rtol=1e-6)
-    held_out = scores.query("role == 'held_out'")["own"]
-    assert detector.limit_ == threshold_from(held_out).value
+    limit = limit_of(scores["own"].to_numpy(), page["found"].ledger.clips("fan"))
+    assert detector.threshold_ == limit

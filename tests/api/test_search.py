@@ -1,19 +1,24 @@
 """Search: what the ledger holds as tables and plots, and what commands do, without a run."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
+from sklearn.base import clone
 
 from humtune import HumtuneError, Search, UsageError, searches
 from humtune.api.start import search
+from humtune.api.trials import limit_of
+from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.gaussian_mixture import GaussianMixture
+from humtune.detectors.recipe import Scoring, recipe_of
 from humtune.ledger import Ledger
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import omega
 from humtune.records import OnMachine, TrialState
-from humtune.sounds.table import ANOMALY, Role
+from humtune.sounds.table import ANOMALY, NORMAL, SOURCE, TARGET, ClipTable, Role
 
 
 @pytest.fixture
@@ -114,6 +119,50 @@ def test_an_ensemble_is_made_kept_and_scored(found):
     assert float(omega(scores, Cells.of(clips, Role.SELECT))) == made["fan"].metrics["omega_select"]
 
 
+def test_a_detector_of_a_trial_needs_no_section_of_a_sound(bench, monkeypatch):
+    """It takes the best score type of those that a new sound can have, and refuses the others."""
+    monkeypatch.setattr(
+        "humtune.export.blueprint.load_detector",
+        lambda ledger, record, bank: SimpleNamespace(recipe=recipe_of(record.config)),
+    )
+    monkeypatch.setattr(Ledger, "bank", lambda self, machine: None)
+    ledger = bench.search("fans")
+    pooled = Classifier(scores=("cosine",), scoring=Scoring(pool="section"))
+    bench.trial(ledger, "fan", 0, config=pooled, gains={"cosine": 1})
+    plain = Classifier(scores=("neg_logit", "cosine"), seed=5)
+    bench.trial(ledger, "fan", 1, skill=3.0, config=plain, gains={"neg_logit": 1, "cosine": 0.1})
+    search = Search(ledger)
+    with pytest.raises(UsageError, match=r"cosine needs a clip's section, .*take another trial"):
+        search.detector("fan-00000")
+    with pytest.raises(UsageError, match=r"neg_logit needs a clip's section, .*take cosine"):
+        search.detector("fan-00001", "neg_logit")
+    detector = search.detector("fan-00001")
+    assert detector.score_type_ == "cosine"
+    assert clone(detector)._recipe() == detector.recipe_ == plain
+    assert detector.get_params()["settings"]["scores"] == ["neg_logit", "cosine"]
+
+
+def test_a_limit_keeps_its_rate_in_each_domain():
+    """Few clips of one domain, which score higher, set it as well as the many of the other."""
+    n = 45
+    clips = ClipTable.from_columns(
+        machine="fan",
+        name=[f"{i}" for i in range(n)],
+        part=["dev"] * n,
+        split=["train"] * n,
+        section=[0] * n,
+        domain=[SOURCE] * 36 + [TARGET] * 9,
+        label=[NORMAL] * n,
+        attributes=[""] * n,
+        role=[str(Role.HELD_OUT)] * n,
+    )
+    scores = np.arange(n, dtype=np.float64)
+    scores[36:] += 100
+    limit = limit_of(scores, clips)
+    assert (limit.value, limit.clips, limit.note) == (144.0, 9, None)
+    assert limit_of(scores, clips, false_alarms=0.05).note.startswith("target: 9 healthy clips can promise")
+
+
 def test_a_report_is_the_commands(found, humtune):
     report = found.report()
     frame = report.to_frame()
@@ -140,6 +189,8 @@ def test_plots_are_figures_that_a_notebook_shows(found):
         found.plot.history()
     with pytest.raises(UsageError, match="no scores of type 'own'; there are cosine, nll"):
         found.plot.scores("valve", score_type="own")
+    with pytest.raises(UsageError, match="valve-00000 is a trial of valve, not of fan"):
+        found.plot.roc("fan", trial="valve-00000")
 
 
 def test_a_search_is_found_by_its_name(found, monkeypatch):

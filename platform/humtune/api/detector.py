@@ -1,5 +1,6 @@
 """Detector: any family of detectors without a search, in scikit-learn's form."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ from humtune.config import SAMPLE_RATE, set_path
 from humtune.detectors.detector import Detector as Fitted
 from humtune.detectors.recipe import Recipe, recipe_of
 from humtune.errors import UsageError
-from humtune.metrics.calibration import FALSE_ALARMS, threshold_from
+from humtune.metrics.calibration import FALSE_ALARMS, Threshold, threshold_from
 from humtune.names import count
 from humtune.results.candidates import FUSION
 from humtune.search.space.errors import first_error
@@ -33,8 +34,9 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
     An estimator as scikit-learn has them: it can be cloned, its parameters searched, and it may end a
     pipeline whose steps give sounds. Sounds are files, or arrays of samples at `rate`, [n] or [n, channels].
 
-    After `fit`: `limit_`, the anomaly score above which a sound is an anomaly; `score_type_`, the score that
-    counts; `recipe_`, all settings; `detector_`, what was fitted.
+    After `fit`: `limit_`, the anomaly score above which a sound is an anomaly; `threshold_`, that and what
+    it was measured on; `score_type_`, the score that counts; `recipe_`, all settings; `detector_`, what was
+    fitted.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """`settings` are a family's own by dotted names, as in a space; `score_type` None: its first.
 
         `rate` is that of arrays in Hz. `false_alarms` (0…1) is the share of healthy sounds that `limit_` may
-        flag, by the share `held_out` of those it is fitted to, which it doesn't learn from. Of several
-        channels `channel` is read, counted from 1; None: all, mixed down.
+        flag, by the share `held_out` of those it is fitted to, which it doesn't learn from. n held-out sounds
+        can promise 1 / (n + 1) at best: 10 % needs 9 of them, so 90 sounds where a tenth is held out. With
+        fewer the limit is an estimate, and a warning says so. Of several channels `channel` is read, counted
+        from 1; None: all, mixed down.
         """
         self.family = family
         self.settings = settings
@@ -82,7 +86,7 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.detector_ = self.recipe_.start(bank, device=self.device).run()
         self.score_type_ = self._scored_by(self.recipe_)
         scores = self.detector_.score(self.detector_.encode(bank, held_out))[self.score_type_]
-        self.limit_ = threshold_from(scores, false_alarms=self.false_alarms).value
+        self._take(threshold_from(scores, false_alarms=self.false_alarms))
         return self
 
     def anomaly_scores(self, X: Iterable[Sound]) -> tuple[Array, Array]:
@@ -94,12 +98,30 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return scores, np.full(len(scores), self.limit_)
 
     @classmethod
-    def fitted(cls, detector: Fitted, score_type: str, limit: float, *, channel: int | None = None) -> Self:
-        """One that has been fitted already, as a trial of a search; `limit` is that of its scores."""
-        made = cls(detector.recipe.family, score_type=score_type, channel=channel, seed=detector.recipe.seed)
-        made.recipe_, made.detector_ = detector.recipe, detector
-        made.score_type_, made.limit_ = score_type, limit
+    def fitted(
+        cls, detector: Fitted, score_type: str, threshold: Threshold, *, channel: int | None = None
+    ) -> Self:
+        """One that has been fitted already, as a trial of a search; `threshold` is that of its scores.
+
+        Its parameters are the trial's settings, so that a clone of it is fitted in the same way.
+        """
+        recipe = detector.recipe
+        made = cls(
+            recipe.family,
+            settings=recipe.model_dump(mode="json", exclude={"family", "seed"}),
+            score_type=score_type,
+            channel=channel,
+            false_alarms=threshold.false_alarms,
+            seed=recipe.seed,
+        )
+        made.recipe_, made.detector_, made.score_type_ = recipe, detector, score_type
+        made._take(threshold)
         return made
+
+    def _take(self, threshold: Threshold) -> None:
+        self.threshold_, self.limit_ = threshold, threshold.value
+        if threshold.note:
+            warnings.warn(threshold.note, stacklevel=3)
 
     def _recipe(self) -> Recipe:
         tree: dict[str, Any] = {}

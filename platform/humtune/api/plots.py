@@ -1,13 +1,13 @@
 """Plots: those of a search as figures of matplotlib."""
 
+from humtune.api.trials import limit_of, trial_on
 from humtune.errors import HumtuneError, UsageError
 from humtune.formatting.plots import Plot, probe_histogram, roc_curves, score_histogram, search_history
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import threshold_from
 from humtune.metrics.cells import Array
 from humtune.records import CONFIRM
 from humtune.results.candidates import choose
-from humtune.sounds.table import ClipTable, Role
+from humtune.sounds.table import ClipTable
 
 
 class Plots:
@@ -63,14 +63,13 @@ class Plots:
     ) -> tuple[str, Array, ClipTable]:
         """What they are of, in words, and scores [N] of the machine's scored clips."""
         machine = self._machine(machine)
-        records = self._ledger.trials_of(machine)
         if trial is None:
-            best = choose(records)
+            best = choose(self._ledger.trials_of(machine))
             if best is None:
                 raise HumtuneError(f"{machine}: no trial has run its whole budget yet")
             record, score_type = best.trial, score_type or best.score_type
         else:
-            record = next((r for r in records if r.id == trial), self._ledger.read(trial))
+            record = trial_on(self._ledger, trial, machine)
             score_type = score_type or (record.best_score if record.judged else "")
         clips = self._ledger.clips(machine)
         if score_type not in record.judged:
@@ -81,5 +80,5 @@ class Plots:
 
 
 def _threshold(scores: Array, clips: ClipTable) -> float | None:
-    held_out = scores[clips.having(Role.HELD_OUT)]
-    return threshold_from(held_out).value if held_out.size else None
+    limit = limit_of(scores, clips)
+    return limit.value if limit else None

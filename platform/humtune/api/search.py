@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Self
 from humtune.api.frames import leaderboard_frame, scores_frame, trials_frame
 from humtune.api.model import Model, html_table
 from humtune.api.plots import Plots
-from humtune.errors import UsageError
+from humtune.api.trials import limit_of, trial_on
+from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
-from humtune.metrics.calibration import FALSE_ALARMS, threshold_from
+from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.plan import Plan
 from humtune.records import TrialRecord, TrialState, of_machine
 from humtune.results.archive import trial_stamps
-from humtune.results.candidates import choose
+from humtune.results.candidates import choose, exportable_types
 from humtune.results.ensembles.record import (
     SUFFIX,
     EnsembleRecord,
@@ -23,7 +24,6 @@ from humtune.results.ensembles.record import (
     read_ensemble,
 )
 from humtune.results.leaderboard import standings
-from humtune.sounds.table import Role
 from humtune.storage import Storage, usual
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Search:
             record = read_ensemble(self.ledger, self._machine(trial.removesuffix(SUFFIX)))
             clips = self.ledger.clips(record.machine)
             return scores_frame(clips, {"ensemble": ensemble_scores(self.ledger, record)})
-        found = self._trial(trial, machine)
+        found = trial_on(self.ledger, trial, machine)
         known = tuple(found.judged) if found.state == TrialState.COMPLETE else ()
         wanted = known if score_type is None else (score_type,)
         if not wanted or (missing := [name for name in wanted if name not in known]):
@@ -146,17 +146,26 @@ class Search:
     ) -> "Detector":
         """A trial's detector, fitted: it scores arrays and files by its best score type, or another one.
 
-        Its limit is what held-out healthy clips give. `machine` says whose, where the trial is of all
-        machines together. UsageError for one that isn't complete; HumtuneError where its weights are lost.
+        Its limit is what held-out healthy clips of each domain give; a warning says where they are too few.
+        `machine` says whose, where the trial is of all machines together. UsageError for one that isn't
+        complete, or a score type that asks for a sound's section; HumtuneError where its weights are lost.
         """
         from humtune.api.detector import Detector
         from humtune.export.blueprint import load_detector
 
-        found = self._trial(trial, machine)
-        name = score_type or (found.best_score if found.judged else "")
-        scores = self.scores(trial, name or None, machine=machine)
+        found = trial_on(self.ledger, trial, machine)
+        known = exportable_types(found.config, found.judged)
+        name = score_type or max(known or found.judged, key=found.judged.__getitem__, default=None)
+        scores = self.scores(trial, name, machine=machine)
+        if name is None or name not in known:
+            other = f"take {' or '.join(known)}" if known else "so does all that it has; take another trial"
+            raise UsageError(
+                f"{trial}: {name} needs a clip's section, which a new sound doesn't tell; {other}"
+            )
         fitted = load_detector(self.ledger, found, self.ledger.bank(found.machine))
-        limit = threshold_from(scores.loc[scores["role"] == Role.HELD_OUT, name]).value
+        limit = limit_of(scores[name].to_numpy(), self.ledger.clips(found.machine))
+        if limit is None:
+            raise HumtuneError(f"{found.machine}: no healthy clip was held out, so nothing sets a limit")
         return Detector.fitted(fitted, name, limit, channel=self.plan.asked.channel)
 
     @property
@@ -281,16 +290,6 @@ class Search:
                 f"search '{self.name}' has no machine '{name}'; it has {', '.join(self.machines)}"
             )
         return name
-
-    def _trial(self, trial: str, machine: str | None) -> TrialRecord:
-        """A trial as it is on a machine; of a machine's own trial, on that."""
-        record = self.ledger.read(trial)
-        if machine is None and record.machines:
-            raise UsageError(f"{trial} is of all machines: say of which one, machine='{self.machines[0]}'")
-        found = record.of(machine or record.machine)
-        if found is None:
-            raise UsageError(f"{trial} is a trial of {record.machine}, not of {machine}")
-        return found
 
 
 def place_of(storage: str | Path | None) -> Storage:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -95,5 +96,39 @@ def test_what_cant_be_is_one_sentence(changes, why):
         Detector(**changes).fit(tones(4, 700))
     with pytest.raises(UsageError, match="no sounds"):
         Detector().fit([])
+    with pytest.raises(UsageError, match=r"healthy: one name, where a list .* give \['healthy'\]"):
+        Detector().fit("healthy")
     with pytest.raises(UsageError, match="two are the least"):
         Detector().fit(tones(1, 700))
+
+
+@pytest.mark.parametrize(
+    ("device", "why"),
+    [("cuda", "finds no GPU on this computer; take 'cpu'"), ("gpu", "knows none of the name")],
+)
+def test_a_device_that_is_not_there_is_named(device, why, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError, match=why):
+        Detector(device=device).fit(tones(4, 700))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_samples_of_any_kind_are_sounds_and_what_is_none_is_told():
+    detector = Detector(settings={"components": 1}).fit(tones(6, 700))
+    [wave] = tones(1, 900)
+    of_array = detector.score_samples([wave])
+    assert detector.score_samples([wave.tolist()]) == detector.score_samples([torch.tensor(wave)]) == of_array
+    half = wave.astype(np.float16)
+    assert detector.score_samples([half]) == detector.score_samples([half.astype(np.float64)])
+    assert detector.set_params(rate=16_000.0).score_samples([wave]) == of_array
+    for rate in (0, 16_000.5, float("nan"), "16000", None):
+        with pytest.raises(UsageError, match=r"a rate of .*give whole Hz, 1000 to 768000"):
+            detector.set_params(rate=rate).score_samples([wave])
+    detector.set_params(rate=RATE)
+    for sounds, why in (
+        ([wave, wave[:10]], "sound 1: 10 samples at 16000 Hz, where gaussian_mixture needs 1024"),
+        ([[[0.1], [0.2, 0.3]]], "the array: can't be read as samples"),
+        (wave, r"the array: has the shape \[\]"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            detector.score_samples(sounds)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 from models import RATE, make_info, write_model
 from numpy.typing import NDArray
 
@@ -126,3 +127,12 @@ def test_a_limit_by_new_recordings_is_kept_and_taken_back(model, tmp_path):
     assert model.score(noise(0.15), RATE).scale != Scale(0.1)
     model.undo()
     assert model.limit == 0.1
+
+
+def test_of_several_arrays_none_loses_its_rate(model):
+    wave = noise(0.05)
+    with pytest.raises(UsageError, match="of several arrays score each"):
+        model.score([wave, wave], RATE)
+    with pytest.raises(UsageError, match="new: one name, where a list of files or arrays is due"):
+        model.predict("new")
+    assert model.score(torch.tensor(wave), RATE) == model.score(wave, float(RATE))

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from humtune.api.outliers import Array, Outliers, Sound
+from humtune.api.outliers import Array, Outliers, Sound, one_by_one
 from humtune.config import SAMPLE_RATE, set_path
 from humtune.detectors.detector import Detector as Fitted
 from humtune.detectors.recipe import Recipe, recipe_of
-from humtune.errors import UsageError
+from humtune.errors import HumtuneError, UsageError
 from humtune.metrics.calibration import FALSE_ALARMS, Threshold, threshold_from
 from humtune.names import count
 from humtune.results.candidates import FUSION
@@ -75,6 +76,7 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         UsageError where a sound is none, a setting can't be, or the sounds don't do for the family.
         """
+        check_device(self.device)
         classes = None if y is None else [str(one) for one in np.asarray(y).tolist()]
         bank = self._bank(X, classes)
         held_out = bank.table.having(Role.HELD_OUT)
@@ -93,6 +95,7 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Anomaly scores [n] of sounds, higher is stranger, and the limit [n], which is one for all."""
         check_is_fitted(self, "detector_")
         bank = self._bank(X)
+        self._check_lengths(bank)
         found = self.detector_.score(self.detector_.encode(bank, np.arange(len(bank.table))))
         scores = found[self.score_type_]
         return scores, np.full(len(scores), self.limit_)
@@ -123,6 +126,17 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if threshold.note:
             warnings.warn(threshold.note, stacklevel=3)
 
+    def _check_lengths(self, bank: ClipBank) -> None:
+        try:
+            least = self.detector_.encoder.graph().least_samples
+        except HumtuneError:  # one that can't be exported says nothing of it
+            return
+        if (shortest := int(bank.lengths.min())) < least:
+            raise UsageError(
+                f"sound {int(bank.lengths.argmin())}: {count(shortest, 'sample')} at {SAMPLE_RATE} Hz, where "
+                f"{self.recipe_.family} needs {least}; give longer sounds"
+            )
+
     def _recipe(self) -> Recipe:
         tree: dict[str, Any] = {}
         for name, value in {**(self.settings or {}), "family": self.family, "seed": self.seed}.items():
@@ -142,11 +156,11 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _bank(self, X: Iterable[Sound], classes: list[str] | None = None) -> ClipBank:
         clips = []
-        for sound in X:
+        for sound in one_by_one(X):
             with (
-                open_array(sound, self.rate, channel=self.channel)
-                if isinstance(sound, np.ndarray)
-                else open_sound(Path(sound), channel=self.channel)
+                open_sound(Path(sound), channel=self.channel)
+                if isinstance(sound, str | Path)
+                else open_array(sound, self.rate, channel=self.channel)
             ) as opened:
                 clips.append(np.concatenate(list(opened.blocks())))
         if not clips:
@@ -169,3 +183,13 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         offsets = np.cumsum([0, *map(len, clips)], dtype=np.int64)
         content = sha256(samples.tobytes() + offsets.tobytes()).hexdigest()
         return ClipBank(assign_roles(table, held_out=self.held_out), samples, offsets, content[:32])
+
+
+def check_device(name: str) -> None:
+    """UsageError where PyTorch knows no such device, or finds no GPU here."""
+    try:
+        kind = torch.device(name).type
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"device {name!r}: PyTorch knows none of the name; take 'cpu' or 'cuda'") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {name!r}: PyTorch finds no GPU on this computer; take 'cpu'")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from humtune.api.outliers import Array, Outliers, Sound
+from humtune.api.outliers import Array, Outliers, Sound, one_by_one
 from humtune.errors import UsageError
 from humtune.runtime.explain import Explanation, explain
 from humtune.runtime.healthy import Healthy, read_healthy
@@ -115,10 +115,12 @@ class Model(Outliers):
         HumtuneError says why they can't be. Of files, one that can't be read is a `Failed` among the others.
         The score of a sound longer than the model's window is its strangest window's.
         """
-        if isinstance(sound, np.ndarray):
+        if hasattr(sound, "__array__"):  # a tensor too
             with self._open(sound, rate) as opened:
                 return self._listener.score_sound(opened)
-        words = [sound] if isinstance(sound, str | Path) else sound
+        words = [sound] if isinstance(sound, str | Path) else list(sound)
+        if not all(isinstance(word, str | Path) for word in words):
+            raise UsageError("score takes one array with its rate, or files; of several arrays score each")
         found, total = counted(find_recordings(map(str, words)))
         outcomes = self._listener.listen(found)
         return Scores(tracked(outcomes, total=total, title=f"scoring {self.machine}"))
@@ -137,7 +139,7 @@ class Model(Outliers):
     def anomaly_scores(self, X: Iterable[Sound]) -> tuple[Array, Array]:
         """Anomaly scores [n] of files, or of samples at `sample_rate`, and the limit [n] of each."""
         found = []
-        for sound in X:
+        for sound in one_by_one(X):
             with self._open(sound, self.sample_rate) as opened:
                 found.append(self._listener.score_sound(opened))
         return np.array([one.score for one in found]), np.array([one.scale.limit for one in found])
@@ -187,7 +189,7 @@ class Model(Outliers):
         return Listener(self._scorer, workers=self.workers)  # each use ends by itself
 
     def _open(self, sound: Any, rate: int | None) -> AbstractContextManager[OpenSound]:
-        if not isinstance(sound, np.ndarray):
+        if isinstance(sound, str | Path):
             return open_sound(Path(sound), self.sample_rate, channel=self.info.channel)
         if rate is None:
             raise UsageError("an array doesn't say its rate: give it, in Hz, as score(array, rate)")

@@ -1,14 +1,23 @@
 """What scikit-learn calls an outlier detector's methods, with its signs: higher is more normal."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humtune.errors import UsageError
+
 Sound = NDArray[np.floating] | NDArray[np.int16] | str | Path  # samples [n], [n, channels], or a file
 Array = NDArray[np.float64]
+
+
+def one_by_one(X: Iterable[Sound]) -> Iterator[Sound]:
+    """Each of some sounds; UsageError for a single name, whose letters would be taken for files."""
+    if isinstance(X, str | Path):
+        raise UsageError(f"{X}: one name, where a list of files or arrays is due; give [{str(X)!r}]")
+    yield from X
 
 
 class Outliers(ABC):

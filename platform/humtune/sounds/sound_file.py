@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from humtune.config import SAMPLE_RATE
 from humtune.errors import UsageError
@@ -190,24 +190,30 @@ def open_sound(path: Path, to_rate: int = SAMPLE_RATE, *, channel: int | None = 
 
 @contextmanager
 def open_array(
-    wave: NDArray[Any], rate: int, to_rate: int = SAMPLE_RATE, *, channel: int | None = None
+    wave: ArrayLike, rate: float, to_rate: int = SAMPLE_RATE, *, channel: int | None = None
 ) -> Iterator[OpenSound]:
     """Open samples [n] or [n, channels] at `rate` in Hz as `open_sound` opens a file that holds them.
 
-    Floats in [-1, 1], or int16. UsageError where they are something else; of one channel, that is read.
+    Floats in [-1, 1], or int16; lists and tensors of them too. UsageError where they or the rate are
+    something else; of one channel, that is read.
     """
-    wave = np.asarray(wave)
+    if not (isinstance(rate, Real) and RATES[0] <= rate <= RATES[1] and rate == int(rate)):
+        raise UsageError(f"{_ARRAY}: a rate of {rate!r}; give whole Hz, {RATES[0]} to {RATES[1]}")
+    try:
+        wave = np.asarray(wave)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths; a tensor on a GPU
+        raise UsageError(f"{_ARRAY}: can't be read as samples ({error})") from error
     if wave.dtype == np.int16:
         subtype = "PCM_16"
     elif np.issubdtype(wave.dtype, np.floating):
-        subtype = "DOUBLE"
+        subtype, wave = "DOUBLE", wave.astype(np.float64)
     else:
         raise UsageError(f"{_ARRAY}: holds {wave.dtype}; give floats in [-1, 1], or int16")
     if wave.ndim not in (1, 2) or not wave.size or wave.shape[-1] > len(wave):
         shape = list(wave.shape)
         raise UsageError(f"{_ARRAY}: has the shape {shape}; give samples [n], or [n, channels]")
     stream = io.BytesIO()
-    soundfile.write(stream, wave, rate, format="W64", subtype=subtype)  # which has no largest size
+    soundfile.write(stream, wave, int(rate), format="W64", subtype=subtype)  # which has no largest size
     stream.seek(0)
     with _Forward(stream) as file:
         yield OpenSound(_ARRAY, file, to_rate, channel if file.channels > 1 else None, longer=False)

@@ -24,24 +24,28 @@ def offer(monkeypatch, make_clips):
     clips = make_clips("fan", per_cell=40)
     scores = np.random.default_rng(0).normal(size=len(clips)) + clips.label
 
-    def offer(*rows, wished=None, ms=None, note="", labels=True):
+    def offer(*rows, wished=None, ms=None, note="", labels=True, broken=(), others=()):
         took, products = {}, []
-        for way, networks, omega, time in rows:
+        for way, networks, omega, time in (*rows, *others):
             record = SimpleNamespace(machine_wide=dict.fromkeys(range(networks))) if way == CHOSEN else None
             own = scores + 0.01 * np.random.default_rng(networks).normal(size=len(scores))
             splits = np.array([omega / 100] * 2 if labels else [])
             made = Product(way, LEDGER, own, splits, networks, record=record)
             products.append(made)
             took[made] = time
-        single = products[0]
+        single, more = products[0], iter(products[len(rows) :])
+        del products[len(rows) :]
 
         def build(ledger, product, folder, *, false_alarms):
+            if product.way in broken:
+                raise HumtuneError(f"{product.way}: the trial's weights are gone")
             cost = Cost(1, took[product] / 1000)
             return Exported(folder, None, (), cost, 0.0, product.scores, None), b"", product
 
         cells = Cells.of(clips, Role.SELECT) if labels else None
-        monkeypatch.setattr(choice, "find_products", lambda *_: (products, cells, note))
+        monkeypatch.setattr(choice, "find_products", lambda *_, **__: (products, cells, note))
         monkeypatch.setattr(choice, "single_product", lambda *_: single)
+        monkeypatch.setattr(choice, "other_single", lambda *_: next(more, None))
         monkeypatch.setattr(choice, "of_product", lambda product, _: product)
         monkeypatch.setattr(choice, "build_model", build)
         monkeypatch.setattr(choice, "single", lambda *_: single)
@@ -83,6 +87,31 @@ def test_a_slower_single_network_leaves_a_faster_one(offer):
     assert offer(*rows, ms=10)[0].way == SINGLE
 
 
+def test_a_slow_single_network_leaves_fast_ones_that_are_joined(offer):
+    assert offer((SINGLE, 1, 90, 200), (CHOSEN, 2, 80, 5), ms=20)[0].networks == 2
+
+
+def test_a_slow_single_detector_leaves_those_of_other_kinds(offer):
+    others = ((SINGLE, 1, 70, 50), (SINGLE, 1, 60, 3), (SINGLE, 1, 50, 1))
+    for wished in ("single", None):
+        taken, why, _ = offer(*ROWS, others=others, ms=3, wished=wished)
+        assert taken.splits[0] == 0.60
+        assert why.startswith("the best single: cross-fitted Ω 60.0 against 80.0 of the best single, 3 ms")
+
+
+def test_what_cannot_be_built_is_left_out_and_named_unless_it_was_wished_for(offer):
+    taken, why, _ = offer(*ROWS, broken=[CHOSEN])
+    assert taken.way == SINGLE
+    gone = f"{CHOSEN}: the trial's weights are gone"
+    assert why == f"the best single, 4 ms a clip; left out: {gone}; {gone}"
+    with pytest.raises(HumtuneError, match=gone):
+        offer(*ROWS, broken=[CHOSEN], wished="ensemble")
+    with pytest.raises(HumtuneError, match=f"within --ms 2: .*; {gone}"):
+        offer(*ROWS, broken=[CHOSEN], ms=2)
+    with pytest.raises(HumtuneError, match=f"^{SINGLE}: the trial's weights are gone$"):
+        offer(ROWS[0], broken=[SINGLE])
+
+
 def test_where_nothing_is_fast_enough_all_are_named_with_the_time_that_would_do(offer):
     told = (
         "fan: nothing scores a clip within --ms 2: an ensemble of 8 (40.0 ms), an ensemble of 3 (12.0 ms), "
@@ -112,7 +141,9 @@ def test_a_wish_is_followed_whatever_it_is_worth(offer):
         offer(ROWS[0], wished="ensemble")
     with pytest.raises(HumtuneError, match="it can't leave"):
         offer(*ROWS, wished="ensemble", note="it can't leave")
-    assert offer(*ROWS, note="it can't leave")[0].networks == 8
+    taken, why, _ = offer(*ROWS, note="it can't leave")
+    assert taken.networks == 8
+    assert why.endswith("; left out: it can't leave")
 
 
 def test_without_labels_what_joins_most_is_taken_and_said_to_be_no_choice(offer):

@@ -8,7 +8,7 @@ from humtune.results.ensembles.make import make_ensembles
 from humtune.results.ensembles.record import ensemble_scores, read_ensemble
 from humtune.results.ensembles.worth import CHOSEN, EVERY, SINGLE
 from humtune.results.measure import measure
-from humtune.results.products import Product, choose_product, find_products
+from humtune.results.products import Product, choose_product, find_products, other_single
 from humtune.results.students import STUDENT, Comparison, Side, students_name, write_comparison
 from humtune.sounds.table import ANOMALY, Role
 
@@ -187,6 +187,18 @@ def test_with_a_single_held_out_clip_nothing_is_joined_and_the_reason_is_told(be
     assert "calibration needs 2 held-out normal clips" in note
 
 
+def test_the_best_of_another_kind_stands_in_for_a_single_detector(search, bench):
+    for number, kind, skill in ((4, "knn", 0.2), (5, "noop", 0.1), (6, "knn", 1)):
+        bench.trial(search, "fan", number, skill=skill, gains={"cosine": 1}, params={"family": kind})
+    best = measure(search, "fan", exportable=True)
+    other = other_single(search, [best])
+    assert (other.way, other.name) == (SINGLE, "fan-00006 cosine")
+    last = other_single(search, [best, other.measured])
+    assert last.name == "fan-00005 cosine"
+    np.testing.assert_array_equal(last.scores, search.scores("fan-00005", "cosine"))
+    assert other_single(search, [best, other.measured, last.measured]) is None
+
+
 @pytest.mark.slow
 def test_a_student_counts_once_it_stands_beside_its_teacher(search, bench):
     clips = search.clips("fan")
@@ -209,3 +221,8 @@ def test_a_student_counts_once_it_stands_beside_its_teacher(search, bench):
     assert [found.way for found in products[:2]] == [STUDENT, SINGLE]  # it takes less time
     np.testing.assert_array_equal(products[0].scores, students.scores(best.id, best.best_score))
     assert products[0].ledger.name == "fans-distilled"
+    students.storage.write(students.layout.score(best.id, best.best_score), b"torn")
+    products, _, note = find_products(search, measured)
+    assert STUDENT not in [found.way for found in products]
+    assert note.endswith("is damaged")
+    assert find_products(search, measured, students=False)[2] == ""

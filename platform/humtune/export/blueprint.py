@@ -67,7 +67,9 @@ def of_product(product: Product, measured: Measured) -> Blueprint:
     """The model of a product of the machine whose best detector was `measured`."""
     if product.record:
         return joined(product.ledger, product.record, product.scores)
-    if product.way == STUDENT:
+    if product.measured:
+        measured = product.measured
+    elif product.way == STUDENT:
         measured = measure_exportable(product.ledger, measured.machine)
     return single(product.ledger, measured)
 

@@ -16,10 +16,11 @@ from humtune.formatting.text import escaped, percent
 from humtune.ledger import Ledger
 from humtune.results.ensembles.worth import SINGLE
 from humtune.results.measure import Measured
-from humtune.results.products import Product, choose_product, find_products, single_product
+from humtune.results.products import Product, choose_product, find_products, other_single, single_product
 from humtune.sounds.table import Role
 
 Kind = Literal["single", "ensemble"]
+AGAIN = 1.2  # that a model may take, of what it took once
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,42 +46,59 @@ def choose_model(
     """The model for a folder, of the product that `choose_product` takes of those that score a clip in `ms`.
 
     `measured` is the machine's best detector that can be exported, which is the `product` "single";
-    "ensemble" leaves only what is joined. HumtuneError where that is nothing, or nothing is fast enough.
+    "ensemble" leaves only what is joined. What can't be built is left out where nothing was wished for, and
+    the best of another kind stands in for a single detector that is too slow. HumtuneError where nothing
+    is left.
     """
     products, cells, note = [], None, ""
     if product == "single" or ledger.plan.asked.taught_by:  # a student is one of its teacher's products
         products = [single_product(ledger, measured)]
     else:
-        products, cells, note = find_products(ledger, measured)
+        products, cells, note = find_products(ledger, measured, students=product is None)
     if product == "ensemble":
         products = [found for found in products if found.record]
         if note or not products:
             raise HumtuneError(note or f"{measured.machine}: there is one trial, and nothing to join")
-    left, slow = products, []
+    left, slow, failed = products, list[tuple[float, Product]](), [note] if note else []
     while left:
         taken = choose_product(left, cells)
-        built, graph, plan = build_model(
-            taken.ledger, of_product(taken, measured), folder, false_alarms=false_alarms
-        )
+        left = [found for found in left if found is not taken]
+        try:
+            built, graph, plan = build_model(
+                taken.ledger, of_product(taken, measured), folder, false_alarms=false_alarms
+            )
+        except HumtuneError as error:
+            if product:
+                raise
+            failed.append(str(error))
+            continue
         took = 1e3 * built.cost.seconds
         if took <= (inf if ms is None else ms):
             break
         slow.append((took, taken))
-        # one network may be faster than another one; of several joined only fewer are tried
-        left = [
-            found for found in left if found is not taken and found.networks <= max(1, taken.networks - 1)
-        ]
+        if taken.way == SINGLE and (other := other_single(ledger, [measured, *_alone(slow)])):
+            left = sorted([*left, other], key=lambda found: found.cost)
     else:
-        raise HumtuneError(
-            f"{measured.machine}: nothing scores a clip within --ms {ms:g}: {_times(slow)}; "
-            f"--ms {ceil(min(took for took, _ in slow)) + 1} takes the fastest"
-        )
+        told = [_too_slow(measured.machine, slow, ms)] if ms and slow else []
+        raise HumtuneError("; ".join([*told, *failed]))
     beside = (_beside(single(ledger, measured)),) if product == "ensemble" else ()
     why = None
-    if product != "single":
+    if product != "single" or slow:
         why = f"{_reason(taken, left, products)}, {took:.0f} ms a clip"
         why += f"; too slow: {_times(slow)}" if slow else ""
+        why += f"; left out: {'; '.join(failed)}" if failed else ""
     return Chosen(taken.ledger, replace(built, why=why), graph, plan, beside)
+
+
+def _alone(slow: Sequence[tuple[float, Product]]) -> list[Measured]:
+    return [found.measured for _, found in slow if found.measured]
+
+
+def _too_slow(machine: str, slow: Sequence[tuple[float, Product]], ms: float) -> str:
+    """That nothing is fast enough, and what would do: the same model takes longer another time."""
+    enough = ceil(AGAIN * min(took for took, _ in slow))
+    told = f"{machine}: nothing scores a clip within --ms {ms:g}: {_times(slow)}"
+    return f"{told}; --ms {enough} takes the fastest"
 
 
 def _beside(plan: Blueprint) -> Beside:
@@ -93,9 +111,9 @@ def _beside(plan: Blueprint) -> Beside:
 
 
 def _reason(taken: Product, left: Sequence[Product], products: Sequence[Product]) -> str:
-    """What was taken, and what it was held against; `left` are fast enough."""
+    """What was taken, and what it was held against; `left` was neither too slow nor broken."""
     single = next((found for found in products if found.way == SINGLE), None)
-    others = [found for found in left if found is not taken and len(found.splits)]
+    others = [found for found in left if len(found.splits)]
     if single is None:  # an ensemble was wished for
         return taken.name
     if not len(taken.splits):

@@ -1,6 +1,6 @@
 """Measured: one machine's best candidate, and everything that is known of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from humtune.errors import UsageError
@@ -13,6 +13,7 @@ from humtune.metrics.omega import Metrics
 from humtune.records import TrialRecord, why_none
 from humtune.results.archive import Archive, Stamps, read_archive
 from humtune.results.candidates import Candidate, Configuration, candidates, choose, confirmed
+from humtune.results.contributions import kind_of_trial
 from humtune.results.reading import Reading, labelled_clips
 from humtune.sounds.table import NORMAL, ClipTable, Role
 
@@ -59,14 +60,16 @@ def measure(
     exportable: bool = False,
     noise: bool = False,
     stamps: Stamps | None = None,
+    without: Collection[str] = (),
 ) -> Measured:
     """Measure a machine's best candidate; what can't be measured is None, and a note says why.
 
     With `exportable` only what a model can score is chosen from. With `noise` the candidates within noise of
-    the best are counted, which takes about 2 ms for each there is. `stamps` as for `read_archive`.
+    the best are counted, which takes about 2 ms for each there is. `stamps` as for `read_archive`. Kinds of
+    trials `without` which it is measured are as if they had not been searched.
     """
     clips, archive = ledger.clips(machine), read_archive(ledger, machine, stamps=stamps)
-    records = archive.usable(archive.records)
+    records = [r for r in archive.usable(archive.records) if kind_of_trial(r) not in without]
     found = Measured(
         machine=machine,
         records=tuple(records),

@@ -5,7 +5,7 @@ between what each is worth on clips that didn't choose it, and a costlier one ha
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import cross_fit_choosers
 from humtune.results.archive import read_archive
 from humtune.results.candidates import choose
+from humtune.results.contributions import kind_of_trial
 from humtune.results.ensembles.agreement import MOST
 from humtune.results.ensembles.candidates import CALIBRATION, UNLABELLED, CalibrationName, gather
 from humtune.results.ensembles.leaving import check_leaving, machine_scores
 from humtune.results.ensembles.make import build
 from humtune.results.ensembles.record import EnsembleRecord, Settings, find_ensemble
 from humtune.results.ensembles.worth import CHOSEN, EVERY, SINGLE, Worth, fixed, greedy
-from humtune.results.measure import NOISE_SAMPLES, Measured
+from humtune.results.measure import NOISE_SAMPLES, Measured, measure
 from humtune.results.reading import labelled_clips
 from humtune.results.students import STUDENT, find_comparison, students_name
 
@@ -41,10 +42,13 @@ class Product:
     networks: int = 1  # that a clip goes through
     seconds: float = 0.0  # for a clip, measured beside others of as many networks
     record: EnsembleRecord | None = None  # of what is joined
+    measured: Measured | None = None  # of a single detector that isn't the machine's best
 
     @property
     def name(self) -> str:
         """What a sentence calls it."""
+        if self.measured and (best := self.measured.best):
+            return f"{best.trial.id} {best.score_type}"
         if self.record is None:
             return f"the {self.way}"
         if self.way == EVERY:
@@ -91,17 +95,22 @@ def find_products(
     sizes: Sequence[int] = SIZES,
     most: int | None = MOST,
     anew: bool = False,
+    students: bool = True,
 ) -> tuple[list[Product], Cells | None, str]:
     """A machine's products, the cheapest first; the clips that choose between them, and why one is missing.
 
     `measured` is the best detector that can be exported. The search's ensemble is the only one that is
     joined. Where it has none, or `anew`, ensembles of `sizes` members at most are chosen by labels, and all
-    trials, the `most` heaviest, score together without; nothing is written.
+    trials, the `most` heaviest, score together without; nothing is written. `students` of the ensemble are
+    among them unless they are damaged.
     """
     machine, single = measured.machine, single_product(ledger, measured)
     cells = labelled_clips(measured.clips).choosing if len(single.splits) else None
-    found, note = [single, *_students(ledger, machine)], ""
-    joined: list[Product] = []
+    found, joined, note, damaged = [single], list[Product](), "", ""
+    try:
+        found += _students(ledger, machine) if students else ()
+    except HumtuneError as error:
+        damaged = str(error)
     try:
         if (record := find_ensemble(ledger, machine)) and not anew:
             joined = [_kept(ledger, record, cells)]
@@ -111,7 +120,8 @@ def find_products(
         joined = joined or list(_joined(ledger, single, machine, cells, calibration, sizes, most))
     except HumtuneError as error:  # too few held-out clips to bring scores to one scale
         note = note or str(error)
-    return sorted(found + joined, key=lambda product: product.cost), cells, note
+    notes = "; ".join(filter(None, (note, damaged)))
+    return sorted(found + joined, key=lambda product: product.cost), cells, notes
 
 
 def single_product(ledger: Ledger, measured: Measured) -> Product:
@@ -120,6 +130,13 @@ def single_product(ledger: Ledger, measured: Measured) -> Product:
         raise HumtuneError("; ".join(measured.notes))
     fitted = measured.cross_fitted
     return Product(SINGLE, ledger, measured.scores, fitted.splits if fitted else np.zeros(0))
+
+
+def other_single(ledger: Ledger, known: Sequence[Measured]) -> Product | None:
+    """The best detector of another kind than those `known` of a machine; None without such."""
+    kinds = {kind_of_trial(found.best.trial) for found in known if found.best}
+    found = measure(ledger, known[0].machine, exportable=True, without=kinds)
+    return replace(single_product(ledger, found), measured=found) if found.best else None
 
 
 def _students(ledger: Ledger, machine: str) -> Iterator[Product]:

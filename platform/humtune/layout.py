@@ -15,6 +15,7 @@
 <storage>/<search>/lessons/<machine>.json        of a search of students: what they learn of which clips
 <storage>/<search>/students/<machine>.json       and what the best of them is worth beside its teacher
 <storage>/<search>/archive/<machine>.parquet     a copy of all records and scores, to be read at once
+<storage>/<search>/archive/<machine>-kinds.json  what its kinds of detectors are worth, of which trials
 <storage>/<search>/report/                       tables and plots, made again by each report
 <storage>/<search>/lease                         who may write trials: the last that began or resumed
 <storage>/<search>/stop                          that somebody wishes it to end
@@ -60,6 +61,10 @@ class Layout:
     def archive(self, machine: str) -> str:
         """The copy of a machine's records and scores."""
         return f"{self.search}/archive/{machine}.parquet"
+
+    def standings(self, machine: str) -> str:
+        """What a machine's kinds of detectors were found to be worth."""
+        return f"{self.search}/archive/{machine}-kinds.json"
 
     @property
     def report(self) -> str:

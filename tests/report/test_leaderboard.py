@@ -37,6 +37,19 @@ def test_each_kind_has_its_best_and_what_it_brings(kinds):
     assert abs(poor.brings) < 0.05
 
 
+def test_what_takes_long_is_kept_until_other_trials_are_complete(kinds, bench, monkeypatch):
+    assert [line.brings for line in standings(kinds, "fan", measure=False)] == [None, None]
+    measured = standings(kinds, "fan")
+    with monkeypatch.context() as patched:
+        patched.setattr("humtune.results.leaderboard.cross_fit", None)
+        assert standings(kinds, "fan") == measured
+    bench.trial(kinds, "fan", 6, skill=2.5, params={"family": "good"})
+    assert [line.brings for line in standings(kinds, "fan", measure=False)] == [None, None]
+    assert standings(kinds, "fan")[0].trials == 4
+    kinds.storage.write(kinds.layout.standings("fan"), b"{")
+    assert standings(kinds, "fan")[0].brings > 0.2
+
+
 def test_a_kind_alone_needs_no_leaderboard(bench):
     ledger = bench.search(machines=("fan",))
     bench.trial(ledger, "fan", 0)

@@ -12,7 +12,7 @@ from humtune.errors import UsageError
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import omega
 from humtune.records import TrialRecord, TrialState
-from humtune.search.bandit import Arm, next_arm
+from humtune.search.bandit import FAILURES, Arm, measured_at, next_arm
 from humtune.search.clock import Clock
 from humtune.search.space import check_space
 from humtune.search.studies import Studies
@@ -107,6 +107,27 @@ def test_without_labels_all_kinds_get_the_same_time(search: Make) -> None:
     assert order.count("useless") == 1
     assert spent["cheap"] == pytest.approx(50.0, abs=5.0) or spent["strong"] == pytest.approx(50.0, abs=5.0)
     assert abs(spent["cheap"] - spent["strong"]) <= 5.0
+
+
+def test_a_kind_that_only_fails_is_given_up(search: Make) -> None:
+    made = search(labelled=False)
+    studies, failed = made.studies(), 0
+    for _ in range(20):
+        record = studies.ask()
+        if record.params["family"] != "cheap":
+            play(made, studies, record)
+            continue
+        failed += 1
+        studies.end(record.model_copy(update={"state": TrialState.FAILED, "seconds": 0.1, "ended": 1e9}))
+    assert failed == FAILURES
+
+
+def test_what_kinds_bring_is_measured_seldom_where_there_are_many_trials() -> None:
+    at = [measured_at(trials) for trials in range(1001)]
+    assert at[:9] == list(range(9))
+    assert at == sorted(at)
+    assert all(0.88 * trials <= found <= trials for trials, found in enumerate(at))
+    assert len(set(at)) < 60
 
 
 def test_what_would_take_most_of_a_machines_time_is_not_tried(search: Make) -> None:

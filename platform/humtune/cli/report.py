@@ -145,6 +145,7 @@ def show(
     """
     with loading():
         from humtune.ledger import Ledger
+        from humtune.names import command
         from humtune.report import leaderboard, trials
         from humtune.report.ensembles import ensemble_lines
         from humtune.report.searches import lineage
@@ -167,8 +168,11 @@ def show(
         typer.echo(json.dumps(trials.search_dict(ledger, records), indent=1))
     else:
         screen.print(trials.list_best(records), "", trials.list_trials(records), sep="\n")
-        if lines := leaderboard.leaderboard(ledger, records):
+        if lines := leaderboard.leaderboard(ledger, records, measure=False):
             screen.print("", leaderboard.to_terminal(lines), sep="\n")
+            if not any(line.cross_fitted.value for line in lines) and any(line.omega.value for line in lines):
+                again = command("report", name, storage=ledger.storage.option)
+                screen.print(f"{again}   what is cross-fitted, and what each kind brings", soft_wrap=True)
         for line in (*lineage(ledger), *ensemble_lines(ledger)):
             screen.print(line, soft_wrap=True)
 

@@ -23,12 +23,17 @@ LEGEND = (
 )
 
 
-def leaderboard(ledger: Ledger, records: Iterable[TrialRecord]) -> list[Standing]:
-    """Every machine's kinds, the best first; empty where the search's trials are of one kind alone."""
+def leaderboard(ledger: Ledger, records: Iterable[TrialRecord], *, measure: bool = True) -> list[Standing]:
+    """Every machine's kinds, the best first; empty where the search's trials are of one kind alone.
+
+    Without `measure`, what takes long is told only where it was measured before.
+    """
     if len({kind_of_trial(record) for record in searched_trials(records)}) < 2:
         return []
     stamps = trial_stamps(ledger)
-    return [line for m in ledger.plan.machines for line in standings(ledger, m, stamps=stamps)]
+    return [
+        line for m in ledger.plan.machines for line in standings(ledger, m, stamps=stamps, measure=measure)
+    ]
 
 
 def cells(line: Standing) -> tuple[str, ...]:
@@ -44,7 +49,7 @@ def cells(line: Standing) -> tuple[str, ...]:
         judged,
         span(line.seconds),
         str(line.trials),
-        f"{100 * line.brings:+.1f}" if line.brings is not None else "not judged",
+        f"{100 * line.brings:+.1f}" if line.brings is not None else MISSING if omega.value else "not judged",
     )
 
 

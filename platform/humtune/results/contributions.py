@@ -6,12 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humtune.config import SHARED
+from humtune.errors import HumtuneError
 from humtune.metrics.cells import Array, Cells
-from humtune.metrics.cross_fitting import SPLITS, Chooser, CrossFitted, cross_fit_choosers
+from humtune.metrics.cross_fitting import halves
+from humtune.metrics.omega import omega
 from humtune.records import TrialRecord
-from humtune.results.ensembles.greedy import MEMBERS, select
+from humtune.results.ensembles.candidates import CALIBRATION, CALIBRATIONS
+from humtune.results.ensembles.greedy import select
+from humtune.sounds.table import ClipTable, Role
 
-ALL = ""  # no kind is left out
+BEST = 3  # candidates of a kind that the ensembles are made of here
+SPLITS = 5
+STEPS = 10  # of the greedy choice: the first ones tell, and it is made often
 
 
 def kind_of_trial(record: TrialRecord) -> str:
@@ -20,28 +26,44 @@ def kind_of_trial(record: TrialRecord) -> str:
     return f"{SHARED} {kind}" if record.is_shared else kind
 
 
-def without_each(
-    scores: ArrayLike,
-    kinds: Sequence[str],
-    cells: Cells,
-    *,
-    members: int = MEMBERS,
-    splits: int = SPLITS,
-) -> dict[str, CrossFitted]:
-    """Cross-fitted Ω of the greedy ensemble of all calibrated candidates [K, N], and of all but each kind's.
+def on_one_scale(scores: Array, clips: ClipTable) -> Array | None:
+    """A candidate's scores [N], calibrated as an ensemble's members are; None of scores without spread."""
+    try:
+        return CALIBRATIONS[CALIBRATION].of(scores[clips.having(Role.HELD_OUT)])(scores)
+    except HumtuneError:
+        return None
 
-    `kinds` [K] are the candidates'. All are read on the same splits, so that differences are paired. Where
-    all are of one kind, there is nothing without it. UsageError where a cell has a single clip.
+
+def brings(
+    scores: ArrayLike, kinds: Sequence[str], cells: Cells, *, splits: int = SPLITS, seed: int = 0
+) -> dict[str, float]:
+    """Cross-fitted Ω that the greedy ensemble of the best of each kind loses without a kind, by kind.
+
+    Calibrated scores [K, N] of candidates, `kinds` [K] theirs. One half of the clips chooses the best of each
+    kind and joins them, the other half reads, and in turn; all ensembles are read on the same splits. A kind
+    alone brings nothing that could be told, and is left out. UsageError where a cell has a single clip.
     """
     scores, of = np.atleast_2d(np.asarray(scores, np.float64)), np.asarray(kinds)
+    names = list(dict.fromkeys(kinds))
+    if len(names) < 2:
+        return {}
+    rng, lost = np.random.default_rng(seed), np.zeros(len(names))
+    for _ in range(splits):
+        pair = halves(cells, rng)
+        for choosing, reading in (pair, pair[::-1]):
+            rows = _best_of_each(omega(scores, choosing), of, names)
+            best, kind = scores[rows], of[rows]
+            whole = select(best, choosing, steps=STEPS)
+            known = omega(whole(best), reading)
+            looked_at = {kind[step.candidate] for step in whole.path}
+            for i, name in enumerate(names):
+                if name in looked_at:  # without another kind the choice is the same
+                    rest = best[kind != name]
+                    lost[i] += known - omega(select(rest, choosing, steps=STEPS)(rest), reading)
+    return dict(zip(names, (lost / (2 * splits)).tolist(), strict=True))
 
-    def greedy(rows: NDArray[np.intp]) -> Chooser:
-        def choose(scores: Array, cells: Cells) -> Array:
-            some = scores[rows]
-            return select(some, cells, members=members)(some)
 
-        return choose
-
-    left = {ALL: np.arange(len(of))} | {kind: np.flatnonzero(of != kind) for kind in dict.fromkeys(kinds)}
-    choosers = {kind: greedy(rows) for kind, rows in left.items() if len(rows)}
-    return cross_fit_choosers(choosers, scores, cells, splits=splits)
+def _best_of_each(values: Array, of: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.intp]:
+    """The rows of the few best of each kind by values [K]."""
+    order = np.argsort(-values, kind="stable")
+    return np.concatenate([order[of[order] == name][:BEST] for name in names])

@@ -1,23 +1,22 @@
 """A machine's kinds of detectors side by side: the best of each, and what the ensemble has of it."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.bootstrap import resample
-from humtune.metrics.cells import Array, Cells
+from humtune.metrics.cells import Cells
 from humtune.metrics.cross_fitting import cross_fit
-from humtune.results.archive import Archive, Stamps, read_archive
+from humtune.results.archive import Archive, Stamps, read_archive, trial_stamps
 from humtune.results.candidates import Candidate
-from humtune.results.contributions import ALL, kind_of_trial, without_each
-from humtune.results.ensembles.candidates import CALIBRATION, CALIBRATIONS
+from humtune.results.contributions import brings, kind_of_trial, on_one_scale
 from humtune.results.reading import Estimate, labelled_clips
-from humtune.sounds.table import ClipTable, Role
+from humtune.sounds.table import ClipTable
 
 FRACTIONS = (
     "objective",
@@ -29,7 +28,7 @@ FRACTIONS = (
     "brings",
 )
 COLUMNS = ("machine", "kind", "trial", "score", "judged_by", *FRACTIONS[:-1], "seconds", "trials", "brings")
-BEST = 3  # candidates of a kind that the ensemble is made of here
+_Fitted = tuple[float | None, float | None, float | None]  # a kind's cross-fitted Ω, spread, what it brings
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,69 @@ class Standing:
         return dict(zip(COLUMNS, values, strict=True))
 
 
-def standings(ledger: Ledger, machine: str, *, stamps: Stamps | None = None) -> list[Standing]:
-    """The kinds of a machine's complete trials, the best first; none where no trial is complete."""
+def standings(
+    ledger: Ledger, machine: str, *, stamps: Stamps | None = None, measure: bool = True
+) -> list[Standing]:
+    """The kinds of a machine's complete trials, the best first; none where no trial is complete.
+
+    What takes long, all that is cross-fitted, is kept in the storage until other trials are complete. Without
+    `measure` only what was kept is told.
+    """
+    stamps = trial_stamps(ledger) if stamps is None else stamps
     clips, archive = ledger.clips(machine), read_archive(ledger, machine, stamps=stamps)
     of_kind: dict[str, list[Candidate]] = {}
     for candidate in sorted(archive.candidates(), key=lambda c: (-c.value, c.trial.number)):
         of_kind.setdefault(kind_of_trial(candidate.trial), []).append(candidate)
     judged = {own[0].trial.judged_by for own in of_kind.values()} == {"omega"}
     cells = labelled_clips(clips).choosing if judged else None
-    brings = _brings(archive, of_kind, clips, cells) if cells and len(of_kind) > 1 else {}
-    found = [_standing(machine, kind, own, archive, cells, brings.get(kind)) for kind, own in of_kind.items()]
+    known: Mapping[str, _Fitted] = {}
+    if cells:
+        digest, place = _digest(of_kind, stamps), ledger.layout.standings(machine)
+        kept = _kept(ledger, place, digest)
+        if kept is None and measure:
+            kept = _fitted(archive, of_kind, clips, cells)
+            with suppress(OSError):  # somebody else's storage: what can't be kept is measured again
+                ledger.storage.write(place, json.dumps({"of": digest, "kinds": kept}).encode())
+        known = kept or {}
+    found = [_standing(machine, kind, own, archive, cells, known.get(kind)) for kind, own in of_kind.items()]
     return sorted(found, key=lambda s: -(s.cross_fitted.value or s.best.value))
+
+
+def _digest(of_kind: Mapping[str, Sequence[Candidate]], stamps: Stamps) -> str:
+    """What changes whenever a trial does that is compared."""
+    trials = sorted({c.trial.id for own in of_kind.values() for c in own})
+    return hashlib.md5(
+        json.dumps([(t, stamps[t]) for t in trials]).encode(), usedforsecurity=False
+    ).hexdigest()
+
+
+def _kept(ledger: Ledger, place: str, digest: str) -> dict[str, _Fitted] | None:
+    """What was measured of just these trials; None where it wasn't, or can't be read."""
+    try:
+        held = json.loads(ledger.storage.read(place))
+        if held["of"] == digest:
+            return {
+                kind: (fitted, spread, brought) for kind, (fitted, spread, brought) in held["kinds"].items()
+            }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, HumtuneError):
+        pass
+    return None
+
+
+def _fitted(
+    archive: Archive, of_kind: Mapping[str, Sequence[Candidate]], clips: ClipTable, cells: Cells
+) -> dict[str, _Fitted]:
+    every = [(kind, archive.of([c])[0]) for kind, own in of_kind.items() for c in own]
+    scaled = [(kind, row) for kind, scores in every if (row := on_one_scale(scores, clips)) is not None]
+    found: dict[str, _Fitted] = {}
+    try:
+        brought = brings([row for _, row in scaled], [kind for kind, _ in scaled], cells) if scaled else {}
+        for kind, own in of_kind.items():
+            fitted = cross_fit(archive.of(own), cells)
+            found[kind] = fitted.mean, fitted.spread, brought.get(kind)
+    except UsageError:  # a cell of a single clip
+        pass
+    return found
 
 
 def _standing(
@@ -79,34 +130,12 @@ def _standing(
     own: Sequence[Candidate],
     archive: Archive,
     cells: Cells | None,
-    brings: float | None,
+    known: _Fitted | None,
 ) -> Standing:
-    fitted = omega = Estimate()
+    omega, (fitted, spread, brought) = Estimate(), known or (None, None, None)
     if cells:
         [vector] = archive.of(own[:1])
         draws = resample(vector, cells)
         omega = Estimate.of(draws.estimate, draws)
-        with suppress(UsageError):  # a cell of a single clip
-            fitted = Estimate.spread_over(cross_fit(archive.of(own), cells))
     trials = len({candidate.trial.id for candidate in own})
-    return Standing(machine, kind, own[0], trials, fitted, omega, brings)
-
-
-def _brings(
-    archive: Archive, of_kind: dict[str, list[Candidate]], clips: ClipTable, cells: Cells
-) -> dict[str, float]:
-    """Cross-fitted Ω that the greedy ensemble of the best of each kind loses without it, by kind."""
-    held_out, kinds, rows = clips.having(Role.HELD_OUT), [], list[Array]()
-    for kind, own in of_kind.items():
-        for scores in archive.of(own[:BEST]):
-            try:
-                rows.append(CALIBRATIONS[CALIBRATION].of(scores[held_out])(scores))
-                kinds.append(kind)
-            except HumtuneError:  # scores that have no spread
-                continue
-    try:
-        found = without_each(np.stack(rows), kinds, cells)
-    except (UsageError, ValueError):  # a cell of a single clip, or nothing that compares
-        return {}
-    whole = found.pop(ALL).mean
-    return {kind: whole - without.mean for kind, without in found.items()}
+    return Standing(machine, kind, own[0], trials, Estimate(fitted, spread=spread), omega, brought)

@@ -9,7 +9,8 @@ from humtune.search.clock import Clock
 from humtune.search.stop import Interruption
 from humtune.search.studies import Studies
 
-KEPT_SHARE, KEPT_LEAST = 0.02, 10.0  # of a limited time, or seconds: what ensemble and report may take
+KEPT_SHARE, KEPT_LEAST, KEPT_MACHINE = 0.02, 10.0, 5.0  # of a limited time, or seconds of all and of each
+# machine: what its ensemble and the leaderboard of its kinds may take
 
 
 def run_to_end(
@@ -21,7 +22,7 @@ def run_to_end(
     """
     hours, clock = ledger.plan.asked.hours, Clock()
     if hours is not None:
-        kept = max(KEPT_LEAST, KEPT_SHARE * 3600 * hours)
+        kept = max(KEPT_LEAST, KEPT_MACHINE * len(ledger.plan.machines), KEPT_SHARE * 3600 * hours)
         gone = 0.0 if began is None else monotonic() - began
         clock = Clock.of(ledger, hours, spent=gone + kept)
     with Interruption(clock) as interruption, tune_run.free_unless_begun(ledger) if is_new else nullcontext():

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from humtune.api.frames import leaderboard_frame, scores_frame, trials_frame
@@ -85,6 +86,7 @@ class Search:
 
         `confirm` trains so many of each machine's best again, with so many new `seeds`. Else as `search`.
         """
+        began = monotonic()
         from humtune.api.start import finish
         from humtune.search.clock import check_hours
         from humtune.search.run import want
@@ -94,7 +96,7 @@ class Search:
         want(self.ledger, trials=trials, shared_trials=shared_trials, hours=hours)
         if confirm is not None:
             self.ledger.write_plan(self.plan.asking(confirm=confirm, confirm_seeds=seeds))
-        finish(self.ledger, address, slots)
+        finish(self.ledger, address, slots, began=began)
         return self
 
     def stop(self) -> None:
@@ -208,7 +210,7 @@ class Search:
             exportable=exportable,
         )
         write_ensembles(self.ledger)
-        _warn(made.skipped)
+        warn(made.skipped)
         return {record.machine: record for record in made.records}
 
     def ensembles(self) -> dict[str, EnsembleRecord]:
@@ -245,7 +247,7 @@ class Search:
             ms=ms,
             int8=int8,
         )
-        _warn((*exports.skipped, *exports.failed))
+        warn((*exports.skipped, *exports.failed))
         whole = [model for model in exports.models if model.folder.parent == Path(out)]
         for model in whole if register else ():
             put(Ledger(self.ledger.storage, model.info.search), model.folder, model.scores)
@@ -256,7 +258,7 @@ class Search:
         from humtune.report.submission import write_submission
 
         written = write_submission(self.ledger, Path(out), ensembles=ensemble)
-        _warn((*written.skipped, *written.failed))
+        warn((*written.skipped, *written.failed))
         return tuple(written.files)
 
     def track(self) -> str:
@@ -297,6 +299,7 @@ def place_of(storage: str | Path | None) -> Storage:
     return usual() if storage is None else Storage(storage)
 
 
-def _warn(sentences: Sequence[str]) -> None:
+def warn(sentences: Sequence[str]) -> None:
+    """Log what a person should know of, as a warning each."""
     for sentence in sentences:
         logger.warning("%s", sentence)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from humtune.api.search import Search, place_of
-from humtune.errors import HumtuneError
+from humtune.api.search import Search, place_of, warn
 from humtune.ledger import Ledger
 from humtune.plan import Resources
-from humtune.records import why_none
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,6 +48,7 @@ def search(
     UsageError where the space doesn't fit the recordings, before anything starts; HumtuneError where no trial
     could be completed.
     """
+    began = monotonic()
     from humtune.search import run
     from humtune.search.clock import check_hours
     from humtune.search.connection import check_address, check_device, check_temporary
@@ -80,7 +80,7 @@ def search(
         channel=channel,
         earlier=earlier.ledger if earlier else None,
     )
-    finish(ledger, address, slots, is_new=True)
+    finish(ledger, address, slots, is_new=True, began=began)
     return Search(ledger)
 
 
@@ -96,24 +96,18 @@ def searches(storage: str | Path | None = None) -> "DataFrame":
     return frame.set_index("name")
 
 
-def finish(ledger: Ledger, address: str | None, slots: int, *, is_new: bool = False) -> None:
-    """Run what is left of a search; of one with `hours`, make its ensembles at the end.
+def finish(ledger: Ledger, address: str | None, slots: int, *, is_new: bool = False, began: float) -> None:
+    """Run what is left of a search; of one with `hours`, which run since `began`, make its ensembles too.
 
     KeyboardInterrupt where a signal ended it; HumtuneError where no trial at all could be completed.
     """
-    from humtune.search.to_end import run_to_end
+    from humtune.search.to_end import conclude, found_nothing, run_to_end
 
-    hours = ledger.plan.asked.hours
-    studies, interruption = run_to_end(ledger, address, slots, is_new=is_new)
+    studies, interruption = run_to_end(ledger, address, slots, is_new=is_new, began=began)
     if interruption.signal:
         raise KeyboardInterrupt(
             f"search '{ledger.name}' ended; Search.open('{ledger.name}').resume() goes on"
         )
-    machines = studies.machines.values()
-    if any(study.ranking for study in machines):
-        if hours is not None:
-            Search(ledger).ensemble()
-    elif hours is not None and any(study.left for study in machines):
-        raise HumtuneError(f"no trial could be ended in {hours:g} h")
-    elif ended := [record for study in machines for record in study.ended.values()]:
-        raise HumtuneError(why_none(ended))
+    made = conclude(studies)
+    warn([f"{machine}: {why}" for machine, why in found_nothing(studies).items()])
+    warn(made.skipped if made else ())

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from humtune.cli.options import loading
-from humtune.errors import HumtuneError
 from humtune.names import command, console, count
 
 if TYPE_CHECKING:
     from humtune.ledger import Ledger
+    from humtune.results.ensembles.make import Made
     from humtune.search.studies import Studies
 
 
@@ -19,10 +19,9 @@ def run_and_tell(
 ) -> None:
     """Run what is left of a search, and say what came of it; its time runs since `began` (monotonic)."""
     with loading():
-        from humtune.records import why_none
-        from humtune.search.to_end import run_to_end
+        from humtune.search.to_end import conclude, run_to_end
 
-    screen, hours = console(), ledger.plan.asked.hours
+    screen = console()
     studies, interruption = run_to_end(ledger, address, slots, is_new=is_new, began=began)
     if interruption.signal and not screen.is_terminal:
         from humtune.search.live import best_table
@@ -32,21 +31,15 @@ def run_and_tell(
         screen.print(line, soft_wrap=True)
     if interruption.signal:
         raise typer.Exit(interruption.exit_code)
-    machines, left = studies.machines.values(), any(machine.left for machine in studies.machines.values())
-    if any(machine.ranking for machine in machines):
-        if hours is not None:
-            _join(ledger)
-    elif hours is not None and left:
-        raise HumtuneError(f"no trial could be ended in {hours:g} h")
-    elif not left:
-        raise HumtuneError(why_none(r for m in machines for r in m.ended.values()))
+    if made := conclude(studies):
+        _tell_ensembles(ledger, made)
 
 
 def _what_came(studies: "Studies") -> Iterator[str]:
     """What is left, of which machines nothing came, and what to do next."""
-    from humtune.records import why_none
     from humtune.report.agreement import rungs, rungs_line
     from humtune.search.machine_study import MOST_TRIALS
+    from humtune.search.to_end import found_nothing
 
     ledger, machines = studies.ledger, studies.machines.values()
     place, hours = ledger.storage.option, ledger.plan.asked.hours
@@ -59,23 +52,17 @@ def _what_came(studies: "Studies") -> Iterator[str]:
         yield f"more time finds more: {again}"
     elif left:
         yield f"{count(left, 'trial')} left: {again}"
-    nothing = {m.machine: why_none(m.ended.values()) for m in machines if not m.ranking}
-    if len(nothing) < len(machines):
-        for machine, why in nothing.items():
-            if studies.machines[machine].quota:
-                yield f"{machine}: {why}"
+    if any(machine.ranking for machine in machines):
+        for machine, why in found_nothing(studies).items():
+            yield f"{machine}: {why}"
         yield f"{command('report', ledger.name, storage=place)}   the table and plots"
         yield f"{command('export', ledger.name, storage=place, out='models')}   one model per machine"
 
 
-def _join(ledger: "Ledger") -> None:
-    """Make each machine's ensemble, as `humtune ensemble` does."""
-    from humtune.report.ensembles import ensemble_lines, write_ensembles
+def _tell_ensembles(ledger: "Ledger", made: "Made") -> None:
+    from humtune.report.ensembles import ensemble_lines
     from humtune.report.leaderboard import leaderboard, to_terminal
-    from humtune.results.ensembles.make import make_ensembles
 
-    made = make_ensembles(ledger)
-    write_ensembles(ledger)
     screen = console()
     for line in (*made.skipped, *ensemble_lines(ledger)):
         screen.print(line, soft_wrap=True)

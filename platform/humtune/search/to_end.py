@@ -2,12 +2,18 @@
 
 from contextlib import nullcontext
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from humtune.errors import HumtuneError
 from humtune.ledger import Ledger
+from humtune.records import why_none
 from humtune.search import run as tune_run
 from humtune.search.clock import Clock
 from humtune.search.stop import Interruption
 from humtune.search.studies import Studies
+
+if TYPE_CHECKING:
+    from humtune.results.ensembles.make import Made
 
 KEPT_SHARE, KEPT_LEAST, KEPT_MACHINE = 0.02, 10.0, 5.0  # of a limited time, or seconds of all and of each
 # machine: what its ensemble and the leaderboard of its kinds may take
@@ -28,3 +34,35 @@ def run_to_end(
     with Interruption(clock) as interruption, tune_run.free_unless_begun(ledger) if is_new else nullcontext():
         studies = tune_run.run(ledger, address=address, slots=slots, interruption=interruption)
     return studies, interruption
+
+
+def found_nothing(studies: Studies) -> dict[str, str]:
+    """The machines of which no trial of theirs or of all ran its whole budget, with why."""
+    machines = studies.machines.values()
+    return {m.machine: why_none(m.ended.values()) for m in machines if m.quota and not m.ranking}
+
+
+def conclude(studies: Studies) -> "Made | None":
+    """Make the ensembles of a search with `hours` that has come to its end; None: it has none, or no trial.
+
+    HumtuneError where trials have ended, or the hours are over, and none at all could be completed.
+    """
+    ledger, machines = studies.ledger, studies.machines.values()
+    hours, ended = ledger.plan.asked.hours, [record for m in machines for record in m.ended.values()]
+    if any(machine.ranking for machine in machines):
+        return None if hours is None else _join(ledger)
+    if ended or not any(machine.left for machine in machines):
+        raise HumtuneError(why_none(ended))
+    if hours is not None:
+        raise HumtuneError(f"no trial could be ended in {hours:g} h")
+    return None
+
+
+def _join(ledger: Ledger) -> "Made":
+    """Make each machine's ensemble, as `humtune ensemble` does."""
+    from humtune.report.ensembles import write_ensembles  # these draw plots
+    from humtune.results.ensembles.make import make_ensembles
+
+    made = make_ensembles(ledger)
+    write_ensembles(ledger)
+    return made

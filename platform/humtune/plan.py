@@ -11,6 +11,8 @@ from humtune.records import Objective
 
 PRECISIONS = ("auto", "fp32", "bf16")  # auto: bf16 on a GPU alone
 
+MOST_TRIALS = 10_000  # of a study: a quota that only the time ends
+
 
 class Resources(Frozen):
     """What a trial computes on, and what it may take."""
@@ -123,6 +125,10 @@ class Plan(Stored):
         """The trials that a machine gets, or all of them together."""
         trials = self.asked.shared_trials if self.is_shared(study) else self.asked.trials
         return min(trials, self.holds.get(study, trials))
+
+    def is_endless(self, study: str) -> bool:
+        """Whether only its time, or that nothing is left to try, ends a study."""
+        return self.quota(study) >= MOST_TRIALS
 
     def objective(self, study: str) -> Objective:
         """What trials are judged by; shared ones by Ω where every machine's are."""

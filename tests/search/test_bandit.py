@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from humtune.cli.running import _what_came
 from humtune.errors import UsageError
 from humtune.metrics.cells import Cells
 from humtune.metrics.omega import omega
+from humtune.plan import MOST_TRIALS
 from humtune.records import TrialRecord, TrialState
 from humtune.search.bandit import FAILURES, Arm, measured_at, next_arm
 from humtune.search.clock import Clock
@@ -157,6 +159,19 @@ def test_promise_falls_with_trials_seconds_and_what_a_kind_is_behind() -> None:
         other = replace(arm, preset="b", **worse)
         assert other.promise < arm.promise
         assert next_arm([other, arm]) is arm
+
+
+def test_what_only_its_time_ends_counts_no_trials_that_are_left(search: Make) -> None:
+    made = search(trials=MOST_TRIALS)
+    studies = Studies(made.ledger, made.space, Clock(150.0, whole=150.0))
+    kinds(made, studies, 5)
+    assert any("more time finds more: humtune resume hums" in line for line in _what_came(studies))
+    presets = {"presets": {"closed": {"family": "noop", "steps": 1}}}
+    made = search(trials=MOST_TRIALS, name="few", search={"family": presets})
+    studies = Studies(made.ledger, made.space, Clock(150.0, whole=150.0))
+    kinds(made, studies, 1)
+    assert studies.ask() is None
+    assert "nothing more to try" in [*_what_came(studies)]
 
 
 def test_it_wants_presets_of_the_family() -> None:

@@ -35,13 +35,13 @@ class Outage:
         self.hang: threading.Event | None = None
         real = Tracker.sync
 
-        def call(tracker: Tracker) -> Any:
+        def call(tracker: Tracker, **how: Any) -> Any:
             self.calls += 1
             if self.hang:
                 self.hang.wait()
             if self.error:
                 raise self.error
-            found = real(tracker)
+            found = real(tracker, **how)
             self.over += 1
             return found
 

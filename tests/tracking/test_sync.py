@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from humtune.ledger import Ledger
+from humtune.plan import MOST_TRIALS
 from humtune.records import Epoch, TrialRecord, TrialState
 from humtune.tracking import Synced, Tracker, sync
 from humtune.tracking.place import connect
@@ -36,6 +37,22 @@ def test_mlflow_equals_the_ledger(ledger: Ledger, uri: str, same: Same, named: H
     assert sync(ledger, uri=uri) == Synced(created=8)
     same(uri, ledger)
     assert named(uri)["fan-00003"]["tags"]["searched"] == "spectrogram=fan, mu=10.0, sigma2=3.1"
+
+
+def test_what_only_its_time_ends_is_finished_when_a_run_of_it_ends(
+    ledger: Ledger, uri: str, named: Held
+) -> None:
+    ledger.write_plan(ledger.plan.asking(trials=MOST_TRIALS))
+
+    def status() -> str:
+        return str(named(uri)["fan"]["info"]["status"])
+
+    tracker = Tracker(ledger, uri=uri)
+    for ends, expected in ((False, "RUNNING"), (True, "FINISHED"), (None, "FINISHED"), (False, "RUNNING")):
+        tracker.sync(ends=ends)
+        assert status() == expected
+    sync(ledger, uri=uri)  # a trial runs
+    assert status() == "RUNNING"
 
 
 def test_a_torn_record_is_a_failed_run_without_parameters(ledger: Ledger, uri: str, named: Held) -> None:

@@ -279,7 +279,8 @@ class Search:
             best = choose(of_machine(records, study))
             said = f"{best.trial.symbol} {100 * best.value:.1f}: {best.name}" if best else ""
             counts = [states.count(state) for state in TrialState]
-            rows.append((study, f"{len(states)} of {plan.quota(study)}", *counts, said))
+            wanted = "" if plan.is_endless(study) else f" of {plan.quota(study)}"
+            rows.append((study, f"{len(states)}{wanted}", *counts, said))
         head = ("machine", "trials", *map(str, TrialState), "best")
         return f"<p>search {self.name}</p>{html_table(head, rows)}"
 

@@ -38,17 +38,19 @@ def run_and_tell(
 def _what_came(studies: "Studies") -> Iterator[str]:
     """What is left, of which machines nothing came, and what to do next."""
     from humtune.report.agreement import rungs, rungs_line
-    from humtune.search.machine_study import MOST_TRIALS
     from humtune.search.to_end import found_nothing
 
     ledger, machines = studies.ledger, studies.machines.values()
     place, hours = ledger.storage.option, ledger.plan.asked.hours
     if foretold := rungs_line([r for m in machines for r in rungs(m.machine, m.ended.values())]):
         yield foretold
+    endless = any(ledger.plan.is_endless(machine.machine) for machine in machines)
     left = sum(machine.left for machine in machines)
     longer = {} if hours is None else {"hours": f"{2 * hours:g}"}
     again = command("resume", ledger.name, storage=place, **longer)
-    if left >= MOST_TRIALS:
+    if endless and studies.over and not (studies.short_of_time or studies.clock.is_over):
+        yield "nothing more to try"
+    elif endless:
         yield f"more time finds more: {again}"
     elif left:
         yield f"{count(left, 'trial')} left: {again}"

@@ -10,9 +10,10 @@ from rich.live import Live
 from rich.table import Table
 
 from humtune import names
+from humtune.plan import MOST_TRIALS
 from humtune.records import CONFIRM, TrialRecord, TrialState
 from humtune.results.candidates import Candidate
-from humtune.search.machine_study import MOST_TRIALS, MachineStudy
+from humtune.search.machine_study import MachineStudy
 from humtune.search.studies import Studies
 
 REFRESH_SECONDS = 0.5

@@ -12,7 +12,6 @@ from humtune.results.candidates import Candidate, choose, configurations, search
 from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Run
 
-MOST_TRIALS = 10_000  # of a study: a quota that only the time ends
 FIRST_SEED = 1_000_000  # above the space's own seed: no trial of a search gets as far
 
 

@@ -16,11 +16,10 @@ from humtune.errors import HumtuneError, Superseded, UsageError
 from humtune.layout import TAKEN
 from humtune.ledger import Ledger, searches
 from humtune.names import check_name, is_text
-from humtune.plan import Asked, Resources
+from humtune.plan import MOST_TRIALS, Asked, Resources
 from humtune.search.actor import DetectorTrial
 from humtune.search.connection import check_shared, connect, disconnect
 from humtune.search.live import LiveTable
-from humtune.search.machine_study import MOST_TRIALS
 from humtune.search.planning import holding, plan_search
 from humtune.search.space import Space, planned_space
 from humtune.search.space.fit import check_shared_fits, fitting, pinned

@@ -52,6 +52,7 @@ class Studies:
         self.budget = mean(recipe.budget for recipe in space.recipes)
         self.plan = plan
         self.bandit = Bandit(ledger, space) if space.sampler == "bandit" else None
+        self.short_of_time = False  # whether a trial was not begun for the time that it would take
         self.clock, self.forecast = clock or Clock(), Forecast(plan)
         self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
@@ -140,11 +141,12 @@ class Studies:
         """Whether a trial can end while the time lasts, and isn't too large, as far as is known of it."""
         record = running.record
         seconds = self.forecast.seconds(record, done=running.epoch)
+        allowed = self.clock.allows(seconds)
         if self.bandit and seconds:
             share = self.clock.whole / (1 if record.machines else len(self.plan.machines))
-            if seconds > LARGEST * share:
-                return False
-        return self.clock.allows(seconds)
+            allowed = allowed and seconds <= LARGEST * share
+        self.short_of_time |= not allowed
+        return allowed
 
     def _is_known(self, this: MachineStudy, running: Running) -> bool:
         """Whether a trial would only repeat another: one in closed form of the same settings."""

@@ -64,12 +64,12 @@ class Mirror:
         wait, closing = self._interval, False
         while not closing:
             closing = self._closing.wait(wait)
-            wait = self._interval if self._try() else min(2 * wait, _LONGEST_WAIT)
+            wait = self._interval if self._try(closing) else min(2 * wait, _LONGEST_WAIT)
 
-    def _try(self) -> bool:
+    def _try(self, closing: bool) -> bool:
         try:
             self._tracker = self._tracker or Tracker(self._ledger, uri=self._uri)
-            self._tracker.sync()
+            self._tracker.sync(ends=closing)
         except Exception as error:  # whatever it is, the search goes on
             if not self._failing:
                 self._warn(f"{error or type(error).__name__}; the search goes on, its record is kept")

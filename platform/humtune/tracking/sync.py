@@ -57,6 +57,7 @@ class Tracker:
     def __init__(self, ledger: Ledger, *, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri(ledger.storage)
         self._ledger = ledger
+        self._ends: bool | None = None
         self._sent: dict[str, str] = {}  # trial -> digest, as last seen in MLflow
         self._forget()
 
@@ -68,8 +69,13 @@ class Tracker:
         self._children: dict[str, _Child] = {}
         self._ended: dict[str, Result] = {}  # trials that ended and whose runs are level
 
-    def sync(self, progress: Progress = iter) -> Synced:
-        """Bring every run up to date; a HumtuneError says why MLflow refused, and the next call mends it."""
+    def sync(self, progress: Progress = iter, *, ends: bool | None = None) -> Synced:
+        """Bring every run up to date; a HumtuneError says why MLflow refused, and the next call mends it.
+
+        `ends` says whether a run of the search is at its end, and so is what only its time ends; None: nobody
+        knows, and it is over where it was, or where no trial runs.
+        """
+        self._ends = ends
         with exclusive(self.uri):
             try:
                 self._client = self._client or connect(self.uri)
@@ -185,7 +191,7 @@ class Tracker:
                 place = {"run_id": child.run_id, "digest": child.digest}
                 parent = show(client, self._ledger, parent, best=best, **place, results=results)
             named = pages.Best(best, self._experiment, child.run_id)
-        parent = settle(client, parent, results=results, over=self._over(plan, study))
+        parent = settle(client, parent, results=results, over=bool(results) and self._over(plan, study))
         if named:
             parent = tell(client, self._ledger, parent, best=named, results=results)
         self._parents[study] = parent
@@ -194,7 +200,13 @@ class Tracker:
     def _over(self, plan: Plan, study: str) -> bool:
         """Whether all trials have ended that may be a machine's best."""
         ended = Counter(r.machine for r in self._ended.values() if r.record.origin != CONFIRM)
-        return all(ended[s] >= plan.quota(s) for s in plan.studies if s == study or plan.is_shared(s))
+        studies = [s for s in plan.studies if s == study or plan.is_shared(s)]
+        counted = [s for s in studies if not plan.is_endless(s)]
+        over = all(ended[s] >= plan.quota(s) for s in counted)
+        if over and len(counted) < len(studies):
+            was = self._parents[study].status == "FINISHED" or len(self._children) == len(self._ended)
+            over = was if self._ends is None else self._ends
+        return over
 
     def _describe(self, client: "MlflowClient", machines: Sequence[pages.MachineSummary]) -> None:
         """Tell on the experiment's page what there is; what a person wrote there stays."""

@@ -223,14 +223,15 @@ def test_a_search_of_which_no_trial_completed_has_failed(
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("left", [0.0, 30.0])  # seconds, in which no other one can end
 def test_learn_says_that_its_time_was_too_short_for_all_detectors(
-    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    humtune: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float
 ) -> None:
     ledger = make_search(tmp_path / "humtune-runs", "hums", ended=1)
     imported = ImportRecord(folder="", files_print="", pieces=())
     monkeypatch.setattr("humtune.learn.take_in", lambda *_, **__: Imported("fan", tmp_path, imported, True))
     monkeypatch.setattr("humtune.learn.begin", lambda *_, **__: (ledger, None))
-    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: Interruption(Clock(0)))
+    monkeypatch.setattr("humtune.learn.search", lambda *_, **__: Interruption(Clock(left)))
     monkeypatch.setattr("humtune.cli.learn._write", lambda *_: None)
     monkeypatch.setattr("humtune.cli.learn._print_next", lambda *_: None)
     code, out, _ = humtune("learn", "fan", "--out", "model")

@@ -307,6 +307,27 @@ def test_a_detector_of_parts_from_outside_trains_scores_and_comes_back(
 # --- scores
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("own", "smote", 0.2),
+        ("own", "pool", "section"),
+        ("neg_logit", "domains", "apart"),
+        ("neg_log_prob", "source_clusters", 16),
+    ],
+)
+def test_a_setting_that_changes_nothing_of_a_score_type_is_refused(name: str, key: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        recipe_of({"scoring": {name: {key: value}}})
+    [error] = caught.value.errors()
+    assert error["loc"] == ("scoring", name, key)
+    assert error["msg"] == f"Value error, changes nothing, {name} compares no embeddings; leave it out"
+    shared = Scoring.model_validate({key: value, name: {}})  # as a record has it, in full
+    assert Scoring.model_validate_json(shared.model_dump_json()) == shared
+    default = Scoring.model_validate({name: {}})
+    assert Scoring.model_validate_json(default.model_dump_json()) == default
+
+
 def test_a_score_types_own_setting_goes_before_the_shared_one() -> None:
     scoring = recipe_of({"scoring": {"neighbours": 7, "knn": {"neighbours": 2}}}).scoring
     assert scoring.of("knn") == NearestNeighbours(neighbours=2)

@@ -84,7 +84,7 @@ def _score_settings(name: str, value: Any, shared: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         value = {key: of for key, of in shared.items() if key in found.model_fields} | value
     try:
-        return found.model_validate(value)
+        made = found.model_validate(value)
     except ValidationError as error:
         raise ValidationError.from_exception_data(
             error.title,
@@ -95,6 +95,12 @@ def _score_settings(name: str, value: Any, shared: Mapping[str, Any]) -> Any:
                 for e in error.errors()
             ],
         ) from error
+    for key in sorted(made.unused):  # a record has the defaults and the shared ones all the same
+        if (own := getattr(made, key)) not in (found.model_fields[key].default, shared.get(key)):
+            why = ValueError(f"changes nothing, {name} compares no embeddings; leave it out")
+            details = InitErrorDetails(type="value_error", loc=(name, key), input=own, ctx={"error": why})
+            raise ValidationError.from_exception_data("Scoring", [details])
+    return made
 
 
 class Check(NamedTuple):

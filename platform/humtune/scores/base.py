@@ -32,6 +32,14 @@ class Score(References, ABC):
         """Whether a clip's section must be known to score it."""
         return self.by_section or (self.compares and self.pool == "section")
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """The settings of references that change nothing, as of a score that compares no embeddings."""
+        if self.by_section or not self.compares:
+            return frozenset(References.model_fields)
+        embeds = Output.EMBEDDING in self.needs
+        return frozenset() if embeds else frozenset(References.model_fields) - {"pool"}
+
     @abstractmethod
     def fit(self, reference: Encoded) -> "FittedScore":
         """The score against these references."""
@@ -123,6 +131,7 @@ class JointScore(Settings, ABC):
 
     needs: ClassVar[frozenset[Output]] = frozenset({Output.SCORES})
     needs_section: ClassVar[bool] = False  # beyond what the other types need
+    unused: ClassVar[frozenset[str]] = frozenset()
     least_clips: ClassVar[int] = 0  # held out of training, to be fitted by
 
     @abstractmethod

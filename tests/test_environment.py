@@ -70,6 +70,22 @@ def test_what_a_user_has_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: os.environ[name] for name in DEFAULTS} == {**DEFAULTS, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "1"}
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from humtune import Model",
+        "from humtune.cli.main import prepare; prepare(); import humtune.runtime.scorer",
+    ],
+)
+def test_onnxruntime_keeps_no_number_of_the_computer(code: str, tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if k not in DEFAULTS and k != "CI"}
+    env["XDG_CACHE_HOME"] = str(tmp_path)
+    code += "; import sys; assert 'onnxruntime' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=120)
+    assert [path.name for path in tmp_path.rglob("*") if path.name in ("deviceid", "onnxruntime.db")] == []
+
+
 NO_HOOK = """
 import sys
 sys.argv = ["humtune", "version"]

@@ -1,5 +1,6 @@
 """humtune: searches, per machine, for the detector that best tells when it goes wrong."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for: torch, Ray and pandas take seconds."""
     if name not in _PLACES:
         raise AttributeError(f"module 'humtune' has no attribute '{name}'")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # which onnxruntime reads when it is imported
     module = import_module(_PLACES[name])
     return getattr(module, name, module)
 

@@ -16,6 +16,7 @@ from humtune.errors import UsageError
 DEFAULTS = {  # what a user has set wins
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # or Ray rebuilds the environment of `uv run` for each worker
     "RAY_USAGE_STATS_ENABLED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",  # or onnxruntime keeps a number of this computer, and warns where it can't
     "RAY_AIR_NEW_OUTPUT": "0",  # with it, Tune prints a table of its own, asked or not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads Tune's own csv and json files
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's record says why it failed

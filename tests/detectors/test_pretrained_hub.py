@@ -80,6 +80,14 @@ def test_a_model_keeps_the_contract_and_gets_what_its_own_extractor_gives(name: 
     check_recipe(recipe, small_bank(seconds=0.5))
 
 
+def test_loading_draws_no_bars_into_a_trials_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe, _ = saved(tmp_path, "ast")
+    transformers.utils.logging.enable_progress_bar()
+    capfd.readouterr()
+    recipe.source.load()
+    assert "Loading weights" not in capfd.readouterr().err
+
+
 def test_what_can_not_be_used_is_refused(tmp_path: Path) -> None:
     recipe, _ = saved(tmp_path / "ast", "ast")
     settings = tmp_path / "ast" / "preprocessor_config.json"

@@ -82,7 +82,9 @@ class HubModel(Source):
     def load(self) -> nn.Module:
         """The model, on its folder's files alone."""
         from transformers import AutoModel
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a trial's log is no terminal
         try:
             model = AutoModel.from_pretrained(
                 self.files[0].parent,

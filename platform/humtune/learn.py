@@ -248,7 +248,7 @@ def join(ledger: Ledger) -> str:
     [machine] = ledger.plan.machines
     measured = measure(ledger, machine, exportable=True)
     products, cells, _ = find_products(
-        ledger, measured, calibration="standard", sizes=(MEMBERS,), most=None, anew=True
+        ledger, measured, calibration="standard", sizes=(MEMBERS,), most=None, anew=True, students=False
     )
     best = choose_product(products, cells, sure=0)
     if best.record:

@@ -203,6 +203,8 @@ def test_the_best_of_another_kind_stands_in_for_a_single_detector(search, bench)
 def test_a_student_counts_once_it_stands_beside_its_teacher(search, bench):
     clips = search.clips("fan")
     students = bench.search(students_name("fans"), clips={"fan": clips})
+    namesake = students.plan
+    students.write_plan(namesake.asking(taught_by="fans"))
     best = bench.trial(students, "fan", 0, skill=2)
     measured = measure(search, "fan", exportable=True)
     assert STUDENT not in [found.way for found in find_products(search, measured)[0]]
@@ -221,6 +223,11 @@ def test_a_student_counts_once_it_stands_beside_its_teacher(search, bench):
     assert [found.way for found in products[:2]] == [STUDENT, SINGLE]  # it takes less time
     np.testing.assert_array_equal(products[0].scores, students.scores(best.id, best.best_score))
     assert products[0].ledger.name == "fans-distilled"
+    others = {"fan": namesake.machines["fan"].model_copy(update={"data_hash": "1"})}
+    for plan in (namesake, students.plan.model_copy(update={"machines": others})):
+        students.write_plan(plan)
+        assert STUDENT not in [found.way for found in find_products(search, measured)[0]]
+    students.write_plan(namesake.asking(taught_by="fans"))
     students.storage.write(students.layout.score(best.id, best.best_score), b"torn")
     products, _, note = find_products(search, measured)
     assert STUDENT not in [found.way for found in products]

@@ -13,7 +13,7 @@ from humtune.export.quantised import in_int8
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS
 from humtune.names import twin
-from humtune.results.students import students_name
+from humtune.results.students import find_students
 from humtune.runtime.info import INFO, INT8, read_info
 from humtune.sounds.parallel import tracked
 
@@ -129,8 +129,8 @@ def _check_own(folder: Path, ledger: Ledger) -> None:
     except UsageError as error:
         why = str(error).rpartition("; ")[0]
         raise UsageError(f"{why}: it may be another search's; choose another --out, or delete it") from error
-    own = (ledger.name, students_name(ledger.name), ledger.plan.asked.taught_by)
-    if search not in own:
+    students = find_students(ledger)
+    if search not in (ledger.name, students and students.name, ledger.plan.asked.taught_by):
         raise UsageError(
             f"{folder}: the model of the search '{search}' lies there; choose another --out, or delete it"
         )

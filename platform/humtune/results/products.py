@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from humtune.errors import HumtuneError
-from humtune.ledger import Ledger, searches
+from humtune.ledger import Ledger
 from humtune.metrics.bootstrap import resample
 from humtune.metrics.cells import Array, Cells
 from humtune.metrics.cross_fitting import cross_fit_choosers
@@ -25,7 +25,7 @@ from humtune.results.ensembles.record import EnsembleRecord, Settings, find_ense
 from humtune.results.ensembles.worth import CHOSEN, EVERY, SINGLE, Worth, fixed, greedy
 from humtune.results.measure import NOISE_SAMPLES, Measured, measure
 from humtune.results.reading import labelled_clips
-from humtune.results.students import STUDENT, find_comparison, students_name
+from humtune.results.students import STUDENT, find_comparison, find_students
 
 SIZES = (2, 3, 5, 8)  # members at most, of the ensembles that are chosen between
 SURE = 1.28  # deviations that a costlier product's lead has to pass: nine chances in ten that it is better
@@ -140,15 +140,18 @@ def other_single(ledger: Ledger, known: Sequence[Measured]) -> Product | None:
 
 
 def _students(ledger: Ledger, machine: str) -> Iterator[Product]:
-    """The best student of the machine's ensemble, where it stands beside its teacher."""
-    if (name := students_name(ledger.name)) not in searches(ledger.storage):
+    """The best student of the machine's ensemble, where it stands beside its teacher, of the same clips."""
+    students = find_students(ledger)
+    own = students.plan.machines.get(machine) if students else None
+    if not students or not own or own.data_hash != ledger.plan.machines[machine].data_hash:
         return
-    students = Ledger(ledger.storage, name)
     best, known = choose(students.trials_of(machine), exportable=True), find_comparison(students, machine)
     if best and known and known.side(STUDENT).name == f"{best.trial.id} {best.score_type}":
-        own, single = known.side(STUDENT), known.side(SINGLE)
+        student, single = known.side(STUDENT), known.side(SINGLE)
         scores = students.scores(best.trial.id, best.score_type)
-        yield Product(STUDENT, students, scores, np.array(own.splits), seconds=own.seconds - single.seconds)
+        yield Product(
+            STUDENT, students, scores, np.array(student.splits), seconds=student.seconds - single.seconds
+        )
 
 
 def _kept(ledger: Ledger, record: EnsembleRecord, cells: Cells | None) -> Product:

@@ -16,13 +16,20 @@ def students_name(search: str) -> str:
     return f"{search}-distilled"
 
 
+def find_students(ledger: Ledger) -> Ledger | None:
+    """The search of a search's students by their usual name; None where there is none, or one of others."""
+    name = students_name(ledger.name)
+    students = Ledger(ledger.storage, name)
+    is_there = name in searches(ledger.storage)
+    return students if is_there and students.plan.asked.taught_by == ledger.name else None
+
+
 def open_students(ledger: Ledger) -> Ledger:
     """The search of a search's students; a UsageError that says how to make it where there is none."""
-    name = students_name(ledger.name)
-    if name not in searches(ledger.storage):
+    if (students := find_students(ledger)) is None:
         distil = command("distill", ledger.name, storage=ledger.storage.option)
         raise UsageError(f"search '{ledger.name}' has no students; {distil} teaches them")
-    return Ledger(ledger.storage, name)
+    return students
 
 
 class Lead(Frozen):
@@ -80,8 +87,7 @@ def find_comparison(ledger: Ledger, machine: str) -> Comparison | None:
 def comparisons(ledger: Ledger) -> list[Comparison]:
     """Those of a search of students; of another search, those of its students by their usual name."""
     if ledger.plan.asked.taught_by is None:
-        name = students_name(ledger.name)
-        if name not in searches(ledger.storage):
+        if (students := find_students(ledger)) is None:
             return []
-        ledger = Ledger(ledger.storage, name)
+        ledger = students
     return [found for machine in ledger.plan.machines if (found := find_comparison(ledger, machine))]

@@ -63,6 +63,7 @@ def test_when_the_time_is_over_the_ensemble_is_made_and_more_hours_go_on(
     made = find_ensemble(ledger, "fan")
     assert made
     assert made.settings.candidates == 3
+    assert made.settings.exportable
     code, out, _ = humtune("resume", "levels")
     assert (code, complete(ledger)) == (0, 3)
     assert "5 trials left" in out

@@ -59,10 +59,10 @@ def conclude(studies: Studies) -> "Made | None":
 
 
 def _join(ledger: Ledger) -> "Made":
-    """Make each machine's ensemble, as `humtune ensemble` does."""
+    """Make each machine's ensemble, as `humtune ensemble` does, of what `export` can hand over."""
     from humtune.report.ensembles import write_ensembles  # these draw plots
     from humtune.results.ensembles.make import make_ensembles
 
-    made = make_ensembles(ledger)
+    made = make_ensembles(ledger, exportable=None)
     write_ensembles(ledger)
     return made

@@ -137,6 +137,12 @@ def test_only_what_can_be_exported_becomes_a_member(ledger, monkeypatch):
     record = make_ensembles(ledger, exportable=True).records[0]
     assert {m.score_type for m in record.members} == {"nll"}
     assert record.settings.exportable
+    [record] = make_ensembles(ledger, exportable=None).records
+    assert {m.score_type for m in record.members} == {"nll"}
+    monkeypatch.setattr(rule, lambda config, score_types: [])
+    [record] = make_ensembles(ledger, exportable=None).records
+    assert record.members
+    assert not record.settings.exportable
 
 
 def test_without_labels_all_trials_score_together(judged_by_pseudo):

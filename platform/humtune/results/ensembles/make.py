@@ -85,7 +85,7 @@ def make_ensembles(
     machines: Sequence[str] | None = None,
     members: int | None = None,
     imports: Sequence[Path] = (),
-    exportable: bool = False,
+    exportable: bool | None = False,
     calibration: CalibrationName | None = None,
     every: bool = False,
 ) -> Made:
@@ -94,8 +94,8 @@ def make_ensembles(
     Ω of the selecting clips chooses `members`, 8 at most where nobody says. Where no labels judged the
     trials, or with `every`, none choose: the `members` heaviest trials score together, `MOST` where nobody
     says, with weights by how far all agree. `imports` are folders of other systems' score files; with
-    `exportable` only what a model can score is a member. A machine without complete trials keeps no other
-    from its ensemble; HumtuneError where none can be made.
+    `exportable` only what a model can score is a member, with None where a machine has such. A machine
+    without complete trials keeps no other from its ensemble; HumtuneError where none can be made.
     """
     plan = ledger.plan
     wanted = _wanted(ledger.name, tuple(plan.machines), machines)
@@ -106,8 +106,9 @@ def make_ensembles(
         blind = every or judged_by == "pseudo"
         scale = calibration or (UNLABELLED if blind else CALIBRATION)
         archive = read_archive(ledger, machine, stamps=stamps)
+        leaving = bool(archive.candidates(exportable=True)) if exportable is None else exportable
         try:
-            candidates = gather(clips, archive, calibration=scale, exportable=exportable, systems=systems)
+            candidates = gather(clips, archive, calibration=scale, exportable=leaving, systems=systems)
         except UsageError:
             raise
         except HumtuneError as error:
@@ -118,7 +119,7 @@ def make_ensembles(
             calibration=RANKS if systems else scale,
             judged_by=judged_by,
             imports=tuple(str(system.folder) for system in systems),
-            exportable=exportable,
+            exportable=leaving,
             every=blind,
             candidates=len(candidates.members),
         )

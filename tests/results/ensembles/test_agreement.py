@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,25 @@ def test_where_nobody_agrees_or_nothing_can_be_told_all_are_alike():
 
 def test_a_score_that_says_the_same_of_all_is_no_copy_of_another():
     assert len(set(copies(np.stack([np.zeros(5), np.ones(5), np.arange(5.0)])).tolist())) == 3
+
+
+def test_copies_are_found_block_by_block_in_little_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, of = rng.normal(size=(5, 40)), rng.permutation(np.arange(23) % 5)
+    chain = [first[0] + step * 0.03 * first[1] for step in range(8)]  # neighbours alike, the ends not
+    rows = np.stack([*(first[of] + 0.001 * rng.normal(size=(23, 40))), *chain])
+    wanted = {tuple(rows) for rows in (copies(rows)[:, None] == copies(rows))}
+    monkeypatch.setattr("humtune.results.ensembles.agreement.BLOCK", 4)
+    found = copies(rows)
+    assert {tuple(rows) for rows in (found[:, None] == found)} == wanted
+    assert len(set(found.tolist())) == 5
+    monkeypatch.setattr("humtune.results.ensembles.agreement.BLOCK", 100)
+    many = np.tile(rng.normal(size=20), (4_000, 1))
+    tracemalloc.start()
+    by_agreement(many, range(4_000))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20 * many.nbytes  # all pairs would be 100 times as much
 
 
 def test_the_heaviest_trials_keep_their_proportions():

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
@@ -17,6 +18,7 @@ LEAST = 10  # recordings: of fewer, agreement is luck
 POWER = 2  # of the rank correlation with the rest
 ROUNDING = 1e-9  # of the scores' size: what differs by less says nothing
 MOST = 16  # trials that score together where nobody says how many: those that count most
+BLOCK = 512  # scores that are held against all at once: there may be tens of thousands
 COPIES = 0.999  # linear correlation of two scores above which they are one detector, found twice
 
 
@@ -45,8 +47,19 @@ def by_agreement(scores: ArrayLike, trials: Sequence[Hashable], *, power: float 
 
 def copies(scores: ArrayLike) -> NDArray[np.intp]:
     """The group [K] of each score [K, N]: equal for those that differ by scale and noise alone."""
-    rows = _normalised(np.asarray(scores, np.float64)).astype(np.float32)  # there may be thousands
-    return np.asarray(connected_components(rows @ rows.T > COPIES)[1], np.intp)
+    rows = _normalised(np.asarray(scores, np.float64)).astype(np.float32)
+    group = np.zeros(0, np.intp)  # of the rows before
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        groups = group.max(initial=-1) + 1
+        group = np.concatenate([group, groups + np.arange(len(block))])  # each its own, to begin with
+        order = np.argsort(group, kind="stable")
+        first = np.searchsorted(group[order], np.arange(groups + len(block)))
+        alike = (block @ rows[: len(group)].T > COPIES)[:, order]
+        row, other = np.nonzero(np.logical_or.reduceat(alike, first, axis=1))
+        links = coo_array((np.ones(len(row)), (groups + row, other)), shape=(len(first), len(first)))
+        group = connected_components(links)[1][group].astype(np.intp)
+    return group
 
 
 def heaviest(weights: Array, trials: Sequence[Hashable], members: int) -> Array:
@@ -60,9 +73,11 @@ def heaviest(weights: Array, trials: Sequence[Hashable], members: int) -> Array:
 def _shares(trial: NDArray[np.intp], copy: NDArray[np.intp]) -> Array:
     """Equal shares of trials, a trial's of its scores; copies have together what the greatest of them has."""
     shares = 1 / np.bincount(trial)[trial]
-    own = np.zeros((copy.max() + 1, trial.max() + 1))  # what each trial has of each group of copies
-    np.add.at(own, (copy, trial), shares)
-    return np.asarray(shares * (own.max(axis=1) / own.sum(axis=1))[copy])
+    both, of = np.unique(np.stack([copy, trial]), axis=1, return_inverse=True)
+    own = np.bincount(of.ravel(), shares)  # what a trial has of a group of copies
+    greatest = np.zeros(copy.max() + 1)
+    np.maximum.at(greatest, both[0], own)
+    return np.asarray(shares * (greatest / np.bincount(both[0], own))[copy])
 
 
 def _sums(rows: Array, group: NDArray[np.intp]) -> Array:

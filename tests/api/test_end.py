@@ -55,7 +55,7 @@ def test_from_python_too_the_hours_run_since_it_was_called(over, bench, monkeypa
         return Clock()
 
     bench.trial(over, "fan", 0)
-    monkeypatch.setattr("humtune.api.search.monotonic", lambda: next(times))
+    monkeypatch.setattr("humtune.api.start.monotonic", lambda: next(times))
     monkeypatch.setattr("humtune.search.to_end.monotonic", lambda: next(times))
     monkeypatch.setattr(Clock, "of", of)
     search = Search(over).resume(hours=1.0)

@@ -9,7 +9,6 @@ from pandas.testing import assert_frame_equal
 from sklearn.base import clone
 
 from humtune import HumtuneError, Search, UsageError, searches
-from humtune.api.start import search
 from humtune.api.trials import limit_of
 from humtune.detectors.classifier.recipe import Classifier
 from humtune.detectors.gaussian_mixture import GaussianMixture
@@ -216,5 +215,5 @@ def test_a_search_is_asked_to_stop(found):
 def test_a_misspelt_space_is_refused_before_anything_is_read(tmp_path):
     space = {"fixed": {"family": "gaussian_mixture", "componets": 2}, "search": {"n_mels": [64, 128]}}
     with pytest.raises(UsageError, match=r"componets.*did you mean components"):
-        search(space, tmp_path / "gone", storage=tmp_path / "runs")
+        Search.start(space, tmp_path / "gone", storage=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -12,13 +12,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SCRIPT = """
 import os, ray
-from humtune import data
-from humtune.api.start import search
+from humtune import Search, data
 
 print("begins")
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 data.synth("recordings", machines=["fan"], sections=1, clips=6, target_clips=2, test_per_cell=2, seconds=1.0)
-found = search(
+found = Search.start(
     {"trials": 2, "fixed": {"family": "gaussian_mixture"}, "search": {"components": [1, 2]}}, "recordings"
 )
 assert ray.is_initialized(), "it was the script's"

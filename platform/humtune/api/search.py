@@ -1,19 +1,17 @@
-"""Search: gone on with, read and exported from Python, as the commands do it."""
+"""Search: read and exported from Python, as the commands do it."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from humtune.api.frames import leaderboard_frame, scores_frame, trials_frame
 from humtune.api.model import Model, html_table
 from humtune.api.plots import Plots
+from humtune.api.start import Started, warn
 from humtune.api.trials import limit_of, trial_on
 from humtune.errors import HumtuneError, UsageError
 from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS
-from humtune.plan import Plan
 from humtune.records import TrialRecord, TrialState, of_machine
 from humtune.results.archive import trial_stamps
 from humtune.results.candidates import choose, exportable_types
@@ -25,7 +23,6 @@ from humtune.results.ensembles.record import (
     read_ensemble,
 )
 from humtune.results.leaderboard import standings
-from humtune.storage import Storage, usual
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,74 +31,13 @@ if TYPE_CHECKING:
     from humtune.export.choice import Kind
     from humtune.report.table import Report
 
-logger = logging.getLogger(__name__)
 
-
-class Search:
+class Search(Started):
     """A search that there is: what it found, more of it, and what can be made of that.
 
     Everything is read from its storage when it is asked for, so it may be looked at while it runs elsewhere.
     Ω and the like are fractions, 0…1; of scores, higher is stranger.
     """
-
-    def __init__(self, ledger: Ledger) -> None:
-        """`open` and `search` are how to get one."""
-        self.ledger = ledger
-
-    @classmethod
-    def open(cls, name: str, *, storage: str | Path | None = None) -> Self:
-        """A search by its name; a UsageError that lists the searches where there is none of it.
-
-        `storage` is a folder or a URI; None: HUMTUNE_STORAGE, else humtune-runs.
-        """
-        return cls(Ledger.open(place_of(storage), name))
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.ledger.name
-
-    @property
-    def plan(self) -> Plan:
-        """What it was asked to do, and what was found of its machines before it began."""
-        return self.ledger.plan
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """Its machines."""
-        return tuple(self.plan.machines)
-
-    def resume(
-        self,
-        *,
-        trials: int | None = None,
-        shared_trials: int | None = None,
-        hours: float | None = None,
-        confirm: int | None = None,
-        seeds: int = 3,
-        slots: int = 0,
-        address: str | None = None,
-    ) -> Self:
-        """Go on until all trials have ended, so many `trials` a machine, or its `hours` are over; itself.
-
-        `confirm` trains so many of each machine's best again, with so many new `seeds`. Else as `search`.
-        """
-        began = monotonic()
-        from humtune.api.start import finish
-        from humtune.search.clock import check_hours
-        from humtune.search.run import want
-
-        if hours is not None:
-            check_hours(hours)
-        want(self.ledger, trials=trials, shared_trials=shared_trials, hours=hours)
-        if confirm is not None:
-            self.ledger.write_plan(self.plan.asking(confirm=confirm, confirm_seeds=seeds))
-        finish(self.ledger, address, slots, began=began)
-        return self
-
-    def stop(self) -> None:
-        """Ask whoever runs it to end it cleanly, within seconds; it can be resumed."""
-        self.ledger.request_stop()
 
     def trials(self, machine: str | None = None) -> "DataFrame":
         """A row a trial: machine, family, state, score, objective, Ω, pseudo-Ω, seconds, what was searched.
@@ -293,14 +229,3 @@ class Search:
                 f"search '{self.name}' has no machine '{name}'; it has {', '.join(self.machines)}"
             )
         return name
-
-
-def place_of(storage: str | Path | None) -> Storage:
-    """The storage that is named, or the usual one."""
-    return usual() if storage is None else Storage(storage)
-
-
-def warn(sentences: Sequence[str]) -> None:
-    """Log what a person should know of, as a warning each."""
-    for sentence in sentences:
-        logger.warning("%s", sentence)

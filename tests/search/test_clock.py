@@ -7,8 +7,10 @@ import pytest
 
 from humtune.detectors.noop import Noop
 from humtune.ledger import Ledger
+from humtune.plan import MOST_TRIALS
 from humtune.records import TrialRecord, TrialState
 from humtune.search.clock import Clock, Forecast
+from humtune.search.run import want
 from humtune.search.studies import Studies
 
 Make = Callable[..., Any]
@@ -86,6 +88,34 @@ def test_what_is_foretold_is_what_was_timed_and_later_what_trials_took(bench: Ma
     forecast.take(slow.model_copy(update=took))
     assert told() == [30.0, 30.0]
     assert forecast.of_preset("fan", "slow") == 30.0
+
+
+def test_a_preset_whose_name_begins_with_anothers_is_a_kind_of_its_own(bench: Make) -> None:
+    presets = {"quick": FAMILIES["quick"], "quick long": FAMILIES["slow"]}
+    search = bench(**GRID | {"search": {"family": {"presets": presets}}})
+    forecast = Forecast(timed(search.ledger, **{"quick": 10.0, "quick long": 100.0}).plan)
+    assert [forecast.of_preset("fan", preset) for preset in presets] == [10.0, 100.0]
+
+
+def test_what_ended_before_trials_were_timed_corrects_what_is_foretold(bench: Make) -> None:
+    search = bench(**GRID)
+    studies = search.studies()
+    end(search, studies, studies.ask(), seconds=30.0)
+    studies = search.studies()
+    studies.planned(timed(search.ledger, quick=10.0, slow=100.0).plan)
+    assert studies.forecast.of_preset("fan", "slow") == 300.0
+
+
+def test_hours_that_come_later_are_used_up_by_kinds_that_share_them(bench: Make) -> None:
+    families = {"search": {"family": {"presets": FAMILIES}}, "fixed": {}, "machines": ("fan",)}
+    free = bench(name="free", **families | {"sampler": "bandit", "trials": None})
+    counted = bench(name="counted", **families | {"sampler": "bandit", "trials": 3})
+    for search, trials in ((free, MOST_TRIALS), (counted, 3)):
+        want(search.ledger, hours=4.0)
+        assert (search.ledger.plan.asked.trials, search.ledger.plan.asked.hours) == (trials, 4.0)
+    want(free.ledger, trials=30)
+    want(free.ledger, hours=8.0)
+    assert free.ledger.plan.asked.trials == 30
 
 
 def test_nothing_is_begun_that_can_not_end_and_a_later_run_with_more_time_does(bench: Make) -> None:

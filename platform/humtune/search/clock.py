@@ -1,6 +1,6 @@
 """The time of a search by a clock, over all of its runs, and what its trials take of it, foretold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from statistics import mean
 from time import monotonic
@@ -70,9 +70,14 @@ def _preset(params: Point) -> str:
 class Forecast:
     """Seconds of work that trials take: as was timed before the first one, corrected by those that ended."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, ended: Iterable[TrialRecord] = ()) -> None:
         self.timed = plan.seconds
+        presets = plan.asked.space.get("search", {}).get(FAMILY, {})
+        names = presets.get("presets", {}) if isinstance(presets, dict) else {}
+        self._presets = sorted(names, key=len, reverse=True)  # of two that a kind begins with, the longer
         self._ratios: dict[str, list[float]] = {}  # preset -> what trials took over what was timed
+        for record in ended:
+            self.take(record)
 
     def seconds(self, record: TrialRecord, *, done: int = 0) -> float | None:
         """What is left of a trial after `done` steps; None where nothing of its like was timed."""
@@ -108,9 +113,11 @@ class Forecast:
         )
 
     def _longest(self, study: str, preset: str) -> float | None:
-        begins = f"{preset} " if preset else ""
         known = self.timed.get(study, {}).items()
-        return max((seconds for kind, seconds in known if kind.startswith(begins)), default=None)
+        return max((s for kind, s in known if preset in ("", self._preset_of(kind))), default=None)
+
+    def _preset_of(self, kind: str) -> str | None:
+        return next((preset for preset in self._presets if kind.startswith(f"{preset} ")), None)
 
     def _ratio(self, preset: str) -> float:
         ratios = self._ratios.get(preset) or [r for own in self._ratios.values() for r in own]

@@ -122,10 +122,18 @@ def want(
 ) -> None:
     """Have a search make so many trials per machine, and of all machines, in such a time; None: as before.
 
+    Kinds of detectors that share a time out, which they get only now, make as many trials as it allows, where
+    their space says no number.
     UsageError where it had no shared trials before, and can't have any, or where others start from them.
     """
     plan = ledger.plan
     wish = {"trials": trials, "shared_trials": shared_trials, "hours": hours}
+    if hours is not None and plan.asked.hours is None and trials is None:
+        said = plan.asked.space
+        if said.get("sampler") == "bandit" and said.get("trials") is None:
+            wish["trials"] = MOST_TRIALS
+            if shared_trials is None and plan.asked.shared_trials:
+                wish["shared_trials"] = MOST_TRIALS
     wanted = plan.asking(**{name: value for name, value in wish.items() if value is not None})
     if not wanted.asked.trials and not wanted.asked.shared_trials:
         raise UsageError("trials = 0 and shared trials = 0: there is nothing to try; raise one")

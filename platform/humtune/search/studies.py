@@ -53,18 +53,16 @@ class Studies:
         self.plan = plan
         self.bandit = Bandit(ledger, space) if space.sampler == "bandit" else None
         self.short_of_time = False  # whether a trial was not begun for the time that it would take
-        self.clock, self.forecast = clock or Clock(), Forecast(plan)
+        self.clock = clock or Clock()
         self.epochs_run = 0  # in this run, with the seconds they took: what time is left is estimated from it
         self.seconds_run = 0.0
         self.machines = {m: rebuilt(ledger, plan, space, m) for m in plan.studies}
-        for this in self.machines.values():
-            for record in this.searched:
-                self.forecast.take(record)
+        self.planned(plan)
 
     def planned(self, plan: Plan) -> None:
         """Know what trials take, once that is timed."""
-        if plan.seconds != self.plan.seconds:
-            self.plan, self.forecast = plan, Forecast(plan)
+        self.plan = plan
+        self.forecast = Forecast(plan, [r for this in self.machines.values() for r in this.searched])
 
     def ask(self) -> TrialRecord | None:
         """The next trial, of the machine that is furthest behind; None where there is none to start now.

@@ -28,7 +28,7 @@ from humtune.results.reading import labelled_clips
 from humtune.results.students import STUDENT, find_comparison, find_students
 
 SIZES = (2, 3, 5, 8)  # members at most, of the ensembles that are chosen between
-SURE = 1.28  # deviations that a costlier product's lead has to pass: nine chances in ten that it is better
+SURE = 1.28  # deviations that a costlier product's lead has to pass: of equal ones one in ten does
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from humtune.report.table import Report, to_terminal
 from humtune.report.write import write_report
 from humtune.results.reading import Estimate
 from humtune.results.rows import Choice, Row, Work
+from humtune.sounds.table import Role
 
 SEVEN = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
 
@@ -122,3 +123,15 @@ def test_seven_machines_fit_a_screen(width, tables):
 )
 def test_times_are_short(seconds, text):
     assert span(seconds) == text
+
+
+def test_a_machine_with_too_few_held_out_clips_says_why_no_row_is_without_labels(bench, make_clips) -> None:
+    clips = {name: make_clips(name) for name in ("fan", "valve")}
+    clips["fan"].role[clips["fan"].having(Role.HELD_OUT)[1:]] = str(Role.TRAIN)
+    ledger = bench.search(clips=clips)
+    for name in clips:
+        bench.trial(ledger, name, 0, skill=1.0)
+    report = write_report(ledger)
+    assert "label-free" not in {row.way for row in report.others}
+    [why] = [note for note in report.notes if note.startswith("there is no label-free row: fan")]
+    assert "held-out" in why

@@ -1,7 +1,6 @@
 """Writes a search's report: the table in four formats, the points, the plots."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from humtune.errors import HumtuneError
 from humtune.formatting.plots import Plot, probe_histogram, roc_curves, score_histogram, search_history
@@ -120,9 +119,12 @@ def other_rows(machines: list[Measured]) -> tuple[list[Row], list[str]]:
     free = []
     for measured in machines:
         if measured.best and measured.archive and measured.select:
-            with suppress(HumtuneError):  # too few held-out clips for a scale
+            try:
                 joined = gather(measured.clips, measured.archive, calibration=UNLABELLED).unlabelled
-                free.append(Pick(measured.machine, None, labelled_clips(measured.clips).read(joined)))
+            except HumtuneError as error:  # too few held-out clips for a scale
+                notes.append(f"there is no {LABEL_FREE} row: {error}")
+                continue
+            free.append(Pick(measured.machine, None, labelled_clips(measured.clips).read(joined)))
     if len(free) == len(machines):
         rows += pick_rows(LABEL_FREE, free)
     return rows, notes

@@ -50,9 +50,9 @@ def test_two_at_once_on_a_fresh_storage_make_one_quiet_mirror(
         where, counts, browse = out.splitlines()
         assert where == f"MLflow at {uri}"
         assert browse == f"to browse: mlflow ui --backend-store-uri {uri}"
-        found = re.fullmatch(r"hums: (\d) runs created, 0 updated, (\d) unchanged", counts)
+        found = re.fullmatch(r"hums: (\d|no) runs? created, 0 updated, (\d) unchanged", counts)
         assert found, counts
-        created += int(found[1])
+        created += 0 if found[1] == "no" else int(found[1])
     assert created == 8
     same(uri, ledger)
     assert list(here.iterdir()) == []

@@ -30,7 +30,7 @@ demo: .venv/installed
 	@rm -rf $(DEMO)
 	$(BIN)/humtune data synth $(DEMO)/recordings --machines fan,valve --clips 40
 	$(BIN)/humtune search quick --trials 6 --data $(DEMO)/recordings --name demo --storage $(DEMO)/runs
-	$(BIN)/humtune export demo --out $(DEMO)/models --storage $(DEMO)/runs
+	$(BIN)/humtune export demo --single --out $(DEMO)/models --storage $(DEMO)/runs
 	$(BIN)/humtune report demo --storage $(DEMO)/runs
 	@echo
 	@echo "Next, score some recordings with the exported model, or browse the runs:"

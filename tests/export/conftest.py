@@ -53,11 +53,8 @@ def _each_export_once() -> Iterator[None]:
         stream = io.BytesIO()
         try:
             torch.save((module.eval(), example, repr(names)), stream)
-        except (
-            TypeError,
-            AttributeError,
-            PicklingError,
-        ):  # it holds a network's graph at work, which can't be told from another
+        except (TypeError, AttributeError, PicklingError, RuntimeError):
+            # a network's graph at work, or parametrised weights: can't be told from another
             return export(module, *example, **names)
         key = sha256(stream.getvalue()).digest()
         if key not in graphs:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import rankdata
 
 from humtune.metrics.cells import Array
 
@@ -34,6 +33,8 @@ def by_agreement(scores: ArrayLike, trials: Sequence[Hashable], *, power: float 
     trial = np.unique([str(t) for t in trials], return_inverse=True)[1]
     if scores.shape[1] < LEAST:
         return np.asarray(1 / np.bincount(trial)[trial] / (trial.max() + 1))
+    from scipy.stats import rankdata  # here: most of a second to import, which a search itself does without
+
     copy = copies(scores)
     both = np.unique(np.stack([trial, copy]), axis=1, return_inverse=True)[1].ravel()
     shares = _shares(trial, copy)

@@ -62,13 +62,13 @@ def noise_bank(clips: int) -> ClipBank:
     table = ClipTable.from_columns(
         machine="noise",
         name=[f"{i}.wav" for i in range(clips)],
-        part=["dev"] * clips,
-        split=["train"] * clips,
-        section=[0] * clips,
-        domain=[0] * clips,
-        label=[0] * clips,
-        attributes=[""] * clips,
-        role=[str(Role.TRAIN)] * clips,
+        part="dev",
+        split="train",
+        section=0,
+        domain=0,
+        label=0,
+        attributes="",
+        role=str(Role.TRAIN),
     )
     return ClipBank(table, samples, np.arange(clips + 1, dtype=np.int64) * SECONDS * SAMPLE_RATE, "noise")
 

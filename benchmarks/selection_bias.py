@@ -52,14 +52,16 @@ def clips() -> tuple[ClipTable, Cells]:
     rows = [
         (s, d, y) for s in range(3) for d in (SOURCE, TARGET) for y in (NORMAL, ANOMALY) for _ in range(CLIPS)
     ]
-    columns = {"part": "dev", "split": "test", "attributes": "", "role": "select"}
     table = ClipTable.from_columns(
         machine="gaussian",
         name=[f"{i}.wav" for i in range(len(rows))],
         section=[s for s, _, _ in rows],
         domain=[d for _, d, _ in rows],
         label=[y for _, _, y in rows],
-        **{name: [value] * len(rows) for name, value in columns.items()},
+        part="dev",
+        split="test",
+        attributes="",
+        role="select",
     )
     return table, Cells.of(table)
 

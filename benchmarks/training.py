@@ -82,13 +82,13 @@ def noise_bank(folder: Path) -> ClipBank:
     table = ClipTable.from_columns(
         machine="noise",
         name=[f"{i}.wav" for i in range(BATCH)],
-        part=["dev"] * BATCH,
-        split=["train"] * BATCH,
+        part="dev",
+        split="train",
         section=[i % SECTIONS for i in range(BATCH)],
-        domain=[0] * BATCH,
-        label=[0] * BATCH,
-        attributes=[""] * BATCH,
-        role=[str(Role.TRAIN)] * BATCH,
+        domain=0,
+        label=0,
+        attributes="",
+        role=str(Role.TRAIN),
     )
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     return ClipBank(table, samples, np.arange(BATCH + 1, dtype=np.int64) * length, "noise")

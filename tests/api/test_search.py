@@ -147,13 +147,13 @@ def test_a_limit_keeps_its_rate_in_each_domain():
     clips = ClipTable.from_columns(
         machine="fan",
         name=[f"{i}" for i in range(n)],
-        part=["dev"] * n,
-        split=["train"] * n,
-        section=[0] * n,
+        part="dev",
+        split="train",
+        section=0,
         domain=[SOURCE] * 36 + [TARGET] * 9,
-        label=[NORMAL] * n,
-        attributes=[""] * n,
-        role=[str(Role.HELD_OUT)] * n,
+        label=NORMAL,
+        attributes="",
+        role=str(Role.HELD_OUT),
     )
     scores = np.arange(n, dtype=np.float64)
     scores[36:] += 100

@@ -127,13 +127,13 @@ def bank_of(clips: list[np.ndarray]) -> ClipBank:
     table = ClipTable.from_columns(
         machine="fan",
         name=[f"{i}.wav" for i in range(n)],
-        part=["dev"] * n,
-        split=["train"] * n,
-        section=[0] * n,
-        domain=[SOURCE] * n,
-        label=[NORMAL] * n,
-        attributes=[""] * n,
-        role=[str(Role.TRAIN)] * n,
+        part="dev",
+        split="train",
+        section=0,
+        domain=SOURCE,
+        label=NORMAL,
+        attributes="",
+        role=str(Role.TRAIN),
     )
     offsets = np.cumsum([0, *map(len, clips)])
     return ClipBank(table, np.concatenate(clips).astype(np.int16), offsets, "none")

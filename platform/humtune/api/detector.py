@@ -167,17 +167,16 @@ class Detector(Outliers, OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise UsageError("no sounds; give a list of arrays or files")
         if classes is not None and len(classes) != len(clips):
             raise UsageError(f"y: {len(classes)} classes for {len(clips)} sounds")
-        n = len(clips)
         table = ClipTable.from_columns(
             machine=MACHINE,
-            name=[f"{i:06d}" for i in range(n)],
-            part=["dev"] * n,
-            split=["train"] * n,
-            section=[0] * n,
-            domain=[UNKNOWN] * n,
-            label=[NORMAL] * n,
-            attributes=[f"class={one}" for one in classes] if classes else [""] * n,
-            role=[""] * n,
+            name=[f"{i:06d}" for i in range(len(clips))],
+            part="dev",
+            split="train",
+            section=0,
+            domain=UNKNOWN,
+            label=NORMAL,
+            attributes=[f"class={one}" for one in classes] if classes else "",
+            role="",
         )
         samples = np.concatenate(clips)
         offsets = np.cumsum([0, *map(len, clips)], dtype=np.int64)

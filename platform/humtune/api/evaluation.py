@@ -50,14 +50,13 @@ def evaluate(
             )
     if not np.isin(columns["label"], (0, 1)).all():
         raise UsageError("truth: its labels should be 0, normal, or 1, anomalous")
-    count = len(values)
     table = ClipTable.from_columns(
         machine=MACHINE,
-        name=[f"clip {i}" for i in range(count)],
-        part=["dev"] * count,
-        split=["test"] * count,
-        attributes=[""] * count,
-        role=[str(Role.SELECT)] * count,
+        name=[f"clip {i}" for i in range(len(values))],
+        part="dev",
+        split="test",
+        attributes="",
+        role=str(Role.SELECT),
         **{name: column.tolist() for name, column in columns.items()},
     )
     return Evaluation((PartFigures(MACHINE, "dev", figures(values, Cells.of(table, Role.SELECT)), ()),), ())

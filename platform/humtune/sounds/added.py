@@ -220,10 +220,10 @@ def _new_clips(
     bad = np.asarray(columns["role"]) == str(Role.SELECT)
     table = ClipTable.from_columns(
         machine=there.machine,
-        part=["dev"] * len(windows),
+        part="dev",
         split=np.where(bad, "test", "train").tolist(),
-        section=[section] * len(windows),
-        domain=[domain] * len(windows),
+        section=section,
+        domain=domain,
         label=np.where(bad, ANOMALY, NORMAL).tolist(),
         **columns,
     )

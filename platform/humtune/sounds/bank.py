@@ -268,7 +268,7 @@ def clip_table(machine: str, clips: Sequence[Clip]) -> ClipTable:
     names = ("part", "split", "section", "domain", "label", "attributes")
     columns = {name: [getattr(clip, name) for clip in clips] for name in names}
     return ClipTable.from_columns(
-        machine=machine, name=[clip.path.name for clip in clips], role=[""] * len(clips), **columns
+        machine=machine, name=[clip.path.name for clip in clips], role="", **columns
     )
 
 

@@ -98,11 +98,12 @@ class ClipTable:
         return cls.from_columns(**json.loads(data))
 
     @classmethod
-    def from_columns(cls, *, machine: str, **columns: Sequence[Any]) -> Self:
-        """A table from plain lists, brought to the column types above."""
+    def from_columns(cls, *, machine: str, **columns: Sequence[Any] | int) -> Self:
+        """A table from plain lists, brought to the column types above; a single value is of all clips."""
         types: dict[str, Any] = {"section": np.int16, "domain": np.int8, "label": np.int8}
         arrays = {k: np.asarray(v, dtype=types.get(k, np.str_)) for k, v in columns.items()}
-        return cls(machine=machine, **arrays)
+        clips = len(arrays["name"])
+        return cls(machine=machine, **{k: a if a.ndim else np.full(clips, a) for k, a in arrays.items()})
 
 
 def assign_roles(

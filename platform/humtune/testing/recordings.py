@@ -40,7 +40,7 @@ def small_bank(
     table = ClipTable.from_columns(
         machine=machine,
         name=[f"{i:03d}.wav" for i in range(len(rows))],
-        part=["dev"] * len(rows),
+        part="dev",
         split=["test" if r == Role.SELECT else "train" for r in role_of],
         section=list(section),
         domain=list(domain),

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from humtune.detectors.detector import Detector
 from humtune.detectors.encoder import Graph
 from humtune.errors import HumtuneError
-from humtune.metrics.calibration import Compressed, GammaTail, Standard
+from humtune.metrics.calibration import Calibration, Compressed, GammaTail, Standard
 from humtune.scores.encoded import Encoded
-
-Calibration = Standard | Compressed | GammaTail
 
 TAIL = 1024  # straight pieces that stand for the tail of a gamma distribution
 

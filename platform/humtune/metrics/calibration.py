@@ -230,6 +230,9 @@ class GammaTail:
         return gamma(4 / self.skew**2, loc=-2 / self.skew, scale=self.skew / 2)
 
 
+Calibration = Standard | Compressed | GammaTail  # of an ensemble's member
+
+
 @dataclass(frozen=True)
 class Fusion:
     """One score out of several types t, without labels: min_t (s_t − centre_t) / spread_t.

@@ -9,7 +9,7 @@ import numpy as np
 
 from humtune.dcase.files import find_files, read_folder
 from humtune.errors import HumtuneError, UsageError
-from humtune.metrics.calibration import Compressed, GammaTail, Standard, ranks
+from humtune.metrics.calibration import Calibration, Compressed, GammaTail, Standard, ranks
 from humtune.metrics.cells import Array
 from humtune.names import is_text
 from humtune.results.archive import Archive
@@ -21,7 +21,6 @@ from humtune.sounds.parallel import tracked
 from humtune.sounds.probes import ProbeKind
 from humtune.sounds.table import ClipTable, Role
 
-Calibration = Standard | Compressed | GammaTail
 CalibrationName = Literal["standard", "gamma", "compressed"]
 CALIBRATION: CalibrationName = "gamma"  # where labels choose: docs/ensembles.md
 UNLABELLED: CalibrationName = "compressed"  # where they don't: docs/without-labels.md

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field
 from humtune.config import Frozen, Stored
 from humtune.errors import HumtuneError, TooNew, UsageError
 from humtune.ledger import Ledger, npy_bytes, read_stored
-from humtune.metrics.calibration import Compressed, GammaTail, Standard
+from humtune.metrics.calibration import Calibration
 from humtune.metrics.cells import Array
 from humtune.names import command
 from humtune.records import Objective
@@ -30,7 +30,7 @@ class Member(Frozen):
     trial: str | None = Field(None, description="None: an imported system")
     score_type: str = Field("", description="of the trial")
     system: str = Field("", description="folder of the imported score files")
-    calibration: Standard | Compressed | GammaTail | None = Field(
+    calibration: Calibration | None = Field(
         None, description="by held-out training clips; None: ranks within the section of the test set"
     )
 

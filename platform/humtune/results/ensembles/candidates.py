@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -72,7 +73,16 @@ class Candidates:
     members: tuple[Member, ...]
     scores: Array  # [K, N], calibrated; where ranked, NaN for clips outside of the test set
     pseudo: Array  # [K], pseudo-Ω; NaN where nobody measured it
-    unlabelled: Array  # [N], the score of all that needs no labels: see `unlabelled_weights`
+    raw: Array | None = None  # [K, N], before they were calibrated; None where ranked
+
+    @cached_property
+    def unlabelled(self) -> Array:
+        """The score [N] of all that needs no labels: see `unlabelled_weights`."""
+        alike = self.scores
+        if self.raw is not None:
+            held_out = self.clips.having(Role.HELD_OUT)
+            alike = np.stack([CALIBRATIONS[UNLABELLED].of(row[held_out])(row) for row in self.raw])
+        return unlabelled_weights(self.members, alike, self.clips) @ alike
 
     @property
     def transductive(self) -> bool:
@@ -105,12 +115,10 @@ def gather(
         members += [Member(system=system.name) for system in systems]
         taken = np.stack([*raw, *(align(system, clips) for system in systems)])
         ranked = _rank(taken, clips)
-        return Candidates(
-            clips, tuple(members), ranked, pseudo, unlabelled_weights(members, ranked, clips) @ ranked
-        )
+        return Candidates(clips, tuple(members), ranked, pseudo)
     held_out = clips.having(Role.HELD_OUT)
     members = []
-    scores, alike = np.empty_like(raw), np.empty_like(raw)
+    scores = np.empty_like(raw)
     title = f"{clips.machine}: bringing scores to one scale"
     for row, candidate in enumerate(tracked(own, total=len(own), title=title)):
         try:
@@ -119,10 +127,8 @@ def gather(
             raise HumtuneError(f"{candidate.name}: {error}") from error
         trial, score_type = candidate.trial.id, candidate.score_type
         members.append(Member(trial=trial, score_type=score_type, calibration=scale))
-        scores[row], alike[row] = scale(raw[row]), CALIBRATIONS[UNLABELLED].of(raw[row, held_out])(raw[row])
-    return Candidates(
-        clips, tuple(members), scores, pseudo, unlabelled_weights(members, alike, clips) @ alike
-    )
+        scores[row] = scale(raw[row])
+    return Candidates(clips, tuple(members), scores, pseudo, raw)
 
 
 def unlabelled_weights(members: Sequence[Member], scores: Array, clips: ClipTable) -> Array:

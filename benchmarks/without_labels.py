@@ -100,7 +100,7 @@ def searched(storage: str, words: str, evidence: str) -> Iterator[Unit]:
         blind = Blind(
             raw=archive.of(own),
             trial=[c.trial.id for c in own],
-            family=[str(c.trial.config.get("family", "classifier")) for c in own],
+            family=[c.trial.family for c in own],
             pseudo=np.array([c.trial.pseudo.get(c.score_type, np.nan) for c in own]),
             groups=[np.arange(len(clips))],
             healthy=held_out,

@@ -89,6 +89,11 @@ class TrialRecord(Stored):
         return dict(leaves(self.config))
 
     @property
+    def family(self) -> str:
+        """Of whose detectors it is one; a record without the word is a classifier's."""
+        return str(self.config.get("family", "classifier"))
+
+    @property
     def seed(self) -> int:
         """That of its recipe."""
         return int(self.config.get("seed", 0))

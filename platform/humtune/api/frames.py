@@ -45,7 +45,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         **record.params,
         "trial": record.id,
         "machine": record.machine,
-        "family": family(record),
+        "family": record.family,
         "state": str(record.state),
         "score": score,
         "judged_by": record.judged_by,
@@ -57,11 +57,6 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "reason": record.reason,
         "started": record.started,
     }
-
-
-def family(record: TrialRecord) -> str:
-    """Of whose detectors a trial's is; a record without the word is a classifier's."""
-    return str(record.config.get("family", "classifier"))
 
 
 def leaderboard_frame(lines: Iterable[Standing]) -> "DataFrame":

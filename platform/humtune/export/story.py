@@ -103,8 +103,14 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _member_row(trial: TrialRecord, score_type: str, weight: float) -> Sequence[object]:
     alone = percent(trial.judged.get(score_type))
     chosen = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in trial.params.items())
-    family = trial.config.get("family", "classifier")
-    return escaped(trial.id), score_type, f"{weight:.3f}", alone, escaped(family), escaped(chosen) or MISSING
+    return (
+        escaped(trial.id),
+        score_type,
+        f"{weight:.3f}",
+        alone,
+        escaped(trial.family),
+        escaped(chosen) or MISSING,
+    )
 
 
 def _trial_selection(measured: Measured) -> str:

@@ -22,7 +22,7 @@ STEPS = 10  # of the greedy choice: the first ones tell, and it is made often
 
 def kind_of_trial(record: TrialRecord) -> str:
     """Its preset of the family, or else its family; a shared trial is of another kind than an own one."""
-    kind = str(record.params.get("family", record.config.get("family", "classifier")))
+    kind = str(record.params.get("family", record.family))
     return f"{SHARED} {kind}" if record.is_shared else kind
 
 

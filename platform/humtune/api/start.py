@@ -77,8 +77,7 @@ class Started:
         from humtune.search.space.checks import check_space
         from humtune.search.space.overrides import override
 
-        if hours is not None:
-            check_hours(hours)
+        check_hours(hours)
         resources, place = resources or Resources(), place_of(storage)
         if isinstance(space, str | Path):
             called, chosen = read_space(str(space))
@@ -138,8 +137,7 @@ class Started:
         from humtune.search.clock import check_hours
         from humtune.search.run import want
 
-        if hours is not None:
-            check_hours(hours)
+        check_hours(hours)
         want(self.ledger, trials=trials, shared_trials=shared_trials, hours=hours)
         if confirm is not None:
             self.ledger.write_plan(self.plan.asking(confirm=confirm, confirm_seeds=seeds))

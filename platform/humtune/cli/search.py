@@ -113,8 +113,7 @@ def search(
         from humtune.search.space.fit import remarks
         from humtune.search.warm import notes
 
-    if hours is not None:
-        check_hours(hours)
+    check_hours(hours)
     place = Storage(storage)
     wanted = split_names(machines)
     check_device(device, address)
@@ -177,8 +176,7 @@ def resume(
         from humtune.search.run import want
         from humtune.storage import Storage
 
-    if hours is not None:
-        check_hours(hours)
+    check_hours(hours)
     ledger = Ledger.open(Storage(storage), name)
     if reviewed is not None:
         ledger = _with_reviewed(ledger, reviewed)

@@ -16,9 +16,9 @@ from humtune.search.space.dimensions import FAMILY
 from humtune.search.space.grid import Point
 
 
-def check_hours(hours: float) -> None:
-    """UsageError where a search can't have so many hours."""
-    if not 0 < hours < inf:
+def check_hours(hours: float | None) -> None:
+    """UsageError where a search can't have so many hours; None: as many as it takes."""
+    if hours is not None and not 0 < hours < inf:
         raise UsageError(f"--hours {hours:g}: it should be more than 0")
 
 

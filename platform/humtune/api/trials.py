@@ -5,7 +5,7 @@ from humtune.ledger import Ledger
 from humtune.metrics.calibration import FALSE_ALARMS, Threshold
 from humtune.metrics.cells import Array
 from humtune.records import TrialRecord
-from humtune.runtime.promises import GroupScores, HealthyScores, promises, threshold_of
+from humtune.runtime.promises import HealthyScores, grouped, promises, threshold_of
 from humtune.sounds.check import DOMAIN_NAMES
 from humtune.sounds.groups import group_names
 from humtune.sounds.table import ClipTable, Role
@@ -28,12 +28,8 @@ def limit_of(scores: Array, clips: ClipTable, *, false_alarms: float = FALSE_ALA
 
     Scores [N] of the table. Clips that were recorded together count as one group.
     """
-    groups = group_names(clips.attributes, clips.section, clips.domain)
-    together: dict[tuple[str, str], list[float]] = {}
-    for clip in clips.having(Role.HELD_OUT):
-        domain = DOMAIN_NAMES[int(clips.domain[clip])]
-        together.setdefault((domain, str(groups[clip])), []).append(float(scores[clip]))
-    healthy = HealthyScores(
-        tuple(GroupScores(domain=d, group=g, scores=tuple(own)) for (d, g), own in together.items())
-    )
-    return threshold_of(promises(healthy, false_alarms)) if together else None
+    held_out = clips.having(Role.HELD_OUT)
+    groups = group_names(clips.attributes, clips.section, clips.domain)[held_out]
+    domains = [DOMAIN_NAMES[domain] for domain in clips.domain[held_out].tolist()]
+    healthy = HealthyScores(grouped(scores[held_out], domains, groups))
+    return threshold_of(promises(healthy, false_alarms)) if held_out.size else None

@@ -9,7 +9,7 @@ from humtune.export.blueprint import Blueprint
 from humtune.export.graph import Member
 from humtune.export.left_out import can_leave_out, compares, left_out_scores
 from humtune.runtime.info import DomainScores, Evidence
-from humtune.runtime.promises import GroupScores, HealthyScores
+from humtune.runtime.promises import HealthyScores, grouped
 from humtune.runtime.timeline import count_windows
 from humtune.sounds.added import reviewed
 from humtune.sounds.bank import ClipBank
@@ -81,14 +81,9 @@ def score_left_out(plan: Blueprint, *, window: int) -> HealthyScores:
     if not joined:
         scores, clip = np.full(len(clips), -np.inf), clips
         np.maximum.at(scores, of, total)
-    found = []
-    for domain in np.unique(table.domain[clip]):
-        for group in np.unique(groups[clip][table.domain[clip] == domain]):
-            here = (groups[clip] == group) & (table.domain[clip] == domain)
-            name = _DOMAINS.get(int(domain), "any")
-            found.append(GroupScores(domain=name, group=str(group), scores=scores[here].tolist()))
+    domains = [_DOMAINS.get(domain, "any") for domain in table.domain[clip].tolist()]
     length = count_windows(_usual_samples(plan.bank), window) if joined else 1
-    return HealthyScores(tuple(found), overlapping=joined, length=length)
+    return HealthyScores(grouped(scores, domains, groups[clip]), overlapping=joined, length=length)
 
 
 def how_scored(members: Sequence[Member], table: ClipTable) -> str:

@@ -1,6 +1,6 @@
 """What a model's healthy clips can promise: a threshold for a rate in each domain, and the least rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Annotated
@@ -76,6 +76,19 @@ class HealthyScores:
             found += [max(scores[start : start + size]) for start in starts]
             numbers += [number] * count
         return found, numbers
+
+
+def grouped(
+    scores: Iterable[float], domains: Iterable[str], groups: Iterable[str]
+) -> tuple[GroupScores, ...]:
+    """Scores [N] of clips together as their domains and groups [N] are, in the order of these."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for score, domain, group in zip(scores, domains, groups, strict=True):
+        found.setdefault((str(domain), str(group)), []).append(float(score))
+    return tuple(
+        GroupScores(domain=domain, group=group, scores=tuple(own))
+        for (domain, group), own in sorted(found.items())
+    )
 
 
 def promises(healthy: HealthyScores, false_alarms: float) -> tuple[Promise, ...]:

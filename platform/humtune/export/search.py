@@ -94,8 +94,6 @@ def export_machine(
     trial.
     """
     measured = measure_exportable(ledger, machine)
-    if measured.best is None:
-        raise HumtuneError("; ".join(measured.notes))
     chosen = choose_model(ledger, measured, folder, false_alarms=false_alarms, product=product)
     models, files = _machine(chosen, folder, false_alarms=false_alarms, int8=int8)
     write_folder(folder, files, keep=keep)

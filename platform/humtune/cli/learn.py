@@ -119,8 +119,9 @@ def _learn(asked: _Asked, reviewed: Path | None, channel: int | None, storage: s
     if limit.signal:
         screen.print("ended; the same command goes on", soft_wrap=True)
         raise typer.Exit(limit.exit_code)
-    trained = sum(record.state == TrialState.COMPLETE for record in ledger.records())
-    if sum(record.state != TrialState.RUNNING for record in ledger.records()) < trials:
+    states = [record.state for record in ledger.records()]
+    if len(states) - states.count(TrialState.RUNNING) < trials:
+        trained = states.count(TrialState.COMPLETE)
         screen.print(f"the time is over: {trained} of {count(trials, 'detector')}; more --hours train more")
     is_plain = grown is None or not grown.is_new
     sound = sound_imported(imported.record) if is_plain else sound_of(ledger.bank(imported.machine))

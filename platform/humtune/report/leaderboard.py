@@ -9,7 +9,7 @@ from rich.table import Table
 from humtune.formatting.text import MISSING, escaped, in_percent, percent, span, to_markdown
 from humtune.ledger import Ledger
 from humtune.records import TrialRecord
-from humtune.results.archive import trial_stamps
+from humtune.results.archive import Stamps, trial_stamps
 from humtune.results.candidates import searched_trials
 from humtune.results.contributions import kind_of_trial
 from humtune.results.leaderboard import FRACTIONS, Standing, standings
@@ -23,14 +23,21 @@ LEGEND = (
 )
 
 
-def leaderboard(ledger: Ledger, records: Iterable[TrialRecord], *, measure: bool = True) -> list[Standing]:
+def leaderboard(
+    ledger: Ledger,
+    records: Iterable[TrialRecord],
+    *,
+    stamps: Stamps | None = None,
+    measure: bool = True,
+) -> list[Standing]:
     """Every machine's kinds, the best first; empty where the search's trials are of one kind alone.
 
-    Without `measure`, what takes long is told only where it was measured before.
+    Without `measure`, what takes long is told only where it was measured before. `stamps` as for
+    `read_archive`.
     """
     if len({kind_of_trial(record) for record in searched_trials(records)}) < 2:
         return []
-    stamps = trial_stamps(ledger)
+    stamps = trial_stamps(ledger) if stamps is None else stamps
     return [
         line for m in ledger.plan.machines for line in standings(ledger, m, stamps=stamps, measure=measure)
     ]

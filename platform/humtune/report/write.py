@@ -60,7 +60,7 @@ def write_report(ledger: Ledger) -> Report:
     point_files: tuple[str, ...] = ()
     if wants_points(ledger):
         points, point_files = write_points(ledger)
-    lines = leaderboard(ledger, ledger.records())
+    lines = leaderboard(ledger, ledger.records(), stamps=stamps)
     agreed = [a for m in measured if (a := agreement(m))]
     blocks = [
         *(f"\n{escaped(note)}." for note in notes),

@@ -76,7 +76,7 @@ def prepare(
         banks = read_banks(data, storage, machines, holdout=holdout, held_out=held_out, channel=channel)
     space, left_out = fitting(space, banks)
     space = pinned(space)
-    if hours is not None and space.sampler == "bandit" and space.trials is None:  # the time alone ends it
+    if hours is not None and _is_endless(space.sampler, space.trials):
         shared = {"shared_trials": MOST_TRIALS} if space.shared_trials else {}
         space = space.model_copy(update={"trials": MOST_TRIALS, **shared})
     asked = Asked(
@@ -95,6 +95,11 @@ def prepare(
     return plan_search(
         space, banks, storage, asked, name=name, strangers=others, earlier=earlier, left_out=left_out
     )
+
+
+def _is_endless(sampler: str | None, trials: int | None) -> bool:
+    """Whether time alone ends a search that has any: kinds of detectors share it, in no said number."""
+    return sampler == "bandit" and trials is None
 
 
 def read_banks(
@@ -130,7 +135,7 @@ def want(
     wish = {"trials": trials, "shared_trials": shared_trials, "hours": hours}
     if hours is not None and plan.asked.hours is None and trials is None:
         said = plan.asked.space
-        if said.get("sampler") == "bandit" and said.get("trials") is None:
+        if _is_endless(said.get("sampler"), said.get("trials")):
             wish["trials"] = MOST_TRIALS
             if shared_trials is None and plan.asked.shared_trials:
                 wish["shared_trials"] = MOST_TRIALS

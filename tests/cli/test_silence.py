@@ -63,6 +63,6 @@ def test_what_a_space_names_is_imported_in_sight(
     env, until = held(tmp_path, "torch")
     words = (*command.split(), "--storage", bench.storage.uri)
     with Terminal(*HUMTUNE, *words, cwd=tmp_path, env=env) as screen:
-        wait_for(until.with_name("until.reached").exists, "the import")
+        screen.wait_for(until.with_name("until.reached").exists, "the import")
         before = len(screen.text)
         wait_for(lambda: len({s for s in SPINNER if f"{s} {title}" in screen.text[before:]}) > 3, title)

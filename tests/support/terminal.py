@@ -5,7 +5,7 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -62,9 +62,13 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._bytes.decode(errors="replace"))
 
     def wait(self) -> int:
-        """The exit code, once it has ended; what it writes is read meanwhile."""
-        wait_for(lambda: (self.text, self.process.poll())[1] is not None, "its end")
+        """The exit code, once it has ended."""
+        self.wait_for(lambda: self.process.poll() is not None, "its end")
         return self.process.returncode
+
+    def wait_for(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until something holds, and read what is written meanwhile: a full terminal stops it."""
+        wait_for(lambda: (self.text, holds())[1], what)
 
 
 def held(tmp_path: Path, module: str) -> tuple[dict[str, str], Path]:

@@ -121,6 +121,8 @@ class Model(Outliers):
         words = [sound] if isinstance(sound, str | Path) else list(sound)
         if not all(isinstance(word, str | Path) for word in words):
             raise UsageError("score takes one array with its rate, or files; of several arrays score each")
+        if rate is not None:
+            raise UsageError(f"rate = {rate}: files say their own; leave it out")
         found, total = counted(find_recordings(map(str, words)))
         outcomes = self._listener.listen(found)
         return Scores(tracked(outcomes, total=total, title=f"scoring {self.machine}"))
@@ -130,6 +132,8 @@ class Model(Outliers):
 
         Samples at a rate, as of `score`, or one file. Takes some 25 times as long as to score it.
         """
+        if rate is not None and isinstance(sound, str | Path):
+            raise UsageError(f"rate = {rate}: a file says its own; leave it out")
         with self._open(sound, rate) as opened:
             scored = self._listener.score_sound(opened)
         with self._open(sound, rate) as opened:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from humtune.config import Acceleration, Output
+from humtune.config import SAMPLE_RATE, Acceleration, Output
 from humtune.detectors.encoder import Encoder, Graph
 from humtune.detectors.fit import Fit
 from humtune.detectors.frontends import FrontendLayer, Spectrogram, SpectrogramLayer
 from humtune.detectors.kept import kept_rows
 from humtune.detectors.recipe import Check, Recipe
 from humtune.errors import UsageError
+from humtune.names import count
 from humtune.scores.encoded import Encoded
 from humtune.scores.gaussians import Covariance, Gaussians, Likelihood, fit_gaussians, negative_log_likelihood
 from humtune.sounds.bank import ClipBank
@@ -83,7 +84,18 @@ class GaussianMixture(Recipe):
                 f"there are {clips}"
             )
 
-    checks: ClassVar[tuple[Check, ...]] = (Check(("components",), _check_count),)
+    def _check_length(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
+        shortest = int(lengths.argmin())
+        if lengths[shortest] < self.n_fft:
+            raise UsageError(
+                f"{table.machine}: n_fft = {self.n_fft} is longer than the shortest clip, "
+                f"{table.name[shortest]}, which has {count(int(lengths[shortest]), 'sample')} at {SAMPLE_RATE} Hz"
+            )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(("components",), _check_count),
+        Check(("n_fft",), _check_length),
+    )
 
     def build(self, classes: tuple[str, ...]) -> "MixtureEncoder":
         """The encoder, of a standard normal distribution."""

@@ -98,7 +98,7 @@ def test_what_cant_be_is_one_sentence(changes, why):
         Detector().fit([])
     with pytest.raises(UsageError, match=r"healthy: one name, where a list .* give \['healthy'\]"):
         Detector().fit("healthy")
-    with pytest.raises(UsageError, match="n_fft = 1024 is longer than the shortest clip, .* 900 samples"):
+    with pytest.raises(UsageError, match=r"n_fft = 1024 is longer than the shortest clip, .* 900 samples"):
         Detector().fit([sound[:900] for sound in tones(4, 700)])
     with pytest.raises(UsageError, match="two are the least"):
         Detector().fit(tones(1, 700))

@@ -134,7 +134,7 @@ def test_of_several_arrays_none_loses_its_rate(model):
     with pytest.raises(UsageError, match="of several arrays score each"):
         model.score([wave, wave], RATE)
     for of_file in (model.score, model.explain):
-        with pytest.raises(UsageError, match="rate = 44100: .* own; leave it out"):
+        with pytest.raises(UsageError, match=r"rate = 44100: .* own; leave it out"):
             of_file("a.wav", 44_100)
     with pytest.raises(UsageError, match="new: one name, where a list of files or arrays is due"):
         model.predict("new")

@@ -244,3 +244,25 @@ def test_a_fresh_process_without_torch_scores_the_same(make_detector, make_bank,
     scores, decisions = json.loads(result.stdout)
     np.testing.assert_allclose(scores, wanted, rtol=0, atol=TOLERANCE * wanted.std())
     assert sum(decisions) == len(clips) // 2
+
+
+def test_the_exporters_operators_are_read_once(make_detector, monkeypatch):
+    """A version of PyTorch with other names inside would be twice as slow, and nothing else would tell."""
+    from torch.onnx._internal.exporter import _registration
+
+    from humtune.export import operators
+
+    reads, own = [], _registration.ONNXRegistry.from_torchlib
+    monkeypatch.setattr(operators, "_read", {})
+    monkeypatch.setattr(
+        _registration.ONNXRegistry,
+        "from_torchlib",
+        staticmethod(lambda opset_version: reads.append(opset_version) or own(opset_version)),
+    )
+    with operators.kept_operators():
+        first, second = (_registration.ONNXRegistry.from_torchlib(opset_version=20) for _ in range(2))
+        first.functions.clear()
+    assert reads == [20]
+    assert len(second.functions) > 100
+    _registration.ONNXRegistry.from_torchlib(opset_version=20)
+    assert reads == [20, 20]

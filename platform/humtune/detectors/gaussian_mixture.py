@@ -87,9 +87,10 @@ class GaussianMixture(Recipe):
     def _check_length(self, table: ClipTable, lengths: NDArray[np.int64]) -> None:
         shortest = int(lengths.argmin())
         if lengths[shortest] < self.n_fft:
+            samples = count(int(lengths[shortest]), "sample")
             raise UsageError(
                 f"{table.machine}: n_fft = {self.n_fft} is longer than the shortest clip, "
-                f"{table.name[shortest]}, which has {count(int(lengths[shortest]), 'sample')} at {SAMPLE_RATE} Hz"
+                f"{table.name[shortest]}, which has {samples} at {SAMPLE_RATE} Hz"
             )
 
     checks: ClassVar[tuple[Check, ...]] = (

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from humtune.detectors.encoder import Graph
 from humtune.detectors.graph_network import FEATURES, OPSET, GraphNetwork, chunk_name
 from humtune.export.graph import FrontEnds, Judge, Member, least_samples
+from humtune.export.operators import kept_operators
 from humtune.runtime.scorer import INPUT, OUTPUT
 
 
@@ -200,7 +201,7 @@ def _export(
         torch.ops.aten.scalar_tensor.default: _scalar,
         torch.ops.aten.stft.default: _stft,
     }
-    with quiet(), torch.no_grad():
+    with quiet(), kept_operators(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             example,

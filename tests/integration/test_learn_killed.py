@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from humtune.sounds.groups import recording_names
 from humtune.storage import Storage
 
 pytestmark = pytest.mark.integration
+
+Learn = Callable[..., list[str]]
 
 KILLED = Path(__file__).parents[1] / "support" / "killed.py"
 SPACE = """
@@ -57,27 +60,36 @@ def record(folder: Path, seeds: range) -> Path:
     return folder
 
 
-def learn(
-    place: Path, *words: str, moments: tuple[str, ...] = (), mlflow_ready: Callable[[Path], Path]
-) -> list[str]:
+@pytest.fixture
+def learn(tmp_path: Path, mlflow_ready: Callable[[Path], Path]) -> Iterator[Learn]:
     """Have the command killed at some moments, a run each, and then run through; how the others ended."""
-    if not (place / "runs").exists():
-        place.mkdir(exist_ok=True)
-        (place / "space.yaml").write_text(SPACE)
-        mlflow_ready(place / "runs")
-    script = [sys.executable, KILLED, "space.yaml", *moments, "through", "--"]
-    ran = subprocess.run(
-        [*script, "learn", *words, "--storage", "runs"],
-        cwd=place,
+    (tmp_path / "space.yaml").write_text(SPACE)
+    script = subprocess.Popen(
+        [sys.executable, KILLED, tmp_path / "space.yaml"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(KILLED.parent)])},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=True,
     )
-    ends = [line for line in ran.stdout.splitlines() if line.partition(": ")[0] in (*moments, "through")]
-    assert len(ends) == len(moments) + 1, ran.stdout + ran.stderr
-    assert ends[-1] == "through: exit 0", ran.stdout + ran.stderr
-    return ends[:-1]
+    assert script.stdin is not None
+    assert script.stdout is not None
+
+    def run(place: Path, *words: str, moments: tuple[str, ...] = ()) -> list[str]:
+        if not (place / "runs").exists():
+            place.mkdir(exist_ok=True)
+            mlflow_ready(place / "runs")
+        job = {"folder": str(place), "words": ["learn", *words, "--storage", "runs"], "moments": moments}
+        print(json.dumps(job), file=script.stdin, flush=True)
+        said = list(takewhile(lambda line: line != "done\n", script.stdout))
+        ends = [line.strip() for line in said if line.partition(": ")[0] in (*moments, "through")]
+        assert len(ends) == len(moments) + 1, "".join(said)
+        assert ends[-1] == "through: exit 0", "".join(said)
+        return ends[:-1]
+
+    with script:
+        yield run
+        script.stdin.close()
 
 
 def kept(place: Path) -> dict[str, Any]:
@@ -103,14 +115,12 @@ def mlflow_runs(storage: Path) -> Counter[str]:
     return Counter(found["humtune.trial"] for found in tags if "humtune.trial" in found)
 
 
-def test_the_same_command_finishes_what_was_killed_anywhere(
-    tmp_path: Path, mlflow_ready: Callable[[Path], Path]
-) -> None:
+def test_the_same_command_finishes_what_was_killed_anywhere(tmp_path: Path, learn: Learn) -> None:
     healthy = record(tmp_path / "pump", range(12))
     words = (str(healthy), "--out", "models/pump")
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    learn(unbroken, *words, mlflow_ready=mlflow_ready)
-    ends = learn(broken, *words, moments=MOMENTS, mlflow_ready=mlflow_ready)
+    learn(unbroken, *words)
+    ends = learn(broken, *words, moments=MOMENTS)
     assert ends == [f"{moment}: killed" for moment in MOMENTS]
     assert kept(broken) == kept(unbroken)
     assert mlflow_runs(broken / "runs") == {"pump-00000": 1, "pump-00001": 1}
@@ -120,7 +130,7 @@ def test_the_same_command_finishes_what_was_killed_anywhere(
 
     more = (str(record(tmp_path / "more", range(20, 25))), "--continue", "models/pump")
     before = (broken / "models/pump/model.json").read_bytes()
-    ends = learn(broken, *more, moments=CONTINUED, mlflow_ready=mlflow_ready)
+    ends = learn(broken, *more, moments=CONTINUED)
     assert ends == [f"{moment}: killed" for moment in CONTINUED]
     info = json.loads((broken / "models/pump/model.json").read_text())
     first, second = sorted(searches(Storage(broken / "runs")), key=lambda name: name == info["search"])

@@ -1,12 +1,15 @@
 """Run the command in children that kill themselves at given moments: a script, which has no threads to copy.
 
-    python killed.py SPACE MOMENT... -- WORD...
+    python killed.py SPACE
 
-A moment is the end of a path: a child dies when the file or folder there is whole, and about to get its name.
-Each child's end is printed as a line. Searches run without Ray, and `humtune learn` searches SPACE.
+Each line of its input is a job in JSON: a folder to work in, the command's words, and moments. A child runs
+for each moment, and one to the end; for each it prints how it ended. A moment is the end of a path: a child
+dies when the file or folder there is whole, and about to get its name. Searches run without Ray, and
+`humtune learn` searches SPACE.
 """
 
 import importlib
+import json
 import os
 import signal
 import sys
@@ -65,12 +68,14 @@ def run(moment: str, words: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    space, *rest = sys.argv[1:]
-    moments, wanted = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
     for slow in SLOW:  # once, and not in each child
         importlib.import_module(slow)
     _export(nn.Identity(), torch.zeros(1), inputs=["x"], outputs=["y"])  # what exports read
     search_here(pytest.MonkeyPatch())
-    learn.SPACE, probes.PER_KIND = space, 12
-    for chosen in moments:
-        print(f"{chosen}: {run(chosen, wanted)}", flush=True)
+    learn.SPACE, probes.PER_KIND = sys.argv[1], 12
+    for line in sys.stdin:
+        job = json.loads(line)
+        os.chdir(job["folder"])
+        for chosen in (*job["moments"], "through"):
+            print(f"{chosen}: {run(chosen, job['words'])}", flush=True)
+        print("done", flush=True)

@@ -62,7 +62,18 @@ def export_network(graph: Graph, chunks: Sequence[Tensor]) -> onnx.ModelProto:
     if isinstance(graph.network, GraphNetwork):
         return graph.network.model
     inputs = [chunk_name(j) for j in range(len(chunks))]
+    if isinstance(graph.network, nn.Identity):
+        return _nothing(inputs[0], chunks[0])
     return _export(graph.network, *(some[:1] for some in chunks), inputs=inputs, outputs=[FEATURES])
+
+
+def _nothing(name: str, chunks: Tensor) -> onnx.ModelProto:
+    """The graph of a network that leaves its input as it is."""
+    shape = [1, *chunks.shape[1:]]
+    ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, shape) for end in (name, FEATURES)]
+    node = helper.make_node("Identity", [name], [FEATURES])
+    graph = helper.make_graph([node], "network", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
 
 
 def join(

@@ -69,8 +69,8 @@ def export_network(graph: Graph, chunks: Sequence[Tensor]) -> onnx.ModelProto:
 
 def _nothing(name: str, chunks: Tensor) -> onnx.ModelProto:
     """The graph of a network that leaves its input as it is."""
-    shape = [1, *chunks.shape[1:]]
-    ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, shape) for end in (name, FEATURES)]
+    kind = helper.np_dtype_to_tensor_dtype(chunks.numpy().dtype)
+    ends = [helper.make_tensor_value_info(end, kind, [1, *chunks.shape[1:]]) for end in (name, FEATURES)]
     node = helper.make_node("Identity", [name], [FEATURES])
     graph = helper.make_graph([node], "network", ends[:1], ends[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])

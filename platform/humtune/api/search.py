@@ -25,6 +25,7 @@ from humtune.results.ensembles.record import (
 from humtune.results.leaderboard import standings
 
 if TYPE_CHECKING:
+    from optuna import Study
     from pandas import DataFrame
 
     from humtune.api.detector import Detector
@@ -105,6 +106,15 @@ class Search(Started):
         if limit is None:
             raise HumtuneError(f"{found.machine}: no healthy clip was held out, so nothing sets a limit")
         return Detector.fitted(fitted, name, limit, channel=self.plan.asked.channel)
+
+    def study(self, machine: str) -> "Study":
+        """A machine's trials that have ended as an Optuna study in memory: for its plots and importances.
+
+        What confirms the best is left out. `humtune optuna` writes the same into a file.
+        """
+        from humtune.search.journal import study_of
+
+        return study_of(self.ledger, self._machine(machine))
 
     @property
     def plot(self) -> Plots:

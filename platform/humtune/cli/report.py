@@ -1,12 +1,13 @@
-"""runs, show, report and track: look at what a search has found, here or in MLflow."""
+"""runs, show, report, track and optuna: look at what a search has found, here, in MLflow or by Optuna."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from humtune.cli.options import DEFAULT_STORAGE, SearchName, StorageUri, loading
-from humtune.names import console, count, shown
+from humtune.names import console, count, shown, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -218,3 +219,28 @@ def track(name: SearchName, storage: StorageUri = DEFAULT_STORAGE) -> None:
     done = f"{count(synced.created, 'run')} created, {synced.updated} updated, {synced.unchanged} unchanged"
     screen.print(f"{name}: {done}", soft_wrap=True)
     screen.print(f"to browse: {browse(uri)}", soft_wrap=True)
+
+
+def optuna(
+    name: SearchName,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The journal; NAME.optuna.log unless said.")
+    ] = None,
+    storage: StorageUri = DEFAULT_STORAGE,
+) -> None:
+    """Write a search's trials for Optuna's tools: a journal file with a study of each machine.
+
+    Of a search that runs too: again, it adds the trials that have ended since. Example: humtune optuna fans
+    """
+    with loading():
+        from humtune.ledger import Ledger
+        from humtune.search.journal import study_name, write_journal
+        from humtune.storage import Storage
+
+    ledger = Ledger.open(Storage(storage), name)
+    path = out or Path(f"{name}.optuna.log")
+    screen = console()
+    for machine, added in write_journal(ledger, path):
+        screen.print(f"{study_name(name, machine)}: {count(added, 'trial')} added", soft_wrap=True)
+    screen.print(f"written: {shown(path)}", soft_wrap=True)
+    screen.print(f"optuna-dashboard {word(path)}   in a browser, once it is installed", soft_wrap=True)

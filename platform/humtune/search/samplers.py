@@ -38,7 +38,7 @@ def sampler(space: Space, *, seed: int, trials: int | None = None) -> BaseSample
     startup = min(10, max(2, (trials or space.trials or TRIALS) // 3))
     match space.sampler:
         case "tpe" | "bandit":
-            with _experiments():
+            with experiments():
                 return TPESampler(
                     multivariate=True, group=True, constant_liar=True, n_startup_trials=startup, seed=seed
                 )
@@ -59,14 +59,14 @@ def pruner(space: Space) -> BasePruner:
         case "median":
             return MedianPruner(n_startup_trials=4, n_warmup_steps=first - 1)
         case "wilcoxon":
-            with _experiments():
+            with experiments():
                 return WilcoxonPruner(p_threshold=UNLIKELY, n_startup_steps=2)
         case _:
             return NopPruner()
 
 
 @contextmanager
-def _experiments() -> Iterator[None]:
+def experiments() -> Iterator[None]:
     """Take what Optuna calls experimental without its warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,6 +1,7 @@
 # make demo   a first search on synthetic machines, from an empty checkout: install, search, table, models
 # make test   the test suite, whole but for what needs several computers
 # make test-cluster  searches on three computers made of namespaces; needs root, sshd, iproute2, rsync
+# make docs   the documents as a site in site/, with the commands and the Python reference
 # make lint   style, types and the import contract
 # make test-quick    what needs no Ray, no server and no export
 # make test-repeat   make test N times, each in another order and beside a process that never rests
@@ -13,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 export RAY_USAGE_STATS_ENABLED := 0
 unexport PYTHONDONTWRITEBYTECODE # Python compiles what it imports, once, where pip would compile everything
 
-.PHONY: demo test test-cluster test-quick test-repeat lint clean
+.PHONY: demo docs test test-cluster test-quick test-repeat lint clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml constraints.txt
@@ -53,6 +54,9 @@ test-repeat: .venv/developed
 	  else red=1; echo "$$seed: $$(tail -1 $$log), see $$log"; grep -E "^(FAILED|ERROR)" $$log; fi; \
 	done; exit $$red
 
+docs: .venv/developed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: .venv/developed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,4 +64,4 @@ lint: .venv/developed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv $(DEMO) dist .test-repeat .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEMO) site dist .test-repeat .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -56,7 +56,7 @@ def test_the_page_lists_every_variable_that_the_code_names() -> None:
     code = set().union(*map(named, trees), NAMES)
     assert {"HUMTUNE_STORAGE", "TUNE_DISABLE_SIGINT_HANDLER", "MPLCONFIGDIR", *DEFAULTS} <= code
     assert code - told == set()
-    assert "docs/environment.md" in (HOUSE / "README.md").read_text(encoding="utf-8")
+    assert "](environment.md)" in (HOUSE / "docs/README.md").read_text(encoding="utf-8")
     for name, value in DEFAULTS.items():
         [row] = [row for row in rows if f"`{name}`" in row.split("|")[1]]
         assert row.split("|")[2].strip() == f"default `{value}`"

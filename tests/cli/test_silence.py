@@ -20,6 +20,7 @@ COMMANDS = [
     "ensemble first",
     "export first",
     "track first",
+    "optuna first",
     "score model in",
     "threshold model",
     "evaluate scores",

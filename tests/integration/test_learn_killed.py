@@ -87,9 +87,8 @@ def learn(tmp_path: Path, mlflow_ready: Callable[[Path], Path]) -> Iterator[Lear
         assert ends[-1] == "through: exit 0", "".join(said)
         return ends[:-1]
 
-    with script:
+    with script:  # whose end closes what the script reads
         yield run
-        script.stdin.close()
 
 
 def kept(place: Path) -> dict[str, Any]:

@@ -150,3 +150,24 @@ def test_another_searchs_journal_is_named(bench: Make, tmp_path: Path) -> None:
         written(bench(name="other"), tmp_path / "j.log")
     with pytest.raises(UsageError, match="a folder; name a file"):
         written(bench(name="third"), tmp_path)
+
+
+def test_a_study_is_headed_by_what_judges_its_trials_wherever_it_was_killed(
+    bench: Make, tmp_path: Path
+) -> None:
+    search = bench(shared_trials=1)
+    machines = {
+        name: machine.model_copy(update={"judged_by": "pseudo"})
+        for name, machine in search.ledger.plan.machines.items()
+    }
+    search.ledger.write_plan(search.ledger.plan.model_copy(update={"machines": machines}))
+    written(search, tmp_path / "whole.log")
+    lines = (tmp_path / "whole.log").read_bytes().splitlines(keepends=True)
+    for whole in range(len(lines)):
+        path = tmp_path / f"{whole}.log"
+        path.write_bytes(b"".join(lines[:whole]))
+        written(search, path)
+        for machine in search.ledger.plan.studies:
+            study = load(path, f"hums/{machine}")
+            assert study.metric_names == ["pseudo-Ω"]
+            assert study.user_attrs == {"search": "hums", "machine": machine}

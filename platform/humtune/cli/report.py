@@ -234,13 +234,14 @@ def optuna(
     """
     with loading():
         from humtune.ledger import Ledger
-        from humtune.search.journal import study_name, write_journal
+        from humtune.search.journal import write_journal
+        from humtune.search.rebuilding import study_name
         from humtune.storage import Storage
 
     ledger = Ledger.open(Storage(storage), name)
     path = out or Path(f"{name}.optuna.log")
     screen = console()
     for machine, added in write_journal(ledger, path):
-        screen.print(f"{study_name(name, machine)}: {count(added, 'trial')} added", soft_wrap=True)
+        screen.print(f"{study_name(ledger, machine)}: {count(added, 'trial')} added", soft_wrap=True)
     screen.print(f"written: {shown(path)}", soft_wrap=True)
     screen.print(f"optuna-dashboard {word(path)}   in a browser, once it is installed", soft_wrap=True)

@@ -15,33 +15,21 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
-from optuna.trial import TrialState as OptunaState
 
 from humtune.errors import UsageError
 from humtune.ledger import Ledger
 from humtune.records import CONFIRM, SYMBOLS, TrialRecord, TrialState
-from humtune.search.rebuilding import ask
-from humtune.search.samplers import experiments
+from humtune.search.rebuilding import ask_for, study_name
+from humtune.search.samplers import end_of, experiments, measured
 from humtune.search.space import Space
 from humtune.search.space.checks import planned_space
-
-STATES = {
-    TrialState.COMPLETE: OptunaState.COMPLETE,
-    TrialState.PRUNED: OptunaState.PRUNED,
-    TrialState.FAILED: OptunaState.FAIL,
-}
-
-
-def study_name(search: str, machine: str) -> str:
-    """What Optuna calls a machine's study, or that of shared trials."""
-    return f"{search}/{machine}"
 
 
 def study_of(ledger: Ledger, machine: str) -> optuna.Study:
     """A machine's study in memory, or that of shared trials, as far as the search has come."""
     storage = InMemoryStorage()
-    add_ended(ledger, machine, storage)
-    return optuna.load_study(study_name=study_name(ledger.name, machine), storage=storage)
+    add_ended(ledger, machine, storage, planned_space(ledger.plan))
+    return optuna.load_study(study_name=study_name(ledger, machine), storage=storage)
 
 
 def write_journal(ledger: Ledger, path: Path) -> Iterator[tuple[str, int]]:
@@ -54,10 +42,11 @@ def write_journal(ledger: Ledger, path: Path) -> Iterator[tuple[str, int]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(path)))
     known = {study.study_name for study in storage.get_all_studies()}
-    if others := sorted(known - {study_name(ledger.name, machine) for machine in ledger.plan.studies}):
+    if others := sorted(known - {study_name(ledger, machine) for machine in ledger.plan.studies}):
         raise UsageError(f"{path}: a journal of {others[0]}; name another file")
+    space = planned_space(ledger.plan)
     for machine in ledger.plan.studies:
-        yield machine, add_ended(ledger, machine, storage)
+        yield machine, add_ended(ledger, machine, storage, space)
 
 
 def _check_journal(path: Path) -> None:
@@ -77,27 +66,25 @@ def _check_journal(path: Path) -> None:
         os.truncate(path, last)
 
 
-def add_ended(ledger: Ledger, machine: str, storage: BaseStorage) -> int:
+def add_ended(ledger: Ledger, machine: str, storage: BaseStorage, space: Space) -> int:
     """Add the trials that have ended and a storage of Optuna's lacks; how many these are.
 
     What confirms is left out, as it repeats others: a study holds one trial of a choice.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for each study says nothing new
-    space, plan = planned_space(ledger.plan), ledger.plan
     study = optuna.create_study(
-        study_name=study_name(ledger.name, machine),
+        study_name=study_name(ledger, machine),
         storage=storage,
         direction="maximize",
         load_if_exists=True,
     )
-    judged_by = "omega" if plan.is_shared(machine) else plan.objective(machine)
-    if not study.user_attrs:
+    if "machine" not in study.user_attrs:  # which is written last
+        with experiments():
+            study.set_metric_names([SYMBOLS[ledger.plan.objective(machine)]])
         study.set_user_attr("search", ledger.name)
         study.set_user_attr("machine", machine)
-        with experiments():
-            study.set_metric_names([SYMBOLS[judged_by]])
     had = {trial.user_attrs["trial"] for trial in study.get_trials(deepcopy=False)}
-    known = [r for r in ledger.records(machine) if r.origin != CONFIRM and r.state in STATES]
+    known = [r for r in ledger.records(machine) if r.origin != CONFIRM and r.state != TrialState.RUNNING]
     new = sorted((r for r in known if r.id not in had), key=lambda record: record.number)
     asked = optuna.create_study(sampler=RandomSampler())
     for record in new:
@@ -109,8 +96,7 @@ def as_optuna(record: TrialRecord, space: Space, asked: optuna.Study) -> FrozenT
     """A trial that has ended as Optuna has it; `asked` is a study to be asked which parameters it has."""
     params, distributions = {}, {}
     if record.readable:
-        asked.enqueue_trial(record.params)
-        trial = ask(space, asked, record.machine)
+        trial = ask_for(space, asked, record)
         params, distributions = trial.params, trial.distributions
     said: dict[str, Any] = {
         "trial": record.id,
@@ -125,13 +111,13 @@ def as_optuna(record: TrialRecord, space: Space, asked: optuna.Study) -> FrozenT
         "host": record.host,
         "device": record.device,
     }
-    name = record.judged_by
+    state, value = end_of(record)
     made = create_trial(
-        state=STATES[record.state],
-        value=record.objective if record.state == TrialState.COMPLETE else None,
+        state=state,
+        value=value,
         params=params,
         distributions=distributions,
-        intermediate_values={e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics},
+        intermediate_values=measured(record),
         user_attrs={key: value for key, value in said.items() if value not in (None, "")},
     )
     made.datetime_start = datetime.fromtimestamp(record.started)

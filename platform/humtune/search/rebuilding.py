@@ -19,7 +19,7 @@ def rebuilt(ledger: Ledger, plan: Plan, space: Space, machine: str) -> MachineSt
     """A machine's study, or that of shared trials, as it stands by the ledger."""
     records = list(ledger.records(machine))
     study = optuna.create_study(
-        study_name=f"{ledger.name}/{machine}",
+        study_name=study_name(ledger, machine),
         direction="maximize",
         sampler=RandomSampler(),  # while rebuilding: it is never asked, and costs nothing
         pruner=pruner(space),
@@ -50,11 +50,22 @@ def rebuilt(ledger: Ledger, plan: Plan, space: Space, machine: str) -> MachineSt
     return this
 
 
+def study_name(ledger: Ledger, machine: str) -> str:
+    """What Optuna calls a machine's study, or that of shared trials."""
+    return f"{ledger.name}/{machine}"
+
+
 def ask(space: Space, study: optuna.Study, machine: str) -> optuna.Trial:
     """A trial with all its parameters chosen: which there are depends on those before."""
     trial = study.ask()
     space.draw(partial(suggest, trial), study=machine)
     return trial
+
+
+def ask_for(space: Space, study: optuna.Study, record: TrialRecord) -> optuna.Trial:
+    """A trial with the parameters of one that was had."""
+    study.enqueue_trial(record.params)
+    return ask(space, study, record.machine)
 
 
 def _enqueue_runs(space: Space, this: MachineStudy, records: list[TrialRecord]) -> None:
@@ -98,8 +109,7 @@ def _replay(space: Space, this: MachineStudy, record: TrialRecord, rungs: tuple[
 
 def _relive(space: Space, study: optuna.Study, record: TrialRecord, rungs: tuple[int, ...]) -> optuna.Trial:
     """The trial as the study knew it before it was told the end."""
-    study.enqueue_trial(record.params)
-    trial = ask(space, study, record.machine)
+    trial = ask_for(space, study, record)
     for epoch, objective in rungs_of(record, rungs).items():
         trial.report(objective, epoch)
         trial.should_prune()  # a rung is entered by asking

@@ -86,14 +86,24 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> P
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
-    """Tell Optuna how a trial ended: stopped ones as PRUNED, so that no sampler mistakes them for whole."""
+    """Tell Optuna how a trial ended."""
+    state, value = end_of(record)
+    study.tell(trial, value, state=state)
+
+
+def end_of(record: TrialRecord) -> tuple[OptunaState, float | None]:
+    """How a trial ended, as Optuna has it: stopped ones as PRUNED, which no sampler mistakes for whole."""
     if record.state == TrialState.COMPLETE:
-        study.tell(trial, record.objective)
-    else:
-        study.tell(trial, state=OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL)
+        return OptunaState.COMPLETE, record.objective
+    return OptunaState.PRUNED if record.state == TrialState.PRUNED else OptunaState.FAIL, None
 
 
 def rungs_of(record: TrialRecord, rungs: Sequence[int]) -> dict[int, float]:
     """What the trial is judged by at those of the rungs that it has reached."""
+    return {epoch: value for epoch, value in measured(record).items() if epoch in rungs}
+
+
+def measured(record: TrialRecord) -> dict[int, float]:
+    """What the trial is judged by, at the epochs after which it was measured."""
     name = record.judged_by
-    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics and e.epoch in rungs}
+    return {e.epoch: e.metrics[name] for e in record.epochs if name in e.metrics}
